@@ -1,0 +1,163 @@
+"""A job as its events tell it: the state, how each event changes it, and the rules that need nothing else.
+
+Pure: no clock, no AWS. `fold(events)` is the state; whoever wants to act loads, folds, decides and appends (see store.py).
+
+```mermaid
+stateDiagram-v2
+    [*] --> Queued: job-queued
+    [*] --> Rejected: job-rejected
+    Queued --> Claimed: slot-claimed
+    Queued --> Cancelled: job-cancelled
+    Claimed --> Held: submission-refused
+    Claimed --> Submitted: job-submitted
+    Held --> Submitted: job-submitted
+    Held --> Cancelled: job-cancelled
+    Claimed --> Cancelled: job-cancelled
+    Submitted --> Running: job-progressed
+    Running --> Ended: job-ended
+    Submitted --> Ended: job-ended
+    Claimed --> Ended: job-ended
+    Held --> Ended: job-ended
+    Ended --> Queued: job-requeued
+```
+Running is Validating, Scheduled, InProgress or Stopping; Ended is Completed, PartiallyCompleted, Failed, Stopped or Expired.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared import events as e
+
+QUEUED, CLAIMED, HELD, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Held", "Submitted", "Cancelled", "Rejected"
+# Bedrock's own words (aws-facts 1.5), by how far along they are. Observers may miss some: any forward jump is legal.
+RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
+ENDS = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
+WAITING, LEASED = frozenset({QUEUED}), frozenset({CLAIMED, HELD})
+RUNNING = frozenset(RANK)
+OVER = ENDS | {CANCELLED, REJECTED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The state of a job at `version` events. `attempt` is 0 until the first slot is claimed."""
+
+    id: str
+    version: int
+    status: str
+    model: str
+    priority: int
+    sources: tuple[e.Source, ...]
+    queued_at: datetime
+    updated_at: datetime
+    input_uri: str = ""
+    output_uri: str = ""
+    record_count: int = 0
+    size_bytes: int = 0
+    problems: tuple[e.Problem, ...] = ()
+    attempt: int = 0
+    model_id: str = ""
+    arn: str | None = None
+    claimed_at: datetime | None = None
+    submitted_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""
+    refusals: frozenset[str] = frozenset()
+    cancel: e.CancelRequested | None = None
+    tally: e.JobTallied | None = None
+
+
+class IllegalEvent(Exception):
+    """An event that cannot follow the ones before it: the stream is damaged, and its job must be looked at by a person."""
+
+
+def fold(job_id: str, events: Iterable[e.Event]) -> Job | None:
+    """The state after all events, None for none. Raises IllegalEvent where a stream does not begin as one must."""
+    job: Job | None = None
+    for event in events:
+        job = evolve(job_id, job, event)
+    return job
+
+
+def evolve(job_id: str, job: Job | None, event: e.Event) -> Job:
+    """The state after one more event."""
+    if job is None:
+        return _begin(job_id, event)
+    return replace(_change(job, event), version=job.version + 1, updated_at=event.at)
+
+
+def _begin(job_id: str, event: e.Event) -> Job:
+    match event:
+        case e.JobQueued():
+            return Job(
+                id=job_id, version=1, status=QUEUED, model=event.model, priority=event.priority, sources=event.sources,
+                queued_at=event.at, updated_at=event.at, input_uri=event.input_uri, output_uri=event.output_uri,
+                record_count=event.record_count, size_bytes=event.size_bytes,
+            )  # fmt: skip
+        case e.JobRejected():
+            first = event.problems[0].text if event.problems else "unknown"
+            more = f" (and {event.problem_count - 1} more)" if event.problem_count > 1 else ""
+            return Job(
+                id=job_id, version=1, status=REJECTED, model=event.model or "", priority=0, sources=event.sources,
+                queued_at=event.at, updated_at=event.at, ended_at=event.at, problems=event.problems, reason=first + more,
+                size_bytes=event.size_bytes,
+            )  # fmt: skip
+        case _:
+            raise IllegalEvent(f"a job cannot begin with {event.NAME}")
+
+
+def _change(job: Job, event: e.Event) -> Job:
+    """What an event changes. One that comes too late for the state it meets changes nothing: an end is final."""
+    match event:
+        case e.SlotClaimed():
+            return replace(
+                job, status=CLAIMED, attempt=event.attempt, model_id=event.model_id, claimed_at=event.at, reason="",
+            )  # fmt: skip
+        case e.SubmissionRefused():
+            return replace(job, status=HELD, refusals=job.refusals | {event.kind}, reason=event.message)
+        case e.JobSubmitted() if job.status in LEASED:
+            return replace(job, status=SUBMITTED, arn=event.arn, submitted_at=event.at, reason="")
+        case e.JobProgressed() if RANK.get(event.status, 0) > RANK.get(job.status, 0) and job.status in RUNNING:
+            started = event.at if event.status == "InProgress" else job.started_at
+            return replace(job, status=event.status, started_at=started)
+        case e.JobEnded() if job.status not in OVER:
+            return replace(job, status=event.status, ended_at=event.at, reason=event.message, arn=event.arn or job.arn)
+        case e.JobTallied() if event.attempt == job.attempt:
+            return replace(job, tally=event)
+        case e.JobRequeued() if job.status in ENDS:
+            return replace(
+                job, status=QUEUED, arn=None, claimed_at=None, submitted_at=None, started_at=None, ended_at=None,
+                refusals=frozenset(), tally=None, cancel=None, reason=event.why,
+            )  # fmt: skip
+        case e.CancelRequested() if job.status not in OVER:
+            return replace(job, cancel=event)
+        case e.JobCancelled() if job.status not in OVER:
+            why = f": {job.cancel.why}" if job.cancel and job.cancel.why else ""
+            by = f" by {job.cancel.by}" if job.cancel else ""
+            return replace(job, status=CANCELLED, ended_at=event.at, reason=f"cancelled{by}{why}")
+        case _:
+            return job
+
+
+def outcome(job: Job) -> str:
+    """What became of an ended job, in a word. `Completed` may mean that every record failed (aws-facts 1.5): read the counts."""
+    if job.status not in OVER:
+        return ""
+    tally = job.tally
+    if job.status != "Completed" or tally is None or tally.succeeded_records is None:
+        return job.status
+    if tally.succeeded_records == 0:
+        return "NoRecordSucceeded"
+    return "CompletedWithErrors" if tally.failed_records else "Completed"
+
+
+def may_retry(job: Job, max_attempts: int) -> bool:
+    """Whether policy gives an ended attempt another one: only when it Expired and is known to have bought nothing."""
+    bought_nothing = job.tally is not None and job.tally.processed_records == 0
+    return job.status == "Expired" and bought_nothing and job.cancel is None and job.attempt < max_attempts
+
+
+def news(job: Job, status: str) -> bool:
+    """Whether a status of Bedrock's says more about a running job than we know."""
+    return status in ENDS or RANK.get(status, 0) > RANK.get(job.status, 0)

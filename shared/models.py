@@ -1,0 +1,69 @@
+"""The models an operator configured: alias, Bedrock model id, limits.
+
+Comes to the functions as one JSON text (`BBQ_MODELS`), written by Terraform, which has validated it already; checked here
+again because a wrong limit costs money.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+INVOCATION_TYPES = ("InvokeModel", "Converse")  # aws-facts 1.1
+TIMEOUT_HOURS = range(24, 169)  # aws-facts 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One model. Record limits are Bedrock's quotas (aws-facts 3.1); `max_attempts` counts the first try too."""
+
+    alias: str
+    model_id: str
+    limit: int
+    invocation_type: str = "InvokeModel"
+    timeout_hours: int = 24
+    min_records: int = 100
+    max_records: int = 100_000
+    max_bytes: int = 1024**3
+    max_attempts: int = 3
+
+
+def parse_models(text: str) -> dict[str, Model]:
+    """alias -> Model. Raises ValueError with every problem in one message."""
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise ValueError("the models are not JSON") from error
+    if not isinstance(raw, dict) or not raw:
+        raise ValueError("the models must be a JSON object with at least one alias")
+    problems: list[str] = []
+    models = {alias: model for alias, settings in raw.items() if (model := _parse(alias, settings, problems))}
+    if problems:
+        raise ValueError("; ".join(problems))
+    return models
+
+
+def _parse(alias: str, settings: object, problems: list[str]) -> Model | None:
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("model_id"), str):
+        problems.append(f"model {alias!r} needs a model_id")
+        return None
+    known = {field.name: settings[field.name] for field in fields(Model) if settings.get(field.name) is not None}
+    try:
+        model = Model(**{**known, "alias": alias})
+    except TypeError:
+        problems.append(f"model {alias!r} needs a limit")
+        return None
+    problems.extend(f"model {alias!r}: {problem}" for problem in _problems(model))
+    return model
+
+
+def _problems(model: Model) -> list[str]:
+    found = [
+        f"{name} must be a whole number of at least {least}"
+        for name, least in (("limit", 0), ("min_records", 1), ("max_records", 1), ("max_bytes", 1), ("max_attempts", 1))
+        if not isinstance(getattr(model, name), int) or getattr(model, name) < least
+    ]
+    if model.invocation_type not in INVOCATION_TYPES:
+        found.append(f"invocation_type must be one of {', '.join(INVOCATION_TYPES)}")
+    if model.timeout_hours not in TIMEOUT_HOURS:
+        found.append(f"timeout_hours must be from {TIMEOUT_HOURS[0]} to {TIMEOUT_HOURS[-1]}")
+    return found

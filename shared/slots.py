@@ -1,0 +1,126 @@
+"""A model's slots: who holds one, under which lease, who was refused, and what that allows.
+
+Pure. A *holder* (`<job>#<attempt>`) owns a slot. Its *lease* says which invocation may call Create for it, until when; once
+Bedrock has taken the job the lease is marked submitted, and never removed or cleared before the end: absence would look like
+"given up". A *refusal* is a holder that Bedrock turned away and that waits, without a slot, to be tried again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+MINUTE = timedelta(minutes=1)
+BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
+MAX_PASSED = 3  # refused while another of the model's jobs was taken: then it is the job, not the quota
+MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right of `owner` (one acquisition by one invocation) to call Create, until `until`. The rest is its past refusals."""
+
+    owner: str
+    until: datetime
+    submitted: bool = False
+    since: datetime | None = None
+    count: int = 0
+    passed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Turned away `count` times since `since`, `passed` of them while another job of the model was taken."""
+
+    kind: str
+    since: datetime
+    retry_at: datetime
+    count: int = 1
+    passed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """The slots of one model. `ends` counts every end of a job of the model, ours or not."""
+
+    model: str
+    limit: int
+    paused: bool = False
+    model_version: int = 0
+    ends: int = 0
+    holders: Mapping[str, Lease] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+    @property
+    def open(self) -> bool:
+        """Whether a claim could pass now. Only the condition of the claim itself decides."""
+        return not self.paused and len(self.holders) < self.limit
+
+    @property
+    def someone_hopes(self) -> bool:
+        """Whether an end elsewhere could matter to anybody: someone was refused, or may be refused at this moment."""
+        return bool(self.refused) or any(not lease.submitted for lease in self.holders.values())
+
+    def held_back(self, now: datetime) -> bool:
+        """Whether the last refusals ask for patience: a newcomer is then no reason to ask Bedrock again."""
+        return any(refusal.retry_at > now for refusal in self.refused.values())
+
+    def oldest_refused(self, tried: frozenset[str]) -> str | None:
+        """The holder that was refused first, except those already tried."""
+        return min((h for h in self.refused if h not in tried), key=lambda h: (self.refused[h].since, h), default=None)
+
+
+def leased(owner: str, until: datetime, refusal: Refusal | None = None) -> Lease:
+    """A new lease; it remembers the refusals behind it."""
+    if refusal is None:
+        return Lease(owner=owner, until=until)
+    return Lease(owner=owner, until=until, since=refusal.since, count=refusal.count, passed=refusal.passed)
+
+
+def refusal_of(lease: Lease, kind: str, now: datetime) -> Refusal:
+    """One more refusal of the holder of this lease."""
+    count = lease.count + 1
+    return Refusal(kind=kind, since=lease.since or now, retry_at=backoff_due(now, count), count=count, passed=lease.passed)
+
+
+def passed_by(refusal: Refusal) -> Refusal:
+    """It was refused, and another was taken."""
+    return replace(refusal, passed=refusal.passed + 1)
+
+
+def backoff_due(now: datetime, count: int) -> datetime:
+    """When to try again: a whole minute on a grid that grows with `count`, so that many refusals share one timer."""
+    step = BACKOFF_MINUTES[min(count, len(BACKOFF_MINUTES)) - 1]
+    return grid_due(now, step, offset=0)
+
+
+def grid_due(now: datetime, step_minutes: int, *, offset: int) -> datetime:
+    """The first minute of the grid that is at least one full minute ahead. `offset` (in minutes) shifts the grid."""
+    earliest = minute_number(now) + 2 if now.second or now.microsecond else minute_number(now) + 1
+    steps = -(-(earliest - offset) // step_minutes)
+    return at_minute(offset + steps * step_minutes)
+
+
+def lease_due(until: datetime, now: datetime, woken_by: datetime | None = None) -> datetime:
+    """The minute of a lease's timer: after its end, at least one full minute ahead, and never the one that woke us."""
+    after = at_minute(minute_number(until) + 1)
+    return _not_the_same(max(after, grid_due(now, 1, offset=0)), woken_by)
+
+
+def check_in_due(anchor: datetime, step_minutes: int, now: datetime, woken_by: datetime | None = None) -> datetime:
+    """The minute of the next look at a running attempt: on a grid anchored at its claim, so that every hint names the same."""
+    due = grid_due(now, step_minutes, offset=minute_number(anchor) % step_minutes)
+    return due if due != woken_by else due + step_minutes * MINUTE
+
+
+def minute_number(moment: datetime) -> int:
+    """Whole minutes since 1970, rounded down."""
+    return int(moment.timestamp() // 60)
+
+
+def at_minute(number: int) -> datetime:
+    """The reverse of `minute_number`."""
+    return datetime.fromtimestamp(number * 60, UTC)
+
+
+def _not_the_same(due: datetime, woken_by: datetime | None) -> datetime:
+    return due if due != woken_by else due + MINUTE

@@ -1,0 +1,93 @@
+"""Load, fold, decide, append: the event store on top of the tables.
+
+Whoever acts on a job loads its events (strongly consistent), folds them, decides, and commits the event together with all it
+changes, on condition that its version is still free. A conflict means: load and decide again, a bounded number of times.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from shared import projections
+from shared.events import Event, from_stored
+from shared.job import Job, fold
+from shared.names import job_stream
+from shared.slots import Slots
+from shared.tables import ConditionFailed, Contended, EventRow, LineRow, SlotsRow, Tables, ViewRow, Write
+
+MAX_TRIES = 10  # of one write under contention: ten fillers on a hundred free slots need it
+BASE_PAUSE_SECONDS = 0.02
+MAX_PAUSE_SECONDS = 1.0
+
+
+class VersionTaken(Exception):
+    """Somebody appended this version first, or it was us and the answer was lost: load again."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event with its place in its stream."""
+
+    stream: str
+    version: int
+    event: Event
+
+
+class Store:
+    """Events and projections. `sleep` and `draw` (0 to 1) are arguments so that simulations own time and chance."""
+
+    def __init__(self, tables: Tables, sleep: Callable[[float], None], draw: Callable[[], float] = random.random) -> None:
+        self._tables = tables
+        self._sleep = sleep
+        self._draw = draw
+
+    def load(self, stream: str) -> list[Recorded]:
+        """All events of a stream, oldest first. Raises UnknownEvent where a newer deployment wrote one."""
+        return [
+            Recorded(stream, int(row.version), from_stored(row.name, int(row.schema), row.at, row.data))
+            for row in self._tables.query(EventRow, stream)
+        ]
+
+    def job(self, job_id: str) -> Job | None:
+        """The state of a job; None where there is no such job."""
+        return fold(job_id, (recorded.event for recorded in self.load(job_stream(job_id))))
+
+    def exists(self, stream: str) -> bool:
+        """Whether the stream has an event."""
+        return self._tables.get(EventRow, stream, "1") is not None
+
+    def append(self, stream: str, version: int, event: Event) -> None:
+        """Append one event that changes no projection by itself. Raises VersionTaken."""
+        try:
+            self.commit([projections.append(stream, version, event)])
+        except ConditionFailed as error:
+            raise VersionTaken(f"version {version} of {stream} is taken") from error
+
+    def slots(self, model: str) -> Slots | None:
+        """The slots of a model; None before its first limit was set."""
+        row = self._tables.get(SlotsRow, projections.slots_pk(model), projections.SLOTS_KEY)
+        return projections.slots_of(row) if row is not None else None
+
+    def line(self, model: str, limit: int) -> list[str]:
+        """The ids of the first `limit` jobs in line."""
+        return [row.job for row in self._tables.query(LineRow, projections.line_pk(model), limit=limit)]
+
+    def view_version(self, job_id: str) -> int:
+        """How many events the job's view has seen; 0 without a view."""
+        row = self._tables.get(ViewRow, projections.view_pk(job_id), projections.VIEW_KEY)
+        return int(row.version) if row is not None else 0
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Write, and try again under contention with growing pauses and full jitter. Raises ConditionFailed, Contended."""
+        for attempt in range(MAX_TRIES):
+            try:
+                return self._tables.write(writes)
+            except Contended:
+                if attempt == MAX_TRIES - 1:
+                    raise
+            self.pause(attempt)
+        return None
+
+    def pause(self, attempt: int) -> None:
+        """A pause that grows with `attempt` (from 0), anywhere between nothing and its bound."""
+        self._sleep(self._draw() * min(MAX_PAUSE_SECONDS, BASE_PAUSE_SECONDS * 2**attempt))

@@ -1,0 +1,170 @@
+"""The two tables: their rows, and the writes that can be made to them.
+
+Rows are PynamoDB models used as schema only; a `Write` is data. What executes them is `dynamodb.py` on AWS and `memory.py` in
+simulations, both under the same contract tests (`tests/contract/test_tables.py`): a rule about capacity is a condition here,
+written once, and the simulation runs the very condition that DynamoDB will evaluate.
+
+events: hash `stream`, range `version`. projections: hash `pk`, range `sk`:
+
+| row | pk | sk |
+|---|---|---|
+| ViewRow | `job#<id>` | `view` |
+| LineRow | `line#<alias>` | `<priority>#<queued_at>#<id>` |
+| SlotsRow | `slots#<alias>` | `slots` |
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pynamodb.attributes import (
+    BooleanAttribute,
+    JSONAttribute,
+    ListAttribute,
+    MapAttribute,
+    NumberAttribute,
+    UnicodeAttribute,
+)
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+
+EVENTS, PROJECTIONS = "events", "projections"
+STATUS_INDEX = "by-status"
+
+
+class EventRow(Model):
+    """One event. `data` is JSON text: what `events.to_stored` gave."""
+
+    TABLE: ClassVar[str] = EVENTS
+    stream = UnicodeAttribute(hash_key=True)
+    version = NumberAttribute(range_key=True)
+    name = UnicodeAttribute()
+    schema = NumberAttribute()
+    at = UnicodeAttribute()
+    data = JSONAttribute()
+
+
+class ViewRow(Model):
+    """A job as people query it. `status_key` is `<model>#<status>`, with `#<day>` behind it once the job is over."""
+
+    TABLE: ClassVar[str] = PROJECTIONS
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True, default="view")
+    version = NumberAttribute()
+    job = UnicodeAttribute()
+    status = UnicodeAttribute()
+    status_key = UnicodeAttribute()
+    outcome = UnicodeAttribute(null=True)
+    model = UnicodeAttribute()
+    model_id = UnicodeAttribute(null=True)
+    priority = NumberAttribute()
+    attempt = NumberAttribute()
+    sources: ListAttribute[Any] = ListAttribute()
+    input_uri = UnicodeAttribute(null=True)
+    output_uri = UnicodeAttribute(null=True)
+    arn = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    problems: ListAttribute[Any] = ListAttribute(null=True)
+    cancel_by = UnicodeAttribute(null=True)
+    queued_at = UnicodeAttribute()
+    claimed_at = UnicodeAttribute(null=True)
+    submitted_at = UnicodeAttribute(null=True)
+    started_at = UnicodeAttribute(null=True)
+    ended_at = UnicodeAttribute(null=True)
+    updated_at = UnicodeAttribute()
+    records = NumberAttribute()
+    size_bytes = NumberAttribute()
+    processed_records = NumberAttribute(null=True)
+    succeeded_records = NumberAttribute(null=True)
+    failed_records = NumberAttribute(null=True)
+    input_tokens = NumberAttribute(null=True)
+    output_tokens = NumberAttribute(null=True)
+
+
+class LineRow(Model):
+    """A place in line. Exists exactly while the view says Queued."""
+
+    TABLE: ClassVar[str] = PROJECTIONS
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    job = UnicodeAttribute()
+
+
+class SlotsRow(Model):
+    """A model's slots. Both maps exist, empty, from the first moment: `size()` of an absent attribute is less than no limit."""
+
+    TABLE: ClassVar[str] = PROJECTIONS
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True, default="slots")
+    limit = NumberAttribute()
+    paused = BooleanAttribute()
+    model_version = NumberAttribute()
+    ends = NumberAttribute()
+    holders: MapAttribute[str, Any] = MapAttribute()
+    refused: MapAttribute[str, Any] = MapAttribute()
+
+
+Row = EventRow | ViewRow | LineRow | SlotsRow
+R = TypeVar("R", EventRow, ViewRow, LineRow, SlotsRow)
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write the whole row, if the condition holds for the row that is there now."""
+
+    row: Row
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """Change parts of the row with this row's key."""
+
+    row: Row
+    actions: Sequence[Action]
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Remove the row with this row's key, if it is there."""
+
+    row: Row
+
+
+@dataclass(frozen=True)
+class Check:
+    """Write nothing; the transaction holds only if the condition does."""
+
+    row: Row
+    condition: Condition
+
+
+Write = Put | Update | Delete | Check
+
+
+class ConditionFailed(Exception):
+    """A condition did not hold, or a repeat of the same write met its own first try. Not an answer: read again."""
+
+
+class Contended(Exception):
+    """Others write to the same items at this moment, or DynamoDB throttles: the same write may pass if tried again."""
+
+
+class Tables(Protocol):
+    """All that is ever done to the tables. Every read is strongly consistent; there is no scan."""
+
+    def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
+        """The row with this key."""
+
+    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
+        """The first `limit` rows of a partition (all of them by default), in the order of their range key."""
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """All of it or nothing. One write alone is not a transaction and costs half. Raises ConditionFailed, Contended."""
+
+
+def key_of(row: Row) -> tuple[str, str | int]:
+    """(hash, range) of a row."""
+    return (row.stream, int(row.version)) if isinstance(row, EventRow) else (row.pk, row.sk)

@@ -1,0 +1,343 @@
+"""One contract for both stores: what `Tables` promises, on DynamoDB (moto) and in memory."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from shared import events as e
+from shared import projections as p
+from shared.dynamodb import DynamoTables
+from shared.job import Job, evolve
+from shared.memory import MemoryTables
+from shared.names import holder, job_stream
+from shared.slots import Lease, Refusal, Slots, leased
+from shared.store import Store, VersionTaken
+from shared.tables import ConditionFailed, EventRow, LineRow, SlotsRow, Tables, ViewRow
+from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
+from tests.support.tables import REGION, create_tables
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
+    if request.param == "memory":
+        yield MemoryTables()
+        return
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        create_tables(boto3.client("dynamodb", region_name=REGION))
+        yield DynamoTables({"events": "events", "projections": "projections"}, REGION)
+
+
+@pytest.fixture
+def store(tables: Tables) -> Store:
+    return Store(tables, sleep=lambda _: None)
+
+
+LEASE = Lease(owner="me", until=at(60))
+
+
+def next_state(job: Job, event: e.Event) -> Job:
+    return evolve(job.id, job, event)
+
+
+def with_limit(store: Store, limit: int, *, paused: bool = False) -> None:
+    store.commit(p.model_changed(None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1)))
+
+
+def claim(store: Store, version: str = "v1", lease: Lease = LEASE) -> Job:
+    """Queue, project and claim an upload; the job after it."""
+    key = "to-process/haiku/a.jsonl"
+    store.append(job_stream(id_of(key, version)), 1, queued(key, version))
+    job = store.job(id_of(key, version))
+    assert job
+    store.commit(p.projected(job))
+    event = slot_claimed(job.id)
+    job = next_state(job, event)
+    store.commit(p.claimed(job, event, holder(job.id, 1), lease))
+    return job
+
+
+def slots(store: Store) -> Slots:
+    found = store.slots(MODEL)
+    assert found
+    return found
+
+
+def test_an_appended_event_is_read_back_as_it_was(store: Store) -> None:
+    store.append("job#x", 1, queued())
+    (recorded,) = store.load("job#x")
+    assert (recorded.version, recorded.event) == (1, queued())
+    assert store.exists("job#x")
+    assert not store.exists("job#y")
+
+
+def test_a_version_can_be_appended_once(store: Store) -> None:
+    store.append("job#x", 1, queued())
+    with pytest.raises(VersionTaken):
+        store.append("job#x", 1, queued(seconds=9))
+    assert [r.event for r in store.load("job#x")] == [queued()]
+
+
+def test_events_come_back_in_the_order_of_their_numbers(store: Store) -> None:
+    for version in range(1, 13):
+        store.append("job#x", version, queued(seconds=version))
+    assert [r.version for r in store.load("job#x")] == list(range(1, 13))
+
+
+def test_what_was_never_written_is_absent(store: Store, tables: Tables) -> None:
+    assert store.job("nobody") is None
+    assert store.slots(MODEL) is None
+    assert store.line(MODEL, 5) == []
+    assert store.view_version("nobody") == 0
+    assert tables.get(SlotsRow, "slots#x", "slots") is None
+
+
+def test_the_line_is_ordered_by_priority_then_time(store: Store) -> None:
+    uploads = [("late", 5, 20.0), ("early", 5, 10.0), ("urgent", 0, 30.0), ("idle", 9, 1.0)]
+    for version, priority, seconds in uploads:
+        event = queued("k", version, priority=priority, seconds=seconds)
+        store.append(job_stream(id_of("k", version)), 1, event)
+        job = store.job(id_of("k", version))
+        assert job
+        store.commit(p.projected(job))
+    assert store.line(MODEL, 9) == [id_of("k", v) for v in ("urgent", "early", "late", "idle")]
+    assert store.line(MODEL, 2) == [id_of("k", v) for v in ("urgent", "early")]
+
+
+def test_projecting_an_older_reading_changes_nothing(store: Store, tables: Tables) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    before = store.job(job.id)
+    with pytest.raises(ConditionFailed):
+        store.commit(p.projected(life()))
+    assert store.job(job.id) == before
+    assert store.line(MODEL, 5) == []
+    view = tables.get(ViewRow, p.view_pk(job.id), "view")
+    assert view
+    assert (view.status, view.version) == ("Claimed", 2)
+
+
+def test_a_claim_moves_the_job_out_of_the_line_into_a_slot(store: Store) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    assert store.line(MODEL, 5) == []
+    assert slots(store).holders == {holder(job.id, 1): LEASE}
+    assert store.job(job.id) == job
+
+
+def test_a_claim_on_full_slots_changes_nothing_at_all(store: Store) -> None:
+    with_limit(store, 1)
+    first = claim(store, "v1")
+    with pytest.raises(ConditionFailed):
+        claim(store, "v2")
+    second = store.job(id_of(version="v2"))
+    assert second
+    assert (second.status, store.view_version(second.id), store.line(MODEL, 5)) == ("Queued", 1, [second.id])
+    assert list(slots(store).holders) == [holder(first.id, 1)]
+
+
+@pytest.mark.parametrize(("limit", "paused"), [(0, False), (5, True)])
+def test_no_claim_passes_at_limit_zero_or_on_a_paused_model(store: Store, limit: int, paused: bool) -> None:
+    with_limit(store, limit, paused=paused)
+    with pytest.raises(ConditionFailed):
+        claim(store)
+
+
+def test_no_claim_passes_before_the_first_limit_was_set(store: Store) -> None:
+    with pytest.raises(ConditionFailed):
+        claim(store)
+
+
+def test_slots_that_became_empty_again_still_count_as_empty(store: Store) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    end = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ARN)
+    store.commit(p.released(next_state(job, end), end, holder(job.id, 1)))
+    assert slots(store).holders == {}
+    assert claim(store, "v2").status == "Claimed"
+
+
+def test_a_lowered_limit_admits_nobody_until_enough_have_left(store: Store) -> None:
+    with_limit(store, 2)
+    claim(store, "v1")
+    claim(store, "v2")
+    store.commit(p.model_changed(slots(store), Slots(model=MODEL, limit=1, model_version=2)))
+    with pytest.raises(ConditionFailed):
+        claim(store, "v3")
+
+
+def test_an_older_reading_of_the_model_never_overwrites_a_newer(store: Store) -> None:
+    with_limit(store, 2)
+    old = slots(store)
+    store.commit(p.model_changed(old, Slots(model=MODEL, limit=5, model_version=3)))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.model_changed(old, Slots(model=MODEL, limit=9, model_version=2)))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.model_changed(None, Slots(model=MODEL, limit=9, model_version=1)))
+    assert (slots(store).limit, slots(store).model_version) == (5, 3)
+
+
+def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_taken_over(store: Store) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    h = holder(job.id, 1)
+    event = e.JobSubmitted(at=at(2), attempt=1, arn=ARN)
+    job = next_state(job, event)
+    store.commit(p.submitted(job, event, h, replace(LEASE, submitted=True)))
+    assert slots(store).holders[h].submitted
+    refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.given_up(job, None, holder=h, lease=LEASE, refusal=refusal, ends=None))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.taken_over(MODEL, h, LEASE, Lease(owner="you", until=at(99))))
+    assert list(slots(store).holders) == [h]
+
+
+def give_up(store: Store, job: Job, lease: Lease = LEASE, ends: int = 0) -> Job:
+    refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
+    event = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", retry_at=at(60))
+    job = next_state(job, event)
+    store.commit(p.given_up(job, event, holder=holder(job.id, 1), lease=lease, refusal=refusal, ends=ends))
+    return job
+
+
+def test_giving_up_frees_the_slot_and_taking_needs_room_again(store: Store) -> None:
+    with_limit(store, 1)
+    refused = give_up(store, claim(store, "v1"))
+    h = holder(refused.id, 1)
+    assert (slots(store).holders, list(slots(store).refused)) == ({}, [h])
+    other = claim(store, "v2")
+    again = leased("again", at(120), slots(store).refused[h])
+    with pytest.raises(ConditionFailed):
+        store.commit(p.taken(MODEL, h, again))
+    end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="", arn=None)
+    store.commit(p.released(next_state(other, end), end, holder(other.id, 1)))
+    store.commit(p.taken(MODEL, h, again))
+    assert (slots(store).holders, slots(store).refused) == ({h: again}, {})
+    with pytest.raises(ConditionFailed):
+        store.commit(p.taken(MODEL, h, again))
+
+
+@pytest.mark.parametrize("change", ["limit", "pause"])
+def test_a_refused_holder_is_not_taken_on_a_lowered_limit_or_a_paused_model(store: Store, change: str) -> None:
+    with_limit(store, 1)
+    refused = give_up(store, claim(store))
+    now = replace(slots(store), limit=0 if change == "limit" else 1, paused=change == "pause", model_version=2)
+    store.commit(p.model_changed(slots(store), now))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.taken(MODEL, holder(refused.id, 1), LEASE))
+
+
+def test_giving_up_fails_when_a_job_ended_meanwhile(store: Store) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    store.commit(p.foreign_end(MODEL))
+    assert slots(store).ends == 1
+    with pytest.raises(ConditionFailed):
+        give_up(store, job, ends=0)
+    assert give_up(store, job, ends=1).status == "Held"
+
+
+def test_giving_up_is_for_the_owner_only(store: Store) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    with pytest.raises(ConditionFailed):
+        give_up(store, job, lease=Lease(owner="somebody else", until=at(60)))
+
+
+def test_giving_up_without_an_event_fails_when_a_newer_event_came(store: Store) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    store.append(job_stream(job.id), 3, e.CancelRequested(at=at(3), by="ann", why=""))
+    refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.given_up(job, None, holder=holder(job.id, 1), lease=LEASE, refusal=refusal, ends=0))
+    cancelled = store.job(job.id)
+    assert cancelled
+    store.commit(p.given_up(cancelled, None, holder=holder(job.id, 1), lease=LEASE, refusal=refusal, ends=0))
+
+
+def test_a_lease_is_taken_over_only_as_it_was_read(store: Store) -> None:
+    with_limit(store, 1)
+    h = holder(claim(store).id, 1)
+    new = Lease(owner="you", until=at(300))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.taken_over(MODEL, h, replace(LEASE, until=LEASE.until + timedelta(seconds=1)), new))
+    store.commit(p.taken_over(MODEL, h, LEASE, new))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.taken_over(MODEL, h, LEASE, new))
+    assert slots(store).holders == {h: new}
+
+
+def test_an_end_on_condition_of_the_refusal_spares_a_holder_that_was_taken(store: Store) -> None:
+    with_limit(store, 1)
+    job = give_up(store, claim(store))
+    h = holder(job.id, 1)
+    store.commit(p.taken(MODEL, h, LEASE))
+    end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="refused", arn=None)
+    with pytest.raises(ConditionFailed):
+        store.commit(p.released(next_state(job, end), end, h, refused=True))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.released(next_state(job, end), end, h, lease=Lease(owner="other", until=at(1))))
+    store.commit(p.released(next_state(job, end), end, h, lease=LEASE))
+    assert (slots(store).holders, slots(store).ends) == ({}, 1)
+
+
+def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_limit(store: Store) -> None:
+    with_limit(store, 1)
+    job = give_up(store, claim(store, "v1"))
+    claim(store, "v2")
+    event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN, found=True)
+    store.commit(p.submitted(next_state(job, event), event, holder(job.id, 1), replace(LEASE, submitted=True)))
+    assert (len(slots(store).holders), slots(store).refused) == (2, {})
+
+
+def test_a_refusal_that_was_passed_is_counted_once_for_what_was_read(store: Store) -> None:
+    with_limit(store, 1)
+    job = give_up(store, claim(store))
+    h = holder(job.id, 1)
+    seen = slots(store).refused[h]
+    store.commit(p.passed(MODEL, h, seen, replace(seen, passed=1)))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.passed(MODEL, h, seen, replace(seen, passed=1)))
+    assert slots(store).refused[h].passed == 1
+
+
+def test_a_requeued_job_comes_back_to_its_own_place(store: Store, tables: Tables) -> None:
+    with_limit(store, 1)
+    job = claim(store)
+    (entry,) = [p.line_row(job)]
+    end = e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=ARN)
+    job = next_state(job, end)
+    store.commit(p.released(job, end, holder(job.id, 1)))
+    again = e.JobRequeued(at=at(10), attempt=1, by="policy", why="expired")
+    job = next_state(job, again)
+    store.commit(p.appended(job, again))
+    (row,) = tables.query(LineRow, p.line_pk(MODEL))
+    assert (row.sk, row.job) == (entry.sk, job.id)
+
+
+def test_a_cancelled_waiting_job_leaves_the_line(store: Store) -> None:
+    store.append(job_stream(id_of()), 1, queued())
+    job = store.job(id_of())
+    assert job
+    store.commit(p.projected(job))
+    event = e.JobCancelled(at=at(3))
+    store.commit(p.left_line(next_state(job, event), event))
+    assert store.line(MODEL, 5) == []
+
+
+def test_half_of_a_transaction_is_never_written(store: Store, tables: Tables) -> None:
+    job = life()
+    store.append(job_stream(job.id), 1, queued())
+    event = slot_claimed(job.id)
+    with pytest.raises(ConditionFailed):
+        store.commit(p.claimed(next_state(job, event), event, holder(job.id, 1), LEASE))
+    assert len(tables.query(EventRow, job_stream(job.id))) == 1
+    assert tables.get(ViewRow, p.view_pk(job.id), "view") is None
