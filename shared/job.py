@@ -36,6 +36,8 @@ ENDS = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expir
 WAITING, LEASED = frozenset({QUEUED}), frozenset({CLAIMED, HELD})
 RUNNING = frozenset(RANK)
 OVER = ENDS | {CANCELLED, REJECTED}
+# Appended by intake and operators, who project nothing themselves.
+APPENDED_BY_OTHERS = frozenset({e.JobQueued.NAME, e.JobRejected.NAME, e.CancelRequested.NAME, e.JobRequeued.NAME})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Job:
     sources: tuple[e.Source, ...]
     queued_at: datetime
     updated_at: datetime
+    latest: str  # name of the newest event: only what others append may still wait to be projected
     input_uri: str = ""
     output_uri: str = ""
     record_count: int = 0
@@ -84,7 +87,7 @@ def evolve(job_id: str, job: Job | None, event: e.Event) -> Job:
     """The state after one more event."""
     if job is None:
         return _begin(job_id, event)
-    return replace(_change(job, event), version=job.version + 1, updated_at=event.at)
+    return replace(_change(job, event), version=job.version + 1, updated_at=event.at, latest=event.NAME)
 
 
 def _begin(job_id: str, event: e.Event) -> Job:
@@ -92,16 +95,16 @@ def _begin(job_id: str, event: e.Event) -> Job:
         case e.JobQueued():
             return Job(
                 id=job_id, version=1, status=QUEUED, model=event.model, priority=event.priority, sources=event.sources,
-                queued_at=event.at, updated_at=event.at, input_uri=event.input_uri, output_uri=event.output_uri,
-                record_count=event.record_count, size_bytes=event.size_bytes,
+                queued_at=event.at, updated_at=event.at, latest=event.NAME, input_uri=event.input_uri,
+                output_uri=event.output_uri, record_count=event.record_count, size_bytes=event.size_bytes,
             )  # fmt: skip
         case e.JobRejected():
             first = event.problems[0].text if event.problems else "unknown"
             more = f" (and {event.problem_count - 1} more)" if event.problem_count > 1 else ""
             return Job(
                 id=job_id, version=1, status=REJECTED, model=event.model or "", priority=0, sources=event.sources,
-                queued_at=event.at, updated_at=event.at, ended_at=event.at, problems=event.problems, reason=first + more,
-                size_bytes=event.size_bytes,
+                queued_at=event.at, updated_at=event.at, latest=event.NAME, ended_at=event.at,
+                problems=event.problems, reason=first + more, size_bytes=event.size_bytes,
             )  # fmt: skip
         case _:
             raise IllegalEvent(f"a job cannot begin with {event.NAME}")

@@ -5,12 +5,15 @@ Bedrock has taken the job the lease is marked submitted, and never removed or cl
 "given up". A *refusal* is a holder that Bedrock turned away and that waits, without a slot, to be tried again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from shared import events as e
+
 MINUTE = timedelta(minutes=1)
 BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
+UNANSWERED = "unanswered"  # Create was called or not, its answer was lost, and Bedrock has no such job
 MAX_PASSED = 3  # refused while another of the model's jobs was taken: then it is the job, not the quota
 MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this
 
@@ -69,6 +72,21 @@ class Slots:
         return min((h for h in self.refused if h not in tried), key=lambda h: (self.refused[h].since, h), default=None)
 
 
+def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
+    """Limit and pause as the stream of a model says. Only `limit`, `paused` and `model_version` mean anything in the answer."""
+    slots = Slots(model=alias, limit=0)
+    for event in events:
+        match event:
+            case e.LimitSet():
+                slots = replace(slots, limit=event.limit)
+            case e.ModelPaused():
+                slots = replace(slots, paused=True)
+            case e.ModelResumed():
+                slots = replace(slots, paused=False)
+        slots = replace(slots, model_version=slots.model_version + 1)
+    return slots
+
+
 def leased(owner: str, until: datetime, refusal: Refusal | None = None) -> Lease:
     """A new lease; it remembers the refusals behind it."""
     if refusal is None:
@@ -77,8 +95,8 @@ def leased(owner: str, until: datetime, refusal: Refusal | None = None) -> Lease
 
 
 def refusal_of(lease: Lease, kind: str, now: datetime) -> Refusal:
-    """One more refusal of the holder of this lease."""
-    count = lease.count + 1
+    """One more refusal of the holder of this lease. That nobody knows the job (`UNANSWERED`) is not one of Bedrock's."""
+    count = lease.count + (kind != UNANSWERED)
     return Refusal(kind=kind, since=lease.since or now, retry_at=backoff_due(now, count), count=count, passed=lease.passed)
 
 
@@ -89,7 +107,7 @@ def passed_by(refusal: Refusal) -> Refusal:
 
 def backoff_due(now: datetime, count: int) -> datetime:
     """When to try again: a whole minute on a grid that grows with `count`, so that many refusals share one timer."""
-    step = BACKOFF_MINUTES[min(count, len(BACKOFF_MINUTES)) - 1]
+    step = BACKOFF_MINUTES[min(max(count, 1), len(BACKOFF_MINUTES)) - 1]
     return grid_due(now, step, offset=0)
 
 

@@ -1,0 +1,167 @@
+"""Fill: give a model's free slots to whoever is next, until nobody waits, nothing is free, or Bedrock says no.
+
+Safe to run anywhere, any number of times, at the same time: capacity is decided by the condition of the claim alone. Next is
+the job that was refused longest ago, then the head of the line.
+"""
+
+from services.scheduler.attempt import Outcome, arm_for, cancel_refused, fail, new_lease, submit
+from services.scheduler.config import CREATE_TIMEOUT
+from services.scheduler.world import World
+from shared import events as e
+from shared import projections
+from shared.events import UnknownEvent
+from shared.job import LEASED, QUEUED, IllegalEvent, Job, evolve
+from shared.names import attempt_name, holder, parse_holder
+from shared.slots import MAX_PASSED, Slots, passed_by
+from shared.tables import ConditionFailed
+
+ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
+MAX_LOST = 10  # races lost in a row before leaving it to a hint
+SUSPECT_AFTER = 2  # refusals of one job, from which on one more job is tried beside it
+UNREADABLE = (UnknownEvent, IllegalEvent)
+
+
+def fill(world: World, alias: str, *, probe: bool) -> None:
+    """Fill the slots of a model. `probe` asks Bedrock even while refused jobs wait for their time: after an end, the model's
+    timer, a raised limit or a resume; not because one more job came.
+    """
+    if alias not in world.config.models:
+        world.note("ModelNotConfigured", model=alias)
+        return
+    lost, suspect, skip = 0, None, set[str]()
+    while True:
+        if world.seconds_left() < ROUND_SECONDS or lost > MAX_LOST:
+            world.outbox.wake_model(alias)  # giving up leaves a hint behind
+            return
+        served = _serve_next(world, alias, skip, probe=probe)
+        if served is None:
+            return
+        whose, outcome = served
+        lost = lost + 1 if outcome is Outcome.LOST else 0
+        if lost:
+            world.store.pause(lost)
+        elif suspect is not None:  # the second probe ends the fill, whatever came of it
+            if outcome is Outcome.ACCEPTED:
+                _passed(world, alias, suspect)
+            return
+        elif outcome is Outcome.REFUSED and _refusals(world, alias, whose) >= SUSPECT_AFTER:
+            suspect = whose
+            skip.add(whose)
+        elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:
+            return
+
+
+def cancel_waiting(world: World, job: Job) -> bool:
+    """Cancel a job in line; False where it left the line meanwhile."""
+    event = e.JobCancelled(at=world.now())
+    try:
+        world.store.commit(projections.left_line(evolve(job.id, job, event), event))
+    except ConditionFailed:
+        return False
+    return True
+
+
+def _serve_next(world: World, alias: str, skip: set[str], *, probe: bool) -> tuple[str, Outcome] | None:
+    """Try whoever is next: (holder, outcome). None where nobody is, or nothing is free, or it is not yet time to ask again.
+
+    `skip` collects those not to be tried again in this fill.
+    """
+    slots = world.store.slots(alias)
+    if slots is None or not slots.open or (not probe and slots.held_back(world.now())):
+        return None
+    whose = slots.oldest_refused(frozenset(skip))
+    if whose is not None:
+        return whose, _serve_refused(world, slots, whose, skip)
+    job_id = _head(world, slots.model, skip)
+    if job_id is None:
+        return None
+    return _serve_waiting(world, slots, job_id, skip)
+
+
+def _head(world: World, alias: str, skip: set[str]) -> str | None:
+    """The first in line, except those to be skipped. Reads one entry where nobody is to be skipped."""
+    return next((job_id for job_id in world.store.line(alias, 1 + len(skip)) if job_id not in skip), None)
+
+
+def _serve_waiting(world: World, slots: Slots, job_id: str, skip: set[str]) -> tuple[str, Outcome]:
+    job = _readable(world, job_id, job_id, skip)
+    if job is None or job.status != QUEUED:
+        return job_id, Outcome.LOST
+    if job.cancel is not None:
+        return job_id, Outcome.OVER if cancel_waiting(world, job) else Outcome.LOST
+    lease = new_lease(world)
+    attempt = job.attempt + 1
+    whose = holder(job.id, attempt)
+    arm_for(world, job.id, attempt, lease)
+    event = e.SlotClaimed(
+        at=world.now(), attempt=attempt, model_id=world.config.models[slots.model].model_id,
+        job_name=attempt_name(world.config.deployment, job.id, attempt),
+    )  # fmt: skip
+    job = evolve(job.id, job, event)
+    try:
+        world.store.commit(projections.claimed(job, event, whose, lease))
+    except ConditionFailed:
+        if not _won(world, slots.model, whose, lease.owner):
+            return whose, Outcome.LOST
+    world.note("SlotClaimed", job=job.id, model=slots.model, attempt=attempt)
+    return whose, submit(world, job, whose, lease, slots.ends)
+
+
+def _serve_refused(world: World, slots: Slots, whose: str, skip: set[str]) -> Outcome:
+    job_id, attempt = parse_holder(whose)
+    job = _readable(world, job_id, whose, skip)
+    if job is None or job.attempt != attempt or job.status not in LEASED:
+        return Outcome.LOST
+    if job.cancel is not None:
+        return Outcome.OVER if cancel_refused(world, job) else Outcome.LOST
+    lease = new_lease(world, slots.refused[whose])
+    arm_for(world, job_id, attempt, lease)
+    try:
+        world.store.commit(projections.taken(slots.model, whose, lease))
+    except ConditionFailed:
+        if not _won(world, slots.model, whose, lease.owner):
+            return Outcome.LOST
+    return submit(world, None, whose, lease, slots.ends)
+
+
+def _readable(world: World, job_id: str, name: str, skip: set[str]) -> Job | None:
+    """The job; None, skipped and with a hint of its own, where its events cannot be read: it must not block the others."""
+    try:
+        return world.store.job(job_id)
+    except UNREADABLE:
+        world.note("JobUnreadable", job=job_id)
+        world.outbox.wake_job(job_id)
+        skip.add(name)
+        return None
+
+
+def _won(world: World, alias: str, whose: str, owner: str) -> bool:
+    """A write that "failed" with me as the owner was won: its answer was lost, and the repeat met the first try."""
+    slots = world.store.slots(alias)
+    lease = slots.holders.get(whose) if slots else None
+    return lease is not None and lease.owner == owner
+
+
+def _refusals(world: World, alias: str, whose: str) -> int:
+    slots = world.store.slots(alias)
+    refusal = slots.refused.get(whose) if slots else None
+    return refusal.count if refusal else 0
+
+
+def _passed(world: World, alias: str, whose: str) -> None:
+    """It was refused and another was taken. After MAX_PASSED times the reason is its own, and it ends with it."""
+    slots = world.store.slots(alias)
+    seen = slots.refused.get(whose) if slots else None
+    if seen is None:
+        return
+    now = passed_by(seen)
+    if now.passed >= MAX_PASSED:
+        job_id, attempt = parse_holder(whose)
+        job = world.store.job(job_id)
+        why = job.reason if job else seen.kind
+        fail(world, job_id, attempt, f"refused {now.count} times while other jobs were taken: {why}", lease=None)
+        return
+    try:
+        world.store.commit(projections.passed(alias, whose, seen, now))
+    except ConditionFailed:
+        return  # it was taken or counted by another: either is newer than what we know

@@ -1,0 +1,181 @@
+"""The scheduler function. Two triggers, one purpose: find out which job or model is meant, and reconcile it.
+
+- the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message in the hints queue and is
+  reported done; only if that fails too is the record reported failed, and Lambda tries again for as long as the stream lasts.
+- the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each time; see `retry_seconds`.
+- a direct call `{"wake": "all", "limits": {alias: n}}`: a deployment, or an operator.
+
+Environment, clock, ids and clients enter here and nowhere else.
+"""
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config as ClientConfig
+
+from services.scheduler import hints
+from services.scheduler.bedrock import Bedrock
+from services.scheduler.config import CREATE_CONNECT_TIMEOUT_SECONDS, CREATE_READ_TIMEOUT_SECONDS, Config, read_config
+from services.scheduler.outbox import Outbox
+from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report, wake
+from services.scheduler.results import Results
+from services.scheduler.timers import Timers
+from services.scheduler.world import World
+from shared.dynamodb import DynamoTables
+from shared.store import Store
+
+FIRST_RETRY_SECONDS = 30
+LONGEST_RETRY_SECONDS = 6 * 3600
+RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead
+
+logger = Logger()
+metrics = Metrics()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """The entry point. Answers a batch with its partial failures, a direct call with what it woke."""
+    started = time.monotonic()
+    left = context.get_remaining_time_in_millis() / 1000
+    world = _world(lambda: left - (time.monotonic() - started))
+    try:
+        return _dispatch(world, event, context)
+    finally:
+        metrics.flush_metrics()
+
+
+def on_stream_record(world: World, record: DynamoDBRecord, seen: set[str]) -> None:
+    """Reconcile what the record is about, once in a batch: one look does all that is needed. A failure becomes a hint."""
+    stream = (record.dynamodb.keys or {}).get("stream", "") if record.dynamodb else ""
+    kind, _, name = str(stream).partition("#")
+    if stream in seen or kind not in {"job", "model"}:
+        return
+    seen.add(str(stream))
+    try:
+        if world.seconds_left() < RECORD_SECONDS:
+            raise TimeoutError("no time left for this record")  # noqa: TRY301 - the same way out as every other failure
+        if kind == "job":
+            reconcile(world, name, Visit())
+        else:
+            reconcile_model(world, name)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not block the shard; the hint carries it on
+        world.note("StreamRecordFailed", stream=str(stream), error=repr(error)[:500])
+        world.outbox.wake_job(name) if kind == "job" else world.outbox.wake_model(name)
+
+
+def on_hint(world: World, body: str) -> None:
+    """Act on a message of the hints queue. What is not a hint changes nothing. Errors rise: the message comes back."""
+    config = world.config
+    hint = hints.parse(
+        body, deployment=config.deployment, source=config.event_source, account=config.account_id, region=config.region
+    )
+    match hint:
+        case hints.Report():
+            reconcile_report(world, hint)
+        case hints.JobHint(job=job, due=due):
+            reconcile(world, job, Visit(look=True, due=due))
+        case hints.ModelHint(alias=hints.ALL):
+            wake(world)
+        case hints.ModelHint(alias=alias) if alias in config.models:
+            wake(world, alias)
+        case _:
+            world.note("HintIgnored", size=len(body))
+
+
+def retry_seconds(receives: int) -> int:
+    """How long a failed hint stays away: grows to six hours, so that fourteen days of outage fit in the queue's receives."""
+    return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS << min(receives - 1, 20))
+
+
+def _dispatch(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    records = event.get("Records")
+    if not records:
+        return {"woken": wake(world, _alias(event, world.config), event.get("limits"))}
+    if records[0].get("eventSource") == "aws:dynamodb":
+        seen: set[str] = set()
+        return _partial(event, context, EventType.DynamoDBStreams, lambda record: on_stream_record(world, record, seen))
+    return _partial(event, context, EventType.SQS, lambda record: _on_message(world, record))
+
+
+def _on_message(world: World, record: SQSRecord) -> None:
+    try:
+        on_hint(world, record.body)
+    except Exception as error:
+        receives = int(record.attributes.approximate_receive_count)
+        world.note("HintFailed", message=record.message_id, receives=receives, error=repr(error)[:500])
+        _outbox().hide(record.receipt_handle, retry_seconds(receives))
+        raise
+
+
+def _partial(event: dict[str, Any], context: LambdaContext, kind: EventType, handle: Any) -> dict[str, Any]:
+    """Every record is tried, whatever became of the others; Lambda hears which failed."""
+    processor = BatchProcessor(event_type=kind, raise_on_entire_batch_failure=False)
+    return dict(process_partial_response(event, handle, processor, context))
+
+
+def _alias(event: dict[str, Any], config: Config) -> str | None:
+    alias = event.get("wake")
+    if alias == hints.ALL:
+        return None
+    if alias not in config.models:
+        raise ValueError(f'say {{"wake": "all"}} or one of: {", ".join(config.models)}')
+    return str(alias)
+
+
+def _note(name: str, **fields: object) -> None:
+    """A constant word, counted as a metric and logged with its fields. Powertools writes JSON, so no field can break a line."""
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    logger.info(name, extra={"about": fields})
+
+
+def _world(seconds_left: Any) -> World:
+    config = _config()
+    bedrock, timers, results = _clients()
+    return World(
+        config=config, store=Store(_tables(), sleep=time.sleep), bedrock=bedrock, timers=timers, outbox=_outbox(),
+        results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left, new_id=lambda: uuid.uuid4().hex, note=_note,
+    )  # fmt: skip
+
+
+@cache
+def _config() -> Config:
+    return read_config(os.environ)
+
+
+@cache
+def _tables() -> DynamoTables:
+    config = _config()
+    return DynamoTables({"events": config.events_table, "projections": config.projections_table}, config.region)
+
+
+@cache
+def _outbox() -> Outbox:
+    return Outbox(boto3.client("sqs"), _config().hints_queue_url)
+
+
+@cache
+def _clients() -> tuple[Bedrock, Timers, Results]:
+    config = _config()
+    once = ClientConfig(
+        retries={"total_max_attempts": 1},
+        connect_timeout=CREATE_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=CREATE_READ_TIMEOUT_SECONDS,
+    )
+    timers = Timers(
+        boto3.client("scheduler"),
+        group=config.timer_group,
+        role_arn=config.timer_role_arn,
+        queue_arn=config.hints_queue_arn,
+        dlq_arn=config.hints_dlq_arn,
+    )
+    return Bedrock(boto3.client("bedrock", config=once)), timers, Results(boto3.client("s3"))

@@ -1,0 +1,123 @@
+"""Hints: what may wake the scheduler, read from messages that anybody may have forged.
+
+Pure. A hint may hurry the queue, never steer it: it says where to look, and what Bedrock is said to have reported. Whatever
+cannot be read is None, and changes nothing.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.job import ENDS, RANK
+from shared.names import is_job_id, parse_attempt_name
+
+DETAIL_TYPE = "Batch Inference Job State Change"  # aws-facts 2
+ALL = "all"
+MAX_BODY = 262_144  # SQS's own limit of a message was this for long; nothing of ours is near it
+MAX_TEXT = 500
+MAX_ATTEMPT = 999
+_STATUSES = ENDS | set(RANK)
+_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,19}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a Bedrock event says of one Bedrock job, ours or not. `job` and `attempt` are None for jobs not named as ours are."""
+
+    arn: str
+    model_id: str
+    status: str
+    message: str
+    job: str | None
+    attempt: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobHint:
+    """Look at this job. `due` is the minute of the timer that woke us."""
+
+    job: str
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHint:
+    """Look at this model, or at all of them."""
+
+    alias: str
+
+
+Hint = Report | JobHint | ModelHint
+
+
+def parse(body: str, *, deployment: str, source: str, account: str, region: str) -> Hint | None:
+    """The hint in the body of a message on the hints queue; None for what is not one."""
+    if len(body) > MAX_BODY:
+        return None
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict):
+        return None
+    if "detail-type" in message:
+        return _report(message, deployment=deployment, source=source, account=account, region=region)
+    if "job" in message:
+        return _job_hint(message)
+    return _model_hint(message.get("wake"))
+
+
+def alias_of(model_id: str, models: Mapping[str, str]) -> list[str]:
+    """The aliases whose model id this is, given as an id or as an ARN that ends in it. Two aliases may share a model."""
+    return [alias for alias, known in models.items() if model_id == known or _resource(model_id) == _resource(known)]
+
+
+def _resource(model_id: str) -> str:
+    return model_id.rpartition("/")[2]
+
+
+def _report(message: dict[str, Any], *, deployment: str, source: str, account: str, region: str) -> Report | None:
+    """The documented shape (aws-facts 2); no time is parsed, its format is UNVERIFIED."""
+    detail = message.get("detail")
+    if message.get("detail-type") != DETAIL_TYPE or message.get("source") != source or not isinstance(detail, dict):
+        return None
+    arn, status = _text(detail, "batchJobArn"), _text(detail, "status")
+    here = f"{re.escape(region)}:{re.escape(account)}"
+    if status not in _STATUSES or not re.fullmatch(rf"arn:aws[a-z-]*:bedrock:{here}:model-invocation-job/[a-z0-9]{{12}}", arn):
+        return None
+    name = parse_attempt_name(deployment, _text(detail, "batchJobName"))
+    return Report(
+        arn=arn,
+        model_id=_text(detail, "batchModelId"),
+        status=status,
+        message=_text(detail, "failureMessage")[:MAX_TEXT],
+        job=name[0] if name else None,
+        attempt=name[1] if name else None,
+    )
+
+
+def _job_hint(message: dict[str, Any]) -> JobHint | None:
+    job = message["job"]
+    if not isinstance(job, str) or not is_job_id(job):
+        return None
+    return JobHint(job=job, due=_moment(message.get("due")))
+
+
+def _model_hint(alias: object) -> ModelHint | None:
+    return ModelHint(alias=alias) if isinstance(alias, str) and _ALIAS.fullmatch(alias) else None
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment is not None and moment.tzinfo else None
+
+
+def _text(detail: dict[str, Any], name: str) -> str:
+    value = detail.get(name)
+    return value if isinstance(value, str) else ""

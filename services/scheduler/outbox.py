@@ -1,0 +1,30 @@
+"""The hints queue from the sending side: what an invocation leaves behind when it cannot finish."""
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+class Outbox:
+    """Durable hints. IAM: sqs:SendMessage and sqs:ChangeMessageVisibility on the hints queue."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def wake_job(self, job: str) -> None:
+        """Somebody should look at this job."""
+        self._send({"job": job})
+
+    def wake_model(self, alias: str) -> None:
+        """Somebody should look at this model."""
+        self._send({"wake": alias})
+
+    def hide(self, receipt_handle: str, seconds: int) -> None:
+        """Keep a failed message from coming back for so long."""
+        self._client.change_message_visibility(QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
+
+    def _send(self, hint: dict[str, str]) -> None:
+        self._client.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(hint))

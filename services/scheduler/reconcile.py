@@ -1,0 +1,297 @@
+"""Reconcile: read a job's events, and do whatever its state still needs. Wake on an edge, act on the level.
+
+Any hint leads here; how often, in what order, or from whom changes nothing: every step is decided on the state as it is now
+and committed on condition that it still is. `reconcile` loops until nothing is left to do.
+
+| state | what is left to do |
+|---|---|
+| Queued | a place in line, then `fill` |
+| Claimed, Held | the lease runs: its timer. It is over: take over. Refused: wait for its time. Bedrock reports it: adopt it |
+| at Bedrock | record what Bedrock says; carry out a cancel; keep the timer |
+| ended | fill the slot, clear the timers, count what was done, queue it again if policy says so |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.scheduler.attempt import cancel_refused, record_submitted, take_over
+from services.scheduler.fill import cancel_waiting, fill
+from services.scheduler.hints import Report, alias_of
+from services.scheduler.world import World
+from shared import events as e
+from shared import projections
+from shared.job import (
+    APPENDED_BY_OTHERS,
+    CANCELLED,
+    ENDS,
+    LEASED,
+    QUEUED,
+    REJECTED,
+    RUNNING,
+    Job,
+    evolve,
+    may_retry,
+    news,
+)
+from shared.names import attempt_name, holder, model_stream
+from shared.slots import Lease, at_minute, check_in_due, fold_model, lease_due, minute_number
+from shared.tables import ConditionFailed, Write
+
+MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
+
+
+@dataclass
+class Visit:
+    """One look at a job: what woke us, and what was seen. `look` asks Bedrock once where nobody reported."""
+
+    report: Report | None = None
+    look: bool = False
+    due: datetime | None = None
+    matched: bool = False
+
+
+def reconcile(world: World, job_id: str, visit: Visit) -> None:
+    """Do all that the job needs now. Errors rise: the hint must come back."""
+    projected = 0
+    for _ in range(MAX_STEPS):
+        job = world.store.job(job_id)
+        if job is None:
+            return
+        if job.latest in APPENDED_BY_OTHERS and projected < job.version:
+            _project(world, job)
+            projected = job.version
+        if not _step(world, job, visit):
+            return
+    raise RuntimeError(f"job {job_id} did not come to rest in {MAX_STEPS} steps")
+
+
+def reconcile_report(world: World, report: Report) -> None:
+    """A Bedrock event: news of a job of ours, or an end that made room at Bedrock."""
+    visit = Visit(report=report)
+    if report.job is not None:
+        reconcile(world, report.job, visit)
+    if not visit.matched and report.status in ENDS:
+        _foreign_end(world, report)
+
+
+def reconcile_model(world: World, alias: str, limit: int | None = None) -> None:
+    """Bring a model's slots up to its events, then fill. `limit` is what a deployment now says; None leaves it."""
+    for tries in range(MAX_STEPS):
+        events = [recorded.event for recorded in world.store.load(model_stream(alias))]
+        state, slots = fold_model(alias, events), world.store.slots(alias)
+        writes: list[Write] = []
+        if limit is not None and (not events or state.limit != limit):
+            event = e.LimitSet(at=world.now(), limit=limit)
+            state = fold_model(alias, [*events, event])
+            writes.append(projections.append(model_stream(alias), state.model_version, event))
+        if state.model_version > (slots.model_version if slots else 0):
+            writes.extend(projections.model_changed(slots, state))
+        try:
+            if writes:
+                world.store.commit(writes)
+            break
+        except ConditionFailed:
+            world.store.pause(tries)
+    else:
+        raise RuntimeError(f"the slots of model {alias} could not be brought up to date in {MAX_STEPS} tries")
+    fill(world, alias, probe=True)
+
+
+def wake(world: World, alias: str | None = None, limits: Mapping[str, int] | None = None) -> list[str]:
+    """Look at one model, or at all that are configured. `limits` come from a deployment."""
+    aliases = [alias] if alias is not None else list(world.config.models)
+    for name in aliases:
+        reconcile_model(world, name, (limits or {}).get(name))
+    return aliases
+
+
+def _project(world: World, job: Job) -> None:
+    """Put what others appended into the view and the line, before anybody looks for a slot: then one of two sees the other."""
+    if world.store.view_version(job.id) >= job.version:
+        return
+    try:
+        world.store.commit(projections.projected(job))
+    except ConditionFailed:
+        return  # the view is newer already
+
+
+def _step(world: World, job: Job, visit: Visit) -> bool:
+    """One step. True where the state may have changed, so that it must be read again."""
+    report = visit.report
+    if report is not None and report.attempt == job.attempt and report.arn == job.arn:
+        visit.matched = True
+    if job.status == QUEUED:
+        if job.cancel is not None:
+            cancel_waiting(world, job)
+            return True
+        fill(world, job.model, probe=False)
+        return False
+    if job.status in LEASED:
+        return _claimed(world, job, visit)
+    if job.status in RUNNING:
+        return _running(world, job, visit)
+    if job.status in ENDS:
+        return _ended(world, job)
+    if job.status == CANCELLED:
+        fill(world, job.model, probe=False)
+    elif job.status != REJECTED:
+        raise RuntimeError(f"no rule for a job that is {job.status}")
+    return False
+
+
+def _claimed(world: World, job: Job, visit: Visit) -> bool:
+    slots = world.store.slots(job.model)
+    if slots is None:
+        raise RuntimeError(f"model {job.model} has no slots, but job {job.id} was claimed")
+    whose = holder(job.id, job.attempt)
+    lease, refusal = slots.holders.get(whose), slots.refused.get(whose)
+    if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit.report, lease):
+        return True
+    if lease is not None and not lease.submitted:
+        return _leased(world, job, lease, visit)
+    if refusal is None:
+        return True  # it moved on between the two reads
+    if job.cancel is not None:
+        cancel_refused(world, job)
+        return True
+    if refusal.retry_at > world.now():
+        world.timers.arm_model(job.model, refusal.retry_at)
+    fill(world, job.model, probe=False)
+    return False
+
+
+def _adopt(world: World, job: Job, report: Report, lease: Lease | None) -> bool:
+    """An event for a job whose Create is not answered yet. Its name proves nothing; the token that Get shows does."""
+    name = attempt_name(world.config.deployment, job.id, job.attempt)
+    found = world.bedrock.get(report.arn)
+    if found is None or found.token != name or found.name != name:
+        world.note("ForeignJobWithOurName", job=job.id, arn=report.arn)
+        return False
+    held = lease or Lease(owner="found", until=world.now())
+    return record_submitted(world, job.id, job.attempt, held, report.arn, found=True)
+
+
+def _leased(world: World, job: Job, lease: Lease, visit: Visit) -> bool:
+    """He who claims, creates: while the lease runs there is nothing to do but to make sure of the timer."""
+    if lease.until > world.now():
+        world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now(), visit.due))
+        return False
+    if take_over(world, job, lease):
+        return True
+    fill(world, job.model, probe=True)
+    return False
+
+
+def _running(world: World, job: Job, visit: Visit) -> bool:
+    said = _said(world, job, visit)
+    if said is not None and news(job, said[0]):
+        return _record(world, job, *said)
+    if job.cancel is not None and job.status != "Stopping":
+        return _stop(world, job)
+    anchor = job.claimed_at or job.queued_at
+    world.timers.arm_attempt(
+        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now(), visit.due)
+    )  # fmt: skip
+    return False
+
+
+def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
+    """(status, message) by the event, which must name this attempt and this ARN; or, on a timer, by asking Bedrock once."""
+    if visit.matched and visit.report is not None:
+        return visit.report.status, visit.report.message
+    if visit.look and job.arn is not None:
+        visit.look = False
+        found = world.bedrock.get(job.arn)
+        return (found.status, found.message) if found else None
+    return None
+
+
+def _record(world: World, job: Job, status: str, message: str) -> bool:
+    if status in ENDS:
+        end = e.JobEnded(at=world.now(), attempt=job.attempt, status=status, message=message, arn=job.arn)
+        writes = projections.released(evolve(job.id, job, end), end, holder(job.id, job.attempt))
+    else:
+        progress = e.JobProgressed(at=world.now(), attempt=job.attempt, status=status)
+        writes = projections.appended(evolve(job.id, job, progress), progress)
+    try:
+        world.store.commit(writes)
+    except ConditionFailed:
+        return True  # somebody recorded something first: read again
+    world.note("JobEnded" if status in ENDS else "JobProgressed", job=job.id, model=job.model, status=status)
+    return True
+
+
+def _stop(world: World, job: Job) -> bool:
+    """Carry out a cancel at Bedrock. Its own events then tell the rest."""
+    if job.arn is None:
+        raise RuntimeError(f"job {job.id} runs without an ARN")
+    if world.bedrock.stop(job.arn):
+        return _record(world, job, "Stopping", "")
+    found = world.bedrock.get(job.arn)  # nothing to stop: it has ended, or is about to be seen so
+    if found is not None and news(job, found.status):
+        return _record(world, job, found.status, found.message)
+    return False
+
+
+def _ended(world: World, job: Job) -> bool:
+    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
+    if job.tally is None:
+        fill(world, job.model, probe=True)
+        _disarm(world, job)
+        if job.arn is not None:
+            _append(world, job, _tally(world, job))
+            return True
+    model = world.config.models.get(job.model)
+    if model is not None and may_retry(job, model.max_attempts):
+        again = e.JobRequeued(at=world.now(), attempt=job.attempt, by="policy", why="expired before it began")
+        _append(world, job, again)
+        return True
+    return False
+
+
+def _append(world: World, job: Job, event: e.Event) -> None:
+    try:
+        world.store.commit(projections.appended(evolve(job.id, job, event), event))
+    except ConditionFailed:
+        return  # the caller reads again
+
+
+def _disarm(world: World, job: Job) -> None:
+    """Remove the timers this attempt may still have. One that is missed fires, and finds nothing to do."""
+    if job.claimed_at is None:
+        return
+    now = world.now()
+    after_lease = at_minute(minute_number(job.claimed_at + world.config.lease) + 1)
+    for due in {after_lease, check_in_due(job.claimed_at, world.config.check_in_minutes, now)}:
+        if due > now:
+            world.timers.disarm_attempt(job.id, job.attempt, due)
+
+
+def _tally(world: World, job: Job) -> e.JobTallied:
+    """Counts from the manifest, which alone knows the tokens; else from Get; else nobody could say."""
+    manifest = world.results.manifest(job.output_uri, job.arn or "")
+    if "totalRecordCount" in manifest:
+        return e.JobTallied(
+            at=world.now(), attempt=job.attempt, total_records=manifest.get("totalRecordCount"),
+            processed_records=manifest.get("processedRecordCount"), succeeded_records=manifest.get("successRecordCount"),
+            failed_records=manifest.get("errorRecordCount"), input_tokens=manifest.get("inputTokenCount"),
+            output_tokens=manifest.get("outputTokenCount"),
+        )  # fmt: skip
+    found = world.bedrock.get(job.arn) if job.arn else None
+    if found is None:
+        return e.JobTallied(at=world.now(), attempt=job.attempt)
+    return e.JobTallied(
+        at=world.now(), attempt=job.attempt, total_records=found.total_records, processed_records=found.processed_records,
+        succeeded_records=found.succeeded_records, failed_records=found.failed_records,
+    )  # fmt: skip
+
+
+def _foreign_end(world: World, report: Report) -> None:
+    """Others share the quota: their end is a reason to ask again, for whoever was refused or is being refused right now."""
+    ids = {alias: model.model_id for alias, model in world.config.models.items()}
+    for alias in alias_of(report.model_id, ids) or list(ids):  # a model that cannot be told may be any
+        slots = world.store.slots(alias)
+        if slots is not None and slots.someone_hopes:
+            world.store.commit(projections.foreign_end(alias))
+            fill(world, alias, probe=True)

@@ -1,0 +1,46 @@
+"""Bedrock's results in S3: the manifest of an ended job, for its record and token counts. Never the records themselves."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from shared.names import split_s3_uri
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MANIFEST = "manifest.json.out"
+MAX_MANIFEST_BYTES = 65_536
+
+
+class Results:
+    """IAM: s3:GetObject on `processed/*/manifest.json.out`."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def manifest(self, output_uri: str, arn: str) -> dict[str, int]:
+        """The numbers of the manifest; empty where there is none that can be read.
+
+        Its place, `<output>/<last 12 characters of the ARN>/manifest.json.out`, is observed, not promised (aws-facts 4.2), and
+        without the right to list the bucket a missing object answers 403: neither may hold up an ended job.
+        """
+        bucket, prefix = split_s3_uri(output_uri)
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=f"{prefix}{arn[-12:]}/{MANIFEST}")
+        except ClientError as error:
+            if error.response["Error"].get("Code") in {"NoSuchKey", "404", "AccessDenied", "403"}:
+                return {}
+            raise
+        return _numbers(answer["Body"].read(MAX_MANIFEST_BYTES))
+
+
+def _numbers(text: bytes) -> dict[str, int]:
+    try:
+        manifest: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(manifest, dict):
+        return {}
+    return {name: value for name, value in manifest.items() if isinstance(value, int) and not isinstance(value, bool)}

@@ -1,0 +1,59 @@
+"""Everything the scheduler's decisions touch, in one argument: configuration, store, AWS, clock, ids.
+
+`handler.py` builds the real one; tests and simulations build theirs. One world lives as long as one invocation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.scheduler.bedrock import Answer, Found, Request
+from services.scheduler.config import Config
+from shared.store import Store
+
+
+class BedrockCalls(Protocol):
+    """See bedrock.Bedrock."""
+
+    def create(self, request: Request) -> Answer: ...
+    def get(self, arn: str) -> Found | None: ...
+    def find(self, name: str) -> list[Found]: ...
+    def stop(self, arn: str) -> bool: ...
+
+
+class TimerCalls(Protocol):
+    """See timers.Timers."""
+
+    def arm_attempt(self, job: str, attempt: int, due: datetime) -> None: ...
+    def arm_model(self, alias: str, due: datetime) -> None: ...
+    def disarm_attempt(self, job: str, attempt: int, due: datetime) -> None: ...
+
+
+class OutboxCalls(Protocol):
+    """See outbox.Outbox."""
+
+    def wake_job(self, job: str) -> None: ...
+    def wake_model(self, alias: str) -> None: ...
+
+
+class ResultCalls(Protocol):
+    """See results.Results."""
+
+    def manifest(self, output_uri: str, arn: str) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats; `note` logs and counts."""
+
+    config: Config
+    store: Store
+    bedrock: BedrockCalls
+    timers: TimerCalls
+    outbox: OutboxCalls
+    results: ResultCalls
+    now: Callable[[], datetime]
+    seconds_left: Callable[[], float]
+    new_id: Callable[[], str]
+    note: Callable[..., None]
