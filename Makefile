@@ -1,0 +1,98 @@
+# Bare `make` prints what there is. Every target sets up what it needs: a virtual environment from the hashed lock.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TF_VARS ?= terraform.tfvars
+TF := terraform -chdir=terraform
+
+.PHONY: help
+help: ## print this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later, or say PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: say PYTHON=python3.11, for instance"; exit 1; }
+	@echo "setting up $(VENV) from requirements.lock ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## the virtual environment, from the hashed lock
+
+.PHONY: terraform-present
+terraform-present:
+	@command -v terraform >/dev/null || { echo "terraform is not installed: install Terraform 1.11 or later (every other target but deploy, plan and demo works without it)"; exit 1; }
+
+.PHONY: demo
+demo: $(READY) terraform-present ## everything at once, locally: start, deploy, upload 13 files, watch, check, stop
+	@$(RUN) -m local.demo
+
+.PHONY: test
+test: $(READY) ## all tests, with the end-to-end ones on the emulator
+	@$(RUN) -m pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(READY) ## the tests that need neither emulator nor terraform
+	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy --strict, terraform fmt
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@command -v terraform >/dev/null && terraform fmt -check -recursive terraform || echo "terraform is not installed: its formatting was not checked"
+
+.PHONY: build
+build: $(READY) ## the zips of the two functions, in .build/
+	@$(RUN) -m local.build
+
+.PHONY: up
+up: $(READY) ## start MiniStack and the Bedrock simulator on this machine (SIMULATOR="--job-seconds 1-3 ...")
+	@$(RUN) -m local.stack up $(SIMULATOR)
+
+.PHONY: deploy-local
+deploy-local: build terraform-present ## deploy to AWS_ENDPOINT_URL (default: what `make up` started)
+	@$(RUN) -m local.deploy apply
+
+.PHONY: env
+env: $(READY) ## shell settings for the AWS CLI on the local deployment: eval "$$(make -s env)"
+	@$(RUN) -m local.stack env
+
+.PHONY: down
+down: $(READY) ## end what `make up` started
+	@$(RUN) -m local.stack down
+	@rm -rf .local/terraform/terraform.tfstate*
+
+.PHONY: init
+init: terraform-present
+	@plugins="$${TF_PLUGIN_DIR:-$$($(PYTHON) -m local.terraform_plugins)}"; $(TF) init -input=false $${plugins:+-plugin-dir=$$plugins}
+
+.PHONY: plan
+plan: build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars)
+	$(TF) plan
+
+.PHONY: deploy
+deploy: build init ## deploy to AWS, with the credentials and Region of your environment
+	$(TF) apply
+
+.PHONY: destroy
+destroy: build init ## remove a deployment from AWS
+	$(TF) destroy
+
+.PHONY: setup-localstack
+setup-localstack: $(READY) ## LocalStack's own command-line tool, for those who run LocalStack instead of MiniStack
+	@$(RUN) -m pip install --quiet --disable-pip-version-check 'localstack>=4'
+
+.PHONY: lock
+lock: $(READY) ## rewrite requirements.lock from pyproject.toml
+	@$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@$(RUN) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock
+
+.PHONY: clean
+clean: ## remove everything that was made here: stop the stack, delete .venv, .local, .build and caches
+	@test ! -x $(RUN) || $(RUN) -m local.stack down
+	rm -rf $(VENV) .local .build .mypy_cache .pytest_cache .ruff_cache .hypothesis terraform/.terraform

@@ -1,0 +1,42 @@
+"""Where the local stand-ins for AWS are, and the environment that every local command shares.
+
+`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_BEDROCK` decide, as they do for the AWS SDKs: set them to use LocalStack, or any other
+emulator or Bedrock stand-in, instead of what `make up` starts.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"  # logs, state and results of local runs; `make clean` removes it
+
+AWS_URL = "http://127.0.0.1:4566"
+BEDROCK_URL = "http://127.0.0.1:4567"
+REGION = "us-east-1"
+EVENT_SOURCE = "local.bedrock"  # nobody but AWS may send `aws.` events
+
+
+def endpoint_of(environment: Mapping[str, str] = os.environ) -> str:
+    """Where the emulator is."""
+    return environment.get("AWS_ENDPOINT_URL") or AWS_URL
+
+
+def bedrock_endpoint_of(environment: Mapping[str, str] = os.environ) -> str:
+    """Where the Bedrock stand-in is."""
+    return environment.get("AWS_ENDPOINT_URL_BEDROCK") or BEDROCK_URL
+
+
+def local_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for SDKs, the AWS CLI and Terraform against the stand-ins. Real credentials never enter it."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+    return kept | {
+        "AWS_ENDPOINT_URL": endpoint_of(environment),
+        "AWS_ENDPOINT_URL_BEDROCK": bedrock_endpoint_of(environment),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": environment.get("AWS_REGION") or REGION,
+        "AWS_DEFAULT_REGION": environment.get("AWS_REGION") or REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+    }
