@@ -6,6 +6,7 @@ may not (aws-facts 1.1: `s3Uri` allows `[-!_*'().a-z0-9A-Z]` in segments, at mos
 
 import base64
 import hashlib
+import json
 import re
 
 INPUT_PREFIX = "to-process/"
@@ -28,7 +29,7 @@ def job_id(bucket: str, key: str, version_id: str, sequencer: str, etag: str) ->
     `sequencer` and `etag` stand in for the version where the bucket is not versioned.
     """
     upload = [bucket, key, version_id] if version_id else [bucket, key, "", sequencer, etag]
-    digest = hashlib.sha256("\0".join(upload).encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(json.dumps(upload).encode()).digest()  # JSON keeps the parts apart, whatever they hold
     return base64.b32encode(digest).decode().lower()[:JOB_ID_LENGTH]
 
 
