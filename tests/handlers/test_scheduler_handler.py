@@ -1,0 +1,178 @@
+"""The scheduler's entry: batches in, partial failures out, and no message that stops another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from services.scheduler import handler as h
+from services.scheduler.config import read_config
+from shared import events as e
+from shared.names import attempt_name, model_stream
+from tests.support.payloads import bedrock_event, body, sqs_event, stream_event, stream_of
+from tests.support.samples import MODEL, MODEL_ID
+from tests.support.world import DEPLOYMENT, Bench, arn
+
+GARBAGE = ["", "null", "{}", "[]", '{"wake": "nobody"}', '{"job": 5}', body(bedrock_event()), "\x00"]
+
+
+@dataclass
+class Context:
+    function_name: str = "bbq-scheduler"
+    memory_limit_in_mb: int = 1024
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:bbq-scheduler"
+    aws_request_id: str = "52fdfc07-2182-154f-163f-5f0f9a621d72"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 110_000
+
+
+def run(bench: Bench, event: dict[str, Any]) -> dict[str, Any]:
+    return h._dispatch(bench.world(), event, Context())  # type: ignore[arg-type] # the parts of a context that are used
+
+
+def report(job: str, status: str, which: str) -> str:
+    return body(
+        bedrock_event(batchJobName=attempt_name(DEPLOYMENT, job, 1), batchJobArn=which, status=status, batchModelId=MODEL_ID)
+    )
+
+
+def test_a_stream_record_of_a_queued_job_starts_it() -> None:
+    bench = Bench()
+    job = bench.upload()
+    assert run(bench, stream_of(job)) == {"batchItemFailures": []}
+    assert bench.job(job).status == "Submitted"
+
+
+def test_a_batch_looks_at_each_job_once() -> None:
+    bench = Bench(limit=0)
+    job = bench.upload()
+    loads: list[str] = []
+    load = bench.store.load
+    bench.store.load = lambda stream: loads.append(stream) or load(stream)  # type: ignore[method-assign,func-returns-value]
+    run(bench, stream_of(job, job, job))
+    assert len(loads) == 1
+
+
+def test_a_stream_record_that_fails_becomes_a_hint_and_is_reported_done() -> None:  # R13
+    bench = Bench()
+    bad, good = bench.upload("bad"), bench.upload("good")
+    fail_on(bench, bad)
+    assert run(bench, stream_of(bad, good)) == {"batchItemFailures": []}
+    assert bench.outbox.sent == [("job", bad)]
+    assert bench.job(good).status == "Submitted"
+
+
+def test_only_when_the_hint_fails_too_is_the_record_reported_failed() -> None:
+    bench = Bench()
+    bad, good = bench.upload("bad"), bench.upload("good")
+    fail_on(bench, bad)
+
+    def broken(job: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "SendMessage")
+
+    bench.outbox.wake_job = broken  # type: ignore[method-assign] # the queue is out of reach
+    event = stream_of(bad, good)
+    failed = event["Records"][0]["dynamodb"]["SequenceNumber"]
+    assert run(bench, event) == {"batchItemFailures": [{"itemIdentifier": failed}]}
+    assert bench.job(good).status == "Submitted"
+
+
+def test_records_without_time_left_become_hints() -> None:
+    bench = Bench(left=5)
+    job = bench.upload()
+    run(bench, stream_of(job))
+    assert bench.outbox.sent == [("job", job)]
+
+
+def test_a_models_stream_record_brings_its_slots_up_to_date() -> None:
+    bench = Bench(limit=0)
+    job = bench.upload()
+    run(bench, stream_of(job))
+    bench.store.append(model_stream(MODEL), 2, e.LimitSet(at=bench.time, limit=1))
+    run(bench, stream_event(model_stream(MODEL)))
+    assert bench.job(job).status == "Submitted"
+
+
+@pytest.mark.parametrize("stream", ["", "x", "#", "job", "other#x", "job#"])
+def test_a_stream_record_of_nothing_we_know_changes_nothing(stream: str) -> None:
+    bench = Bench()
+    assert run(bench, stream_event(stream)) == {"batchItemFailures": []}
+    assert bench.outbox.sent == []
+
+
+def test_bedrocks_events_move_a_job_to_its_end() -> None:
+    bench = Bench()
+    job = bench.upload()
+    run(bench, stream_of(job))
+    made = arn(1)
+    for status in ("Validating", "InProgress", "Completed"):
+        assert run(bench, sqs_event(report(job, status, made))) == {"batchItemFailures": []}
+    assert bench.job(job).status == "Completed"
+
+
+def test_garbage_is_counted_and_dropped_and_stops_nobody() -> None:  # P7
+    bench = Bench()
+    job = bench.upload()
+    run(bench, stream_of(job))
+    events = bench.history(job)
+    assert run(bench, sqs_event(*GARBAGE)) == {"batchItemFailures": []}
+    assert bench.history(job) == events
+    assert {name for name, _ in bench.notes} >= {"HintIgnored"}
+
+
+def test_a_hint_that_fails_comes_back_alone_and_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bad, good = bench.upload("bad"), bench.upload("good")
+    fail_on(bench, bad)
+    hidden: list[int] = []
+
+    class Hiding:
+        def hide(self, _: str, seconds: int) -> None:
+            hidden.append(seconds)
+
+    monkeypatch.setattr(h, "_outbox", Hiding)
+    event = sqs_event(body({"job": bad}), body({"job": good}), receives=3)
+    assert run(bench, event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert hidden == [120]
+    assert bench.job(good).status == "Submitted"
+
+
+def test_retries_grow_to_six_hours_and_outlast_the_queues_fourteen_days() -> None:
+    waits = [h.retry_seconds(n) for n in range(1, 100)]
+    assert waits[0] == 30
+    assert waits == sorted(waits)
+    assert max(waits) == 6 * 3600
+    assert sum(waits) > 14 * 86_400
+
+
+def test_a_direct_wake_with_limits_is_a_deployment() -> None:
+    bench = Bench(limit=-1)
+    job = bench.upload()
+    run(bench, stream_of(job))
+    assert bench.job(job).status == "Queued"
+    assert run(bench, {"wake": "all", "limits": {MODEL: 1}, "configuration": "x"}) == {"woken": [MODEL]}
+    assert bench.job(job).status == "Submitted"
+
+
+def test_a_direct_call_that_says_nothing_is_told_what_to_say() -> None:
+    with pytest.raises(ValueError, match='"wake": "all"'):
+        run(Bench(), {"hello": 1})
+
+
+def test_a_configuration_that_is_not_complete_says_everything_at_once() -> None:
+    with pytest.raises(ValueError, match=r"BBQ_EVENTS_TABLE.*BBQ_CHECK_IN_MINUTES.*BBQ_MODELS"):
+        read_config({"BBQ_DEPLOYMENT": "bbq", "BBQ_CHECK_IN_MINUTES": "0"})
+
+
+def fail_on(bench: Bench, job: str) -> None:
+    """The table answers for every job but this one."""
+    load = bench.store.load
+
+    def failing(stream: str) -> Any:
+        if stream.endswith(job):
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, "Query")
+        return load(stream)
+
+    bench.store.load = failing  # type: ignore[method-assign] # one partition is out of reach
