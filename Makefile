@@ -59,7 +59,7 @@ deploy-local: build terraform-present ## deploy to AWS_ENDPOINT_URL (default: wh
 	@$(RUN) -m local.deploy apply
 
 .PHONY: env
-env: $(READY) ## shell settings for the AWS CLI on the local deployment: eval "$$(make -s env)"
+env: $(READY) ## shell settings for the AWS CLI on the local deployment: eval "$(make -s env)"
 	@$(RUN) -m local.stack env
 
 .PHONY: down

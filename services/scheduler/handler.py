@@ -36,7 +36,7 @@ from shared.dynamodb import DynamoTables
 from shared.store import Store
 
 FIRST_RETRY_SECONDS = 30
-LONGEST_RETRY_SECONDS = 6 * 3600
+LONGEST_RETRY_SECONDS = 3600
 RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead
 
 logger = Logger()
@@ -93,7 +93,7 @@ def on_hint(world: World, body: str) -> None:
 
 
 def retry_seconds(receives: int) -> int:
-    """How long a failed hint stays away: grows to six hours, so that fourteen days of outage fit in the queue's receives."""
+    """How long a failed hint stays away: grows to an hour, so that an outage of days fits in the queue's 300 receives."""
     return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS << min(receives - 1, 20))
 
 

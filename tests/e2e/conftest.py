@@ -1,0 +1,84 @@
+"""One emulator with IAM enforced, one Bedrock simulator, one real `terraform apply`, for all end-to-end tests."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import build, deploy, stack
+from local.deployment import Deployment, simulator
+from local.settings import ROOT
+
+PATIENCE_SECONDS = 45.0
+SIMULATOR_OPTIONS = ("--job-seconds", "1-2", "--assume-role")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where logs and Terraform's state of this run are."""
+    return tmp_path_factory.mktemp("e2e")
+
+
+@pytest.fixture(scope="session")
+def local_stack(work: Path) -> Iterator[None]:
+    """Everything started, on ports of its own; stopped whatever happens."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        patch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{free_port()}")
+        build.build(ROOT, ROOT / ".build")
+        stack.up(SIMULATOR_OPTIONS, record=work / "stack.json")
+        try:
+            yield
+        finally:
+            stack.down(work / "stack.json")
+
+
+@pytest.fixture(scope="session")
+def deployment(local_stack: None, work: Path) -> Deployment:
+    """The deployment, as Terraform made it. Without terraform or its provider: skipped, but never in CI."""
+    try:
+        return Deployment(deploy.apply(work=work / "terraform", quiet=True))
+    except deploy.DeployError as error:
+        if "is not installed" in str(error) or "Failed to query available provider packages" in str(error):
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        raise
+
+
+@pytest.fixture(autouse=True)
+def calm() -> None:
+    """Every test starts with a simulator without faults and without others' jobs."""
+    if os.environ.get("AWS_ENDPOINT_URL_BEDROCK"):
+        simulator("foreign-jobs", method="DELETE")
+
+
+def eventually(probe: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
+    """The first truthy answer of `probe`; its last answer when patience is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.2)
+
+
+def over(deployment: Deployment, job: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    """The view of a job once it is over and, where it ran, tallied."""
+
+    def probe() -> dict[str, Any]:
+        view = deployment.view(job)
+        done = view.get("status") in {"Rejected", "Cancelled"} or "processed_records" in view
+        return view if done else {}
+
+    return eventually(probe, seconds=seconds) or deployment.view(job)
