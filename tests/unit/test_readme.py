@@ -33,7 +33,7 @@ def test_bare_make_prints_every_target_with_a_line_of_help() -> None:
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = "demo test lint build up deploy-local down plan deploy destroy clean"
     for name in names.split():
-        assert re.search(rf"\b{name} *\x1b\[0m +\S+", shown), name
+        assert re.search(rf"1m{name} *\x1b\[0m +\S+", shown), name
 
 
 def test_the_services_import_nothing_that_only_tests_need() -> None:
