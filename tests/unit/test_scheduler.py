@@ -12,7 +12,7 @@ from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reco
 from shared import events as e
 from shared import projections as p
 from shared.names import attempt_name, holder, job_stream, model_stream
-from shared.slots import MAX_PASSED, lease_due
+from shared.slots import MAX_PASSED, lease_due, leased
 from shared.tables import ConditionFailed, EventRow, Put, ViewRow, Write
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn
@@ -540,6 +540,71 @@ def test_a_permanent_refusal_ends_the_job_and_the_next_is_served() -> None:
     see(bench, second)
     assert (bench.job(first).status, bench.job(second).status) == ("Failed", "Submitted")
     assert bench.job(first).reason.startswith("ValidationException")
+
+
+def test_a_give_up_that_was_done_but_looked_failed_does_not_create_again() -> None:  # R31
+    bench = Bench()
+    bench.bedrock.script = [QUOTA]
+    job = bench.upload()
+    plain = bench.tables.write
+
+    def lossy(writes: list[Write]) -> None:
+        plain(writes)
+        if bench.slots.refused:  # the giving up was done; its answer is lost, and another invocation takes the holder
+            bench.tables.write = plain  # type: ignore[method-assign] # once
+            lease = replace(bench.slots.refused[holder(job, 1)], kind="quota")
+            theirs = leased("somebody else", bench.time + bench.config.lease, lease)
+            bench.store.commit(p.taken(MODEL, holder(job, 1), theirs))
+            raise ConditionFailed("met itself")
+
+    bench.tables.write = lossy  # type: ignore[method-assign,assignment] # the lost answer
+    see(bench, job)
+    assert len(bench.bedrock.creates) == 1
+    assert bench.slots.holders[holder(job, 1)].owner == "somebody else"
+
+
+def test_an_event_that_comes_between_reading_and_recording_does_not_lose_the_answer() -> None:  # R25
+    bench = Bench()
+    job = bench.upload()
+    plain, once = bench.tables.before_commit, [True]
+
+    def recording(writes: object) -> None:
+        if bench.bedrock.creates and once.pop() if once else False:
+            bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
+
+    bench.tables.before_commit = recording
+    see(bench, job)
+    bench.tables.before_commit = plain
+    assert bench.history(job)[2:4] == ["cancel-requested", "job-submitted"]
+
+
+def test_a_lease_is_armed_before_it_is_taken_or_taken_over() -> None:  # R11
+    bench = Bench()
+    bench.bedrock.script = [QUOTA, Unknown("x"), Unknown("x")]
+    job = started(bench)
+    for _ in range(2):
+        bench.wait(hours=1)
+        bench.timers.armed.clear()
+        armed: list[int] = []
+
+        def watching(_: object, armed: list[int] = armed) -> None:
+            armed.append(len(bench.timers.due(f"{job}-1")))
+
+        bench.tables.before_commit = watching
+        see(bench, job, look=True)
+        assert armed[0] == 1
+        assert bench.timers.due(f"{job}-1")[0] > bench.slots.holders[holder(job, 1)].until
+
+
+def test_an_unknown_answer_ends_the_fill() -> None:  # R6
+    bench = Bench(limit=0)
+    bench.bedrock.script = [Unknown("ReadTimeout")]
+    first, second = started(bench, "v1"), started(bench, "v2")
+    bench.set_limit(3)
+    see(bench, first)
+    assert len(bench.bedrock.creates) == 1
+    see(bench, second)
+    assert bench.job(second).status == "Submitted"
 
 
 # --- capacity, limits, pauses
