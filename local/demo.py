@@ -37,7 +37,7 @@ def main() -> int:
     with _step("building the two functions"):
         build.build(ROOT, ROOT / ".build")
     with _step("starting MiniStack (IAM enforced) and the Bedrock simulator"):
-        stack.up(["--job-seconds", "3-5", "--assume-role"])
+        stack.up(["--job-seconds", "3-5"])
     try:
         with _step("terraform apply, the very files that deploy to AWS"):
             outputs = deploy.apply(work=STATE / "demo-terraform", quiet=True)

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def destroy(arguments: Sequence[str] = (), *, work: Path = WORK, quiet: bool = F
 
 def outputs(work: Path = WORK) -> dict[str, Any]:
     """Terraform's outputs by name."""
-    answer = json.loads(_terraform(work, ["output", "-json"], quiet=True))
+    answer = json.loads(_terraform(work, ["output", "-json"], quiet=True, command="terraform"))  # tflocal prints notices, too
     return {name: output["value"] for name, output in answer.items()}
 
 
@@ -66,14 +66,15 @@ def _variables() -> list[str]:
     ]
 
 
-def _terraform(work: Path, arguments: list[str], *, quiet: bool, environment: Mapping[str, str] | None = None) -> str:
+def _terraform(work: Path, arguments: list[str], *, quiet: bool, command: str = "tflocal") -> str:
     if shutil.which("terraform") is None:
         raise DeployError("terraform is not installed: install Terraform 1.11 or later, then run this again")
-    tflocal = Path(sys.executable).parent / "tflocal"
-    env = local_environment() | {"S3_HOSTNAME": "localhost", "TF_IN_AUTOMATION": "1", **(environment or {})}
-    env["PATH"] = f"{tflocal.parent}{os.pathsep}{env.get('PATH', '')}"
+    env = local_environment() | {"S3_HOSTNAME": "localhost", "TF_IN_AUTOMATION": "1"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}"  # tflocal is in the virtual environment
+    if not Path(env.get("TF_CLI_CONFIG_FILE", __file__)).exists():
+        del env["TF_CLI_CONFIG_FILE"]  # Terraform would warn of it in every answer
     process = subprocess.Popen(  # noqa: S603 - our own command
-        [str(tflocal), f"-chdir={work}", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [command, f"-chdir={work}", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None  # noqa: S101 - PIPE
     lines = []

@@ -14,7 +14,7 @@ from local.deployment import Deployment, simulator
 from local.settings import ROOT
 
 PATIENCE_SECONDS = 45.0
-SIMULATOR_OPTIONS = ("--job-seconds", "1-2", "--assume-role")
+SIMULATOR_OPTIONS = ("--job-seconds", "1-2")
 
 
 def free_port() -> int:

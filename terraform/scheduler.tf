@@ -1,0 +1,242 @@
+# The scheduler: woken by new events and by hints, it gives free slots to the jobs in line and follows them to their end.
+
+locals {
+  scheduler_timeout_seconds = 120
+
+  kms_via = [for service in ["dynamodb", "s3"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
+}
+
+data "aws_iam_policy_document" "scheduler" {
+  statement {
+    sid       = "AppendEvents"
+    actions   = ["dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    resources = [aws_dynamodb_table.events.arn]
+  }
+
+  statement {
+    sid       = "FollowEvents"
+    actions   = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"]
+    resources = [aws_dynamodb_table.events.stream_arn]
+  }
+
+  statement {
+    sid       = "FindStream"
+    actions   = ["dynamodb:ListStreams"]
+    resources = ["*"] # it has no resource to name
+  }
+
+  statement {
+    sid = "Project"
+    actions = [
+      "dynamodb:ConditionCheckItem",
+      "dynamodb:DeleteItem",
+      "dynamodb:GetItem",
+      "dynamodb:PutItem",
+      "dynamodb:Query",
+      "dynamodb:UpdateItem",
+    ]
+    resources = [aws_dynamodb_table.projections.arn]
+  }
+
+  statement {
+    sid = "HandleHints"
+    actions = [
+      "sqs:ChangeMessageVisibility",
+      "sqs:DeleteMessage",
+      "sqs:GetQueueAttributes",
+      "sqs:ReceiveMessage",
+      "sqs:SendMessage",
+    ]
+    resources = [module.hints.arn]
+  }
+
+  statement {
+    sid       = "SetAside"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.stream_failures.arn]
+  }
+
+  statement {
+    sid       = "ArmTimers"
+    actions   = ["scheduler:CreateSchedule", "scheduler:DeleteSchedule"]
+    resources = [for group in local.timer_groups : "arn:${local.partition}:scheduler:${local.region}:${local.account_id}:schedule/${group}/*"]
+  }
+
+  statement {
+    sid       = "PassTimerRole"
+    actions   = ["iam:PassRole"]
+    resources = [aws_iam_role.timers.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["scheduler.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "StartJobs"
+    actions   = ["bedrock:CreateModelInvocationJob"]
+    resources = concat(["${local.own}:model-invocation-job/*"], local.model_arns)
+  }
+
+  statement {
+    sid       = "FollowJobs"
+    actions   = ["bedrock:GetModelInvocationJob", "bedrock:StopModelInvocationJob"]
+    resources = ["${local.own}:model-invocation-job/*"]
+  }
+
+  statement {
+    sid       = "FindJobs"
+    actions   = ["bedrock:ListModelInvocationJobs"]
+    resources = ["*"] # it has no resource to name
+  }
+
+  statement {
+    sid       = "PassBedrockRole"
+    actions   = ["iam:PassRole"]
+    resources = [local.bedrock_role_arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "iam:PassedToService"
+      values   = ["bedrock.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "ReadManifests"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.this.arn}/processed/*/manifest.json.out"]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn[*]
+
+    content {
+      sid       = "UseKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = local.kms_via
+      }
+    }
+  }
+}
+
+module "scheduler" {
+  source = "./modules/function"
+
+  name               = "${var.name}-scheduler"
+  role_name          = "${local.role_prefix}-scheduler"
+  description        = "Gives free slots to waiting jobs, and follows them at Bedrock"
+  handler            = "services.scheduler.handler.handler"
+  zip                = "${local.zip_directory}/scheduler.zip"
+  memory_mb          = 1024
+  timeout_seconds    = local.scheduler_timeout_seconds
+  policy             = data.aws_iam_policy_document.scheduler.json
+  log_retention_days = var.log_retention_days
+  tags               = local.tags
+
+  environment = merge(local.environment, {
+    POWERTOOLS_SERVICE_NAME      = "scheduler"
+    BBQ_ACCOUNT_ID               = local.account_id
+    BBQ_BEDROCK_ROLE_ARN         = local.bedrock_role_arn
+    BBQ_CHECK_IN_MINUTES         = tostring(var.check_in_minutes)
+    BBQ_EVENT_SOURCE             = var.event_source
+    BBQ_FUNCTION_TIMEOUT_SECONDS = tostring(local.scheduler_timeout_seconds)
+    BBQ_HINTS_DLQ_ARN            = module.hints.dead_letter_arn
+    BBQ_HINTS_QUEUE_ARN          = module.hints.arn
+    BBQ_HINTS_QUEUE_URL          = module.hints.url
+    BBQ_TIMER_GROUP              = aws_scheduler_schedule_group.timers.name
+    BBQ_TIMER_ROLE_ARN           = aws_iam_role.timers.arn
+  }, { for arn in var.kms_key_arn[*] : "BBQ_KMS_KEY_ARN" => arn })
+}
+
+# New events. Those that leave nothing to do are filtered out here. Retried without limit for 23 of the 24 hours that a stream
+# keeps them; what is left then is set aside while it can still be read.
+resource "aws_lambda_event_source_mapping" "events" {
+  event_source_arn                   = aws_dynamodb_table.events.stream_arn
+  function_name                      = module.scheduler.arn
+  starting_position                  = "TRIM_HORIZON"
+  batch_size                         = 10
+  parallelization_factor             = 10
+  maximum_retry_attempts             = -1
+  maximum_record_age_in_seconds      = 82800
+  bisect_batch_on_function_error     = true
+  maximum_batching_window_in_seconds = 0
+  function_response_types            = ["ReportBatchItemFailures"]
+  tags                               = local.tags
+
+  filter_criteria {
+    filter {
+      pattern = jsonencode({
+        eventName = ["INSERT"]
+        dynamodb = { NewImage = { name = { S = [
+          "cancel-requested",
+          "job-cancelled",
+          "job-ended",
+          "job-queued",
+          "job-rejected",
+          "job-requeued",
+          "limit-set",
+          "model-paused",
+          "model-resumed",
+          "slot-claimed",
+          "submission-refused",
+        ] } } }
+      })
+    }
+  }
+
+  destination_config {
+    on_failure {
+      destination_arn = aws_sqs_queue.stream_failures.arn
+    }
+  }
+}
+
+# One hint per invocation: a slow one neither delays nor fails another.
+resource "aws_lambda_event_source_mapping" "hints" {
+  event_source_arn        = module.hints.arn
+  function_name           = module.scheduler.arn
+  batch_size              = 1
+  function_response_types = ["ReportBatchItemFailures"]
+  tags                    = local.tags
+
+  scaling_config {
+    maximum_concurrency = 50
+  }
+}
+
+# Where the stream's records go that could neither be handled nor become a hint. Itself a dead-letter queue.
+resource "aws_sqs_queue" "stream_failures" {
+  name                      = "${var.name}-stream-failures"
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+  policy                    = data.aws_iam_policy_document.stream_failures.json
+  tags                      = local.tags
+}
+
+data "aws_iam_policy_document" "stream_failures" {
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = ["${local.queue_arn_prefix}${var.name}-stream-failures"]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = [local.refused_transport]
+    }
+  }
+}

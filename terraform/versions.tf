@@ -1,0 +1,34 @@
+# No provider block: this directory is applied directly, and also used as a module.
+terraform {
+  required_version = ">= 1.9"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 5.100"
+    }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_region.current.name
+  tags       = { "bbq-deployment" = var.name }
+
+  # Roles are global in an account, everything else is regional: with the Region in it, one name fits several Regions.
+  role_prefix = "${var.name}-${local.region}"
+
+  # Only an emulator has another event source. There is no other difference between AWS and an emulator than these two:
+  emulated = var.event_source != "aws.bedrock"
+
+  # - the value of aws:SecureTransport that policies refuse: emulators speak plain HTTP;
+  refused_transport = local.emulated ? "none" : "false"
+
+  # - the group that IAM sees for a schedule: MiniStack takes every schedule to be in the default group.
+  timer_groups = local.emulated ? [var.name, "default"] : [var.name]
+}

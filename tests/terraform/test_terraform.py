@@ -1,0 +1,294 @@
+"""The Terraform configuration: its form, its own tests (terraform/tests), and what must hold of every resource it deploys.
+
+`terraform test` runs with a mocked provider, so no test here reaches AWS. The state of its run "defaults" is read back and
+held against what the code expects: environment, tables, prefixes, event names. What can drift is compared.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.terraform_plugins import plugin_directory
+from services.scheduler.config import read_config
+from shared import events, names, tables
+
+ROOT = Path(__file__).resolve().parents[2]
+TERRAFORM = ROOT / "terraform"
+FILES = sorted(TERRAFORM.rglob("*.tf"))
+MAX_VARIABLES = 15
+LAMBDA_ENVIRONMENT_BYTES = 4096
+
+# Actions that IAM cannot tie to a resource (service authorization reference).
+UNBOUND = {
+    "bedrock:ListModelInvocationJobs",
+    "dynamodb:ListStreams",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+Resource = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An initialised copy of the configuration, with two empty zips beside it."""
+    if not shutil.which("terraform"):
+        _absent("terraform is not installed")
+    directory = tmp_path_factory.mktemp("terraform")
+    copy = directory / "terraform"
+    shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform*", "terraform.tfstate*"))
+    for service in ("intake", "scheduler"):
+        with zipfile.ZipFile(directory / f"{service}.zip", "w") as archive:
+            archive.writestr("empty.py", "")
+    mirror = plugin_directory(os.environ)
+    init = _terraform(copy, "init", "-backend=false", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else []))
+    if init.returncode:
+        _absent(f"terraform init found neither a provider mirror nor a registry: {init.stderr[-500:]}")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def messages(copy: Path) -> list[dict[str, Any]]:
+    """What `terraform test` had to say."""
+    run = _terraform(copy, "test", "-json", "-verbose", "-var", f"zip_directory={copy.parent}")
+    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def deployed(messages: list[dict[str, Any]]) -> dict[str, Resource]:
+    """address -> values, of every resource and every policy document of the run "defaults"."""
+    state = next(
+        message["test_state"] for message in messages if message["type"] == "test_state" and message["@testrun"] == "defaults"
+    )
+    return dict(_resources(state["root_module"]))
+
+
+def test_files_are_formatted() -> None:
+    if not shutil.which("terraform"):
+        _absent("terraform is not installed")
+    run = _terraform(TERRAFORM, "fmt", "-check", "-recursive")
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_configuration_is_valid(copy: Path) -> None:
+    run = _terraform(copy, "validate", "-json")
+    answer = json.loads(run.stdout)
+    assert answer["valid"], answer["diagnostics"]
+    assert answer["warning_count"] == 0, answer["diagnostics"]
+
+
+def test_terraforms_own_tests_pass(messages: list[dict[str, Any]]) -> None:
+    problems = [
+        f"{message.get('@testrun')}: {message['diagnostic']['summary']}: {message['diagnostic'].get('detail')}"
+        for message in messages
+        if message["type"] == "diagnostic" and message["diagnostic"]["severity"] == "error"
+    ]
+    summary = next(message["test_summary"] for message in messages if message["type"] == "test_summary")
+    assert summary["status"] == "pass", "\n".join(problems)
+    assert summary["passed"] >= 20
+
+
+def test_there_are_few_variables_and_each_is_described() -> None:
+    blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', (TERRAFORM / "variables.tf").read_text(), re.MULTILINE | re.DOTALL)
+    assert 0 < len(blocks) <= MAX_VARIABLES
+    assert [name for name, block in blocks if not re.search(r'^  description = "[A-Z][^"]+\."$', block, re.MULTILINE)] == []
+    others = [path for path in TERRAFORM.glob("*.tf") if path.name != "variables.tf"]
+    assert not any(re.search(r"^variable ", path.read_text(), re.MULTILINE) for path in others)
+
+
+@pytest.mark.parametrize("pattern", [r"rate\(", r"cron\(", r"=\s*any\b", r"(?i)dynamodb:Scan", r'^provider "'])
+def test_what_must_not_be_there(pattern: str) -> None:
+    assert [path.name for path in FILES if re.search(pattern, path.read_text(), re.MULTILINE)] == []
+
+
+def test_no_role_has_an_action_with_a_wildcard_or_a_resource_it_need_not_have(deployed: dict[str, Resource]) -> None:
+    allowed = [statement for statement in _statements(deployed) if statement["effect"] != "Deny"]
+    assert len(allowed) > 20
+    assert [action for statement in allowed for action in statement["actions"] if "*" in action] == []
+    assert {
+        action for statement in allowed if "*" in (statement["resources"] or ()) for action in statement["actions"]
+    } == UNBOUND
+
+
+def test_a_role_is_passed_to_one_named_service(deployed: dict[str, Resource]) -> None:
+    passes = [statement for statement in _statements(deployed) if "iam:PassRole" in statement["actions"]]
+    assert len(passes) == 2
+    assert all([condition["variable"] for condition in statement["condition"]] == ["iam:PassedToService"] for statement in passes)
+    assert all("*" not in resource for statement in passes for resource in statement["resources"])
+
+
+def test_a_service_acts_for_this_deployments_resources_only(deployed: dict[str, Resource]) -> None:
+    for_services = {
+        (principal["identifiers"][0], action): {condition["variable"] for condition in statement["condition"]}
+        for statement in _statements(deployed)
+        for principal in statement["principals"]
+        if principal["type"] == "Service"
+        for action in statement["actions"]
+    }
+    assert for_services == {
+        ("lambda.amazonaws.com", "sts:AssumeRole"): set(),
+        ("bedrock.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
+        ("scheduler.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
+        ("s3.amazonaws.com", "sqs:SendMessage"): {"aws:SourceAccount", "aws:SourceArn"},
+        ("events.amazonaws.com", "sqs:SendMessage"): {"aws:SourceArn"},  # EventBridge gives no account here
+    }
+
+
+def test_who_may_send_to_which_queue(deployed: dict[str, Resource]) -> None:
+    sends = {
+        (resource.rpartition(":")[2], value)
+        for statement in _statements(deployed)
+        if statement["principals"] and "sqs:SendMessage" in statement["actions"]
+        for resource in statement["resources"]
+        for condition in statement["condition"]
+        if condition["variable"] == "aws:SourceArn"
+        for value in condition["values"]
+    }
+    assert sends == {
+        ("bbq-uploads", "arn:aws:s3:::bbq-bucket"),
+        ("bbq-hints", "arn:aws:events:eu-west-1:111122223333:rule/bbq-bedrock"),
+        ("bbq-hints-dead", "arn:aws:events:eu-west-1:111122223333:rule/bbq-bedrock"),
+    }
+
+
+def test_every_queue_is_encrypted_keeps_two_weeks_and_refuses_plain_http(deployed: dict[str, Resource]) -> None:
+    queues = _of_type(deployed, "aws_sqs_queue")
+    refusals = {
+        resource.rpartition(":")[2]
+        for statement in _statements(deployed)
+        if statement["effect"] == "Deny" and set(statement["actions"]) == {"sqs:*"}
+        for resource in statement["resources"]
+        if statement["condition"] == [{"test": "Bool", "values": ["false"], "variable": "aws:SecureTransport"}]
+    }
+    assert {queue["name"] for queue in queues} == refusals
+    assert all(queue["sqs_managed_sse_enabled"] and queue["policy"] for queue in queues)
+    assert {queue["message_retention_seconds"] for queue in queues} == {14 * 24 * 3600}
+
+
+def test_every_queue_that_a_function_reads_has_a_dead_letter_queue_and_hides_messages_long_enough(
+    deployed: dict[str, Resource],
+) -> None:
+    timeouts = {function["arn"]: function["timeout"] for function in _of_type(deployed, "aws_lambda_function")}
+    queues = {queue["arn"]: queue for queue in _of_type(deployed, "aws_sqs_queue")}
+    readers = {
+        mapping["event_source_arn"]: timeouts[mapping["function_name"]]
+        for mapping in _of_type(deployed, "aws_lambda_event_source_mapping")
+        if mapping["event_source_arn"] in queues
+    }
+    assert {queues[arn]["name"] for arn in readers} == {"bbq-uploads", "bbq-hints"}
+    for arn, timeout in readers.items():
+        assert queues[arn]["visibility_timeout_seconds"] >= 6 * timeout
+        assert json.loads(queues[arn]["redrive_policy"])["deadLetterTargetArn"] == f"{arn}-dead"
+
+
+def test_a_hint_reaches_the_dead_letter_queue_before_it_is_too_old(deployed: dict[str, Resource]) -> None:
+    hints = deployed["module.hints.aws_sqs_queue.this"]
+    receives = json.loads(hints["redrive_policy"])["maxReceiveCount"]
+    assert timedelta(days=2) < receives * timedelta(seconds=hints["visibility_timeout_seconds"]) < timedelta(days=14)
+
+
+def test_functions_run_on_arm_with_python_3_13_traced_and_with_logs_that_end(deployed: dict[str, Resource]) -> None:
+    functions = _of_type(deployed, "aws_lambda_function")
+    assert {function["handler"] for function in functions} == {
+        f"services.{name}.handler.handler" for name in ("intake", "scheduler")
+    }
+    for function in functions:
+        assert (function["architectures"], function["runtime"]) == (["arm64"], "python3.13")
+        assert function["tracing_config"] == [{"mode": "Active"}]
+    retention = {group["name"]: group["retention_in_days"] for group in _of_type(deployed, "aws_cloudwatch_log_group")}
+    assert retention == {f"/aws/lambda/{function['function_name']}": 30 for function in functions}
+
+
+def test_everything_is_tagged_with_the_deployment(deployed: dict[str, Resource]) -> None:
+    taggable = {address: values["tags"] for address, values in deployed.items() if "tags" in values and "data." not in address}
+    assert len(taggable) > 15
+    assert {address for address, tags in taggable.items() if tags != {"bbq-deployment": "bbq"}} == set()
+
+
+def test_the_scheduler_can_read_its_configuration(deployed: dict[str, Resource]) -> None:
+    environment = deployed["module.scheduler.aws_lambda_function.this"]["environment"][0]["variables"]
+    config = read_config({**environment, "AWS_REGION": "eu-west-1"})
+    assert config.models["haiku"].limit == 2
+    assert config.function_timeout == timedelta(seconds=deployed["module.scheduler.aws_lambda_function.this"]["timeout"])
+    assert config.timer_role_arn == deployed["aws_iam_role.timers"]["arn"]
+
+
+def test_the_largest_models_and_the_longest_names_fit_the_environment(deployed: dict[str, Resource]) -> None:
+    environment: dict[str, str] = deployed["module.scheduler.aws_lambda_function.this"]["environment"][0]["variables"]
+    longest = 24 - len("bbq")  # characters that a name may have more than the one here
+    others = sum(len(name) + len(value) + longest for name, value in environment.items() if name != "BBQ_MODELS")
+    key = len("BBQ_KMS_KEY_ARN") + 80
+    limit = re.search(r"models_json_max_bytes = (\d+)", (TERRAFORM / "models.tf").read_text())
+    assert limit is not None
+    assert others + key + len("BBQ_MODELS") + int(limit[1]) <= LAMBDA_ENVIRONMENT_BYTES
+
+
+def test_the_stream_delivers_every_event_that_leaves_work_to_do(deployed: dict[str, Resource]) -> None:
+    criteria = deployed["aws_lambda_event_source_mapping.events"]["filter_criteria"]
+    pattern = json.loads(criteria[0]["filter"][0]["pattern"])
+    assert pattern["eventName"] == ["INSERT"]
+    nothing_to_do = {"job-submitted", "job-progressed", "job-tallied"}
+    assert set(pattern["dynamodb"]["NewImage"]["name"]["S"]) == set(events.EVENTS) - nothing_to_do
+
+
+def test_the_tables_have_the_keys_that_the_code_uses(deployed: dict[str, Resource]) -> None:
+    stored, projections = deployed["aws_dynamodb_table.events"], deployed["aws_dynamodb_table.projections"]
+    assert {attribute["name"]: attribute["type"] for attribute in stored["attribute"]} == {"stream": "S", "version": "N"}
+    assert (stored["hash_key"], stored["range_key"]) == ("stream", "version")
+    assert (projections["hash_key"], projections["range_key"]) == ("pk", "sk")
+    index = projections["global_secondary_index"][0]
+    assert (index["name"], index["hash_key"], index["range_key"], index["projection_type"]) == (
+        tables.STATUS_INDEX, "status_key", "queued_at", "ALL",
+    )  # fmt: skip
+
+
+def test_the_bucket_has_the_prefixes_that_the_code_uses(deployed: dict[str, Resource]) -> None:
+    queue = deployed["aws_s3_bucket_notification.uploads"]["queue"][0]
+    assert (queue["filter_prefix"], queue["filter_suffix"]) == (names.INPUT_PREFIX, names.INPUT_SUFFIX)
+    resources = {resource for statement in _statements(deployed) for resource in statement["resources"] or ()}
+    prefixes = (f"{names.INPUT_PREFIX}*", f"{names.STAGED_PREFIX}*", f"{names.OUTPUT_PREFIX}*")
+    assert {f"arn:aws:s3:::bbq-bucket/{prefix}" for prefix in prefixes} <= resources
+
+
+def _terraform(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Never the caller's AWS credentials, data directory or command-line settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+    command = [
+        "terraform",
+        f"-chdir={directory}",
+        arguments[0],
+        *(() if arguments[0] == "fmt" else ("-no-color",)),
+        *arguments[1:],
+    ]
+    return subprocess.run(command, env=kept, capture_output=True, text=True, check=False, timeout=600)
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _resources(module: dict[str, Any]) -> Iterator[tuple[str, Resource]]:
+    for resource in module.get("resources", []):
+        yield resource["address"], resource["values"]
+    for child in module.get("child_modules", []):
+        yield from _resources(child)
+
+
+def _of_type(deployed: dict[str, Resource], kind: str) -> list[Resource]:
+    return [values for address, values in deployed.items() if f"{kind}." in address]
+
+
+def _statements(deployed: dict[str, Resource]) -> Iterator[dict[str, Any]]:
+    for document in _of_type(deployed, "data.aws_iam_policy_document"):
+        yield from document["statement"]

@@ -1,0 +1,104 @@
+"""The zips: reproducible, small, and enough to run on beside boto3."""
+
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from local.build import MAX_BYTES, ROOT, SERVICES, BuildError, build
+from local.build import _packages as packages
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return _tree(tmp_path / "tree")
+
+
+def test_two_copies_of_a_tree_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = _tree(tmp_path / "first"), _tree(tmp_path / "second")
+    (second / "shared" / "new.py").chmod(0o755)
+    assert _bytes(build(first, first / ".build")) == _bytes(build(second, second / ".build"))
+
+
+def test_a_changed_source_changes_only_the_zips_that_hold_it(tree: Path) -> None:
+    intake, scheduler = _bytes(build(tree, tree / ".build"))
+    (tree / "services/intake/handler.py").write_text("changed = True\n")
+    changed_intake, same_scheduler = _bytes(build(tree, tree / ".build"))
+    assert changed_intake != intake
+    assert same_scheduler == scheduler
+
+
+def test_a_zip_holds_its_own_service_and_python_only(tree: Path) -> None:
+    (tree / "services/intake/notes.txt").write_text("not code")
+    intake, scheduler = (set(zipfile.ZipFile(path).namelist()) for path in build(tree, tree / ".build"))
+    assert "services/intake/handler.py" in intake - scheduler
+    assert "services/scheduler/handler.py" in scheduler - intake
+    assert {name.partition("/")[0] for name in intake} == {
+        "services", "shared", "pynamodb", "aws_lambda_powertools", "jmespath", "typing_extensions.py",
+    }  # fmt: skip
+    assert {Path(name).suffix for name in intake | scheduler} == {".py"}
+
+
+def test_the_zips_are_small(tree: Path) -> None:
+    assert all(path.stat().st_size < MAX_BYTES for path in build(tree, tree / ".build"))
+
+
+def test_a_zip_that_is_too_large_is_an_error(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local.build.MAX_BYTES", 1000)
+    with pytest.raises(BuildError, match=r"intake\.zip has .* more than 1,000"):
+        build(tree, tree / ".build")
+
+
+def test_a_package_that_is_not_the_locked_one_is_an_error() -> None:
+    with pytest.raises(BuildError, match=r"pynamodb .* is installed, but not locked"):
+        packages("pynamodb==0.0.1 \\\n")
+
+
+def test_a_compiled_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Compiled(metadata.PathDistribution):
+        @property
+        def files(self) -> list[metadata.PackagePath]:
+            return [metadata.PackagePath("pynamodb/_speed.so")]
+
+    real = metadata.distribution("pynamodb")
+    monkeypatch.setattr("local.build.metadata.distribution", lambda _: Compiled(real._path))  # type: ignore[attr-defined]
+    with pytest.raises(BuildError, match=r"_speed\.so is compiled"):
+        packages((ROOT / "requirements.lock").read_text())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_handler_runs_from_the_zip_alone(service: str, tmp_path: Path) -> None:
+    absent = [name for name in SERVICES if not (ROOT / f"services/{name}/handler.py").exists()]
+    if absent:
+        pytest.skip(f"there is no handler of {absent[0]} yet")
+    zips = {path.stem: path for path in build(ROOT, tmp_path)}
+    task = tmp_path / "task"  # Lambda unpacks a zip before it imports from it
+    zipfile.ZipFile(zips[service]).extractall(task)
+    runtime = metadata.distribution("boto3").locate_file(".")  # stands in for Lambda's own packages: behind ours
+    code = f"""
+import sys
+sys.path[:0] = [{str(task)!r}]
+sys.path.append({str(runtime)!r})
+import services.{service}.handler, shared.events, pynamodb, aws_lambda_powertools
+print(*(module.__file__ for name, module in sys.modules.items() if name in {{"services.{service}.handler", "pynamodb"}}))
+"""
+    command = [sys.executable, "-S", "-c", code]
+    environment = {"AWS_DEFAULT_REGION": "eu-west-1", "POWERTOOLS_SERVICE_NAME": service}
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.count(str(task)) == 2
+
+
+def _tree(root: Path) -> Path:
+    for name in ("shared/new.py", "services/intake/handler.py", "services/scheduler/handler.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"# {name}\n")
+    (root / "requirements.lock").write_text((ROOT / "requirements.lock").read_text())
+    return root
+
+
+def _bytes(paths: list[Path]) -> list[bytes]:
+    return [path.read_bytes() for path in paths]
