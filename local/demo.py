@@ -28,7 +28,9 @@ PATIENCE_SECONDS = 90.0
 OVER = {"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired", "Cancelled", "Rejected"}
 STYLES = {"Completed": "green", "Rejected": "yellow", "Failed": "red", "InProgress": "cyan"}
 
-console = Console()
+PLAIN_WIDTH = 130  # of the tables where there is no terminal
+
+console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def main() -> int:

@@ -94,3 +94,53 @@ def stream_of(*jobs: str) -> dict[str, Any]:
 def body(value: object) -> str:
     """A message's body."""
     return json.dumps(value)
+
+
+# The sample of the S3 user guide, "Event message structure" (aws-facts 7), with our bucket and key in its place.
+def s3_notification(
+    key: str, *, bucket: str, version: str = "096fKKXTRTtl3on89fVO.nfljtsv6qko", name: str = "ObjectCreated:Put"
+) -> dict[str, Any]:
+    """A notification as S3 sends it; `key` as it is in the notification, URL-encoded."""
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": "us-west-2",
+                "eventTime": "1970-01-01T00:00:00.000Z",
+                "eventName": name,
+                "userIdentity": {"principalId": "AIDAJDPLRKLG7UEXAMPLE"},
+                "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+                "responseElements": {
+                    "x-amz-request-id": "C3D13FE58DE4C810",
+                    "x-amz-id-2": "FMyUVURIY8/IgAtTv8xRjskZQpcIZ9KG4V5Wp6S7S/JRWeUWerMUE5JgHvANOjpD",
+                },
+                "s3": {
+                    "s3SchemaVersion": "1.0",
+                    "configurationId": "testConfigRule",
+                    "bucket": {
+                        "name": bucket,
+                        "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+                        "arn": f"arn:aws:s3:::{bucket}",
+                    },
+                    "object": {
+                        "key": key,
+                        "size": 1024,
+                        "eTag": "d41d8cd98f00b204e9800998ecf8427e",
+                        "versionId": version,
+                        "sequencer": "0055AED6DCD90281E5",
+                    },
+                },
+            }
+        ]
+    }
+
+
+S3_TEST_EVENT = {
+    "Service": "Amazon S3",
+    "Event": "s3:TestEvent",
+    "Time": "2014-10-13T15:57:02.089Z",
+    "Bucket": "amzn-s3-demo-bucket",
+    "RequestId": "5582815E1AEA5ADF",
+    "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR+YstdA6Knx4Ip8EXAMPLE",
+}
