@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from local.deployment import Deployment
 from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, local_environment
 from local.terraform_plugins import plugin_directory
 
@@ -34,7 +35,11 @@ def apply(arguments: Sequence[str] = (), *, work: Path = WORK, quiet: bool = Fal
 
 
 def destroy(arguments: Sequence[str] = (), *, work: Path = WORK, quiet: bool = False) -> None:
-    """Destroy all that was applied."""
+    """Destroy all that was applied. The bucket is emptied first: on MiniStack the provider would try for ever to delete a key
+    with a `+` or `%` in it.
+    """
+    if bucket := outputs(work).get("bucket"):
+        Deployment({"bucket": bucket}).empty()
     _terraform(work, ["destroy", "-input=false", "-auto-approve", "-no-color", *_variables(), *arguments], quiet=quiet)
 
 

@@ -110,6 +110,12 @@ class Deployment:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["bucket"], Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
+    def empty(self) -> None:
+        """Remove every version of every object."""
+        for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=self.outputs["bucket"]):
+            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                self.s3.delete_object(Bucket=self.outputs["bucket"], Key=item["Key"], VersionId=item["VersionId"])
+
     def queue_depth(self, url: str) -> int:
         """Messages in a queue, hidden ones too."""
         names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

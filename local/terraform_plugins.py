@@ -1,29 +1,58 @@
 """Find a local mirror of Terraform's providers: `python -m local.terraform_plugins` prints its directory, or nothing.
 
 With one, `terraform init -plugin-dir=<directory>` works without a network; without one, init asks the public registry.
-`TF_PLUGIN_DIR` wins; else the usual places of such a mirror are searched, a few levels deep.
+`TF_PLUGIN_DIR` wins; else a directory named `registry.terraform.io` is looked for, first where such mirrors usually are, then
+everywhere on the machine, a few levels deep.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-PLACES = ("~/.terraform.d", "/opt", "/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib", "/srv")
-PROVIDER = "hashicorp/aws"  # a mirror holds <registry host>/<provider>/<version>/<platform>/
-MAX_DEPTH = 3
+MIRROR = "registry.terraform.io"  # a mirror holds <this>/<namespace>/<provider>/<version>/<platform>/
+PROVIDER = "hashicorp/aws"
+PLACES = ("~/.terraform.d/plugins", "~/.terraform.d", "/opt", "/usr/share", "/usr/local/share", "/srv", "~", "/")
+MAX_DEPTH = 4
+SKIPPED = {
+    "proc",
+    "sys",
+    "dev",
+    "run",
+    "boot",
+    "lost+found",
+    "node_modules",
+    "site-packages",
+    "__pycache__",
+    ".git",
+    ".terraform",
+}
 
 
-def plugin_directory(environment: Mapping[str, str], places: tuple[str, ...] = PLACES) -> Path | None:
+def plugin_directory(environment: Mapping[str, str], places: Sequence[str] = PLACES) -> Path | None:
     """The directory for `-plugin-dir`, or None where there is no mirror."""
     chosen = environment.get("TF_PLUGIN_DIR")
     if chosen:
-        return Path(chosen)
+        return Path(chosen).resolve()
     for place in places:
-        for depth in range(1, MAX_DEPTH + 1):
-            found = sorted(Path(place).expanduser().glob(f"{'*/' * depth}{PROVIDER}"))
-            if found:
-                return found[0].parent.parent.parent
+        for directory in _directories(Path(place).expanduser(), MAX_DEPTH):
+            if directory.name == MIRROR and (directory / PROVIDER).is_dir():
+                return directory.parent
     return None
+
+
+def _directories(top: Path, depth: int) -> Iterator[Path]:
+    """The directories below `top`, nearest first. Links are not followed, and what may not be read is passed over."""
+    level = [top]
+    for _ in range(depth):
+        below: list[Path] = []
+        for directory in level:
+            try:
+                with os.scandir(directory) as entries:
+                    below += sorted(Path(e.path) for e in entries if e.is_dir(follow_symlinks=False) and e.name not in SKIPPED)
+            except OSError:
+                continue
+        yield from below
+        level = below
 
 
 if __name__ == "__main__":

@@ -1,0 +1,114 @@
+"""The local tools: clear sentences where something is missing, and nothing of anybody else's is touched."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import demo, stack
+from local.settings import local_environment
+from local.terraform_plugins import plugin_directory
+
+
+def mirror(at: Path) -> Path:
+    (at / "registry.terraform.io" / "hashicorp" / "aws").mkdir(parents=True)
+    return at
+
+
+def test_a_provider_mirror_is_found_a_few_levels_deep(tmp_path: Path) -> None:
+    made = mirror(tmp_path / "a" / "b" / "c")
+    assert plugin_directory({}, [str(tmp_path)]) == made
+    assert plugin_directory({}, [str(tmp_path / "nothing")]) is None
+
+
+def test_an_empty_or_too_deep_mirror_is_none(tmp_path: Path) -> None:
+    (tmp_path / "registry.terraform.io").mkdir()
+    mirror(tmp_path / "1" / "2" / "3" / "4" / "5")
+    assert plugin_directory({}, [str(tmp_path)]) is None
+
+
+def test_the_environment_names_the_mirror_first(tmp_path: Path) -> None:
+    assert plugin_directory({"TF_PLUGIN_DIR": str(tmp_path)}, []) == tmp_path
+
+
+def test_real_credentials_and_profiles_never_reach_a_local_command() -> None:
+    real = {
+        "AWS_ACCESS_KEY_ID": "AKIAREAL",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_SESSION_TOKEN": "t",
+        "AWS_PROFILE": "prod",
+        "HOME": "/h",
+    }
+    made = local_environment(real)
+    assert (made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"], made["HOME"]) == ("test", "test", "/h")
+    assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE"} & set(made)
+
+
+def test_endpoints_come_from_the_environment() -> None:
+    made = local_environment({"AWS_ENDPOINT_URL_BEDROCK": "http://127.0.0.1:9999"})
+    assert (made["AWS_ENDPOINT_URL"], made["AWS_ENDPOINT_URL_BEDROCK"]) == ("http://127.0.0.1:4566", "http://127.0.0.1:9999")
+
+
+def test_a_busy_port_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        url = f"http://127.0.0.1:{busy.getsockname()[1]}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", url)
+            with pytest.raises(stack.StackError, match=r"port \d+ is busy: stop what listens there, or set AWS_ENDPOINT_URL"):
+                stack.up(record=tmp_path / "stack.json")
+    assert not (tmp_path / "stack.json").exists()
+
+
+def test_an_endpoint_elsewhere_is_nothing_to_start(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://emulator.example:4566")
+        with pytest.raises(stack.StackError, match="make deploy-local"):
+            stack.up(record=tmp_path / "stack.json")
+
+
+def test_a_stack_that_is_up_is_not_started_twice(tmp_path: Path) -> None:
+    record = tmp_path / "stack.json"
+    record.write_text("{}")
+    with pytest.raises(stack.StackError, match="make down"):
+        stack.up(record=record)
+
+
+def test_down_ends_nothing_that_has_taken_over_an_old_process_id(tmp_path: Path) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    try:
+        record = tmp_path / "stack.json"
+        record.write_text(json.dumps({"ministack": stranger.pid}))
+        assert stack.down(record) == []
+        assert stranger.poll() is None
+        assert not record.exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_down_without_up_does_nothing(tmp_path: Path) -> None:
+    assert stack.down(tmp_path / "stack.json") == []
+
+
+def test_refills_are_measured_from_an_end_to_the_create_that_took_its_slot() -> None:
+    jobs = [
+        {"modelId": "m", "epoch_seconds": {"Submitted": 0.0, "Completed": 10.0}},
+        {"modelId": "m", "epoch_seconds": {"Submitted": 1.0, "Completed": 5.0}},
+        {"modelId": "m", "epoch_seconds": {"Submitted": 5.5, "Failed": 20.0}},
+        {"modelId": "m", "epoch_seconds": {"Submitted": 10.25, "Completed": 30.0}},
+        {"modelId": "other", "epoch_seconds": {"Submitted": 0.0}},
+    ]
+    assert demo.refill_gaps(jobs, "m", 2) == [0.5, 0.25]
+
+
+def test_a_missing_terraform_is_one_sentence(tmp_path: Path) -> None:
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    shown = subprocess.run(
+        [sys.executable, "-m", "local.deploy", "output", "bucket"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 1
+    assert shown.stderr.strip() == "deploy: terraform is not installed: install Terraform 1.11 or later, then run this again"
