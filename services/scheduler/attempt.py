@@ -50,7 +50,7 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
     """
     job_id, attempt = whose.rsplit("#", 1)[0], int(whose.rsplit("#", 1)[1])
     job = known
-    for _ in range(MAX_CREATES):
+    for tries_left in reversed(range(MAX_CREATES)):
         job = job or world.store.job(job_id)
         if job is None or job.attempt != attempt or job.status not in LEASED:
             return Outcome.LOST
@@ -62,7 +62,8 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
         if not isinstance(answer, bedrock.Refused):
             return _record(world, job, lease, answer)
         world.note("SubmissionRefused", job=job.id, model=job.model, kind=answer.kind, reason=answer.message)
-        if give_up(world, job, lease, answer.kind, answer.message, ends=ends):
+        # The last time the ends do not count any more: the model's timer is armed, and a slot must not be held for a refusal.
+        if give_up(world, job, lease, answer.kind, answer.message, ends=ends if tries_left else None):
             return Outcome.REFUSED
         # A failed write is not an answer: read again. Create again only while the lease is mine and an end gave new hope.
         slots = world.store.slots(job.model)
@@ -71,7 +72,6 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
         if slots.holders.get(whose) != lease:
             return Outcome.LOST
         ends, job = slots.ends, None
-    world.outbox.wake_model(job.model if job else "all")
     return Outcome.UNKNOWN
 
 

@@ -13,10 +13,10 @@ from shared.events import UnknownEvent
 from shared.job import LEASED, QUEUED, IllegalEvent, Job, evolve
 from shared.names import attempt_name, holder, parse_holder
 from shared.slots import MAX_PASSED, Slots, passed_by
-from shared.tables import ConditionFailed
+from shared.tables import ConditionFailed, Contended
 
 ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
-MAX_LOST = 10  # races lost in a row before leaving it to a hint
+MAX_LOST = 10  # races lost in a row before giving up
 SUSPECT_AFTER = 2  # refusals of one job, from which on one more job is tried beside it
 UNREADABLE = (UnknownEvent, IllegalEvent)
 
@@ -30,7 +30,7 @@ def fill(world: World, alias: str, *, probe: bool) -> None:
         return
     lost, suspect, skip = 0, None, set[str]()
     while True:
-        if world.seconds_left() < ROUND_SECONDS or lost > MAX_LOST:
+        if world.seconds_left() < ROUND_SECONDS:
             world.outbox.wake_model(alias)  # giving up leaves a hint behind
             return
         served = _serve_next(world, alias, skip, probe=probe)
@@ -39,7 +39,7 @@ def fill(world: World, alias: str, *, probe: bool) -> None:
         whose, outcome = served
         lost = lost + 1 if outcome is Outcome.LOST else 0
         if lost:
-            world.store.pause(lost)
+            _wait_or_give_up(world, alias, lost)
         elif suspect is not None:  # the second probe ends the fill, whatever came of it
             if outcome is Outcome.ACCEPTED:
                 _passed(world, alias, suspect)
@@ -59,6 +59,13 @@ def cancel_waiting(world: World, job: Job) -> bool:
     except ConditionFailed:
         return False
     return True
+
+
+def _wait_or_give_up(world: World, alias: str, lost: int) -> None:
+    """After a lost race. Giving up fails the message, which comes back later each time: a hint could come back for ever."""
+    if lost > MAX_LOST:
+        raise Contended(f"lost {lost} races in a row for the slots of model {alias}")
+    world.store.pause(lost)
 
 
 def _serve_next(world: World, alias: str, skip: set[str], *, probe: bool) -> tuple[str, Outcome] | None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from services.scheduler.attempt import MAX_CREATES
 from services.scheduler.bedrock import Accepted, Invalid, NameInUse, Refused, Request, Unknown
 from services.scheduler.fill import fill
 from services.scheduler.hints import Report
@@ -13,7 +14,7 @@ from shared import events as e
 from shared import projections as p
 from shared.names import attempt_name, holder, job_stream, model_stream
 from shared.slots import MAX_PASSED, lease_due, leased
-from shared.tables import ConditionFailed, EventRow, Put, ViewRow, Write
+from shared.tables import ConditionFailed, Contended, EventRow, Put, ViewRow, Write
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn
 
@@ -700,7 +701,7 @@ def test_a_fill_without_time_leaves_a_hint_behind() -> None:
     assert bench.store.line(MODEL, 9) == [job]
 
 
-def test_a_fill_that_always_loses_leaves_a_hint_behind() -> None:  # R26
+def test_a_fill_that_always_loses_fails_its_message_so_that_it_comes_back() -> None:  # R26
     bench = Bench()
     job = bench.upload()
 
@@ -709,8 +710,19 @@ def test_a_fill_that_always_loses_leaves_a_hint_behind() -> None:  # R26
             raise ConditionFailed("somebody was faster")
 
     bench.tables.before_commit = taken  # type: ignore[assignment] # a list is a sequence
+    with pytest.raises(Contended):
+        see(bench, job)
+    assert bench.store.line(MODEL, 9) == [job]
+
+
+def test_ends_that_never_stop_coming_do_not_keep_a_refused_job_in_its_slot() -> None:
+    bench = Bench()
+    job = bench.upload()
+    bench.bedrock.script = [QUOTA] * 99
+    bench.bedrock.on_create = lambda _: bench.store.commit(p.foreign_end(MODEL))
     see(bench, job)
-    assert bench.outbox.sent == [("model", MODEL)]
+    assert (bench.job(job).status, bench.slots.holders) == ("Held", {})
+    assert len(bench.bedrock.creates) == MAX_CREATES
 
 
 # --- attempts, cancels, strangers
