@@ -12,8 +12,10 @@ strings checked and replaced by their digests, and what is left is parsed. Megab
 
 import codecs
 import hashlib
+import heapq
 import json
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +26,7 @@ MAX_PROBLEMS = 100  # kept; all are counted
 LONG_LINE_BYTES = 1024**2  # from here on a line is squeezed
 LONG_STRING_BYTES = 1024  # in a squeezed line, a longer string is replaced by its digest
 MAX_STRUCTURE_BYTES = 4 * 1024**2  # what a squeezed line may still hold
+ID_BUCKETS = 256
 BOM = b"\xef\xbb\xbf"
 
 _MISSING = object()
@@ -62,10 +65,8 @@ class Inspection:
 def inspect(chunks: Iterable[bytes], limits: Limits, *, long_line: int = LONG_LINE_BYTES) -> Inspection:
     """Read everything, or stop where a limit is passed. Errors of `chunks` rise."""
     reader = _Reader(limits)
-    for number, line in _lines(chunks, reader, long_line):
-        if not reader.read(number, line):
-            return reader.found
-    return reader.end()
+    whole = all(reader.read(number, line) for number, line in _lines(chunks, reader, long_line))
+    return reader.end(whole=whole)
 
 
 def _lines(chunks: Iterable[bytes], reader: "_Reader", long_line: int) -> Iterator[tuple[int, "str | bytes | _Squeezer"]]:
@@ -134,7 +135,9 @@ class _Reader:
     def __init__(self, limits: Limits) -> None:
         self.found = Inspection()
         self._limits = limits
-        self._ids: dict[int, int] = {}  # hash of a recordId -> line; 64 bits of a keyed hash, so that memory stays small
+        # Hashes of recordIds (64 bits, keyed) and their lines: 16 bytes a record, compared bucket by bucket at the end.
+        self._ids = [(array("q"), array("Q")) for _ in range(ID_BUCKETS)]
+        self._repetitions = 0
         self._too_large = False
 
     def count(self, size: int) -> bool:
@@ -168,12 +171,27 @@ class _Reader:
             self.found.add(number, problem)
         return True
 
-    def end(self) -> Inspection:
-        """What can only be said at the end."""
-        if self.found.record_count < self._limits.min_records and not self._too_large:
-            count, least = self.found.record_count, self._limits.min_records
-            self.found.add(None, f"the file has {count:,} records, fewer than the {least:,} that a batch needs")
-        return self.found
+    def end(self, *, whole: bool) -> Inspection:
+        """What can only be said at the end. `whole` says that reading did not stop early."""
+        found = self.found
+        if whole and found.record_count < self._limits.min_records and not self._too_large:
+            least = self._limits.min_records
+            found.add(None, f"the file has {found.record_count:,} records, fewer than the {least:,} that a batch needs")
+        repeated = list(heapq.nsmallest(MAX_PROBLEMS, self._repeated()))
+        found.problem_count += self._repetitions
+        found.problems += [Problem(line=line, text=f"recordId is the same as on line {first}") for line, first in repeated]
+        found.problems = sorted(found.problems, key=lambda problem: problem.line or 0)[:MAX_PROBLEMS]
+        return found
+
+    def _repeated(self) -> Iterator[tuple[int, int]]:
+        """(line, first line) of every recordId that was there before, counted in `_repetitions`."""
+        for hashes, lines in self._ids:
+            seen: dict[int, int] = {}
+            for value, line in zip(hashes, lines, strict=True):
+                first = seen.setdefault(value, line)
+                if first != line:
+                    self._repetitions += 1
+                    yield line, first
 
     def _check(self, number: int, record: Any) -> str | None:
         if type(record) is not dict:
@@ -186,8 +204,11 @@ class _Reader:
             return None
         if type(record_id) is not str:
             return "recordId is not a string"
-        first = self._ids.setdefault(hash(record_id), number)
-        return None if first == number else f"recordId is the same as on line {first}"
+        value = hash(record_id)
+        hashes, lines = self._ids[value % ID_BUCKETS]
+        hashes.append(value)
+        lines.append(number)
+        return None
 
 
 def _refuse_constant(_: str) -> None:
