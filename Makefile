@@ -44,7 +44,7 @@ lint: $(READY) ## ruff, mypy --strict, terraform fmt
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
-	@command -v terraform >/dev/null && terraform fmt -check -recursive terraform || echo "terraform is not installed: its formatting was not checked"
+	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; else echo "terraform is not installed: its formatting was not checked"; fi
 
 .PHONY: build
 build: $(READY) ## the zips of the two functions, in .build/
@@ -53,6 +53,7 @@ build: $(READY) ## the zips of the two functions, in .build/
 .PHONY: up
 up: $(READY) ## start MiniStack and the Bedrock simulator on this machine (SIMULATOR="--job-seconds 1-3 ...")
 	@$(RUN) -m local.stack up $(SIMULATOR)
+	@rm -f .local/terraform/terraform.tfstate* # a new emulator is empty
 
 .PHONY: deploy-local
 deploy-local: build terraform-present ## deploy to AWS_ENDPOINT_URL (default: what `make up` started)
@@ -65,22 +66,25 @@ env: $(READY) ## shell settings for the AWS CLI on the local deployment: eval "$
 .PHONY: down
 down: $(READY) ## end what `make up` started
 	@$(RUN) -m local.stack down
-	@rm -rf .local/terraform/terraform.tfstate*
+	@rm -f .local/terraform/terraform.tfstate*
 
 .PHONY: init
 init: terraform-present
 	@plugins="$${TF_PLUGIN_DIR:-$$($(PYTHON) -m local.terraform_plugins)}"; $(TF) init -input=false $${plugins:+-plugin-dir=$$plugins}
 
+terraform/$(TF_VARS):
+	@echo "terraform/$(TF_VARS) is missing: say there which models to deploy, as the README's section \"Deploy to AWS\" shows"; exit 1
+
 .PHONY: plan
-plan: build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars)
+plan: terraform/$(TF_VARS) build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars)
 	$(TF) plan
 
 .PHONY: deploy
-deploy: build init ## deploy to AWS, with the credentials and Region of your environment
+deploy: terraform/$(TF_VARS) build init ## deploy to AWS, with the credentials and Region of your environment
 	$(TF) apply
 
 .PHONY: destroy
-destroy: build init ## remove a deployment from AWS
+destroy: terraform/$(TF_VARS) build init ## remove a deployment from AWS
 	$(TF) destroy
 
 .PHONY: setup-localstack

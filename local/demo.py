@@ -42,7 +42,9 @@ def main() -> int:
         stack.up(["--job-seconds", "3-5"])
     try:
         with _step("terraform apply, the very files that deploy to AWS"):
-            outputs = deploy.apply(work=STATE / "demo-terraform", quiet=True)
+            work = STATE / "demo-terraform"
+            (work / "terraform.tfstate").unlink(missing_ok=True)  # a new emulator is empty, whatever an earlier run left here
+            outputs = deploy.apply(work=work, quiet=True)
         result, problems = _run(Deployment(outputs))
     finally:
         with _step("stopping what was started"):
