@@ -21,13 +21,12 @@ from botocore.config import Config as ClientConfig
 from services.intake.config import Config, read_config
 from services.intake.intake import World, take_in
 from services.intake.objects import Objects
-from services.intake.uploads import uploads_in
+from services.intake.uploads import NotANotification, Upload, announced
 from shared.dynamodb import DynamoTables
 from shared.store import Store
 
-COPY_TIMEOUT_SECONDS = 120  # S3 answers a copy of gigabytes only when it is done
-SLOWEST_BYTES_PER_SECOND = 20e6  # of reading and inspecting, at worst
-SPARE_SECONDS = 10.0
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 120  # S3 answers a copy of gigabytes only when it is done
 
 logger = Logger()
 metrics = Metrics()
@@ -35,7 +34,14 @@ metrics = Metrics()
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The entry point: the batch's partial failures."""
-    world = World(config=_config(), store=_store(), objects=_objects(), now=lambda: datetime.now(UTC), note=_note)
+    world = World(
+        config=_config(),
+        store=_store(),
+        objects=_objects(),
+        now=lambda: datetime.now(UTC),
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+        note=_note,
+    )
     try:
         return take_in_batch(world, event, context)
     finally:
@@ -43,21 +49,36 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def take_in_batch(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Every message is tried, whatever became of the others."""
+    """Every message is tried, whatever became of the others; Lambda hears which failed."""
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return dict(process_partial_response(event, lambda record: _on_message(world, record), processor, context))
 
-    def on_message(record: SQSRecord) -> None:
-        try:
-            for upload in uploads_in(record.body, world.config.bucket):
-                needed = SPARE_SECONDS + upload.size_bytes / SLOWEST_BYTES_PER_SECOND
-                if context.get_remaining_time_in_millis() / 1000 < needed:
-                    raise TimeoutError(f"not enough time left for {upload.size_bytes} bytes")  # noqa: TRY301 - as all others
-                take_in(world, upload)
-        except Exception as error:
-            world.note("UploadFailed", message=record.message_id, error=repr(error)[:500])
-            raise
 
-    return dict(process_partial_response(event, on_message, processor, context))
+def _on_message(world: World, record: SQSRecord) -> None:
+    try:
+        take_in_message(world, record.body)
+    except Exception as error:
+        receives = record.attributes.approximate_receive_count
+        world.note("MessageFailed", message=record.message_id, receives=receives, error=repr(error)[:500])
+        raise
+
+
+def take_in_message(world: World, body: str) -> None:
+    """Take in all that a message announces. Then the first failure rises: what did not fail is not done twice."""
+    failures: list[Exception] = []
+    for entry in announced(body, world.config.bucket):
+        match entry:
+            case Upload():
+                try:
+                    take_in(world, entry)
+                except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
+                    failures.append(error)
+            case NotANotification():
+                failures.append(entry)
+            case _:
+                world.note("UploadIgnored", reason=entry.reason)
+    if failures:
+        raise failures[0]
 
 
 def _note(name: str, **fields: object) -> None:
@@ -78,4 +99,9 @@ def _store() -> Store:
 
 @cache
 def _objects() -> Objects:
-    return Objects(boto3.client("s3", config=ClientConfig(read_timeout=COPY_TIMEOUT_SECONDS)))
+    config = ClientConfig(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 3},
+    )
+    return Objects(boto3.client("s3", config=config))

@@ -1,354 +1,477 @@
-"""Inspection of an upload: is it fit to run as a batch? One pass over the bytes, memory bounded whatever they hold.
+"""Inspection: whether an upload can run as a Bedrock batch job, found out in one pass over its bytes.
 
-What Bedrock checks in `Validating`, and what would only fail there or later (aws-facts 1.5, 3.1, 4.1): UTF-8, one JSON object
-a line, `modelInput` an object, `recordId` a unique string where present, record count and size. All problems are found, not
-just the first. A BOM, CRLF and a last line without newline are tolerated; an empty line is not JSON, also at the end.
+Pure, and bounded whatever it is fed: memory by one block, one long line made small and the record ids; time by the limits on
+lines and bytes. Verdicts do not depend on how the bytes were cut into chunks.
 
-No text of a problem ever holds a word of the content: a line, a column, and a constant sentence.
+A record is one line with one JSON object: `modelInput` an object, `recordId` a string of its own where there is one (aws-facts
+4.1). Tolerated, because JSON or common tools allow it: a byte order mark at the start, CRLF, white space around a record, no
+newline at the end, one blank line at the end. Refused although JSON's grammar allows it, because readers differ in what they
+make of it: a name twice in the record object (which one would Bedrock take?), and half of a surrogate pair, which cannot be
+written as UTF-8, so models refuse it. A name twice further down is the model's business. Lines end at "\\n" only: text may hold
+U+2028 and the like.
 
-Lines are parsed in blocks of `LONG_LINE_BYTES`. A longer line is never held: it is *squeezed* while it streams by, its long
-strings checked and replaced by their digests, and what is left is parsed. Megabytes of base64 in a record are therefore fine.
+A problem says where and which rule, never what: record content stays out of events and logs, and so do ids.
+
+The usual record is recognised by two patterns around one call of the C scanner, straight in the block. The first line that
+looks different sends the rest of its block the careful way, line by line, which alone decides what is wrong.
 """
 
 import codecs
 import hashlib
 import heapq
+import io
 import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from shared.events import Problem
 
-MAX_PROBLEMS = 100  # kept; all are counted
-LONG_LINE_BYTES = 1024**2  # from here on a line is squeezed
-LONG_STRING_BYTES = 1024  # in a squeezed line, a longer string is replaced by its digest
-MAX_STRUCTURE_BYTES = 4 * 1024**2  # what a squeezed line may still hold
+MAX_PROBLEMS = 100
 ID_BUCKETS = 256
-BOM = b"\xef\xbb\xbf"
-
-_MISSING = object()
+BLOCK_BYTES = 256 * 1024
+LONG_LINE_BYTES = 1024**2  # a longer line is made small before it is parsed; well formed ones hold images or documents
+LONG_STRING = 256  # characters; a longer string in a long line gives way to its digest
+MAX_STRUCTURE = 2 * 1024**2  # characters of a long line without its long strings; parsing may need thirty times as much memory
+LONGEST_ID_KEPT = 40  # characters; below LONG_STRING / 6, so that a digest stands for the same ids however they are escaped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one job of a model: records, and bytes of the file."""
+    """What a model takes in one job: records and bytes, both ends included."""
 
     min_records: int
     max_records: int
     max_bytes: int
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What was found, up to where reading stopped. `problem_count` counts all problems, `problems` holds the first ones."""
+    """What was found. Counts stop where the inspection stopped, at the first limit passed. Fit means: no problem."""
 
-    record_count: int = 0
-    size_bytes: int = 0
+    record_count: int
+    size_bytes: int
+    problems: tuple[Problem, ...] = ()
     problem_count: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def fit(self) -> bool:
-        """Whether it may be queued."""
-        return self.problem_count == 0
-
-    def add(self, line: int | None, text: str) -> None:
-        """One more problem."""
-        self.problem_count += 1
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(line=line, text=text))
 
 
-def inspect(chunks: Iterable[bytes], limits: Limits, *, long_line: int = LONG_LINE_BYTES) -> Inspection:
-    """Read everything, or stop where a limit is passed. Errors of `chunks` rise."""
-    reader = _Reader(limits)
-    whole = all(reader.read(number, line) for number, line in _lines(chunks, reader, long_line))
-    return reader.end(whole=whole)
-
-
-def _lines(chunks: Iterable[bytes], reader: "_Reader", long_line: int) -> Iterator[tuple[int, "str | bytes | _Squeezer"]]:
-    """(number from 1, line without its newline): as text; as bytes where it is not UTF-8; as a _Squeezer where it is long."""
-    number, carry = 0, b""
-    long: _Squeezer | None = None
-    for piece in _pieces(chunks, reader, long_line):
-        rest = piece
-        if long is not None:
-            head, newline, rest = piece.partition(b"\n")
-            long.feed(head)
-            if not newline:
-                continue
-            number += 1
-            yield number, long
-            long = None
-        block, newline, carry = (carry + rest).rpartition(b"\n")
-        if newline:
-            for line in _texts(block):
-                number += 1
-                yield number, line
-        if len(carry) > long_line:
-            long = _Squeezer()
-            long.feed(carry)
-            carry = b""
-    if long is not None:
-        yield number + 1, long
-    elif carry:
-        yield from ((number + 1, line) for line in _texts(carry))
-
-
-def _pieces(chunks: Iterable[bytes], reader: "_Reader", size: int) -> Iterator[bytes]:
-    """The chunks in pieces of a bounded size, without the BOM, counted; none after too many bytes."""
-    start = b""
-    at_start = True
-    for chunk in chunks:
-        for offset in range(0, len(chunk), size):
-            piece = chunk[offset : offset + size]
-            if not reader.count(len(piece)):
-                return
-            if at_start:
-                start += piece
-                if len(start) < len(BOM) and BOM.startswith(start):
-                    continue
-                piece, at_start = start.removeprefix(BOM), False
-            yield piece
-    if at_start and start:
-        yield start
-
-
-def _texts(block: bytes) -> Iterator[str | bytes]:
-    """The lines of a block: decoded all at once, or one by one where one of them is not UTF-8."""
+def inspect(chunks: Iterable[bytes], limits: Limits, *, long_line_bytes: int = LONG_LINE_BYTES) -> Inspection:
+    """Read chunks of any size until their end or the first limit passed. Raises only what `chunks` raises."""
+    inspector = _Inspector(limits)
     try:
-        yield from block.decode().split("\n")
-    except UnicodeDecodeError:
-        for line in block.split(b"\n"):
-            try:
-                yield line.decode()
-            except UnicodeDecodeError:
-                yield line
+        for block in _blocks(inspector.opened(chunks), long_line_bytes):
+            if isinstance(block, _LongLine):
+                inspector.long_line(block)
+            else:
+                inspector.block(block)
+        inspector.end()
+    except _LimitPassed:
+        pass
+    return inspector.result()
 
 
-class _Reader:
-    """What has been seen so far."""
+class _LimitPassed(Exception):
+    """Nothing that follows can make the upload fit."""
+
+
+class _Inspector:
+    """The state of one pass: where we are, which ids were seen, what was found."""
 
     def __init__(self, limits: Limits) -> None:
-        self.found = Inspection()
         self._limits = limits
-        # Hashes of recordIds (64 bits, keyed) and their lines: 16 bytes a record, compared bucket by bucket at the end.
-        self._ids = [(array("q"), array("Q")) for _ in range(ID_BUCKETS)]
-        self._repetitions = 0
-        self._too_large = False
+        self._line = 0
+        self._blank = False  # whether the line just read is: a problem only if another line follows
+        self._ids = _Ids()
+        self.records = 0
+        self.size_bytes = 0
+        self.whole: list[Problem] = []  # problems of the file; never left out for those of its lines
+        self.problems: list[Problem] = []  # the first ones of its lines, but for repeated ids
+        self.problem_count = 0
 
-    def count(self, size: int) -> bool:
-        """Count bytes; False where they are too many."""
-        self.found.size_bytes += size
-        if self.found.size_bytes > self._limits.max_bytes:
-            if not self._too_large:
-                self._too_large = True
-                self.found.add(None, f"the file is larger than {self._limits.max_bytes:,} bytes")
-            return False
-        return True
+    def opened(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks, counted, without the byte order mark."""
+        head: bytes | None = b""
+        for chunk in chunks:
+            self.size_bytes += len(chunk)
+            if self.size_bytes > self._limits.max_bytes:
+                self._stop(f"the file is larger than {self._limits.max_bytes:,} bytes")
+            if head is None:
+                yield chunk
+                continue
+            head += chunk
+            if len(head) >= len(codecs.BOM_UTF8):
+                yield self._opening(head)
+                head = None
+        if head:
+            yield self._opening(head)
 
-    def read(self, number: int, line: "str | bytes | _Squeezer") -> bool:
-        """One line; False where there is no sense in reading on."""
-        self.found.record_count += 1
-        if self.found.record_count > self._limits.max_records:
-            self.found.add(None, f"the file has more than {self._limits.max_records:,} records")
-            return False
-        if self._too_large:
-            return False
-        problem = _not_text(line) if not isinstance(line, str) else None
-        if problem is not None:
-            self.found.add(number, problem)
-            return True
-        text = line.text() if isinstance(line, _Squeezer) else line
-        assert isinstance(text, str)  # noqa: S101 - bytes were a problem above
-        record, problem = _parse(text)
-        if problem is None:
-            problem = self._check(number, record)
-        if problem is not None:
-            self.found.add(number, problem)
-        return True
+    def _opening(self, head: bytes) -> bytes:
+        for mark, text in _FOREIGN.items():
+            if head.startswith(mark):
+                self._stop(text)
+        return head.removeprefix(codecs.BOM_UTF8)
 
-    def end(self, *, whole: bool) -> Inspection:
-        """What can only be said at the end. `whole` says that reading did not stop early."""
-        found = self.found
-        if whole and found.record_count < self._limits.min_records and not self._too_large:
-            least = self._limits.min_records
-            found.add(None, f"the file has {found.record_count:,} records, fewer than the {least:,} that a batch needs")
-        repeated = list(heapq.nsmallest(MAX_PROBLEMS, self._repeated()))
-        found.problem_count += self._repetitions
-        found.problems += [Problem(line=line, text=f"recordId is the same as on line {first}") for line, first in repeated]
-        found.problems = sorted(found.problems, key=lambda problem: problem.line or 0)[:MAX_PROBLEMS]
-        return found
+    def block(self, data: bytes) -> None:
+        """Whole lines, without the last newline."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            for line in data.split(b"\n"):
+                self._bytes_line(line)
+            return
+        start = 0 if self._blank or _may_hold_lone_surrogate(text) else self._usual_records(text)
+        if start <= len(text):
+            for part in text[start:].split("\n"):
+                self._careful_line(part)
 
-    def _repeated(self) -> Iterator[tuple[int, int]]:
-        """(line, first line) of every recordId that was there before, counted in `_repetitions`."""
-        for hashes, lines in self._ids:
+    def long_line(self, line: "_LongLine") -> None:
+        """A line that was made small."""
+        text = line.text.strip(_JSON_SPACE)
+        self._next_line(blank=not text and not line.problem)
+        if line.problem:
+            self._problem(line.problem)
+        elif text:
+            self._judge(text, before=None, lone_surrogate=line.lone_surrogate or _holds_lone_surrogate(text))
+
+    def end(self) -> None:
+        if self.size_bytes == 0:
+            self._problem_of_file("the file is empty")
+        elif self.records < self._limits.min_records:
+            self._problem_of_file(f"the file holds {self.records:,} records, fewer than {self._limits.min_records:,}")
+
+    def result(self) -> Inspection:
+        """What was found, problems of the file first, then those of its lines in their order."""
+        repeated = [
+            Problem(line=line, text=f"recordId is the same as on line {first}") for line, first in self._ids.first_repeats()
+        ]
+        of_lines = heapq.merge(self.problems, repeated, key=lambda problem: problem.line or 0)
+        return Inspection(
+            record_count=self.records,
+            size_bytes=self.size_bytes,
+            problems=(*self.whole, *of_lines)[:MAX_PROBLEMS],
+            problem_count=self.problem_count + self._ids.repeats,
+        )
+
+    def _usual_records(self, text: str) -> int:
+        """Take records of the usual form from the start of a block. Returns where the first other line begins.
+
+        One scan may run on over the end of a line (newlines are white space to JSON); that ends the usual way for this block,
+        so a block is never read more than twice.
+        """
+        start, size, most, add_id = 0, len(text), self._limits.max_records, self._ids.add
+        head_at, tail_at, scan = _HEAD.match, _TAIL.match, _FAST.raw_decode
+        line, records = self._line, self.records
+        while start <= size and line < most:
+            head = head_at(text, start)
+            if head is None:
+                break
+            try:
+                _, end = scan(text, head.end())
+            except (ValueError, RecursionError):
+                break
+            tail = tail_at(text, end)
+            if tail is None or text.find("\n", start, end) >= 0:
+                break
+            record_id = head[1]
+            if record_id is None:
+                record_id = tail[1]
+            elif tail[1] is not None:
+                break
+            line += 1
+            if record_id is not None:
+                add_id(record_id, line)
+            records += 1
+            start = tail.end() + 1
+        self._line, self.records = line, records
+        return start
+
+    def _bytes_line(self, data: bytes) -> None:
+        try:
+            self._careful_line(data.decode())
+        except UnicodeDecodeError as error:
+            self._next_line(blank=False)
+            self._problem(f"is not UTF-8 at byte {error.start + 1}")
+
+    def _careful_line(self, line: str) -> None:
+        text = line.strip(_JSON_SPACE)
+        self._next_line(blank=not text)
+        if text:
+            before = len(line) - len(line.lstrip(_JSON_SPACE))
+            self._judge(text, before=before, lone_surrogate=_holds_lone_surrogate(text))
+
+    def _next_line(self, *, blank: bool) -> None:
+        if self._blank:
+            self._problem("is blank; only the last line may be")  # the line before, which is still the current one
+        self._line += 1
+        self._blank = blank
+        if self._line > self._limits.max_records + blank:
+            self._stop(f"the file holds more than {self._limits.max_records:,} lines; each record is one line")
+        self.records += not blank
+
+    def _judge(self, text: str, *, before: int | None, lone_surrogate: bool) -> None:
+        """Find all that is wrong with one line. `before` counts the characters before `text`; None: columns mean nothing."""
+        try:
+            record, end = _CAREFUL.raw_decode(text)
+        except json.JSONDecodeError as error:
+            return self._problem(_not_json(error, before))
+        except _NotANumber:
+            return self._problem(f"{_NOT_JSON}: NaN and Infinity are not JSON")
+        except RecursionError:
+            return self._problem("nests too deeply")
+        if end != len(text):
+            return self._problem("holds more than one JSON value")
+        if not isinstance(record, _OBJECT):
+            return self._problem("is not a JSON object")
+        if lone_surrogate:
+            self._problem("holds half of a surrogate pair, which is not a character")
+        return self._judge_record(list(record))
+
+    def _judge_record(self, members: list[tuple[str, Any]]) -> None:
+        record = dict(members)
+        if len(record) != len(members):
+            self._problem("has the same name twice in the record object")
+        if not isinstance(record.get("modelInput"), _OBJECT):
+            self._problem("modelInput is not an object" if "modelInput" in record else "has no modelInput")
+        record_id = record.get("recordId")
+        if isinstance(record_id, str):
+            self._ids.add(record_id, self._line)
+        elif "recordId" in record:
+            self._problem("recordId is not a string")
+
+    def _problem(self, text: str) -> None:
+        self.problem_count += 1
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(line=self._line, text=text))
+
+    def _problem_of_file(self, text: str) -> None:
+        self.problem_count += 1
+        self.whole.append(Problem(line=None, text=text))
+
+    def _stop(self, text: str) -> NoReturn:
+        self._problem_of_file(text)
+        raise _LimitPassed
+
+
+class _Ids:
+    """The recordIds by a keyed hash of 64 bits, with their lines: 16 bytes each, compared at the end, bucket by bucket."""
+
+    def __init__(self) -> None:
+        self._buckets = [(array("q"), array("Q")) for _ in range(ID_BUCKETS)]
+        self.repeats = 0
+
+    def add(self, record_id: str, line: int) -> None:
+        value = hash(record_id if len(record_id) <= LONGEST_ID_KEPT else _digest(record_id))
+        hashes, lines = self._buckets[value % ID_BUCKETS]
+        hashes.append(value)
+        lines.append(line)
+
+    def first_repeats(self) -> list[tuple[int, int]]:
+        """(line, first line) of the first ids that were there before. `repeats` then counts them all."""
+        return heapq.nsmallest(MAX_PROBLEMS, self._all_repeats())
+
+    def _all_repeats(self) -> Iterator[tuple[int, int]]:
+        for hashes, lines in self._buckets:
             seen: dict[int, int] = {}
             for value, line in zip(hashes, lines, strict=True):
                 first = seen.setdefault(value, line)
                 if first != line:
-                    self._repetitions += 1
+                    self.repeats += 1
                     yield line, first
 
-    def _check(self, number: int, record: Any) -> str | None:
-        if type(record) is not dict:
-            return "the line is not a JSON object"
-        model_input = record.get("modelInput", _MISSING)
-        if type(model_input) is not dict:
-            return "modelInput is missing" if model_input is _MISSING else "modelInput is not an object"
-        record_id = record.get("recordId", _MISSING)
-        if record_id is _MISSING:
-            return None
-        if type(record_id) is not str:
-            return "recordId is not a string"
-        value = hash(record_id)
-        hashes, lines = self._ids[value % ID_BUCKETS]
-        hashes.append(value)
-        lines.append(number)
-        return None
+
+# What a file that is no JSON Lines begins with.
+_FOREIGN = {
+    b"\x1f\x8b": "the file is compressed with gzip: upload it uncompressed",
+    codecs.BOM_UTF16_LE: "the file is UTF-16: save it as UTF-8",
+    codecs.BOM_UTF16_BE: "the file is UTF-16: save it as UTF-8",
+}
+
+# The usual record: `{"recordId": "...", "modelInput": ` and, behind the object, `}`; or the id behind it. Ids with escapes are
+# left to the careful way. Only spaces and tabs in between, never a newline.
+_ID = r'"recordId"[ \t]*:[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*'
+_HEAD = re.compile(rf'[ \t]*\{{[ \t]*(?:{_ID},[ \t]*)?"modelInput"[ \t]*:[ \t]*(?=\{{)')
+_TAIL = re.compile(rf"[ \t]*(?:,[ \t]*{_ID})?\}}[ \t\r]*(?=\n|\Z)")
+
+_NOT_JSON = "is not valid JSON"
+_HINTS = {  # by json's own message; in our words, because nobody promises that its never quote
+    "Invalid control character at": "a control character in a string must be escaped",
+    "Unterminated string starting at": "a string does not end",
+    "Invalid \\escape": "an unknown escape in a string",
+    "Invalid \\uXXXX escape": "an incomplete \\u escape in a string",
+}
+_JSON_SPACE = " \t\r"  # JSON's white space, but for the newline
 
 
-def _refuse_constant(_: str) -> None:
-    raise ValueError("NaN and Infinity are not JSON")
+class _NotANumber(ValueError):
+    """NaN or Infinity, which Python's parser lets pass."""
 
 
-# Numbers are not converted when they are too long for Python's own limit: they are JSON all the same.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=len, parse_float=len)
-_scan = _DECODER.scan_once  # type: ignore[attr-defined] # json.decoder's own, in C
+def _refuse(_: str) -> NoReturn:
+    raise _NotANumber
 
 
-def _parse(line: str) -> tuple[Any, str | None]:
-    """(value, None) or (None, problem). The first try is the fast one: a line that is one value and nothing else."""
-    try:
-        value, end = _scan(line, 0)
-    except (StopIteration, ValueError, RecursionError):
-        return _parse_slowly(line)
-    return (value, None) if end == len(line) else _parse_slowly(line)
+# Numbers are recognised but not converted: a million digits would take quadratic time. In the careful way an object becomes an
+# iterator over its members: that keeps double names, tells objects from arrays, and costs no call of Python code.
+_FAST = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse)
+_CAREFUL = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse, object_pairs_hook=iter)
+_OBJECT: type[Iterator[tuple[str, Any]]] = type(iter([("", None)]))
 
 
-def _parse_slowly(line: str) -> tuple[Any, str | None]:
-    if not line or line.isspace():
-        return None, "the line is empty"
-    try:
-        return _LENIENT.decode(line), None
-    except json.JSONDecodeError as error:
-        return None, f"the line is not valid JSON from column {error.colno} on"
-    except ValueError:
-        return None, "the line is not valid JSON: NaN or Infinity"
-    except RecursionError:
-        return None, "the line is nested too deeply"
+def _not_json(error: json.JSONDecodeError, before: int | None) -> str:
+    column = "" if before is None else f" at column {before + error.pos + 1}"
+    hint = f": {_HINTS[error.msg]}" if error.msg in _HINTS else ""
+    return _NOT_JSON + column + hint
 
 
-def _not_text(line: "bytes | _Squeezer") -> str | None:
-    return "the line is not UTF-8" if isinstance(line, bytes) else line.problem()
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
-_CONTENT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)  # of a string, up to its closing quote
-_UNFINISHED = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
-_BAD_ESCAPE = re.compile(rb'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})(?:.|\Z)|\\\\', re.DOTALL)
-_CONTROLS = bytes(range(0x20))
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONE = re.compile(
+    r"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"  # a high one without a low one behind it
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])"  # a low one without a high one before it
+)
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])?.)")  # a pair, or any other; group 1: lone
 
 
-def _end_of_string(data: bytes, start: int) -> int:
-    """Where the string's closing quote is, or the end of the data. `find` is many times faster than the pattern."""
-    quote = data.find(b'"', start)
-    end = quote if quote >= 0 else len(data)
-    if data.find(b"\\", start, end) < 0:
-        return end
-    found = _CONTENT.match(data, start)
-    return found.end() if found else start
+def _may_hold_lone_surrogate(text: str) -> bool:
+    """Quick, and never wrongly no. An escaped backslash before a "u" is what the patterns may misread."""
+    return _SURROGATE.search(text) is not None and (_LONE.search(text) is not None or r"\\u" in text)
 
 
-def _is_bad(content: bytes) -> bool:
-    """Whether a string's content holds a raw control character or an escape that JSON does not know."""
-    if len(content.translate(None, _CONTROLS)) != len(content):
-        return True
-    return b"\\" in content and any(found[0] != b"\\\\" for found in _BAD_ESCAPE.finditer(content))
+def _holds_lone_surrogate(text: str) -> bool:
+    return _may_hold_lone_surrogate(text) and any(escape[1] for escape in _ESCAPE.finditer(text))
 
 
-class _Squeezer:
-    """A line too long to hold. Its long strings are checked as they pass and replaced by their digests."""
+def _blocks(chunks: Iterable[bytes], long_line_bytes: int) -> "Iterator[bytes | _LongLine]":
+    """Whole lines, without the last newline, in blocks; lines of more than `long_line_bytes` by themselves."""
+    held: list[bytes] = []  # the beginning of a line whose end has not come
+    size = 0
+    long: _LongLine | None = None
+    for piece in _pieces(chunks, min(BLOCK_BYTES, long_line_bytes)):
+        start = 0
+        if long or size + len(piece) > long_line_bytes:
+            newline = piece.find(b"\n")
+            end = newline if newline >= 0 else len(piece)
+            if not long and size + end > long_line_bytes:
+                long = _LongLine(held)
+                held, size = [], 0
+            if long:
+                long.feed(piece[:end])
+                if newline < 0:
+                    continue
+                yield long.end()
+                long, start = None, newline + 1
+        newline = piece.rfind(b"\n", start)
+        if newline >= 0:
+            yield b"".join([*held, piece[start:newline]])
+            held, size, start = [], 0, newline + 1
+        if start < len(piece):
+            held.append(piece[start:])
+            size += len(piece) - start
+    if long:
+        yield long.end()
+    elif held:
+        yield b"".join(held)
 
-    def __init__(self) -> None:
-        self._kept = bytearray()  # structure and short strings
-        self._text = codecs.getincrementaldecoder("utf-8")()
+
+def _pieces(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), most):
+            yield chunk[start : start + most]
+
+
+_OPEN_ESCAPE = re.compile(r"(?:\\u[dD][89abAB]..)?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
+_LONGEST_OPEN_ESCAPE = 11
+
+
+class _LongLine:
+    """A line made small while it streams by: each string over LONG_STRING characters, once checked, becomes its digest.
+
+    What remains is valid JSON exactly if the line is. Once a problem is found or MAX_STRUCTURE is passed, the rest is skipped.
+    """
+
+    def __init__(self, held: Iterable[bytes]) -> None:
+        self.problem: str | None = None
+        self.lone_surrogate = False
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._carry = ""  # an escape whose end has not come
+        self._kept = io.StringIO()
+        self._kept_size = 0
         self._in_string = False
-        self._string = bytearray()  # the beginning of the string we are in
-        self._digest: Any = None  # of the string, once it is long
-        self._unfinished = b""  # an escape cut by the border of a piece
-        self._problem: str | None = None
+        self._string: list[str] = []  # what was read of the open string, until it is long
+        self._string_size = 0
+        self._hash: Any = None  # of the open string, once it is long
+        for data in held:
+            self.feed(data)
 
-    def feed(self, data: bytes) -> None:
-        """More of the line."""
-        if self._problem is not None:
-            return
-        try:
-            self._text.decode(data)
-        except UnicodeDecodeError:
-            self._problem = "the line is not UTF-8"
-            return
-        self._squeeze(self._unfinished + data)
-        if len(self._kept) > MAX_STRUCTURE_BYTES:
-            self._problem = f"the line holds more than {MAX_STRUCTURE_BYTES // 1024**2} MiB beside its long strings"
-            self._kept.clear()
-
-    def problem(self) -> str | None:
-        """What is wrong with the line, as far as it could be seen without parsing it."""
-        if self._problem is None and (self._in_string or self._unfinished):
-            return "the line ends within a string"
-        try:
-            self._text.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "the line is not UTF-8"
-        return self._problem
-
+    @property
     def text(self) -> str:
-        """The squeezed line."""
-        return self._kept.decode()
+        """What remains of the line."""
+        return "" if self.problem else self._kept.getvalue()
 
-    def _squeeze(self, data: bytes) -> None:
-        self._unfinished = b""
-        position = 0
-        while position < len(data) and self._problem is None and len(self._kept) <= MAX_STRUCTURE_BYTES:
-            if not self._in_string:
-                quote = data.find(b'"', position)
-                end = len(data) if quote < 0 else quote + 1
-                self._kept += data[position:end]
-                self._in_string = quote >= 0
-                position = end
-                continue
-            end = _end_of_string(data, position)
-            closed = end < len(data) and data[end : end + 1] == b'"'
-            content = data[position:end] if closed else data[position:]
-            if not closed:
-                cut = _UNFINISHED.search(content)
-                if cut and (len(content) - len(content[: cut.start()].rstrip(b"\\")) - len(cut[0])) % 2 == 0:
-                    content, self._unfinished = content[: cut.start()], content[cut.start() :]
-            self._hold(content)
-            position = len(data)
-            if closed:
-                self._close()
-                position = end + 1
-
-    def _hold(self, content: bytes) -> None:
-        """Content of the string we are in. Escapes are never cut between two calls."""
-        if _is_bad(content):
-            self._problem = "the line is not valid JSON: a string holds a control character or a wrong escape"
+    def feed(self, data: bytes, *, last: bool = False) -> None:
+        """More of the line."""
+        if self.problem:
             return
-        if self._digest is None and len(self._string) + len(content) <= LONG_STRING_BYTES:
-            self._string += content
-            return
-        if self._digest is None:
-            self._digest = hashlib.sha256(self._string)
-            self._string.clear()
-        self._digest.update(content)
+        try:
+            self._feed_text(self._carry + self._decode(data, last), last=last)
+        except UnicodeDecodeError:
+            self.problem = "is not UTF-8"
+        except json.JSONDecodeError as error:
+            self.problem = _not_json(error, None)
 
-    def _close(self) -> None:
-        self._kept += self._string if self._digest is None else self._digest.hexdigest().encode()
-        self._kept += b'"'
-        self._string.clear()
-        self._digest, self._in_string = None, False
+    def end(self) -> "_LongLine":
+        """The line is over."""
+        self.feed(b"", last=True)
+        return self
+
+    def _feed_text(self, text: str, *, last: bool) -> None:
+        # Same length, without escaped backslashes and quotes: every quote left begins or ends a string. Should an escape stand
+        # outside of a string, it is kept, and no parser takes it.
+        plain = text.replace(r"\\", "__").replace(r"\"", "__") if "\\" in text else text
+        until = len(text)
+        if not last and (cut := _OPEN_ESCAPE.search(plain, max(0, until - _LONGEST_OPEN_ESCAPE))):
+            until = cut.start()
+        self._carry = text[until:]
+        start = 0
+        while start < until and not self.problem:
+            quote = plain.find('"', start, until)
+            end = quote if quote >= 0 else until
+            (self._extend_string if self._in_string else self._keep)(text[start:end])
+            if quote >= 0:
+                if self._in_string:
+                    self._close_string()
+                self._in_string = not self._in_string
+                self._keep('"')
+            start = end + 1
+
+    def _keep(self, text: str) -> None:
+        self._kept_size += len(text)
+        if self._kept_size > MAX_STRUCTURE:
+            self.problem = f"holds more than {MAX_STRUCTURE:,} characters without its long strings"
+            self._kept = io.StringIO()
+        else:
+            self._kept.write(text)
+
+    def _extend_string(self, text: str) -> None:
+        self._string_size += len(text)
+        if self._string_size <= LONG_STRING:
+            self._string.append(text)
+            return
+        if self._hash is None:
+            self._hash = hashlib.blake2b(digest_size=16)
+        content, _ = _FAST.raw_decode(f'"{"".join(self._string)}{text}"')
+        self._string = []
+        try:
+            self._hash.update(content.encode())
+        except UnicodeEncodeError:
+            self.lone_surrogate = True
+            self._hash.update(content.encode(errors="surrogatepass"))
+
+    def _close_string(self) -> None:
+        self._keep(self._hash.hexdigest() if self._hash else "".join(self._string))
+        self._string, self._string_size, self._hash = [], 0, None

@@ -1,77 +1,90 @@
 """Intake of one upload: gather, decide, apply. Ends with one event, `job-queued` or `job-rejected`, or raises to be tried again.
 
-Delivered twice changes nothing: the id is the upload's own, version 1 of its stream can be appended once, and a second copy
-writes the same bytes under the same staged key.
+What only the uploader can change is a rejection, with every reason at once; everything else rises, and the message comes back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from services.intake.config import Config
-from services.intake.inspection import Inspection, Limits, inspect
-from services.intake.objects import Gone, Opened
+from services.intake.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
+from services.intake.objects import Lost, Opened
 from services.intake.uploads import Upload, choose_model, choose_priority
-from shared.events import Event, JobQueued, JobRejected, Source
+from shared.events import JobQueued, JobRejected, Problem, Source
+from shared.models import Model
 from shared.names import job_id, job_stream, output_prefix, s3_uri, staged_key
 from shared.store import Store, VersionTaken
 
-PLAIN_ENCODINGS = {"", "identity", "utf-8", "aws-chunked"}
+PLAIN_ENCODINGS = {"", "identity", "utf-8", "aws-chunked"}  # the last two say nothing of the bytes, but clients do send them
+SLOWEST_BYTES_PER_SECOND = 20e6  # reading, inspecting and copying, at worst: 5 GiB, the most there can be, fit in 300 s
+SPARE_SECONDS = 10.0
 
 
 class ObjectCalls(Protocol):
     """See objects.Objects."""
 
-    def open(self, upload: Upload) -> Opened: ...
+    def open(self, upload: Upload) -> AbstractContextManager[Opened]: ...
     def copy(self, upload: Upload, etag: str, key: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What intake touches. `now` is UTC; `note` logs and counts."""
+    """What intake touches. `now` is UTC; `seconds_left` is what the invocation still has; `note` logs and counts."""
 
     config: Config
     store: Store
     objects: ObjectCalls
     now: Callable[[], datetime]
+    seconds_left: Callable[[], float]
     note: Callable[..., None]
 
 
+class NoTimeLeft(Exception):
+    """The upload is too large for what is left of this invocation: better back in the queue than killed half way."""
+
+
 def take_in(world: World, upload: Upload) -> None:
-    """Inspect, stage and record one upload. Permanent problems are recorded; everything else rises, to be tried again."""
+    """Inspect, stage and record one upload.
+
+    Delivered twice changes nothing: the id is the upload's own, so a second delivery ends at `exists`, or, when both run at
+    once, at the append, whose condition only one of them meets. What both copied is the same.
+    """
     job = job_id(upload.bucket, upload.key, upload.version_id, upload.sequencer, upload.etag)
     if world.store.exists(job_stream(job)):
         world.note("UploadKnown", job=job)
         return
-    event = _inspected(world, upload, job)
+    event = _decide(world, upload, job)
     try:
         world.store.append(job_stream(job), 1, event)
     except VersionTaken:
-        world.note("UploadKnown", job=job)  # another delivery of the same notification was faster, or our first try
+        world.note("UploadKnown", job=job)
         return
     if isinstance(event, JobRejected):
-        world.note("JobRejected", job=job, model=event.model, problems=event.problem_count)
+        world.note("JobRejected", job=job, model=event.model, problems=event.problem_count, size_bytes=event.size_bytes)
     else:
-        world.note("JobQueued", job=job, size_bytes=upload.size_bytes)
+        world.note("JobQueued", job=job, model=event.model, records=event.record_count, size_bytes=event.size_bytes)
 
 
-def _inspected(world: World, upload: Upload, job: str) -> Event:
+def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
     try:
-        opened = world.objects.open(upload)
-        alias, priority, found = _inspect(world.config, upload, opened)
-        if alias is None or not found.fit:
-            return _rejected(world, upload, alias, found)
+        with world.objects.open(upload) as opened:
+            asked = _Asked.by(upload, opened, world.config)
+            found = _inspection(world, opened, asked.limits)
+            etag = opened.etag
+        if asked.model is None or asked.problems or found.problem_count:
+            return _rejected(world, upload, asked.model, asked.problems, found)
         key = staged_key(job, upload.key)
-        world.objects.copy(upload, opened.etag, key)
-    except Gone as error:
-        found = Inspection()
-        found.add(None, str(error))
-        return _rejected(world, upload, None, found)
+        world.objects.copy(upload, etag, key)
+    except Lost as error:
+        nothing = Inspection(record_count=0, size_bytes=upload.size_bytes)
+        return _rejected(world, upload, None, (str(error),), nothing)
     return JobQueued(
         at=world.now(),
-        model=alias,
-        priority=priority,
+        model=asked.model,
+        priority=asked.priority,
         sources=(_source(upload, found),),
         input_uri=s3_uri(upload.bucket, key),
         output_uri=s3_uri(upload.bucket, output_prefix(job, upload.key)),
@@ -80,36 +93,59 @@ def _inspected(world: World, upload: Upload, job: str) -> Event:
     )
 
 
-def _inspect(config: Config, upload: Upload, opened: Opened) -> tuple[str | None, int, Inspection]:
-    """(model, priority, what was found). Everything wrong is said together; a file that cannot be a fit one is not read."""
-    alias, wrong_model = choose_model(upload.key, opened.metadata, config.models, config.default_model)
-    priority, wrong_priority = choose_priority(opened.metadata)
-    model = config.models[alias or config.default_model]
-    found = Inspection(size_bytes=opened.size_bytes)
-    if opened.size_bytes > model.max_bytes:
-        found.add(
-            None, f"the file has {opened.size_bytes:,} bytes, more than the {model.max_bytes:,} that model {model.alias} takes"
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the uploader asked for, and what is wrong with it."""
+
+    model: str | None
+    priority: int
+    problems: tuple[str, ...]
+    limits: Limits
+
+    @classmethod
+    def by(cls, upload: Upload, opened: Opened, config: Config) -> "_Asked":
+        model, wrong_model = choose_model(upload.key, opened.metadata, config.models, config.default_model)
+        priority, wrong_priority = choose_priority(opened.metadata)
+        wrong_encoding = None
+        if opened.encoding.lower() not in PLAIN_ENCODINGS:
+            wrong_encoding = "the object has a Content-Encoding: upload the file as it is, not compressed"
+        problems = tuple(wrong for wrong in (wrong_model, wrong_priority, wrong_encoding) if wrong)
+        return cls(model=model, priority=priority, problems=problems, limits=_limits(config.models, model))
+
+
+def _limits(models: Mapping[str, Model], alias: str | None) -> Limits:
+    """The model's; for an unknown one the widest, so that only what is wrong for every model is reported with it."""
+    possible = [models[alias]] if alias else models.values()
+    return Limits(
+        min_records=min(model.min_records for model in possible),
+        max_records=max(model.max_records for model in possible),
+        max_bytes=max(model.max_bytes for model in possible),
+    )
+
+
+def _inspection(world: World, opened: Opened, limits: Limits) -> Inspection:
+    """What is in the object. One that is too large, or compressed, is not read. Raises NoTimeLeft."""
+    if opened.size_bytes > limits.max_bytes:
+        text = f"the file has {opened.size_bytes:,} bytes, more than {limits.max_bytes:,}"
+        return Inspection(
+            record_count=0, size_bytes=opened.size_bytes, problems=(Problem(line=None, text=text),), problem_count=1
         )
-    elif opened.encoding.lower() not in PLAIN_ENCODINGS:
-        found.add(None, "the object has a Content-Encoding: upload the file as it is, not compressed")
-    else:
-        limits = Limits(min_records=model.min_records, max_records=model.max_records, max_bytes=model.max_bytes)
-        found = inspect(opened.chunks, limits)
-        if found.fit and found.size_bytes != opened.size_bytes:
-            raise ConnectionError(f"read {found.size_bytes} of {opened.size_bytes} bytes")
-    for problem in (wrong_model, wrong_priority):
-        if problem is not None:
-            found.add(None, problem)
-    return alias, priority, found
+    if opened.encoding.lower() not in PLAIN_ENCODINGS:
+        return Inspection(record_count=0, size_bytes=opened.size_bytes)
+    if world.seconds_left() < SPARE_SECONDS + opened.size_bytes / SLOWEST_BYTES_PER_SECOND:
+        raise NoTimeLeft(f"not enough time left for {opened.size_bytes} bytes")
+    return inspect(opened.chunks, limits)
 
 
-def _rejected(world: World, upload: Upload, alias: str | None, found: Inspection) -> JobRejected:
+def _rejected(world: World, upload: Upload, model: str | None, reasons: tuple[str, ...], found: Inspection) -> JobRejected:
+    """`reasons` are about the object as a whole, and come first."""
+    problems = (*(Problem(line=None, text=reason) for reason in reasons), *found.problems)
     return JobRejected(
         at=world.now(),
-        model=alias,
+        model=model,
         sources=(_source(upload, found),),
-        problems=tuple(found.problems),
-        problem_count=found.problem_count,
+        problems=problems[:MAX_PROBLEMS],
+        problem_count=len(reasons) + found.problem_count,
         size_bytes=found.size_bytes,
     )
 

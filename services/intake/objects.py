@@ -1,8 +1,11 @@
-"""S3: read an upload at its version, and copy it at that version. IAM: s3:GetObject, s3:GetObjectVersion on `to-process/*`,
-s3:PutObject on `staged/*`. Tags and metadata are not copied, so that no right to read tags is needed.
+"""S3: read an upload at its version, and copy it at that version.
+
+IAM: s3:GetObject and s3:GetObjectVersion on `to-process/*`, s3:PutObject on `staged/*`, s3:ListBucket so that a missing object
+answers 404 and not 403. Tags and metadata are not copied, which saves the right to read tags. One CopyObject takes up to 5 GB.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +17,28 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 1024**2
-GONE = {"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed"}  # the last: the version is a delete marker
-CHANGED = {"PreconditionFailed", "412"}
+
+_DELETED = "the object was deleted before it was taken in"
+_REPLACED = "the object was replaced before it was taken in"
+_LOST = {  # S3's code -> why no later try can read the upload
+    "NoSuchKey": _DELETED,
+    "NoSuchVersion": _DELETED,
+    "404": _DELETED,
+    "MethodNotAllowed": _DELETED,  # the version is a delete marker
+    "PreconditionFailed": _REPLACED,
+    "412": _REPLACED,
+    "InvalidObjectState": "the object is archived: upload it in a storage class that can be read at once",
+    "InvalidRequest": "the object cannot be read: do not encrypt it with a key of your own (SSE-C)",
+}
 
 
-class Gone(Exception):
-    """The upload is not there any more, or is not what was announced. Nothing will bring it back."""
+class Lost(Exception):
+    """The upload cannot be read, now or later. The message says why, for the uploader."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """An upload being read. `chunks` raises where the connection breaks."""
+    """An upload being read. `chunks` raises where the connection breaks or the object ends early (botocore checks both)."""
 
     size_bytes: int
     etag: str
@@ -34,27 +48,31 @@ class Opened:
 
 
 class Objects:
-    """The bucket."""
+    """The bucket. Errors other than Lost rise: they may pass, or an operator has to act."""
 
     def __init__(self, client: "S3Client") -> None:
         self._client = client
 
-    def open(self, upload: Upload) -> Opened:
-        """Begin to read. Raises Gone; other errors rise and may pass."""
+    @contextmanager
+    def open(self, upload: Upload) -> Iterator[Opened]:
+        """Read the upload, or a part of it. Raises Lost."""
         try:
             answer = self._client.get_object(Bucket=upload.bucket, Key=upload.key, **_version(upload))
         except ClientError as error:
             raise _meaning(error) from error
-        return Opened(
-            size_bytes=answer["ContentLength"],
-            etag=answer["ETag"],
-            encoding=answer.get("ContentEncoding", ""),
-            metadata=answer["Metadata"],
-            chunks=answer["Body"].iter_chunks(CHUNK_BYTES),
-        )
+        with closing(answer["Body"]) as body:
+            if not upload.version_id and answer["ETag"].strip('"') != upload.etag.strip('"'):
+                raise Lost(_REPLACED)  # by an upload that has a notification of its own
+            yield Opened(
+                size_bytes=answer["ContentLength"],
+                etag=answer["ETag"],
+                encoding=answer.get("ContentEncoding", ""),
+                metadata={name.lower(): value for name, value in answer["Metadata"].items()},
+                chunks=body.iter_chunks(CHUNK_BYTES),
+            )
 
     def copy(self, upload: Upload, etag: str, key: str) -> None:
-        """Copy the version that was read to `key`, if it still has this ETag. Raises Gone."""
+        """Copy the version that was read to `key`, if it still has this ETag. A second copy is the same. Raises Lost."""
         source: Any = {"Bucket": upload.bucket, "Key": upload.key, **_version(upload)}
         try:
             self._client.copy_object(
@@ -70,14 +88,10 @@ class Objects:
             raise _meaning(error) from error
 
 
-def _version(upload: Upload) -> dict[str, Any]:
+def _version(upload: Upload) -> Any:
     return {"VersionId": upload.version_id} if upload.version_id else {}
 
 
 def _meaning(error: ClientError) -> Exception:
-    code = error.response["Error"].get("Code", "")
-    if code in GONE:
-        return Gone("the object was deleted before it could be read")
-    if code in CHANGED:
-        return Gone("the object was overwritten while it was read")
-    return error
+    reason = _LOST.get(error.response["Error"].get("Code", ""))
+    return Lost(reason) if reason else error

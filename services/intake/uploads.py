@@ -1,7 +1,7 @@
-"""S3 notifications: which uploads they speak of, and what the uploader asked for. Pure.
+"""S3 notifications: which uploads they announce, and what the uploader asked for. Pure.
 
-A message that is no notification at all raises, so that it ends in the dead-letter queue where a person sees it: it may be an
-upload in a shape that we do not know. What is a notification, but not of an input, is simply not ours.
+What S3 announces but is no input is ignored, with the reason. What S3 never sent raises, so that it ends in the dead-letter
+queue where a person sees it: it may be an upload in a shape that we do not know.
 """
 
 import json
@@ -14,17 +14,20 @@ from shared.models import Model
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX
 
 TEST_EVENT = "s3:TestEvent"  # S3 sends it once, when notifications are set up (aws-facts 7)
+CREATED = "ObjectCreated:"
+UNVERSIONED = "null"  # the id of what is written while versioning is off or suspended; the next write replaces it
+MAX_KEY_BYTES = 1024
 DEFAULT_PRIORITY = 5
 PRIORITIES = {str(number): number for number in range(10)}
 
 
 class NotANotification(Exception):
-    """The message is not what S3 sends."""
+    """The message, or a record in it, is not what S3 sends."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """One version of one object. `version_id` is empty where the bucket is not versioned."""
+    """One version of one object. Without a `version_id` the next write replaces it; ETag and sequencer tell it apart."""
 
     bucket: str
     key: str
@@ -34,23 +37,25 @@ class Upload:
     size_bytes: int
 
 
-def uploads_in(body: str, bucket: str) -> list[Upload]:
-    """The inputs that a message's body speaks of. Raises NotANotification."""
+@dataclass(frozen=True)
+class Ignored:
+    """Not an input, and why: a constant word."""
+
+    reason: str
+
+
+def announced(body: str, bucket: str) -> list[Upload | Ignored | NotANotification]:
+    """What a message's body announces, one entry for each record. Raises NotANotification where it has no records at all."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise NotANotification("the message is not JSON") from error
     if isinstance(message, dict) and message.get("Event") == TEST_EVENT:
-        return []
-    if not isinstance(message, dict) or not isinstance(message.get("Records"), list):
+        return [Ignored("TestEvent")]
+    records = message.get("Records") if isinstance(message, dict) else None
+    if not isinstance(records, list) or not records:
         raise NotANotification("the message is not an S3 notification")
-    uploads = [_upload(record) for record in message["Records"]]
-    return [upload for upload in uploads if upload is not None and upload.bucket == bucket and is_input(upload.key)]
-
-
-def is_input(key: str) -> bool:
-    """Whether a key is that of an input: under our prefix, with our suffix, and with a name between."""
-    return key.startswith(INPUT_PREFIX) and key.endswith(INPUT_SUFFIX) and not key.endswith("/" + INPUT_SUFFIX)
+    return [_read(record, bucket) for record in records]
 
 
 def choose_model(
@@ -61,7 +66,7 @@ def choose_model(
     if said is not None:
         if said in models:
             return said, None
-        return None, f'the metadata "model" is not a configured model: choose one of {", ".join(models)}'
+        return None, f'metadata "model" is not a configured model; choose one of {", ".join(sorted(models))}'
     folder, slash, _ = key.removeprefix(INPUT_PREFIX).partition("/")
     return (folder if slash and folder in models else default), None
 
@@ -73,22 +78,44 @@ def choose_priority(metadata: Mapping[str, str]) -> tuple[int, str | None]:
         return DEFAULT_PRIORITY, None
     if said in PRIORITIES:
         return PRIORITIES[said], None
-    return DEFAULT_PRIORITY, 'the metadata "priority" is not a digit from 0 (first) to 9 (last)'
+    return DEFAULT_PRIORITY, 'metadata "priority" is not a digit from 0 (first) to 9 (last)'
 
 
-def _upload(record: Any) -> Upload | None:
-    """One record of a notification; None where something else happened than an object's creation."""
+def _read(record: Any, bucket: str) -> Upload | Ignored | NotANotification:
+    """The structure is documented in "Event message structure" of the S3 user guide (aws-facts 7)."""
     try:
-        if not record["eventName"].removeprefix("s3:").startswith("ObjectCreated:"):
-            return None
+        if not record["eventName"].removeprefix("s3:").startswith(CREATED):
+            return Ignored("OtherEvent")
         thing = record["s3"]["object"]
-        return Upload(
+        upload = Upload(
             bucket=record["s3"]["bucket"]["name"],
             key=unquote_plus(thing["key"]),  # S3 encodes keys in notifications
-            version_id=thing.get("versionId") or "",
-            etag=thing.get("eTag") or "",
-            sequencer=thing.get("sequencer") or "",
-            size_bytes=int(thing.get("size") or 0),
+            version_id="" if (version := _text(thing, "versionId")) == UNVERSIONED else version,
+            etag=_text(thing, "eTag"),
+            sequencer=_text(thing, "sequencer"),
+            size_bytes=int(thing.get("size", 0)),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise NotANotification("a record of the message is not one of S3's") from error
+        possible = 0 < len(upload.key.encode()) <= MAX_KEY_BYTES
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        possible = False
+    if not possible:
+        return NotANotification("a record of the message is not one of S3's")
+    reason = _not_an_input(upload, bucket)
+    return Ignored(reason) if reason else upload
+
+
+def _text(thing: Mapping[str, Any], name: str) -> str:
+    value = thing.get(name, "")
+    if not isinstance(value, str):
+        raise TypeError(name)
+    return value
+
+
+def _not_an_input(upload: Upload, bucket: str) -> str | None:
+    if upload.bucket != bucket:
+        return "OtherBucket"
+    if not upload.key.startswith(INPUT_PREFIX):
+        return "OtherPrefix"
+    if upload.key.endswith("/"):
+        return "FolderMarker"
+    return None if upload.key.endswith(INPUT_SUFFIX) else "OtherSuffix"

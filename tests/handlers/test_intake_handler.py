@@ -2,21 +2,25 @@
 
 import gzip
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote_plus
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError
+from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
 
 from services.intake import handler as h
 from services.intake.config import Config, read_config
 from services.intake.intake import World, take_in
-from services.intake.objects import Gone, Objects
-from services.intake.uploads import NotANotification, Upload, choose_model, choose_priority, is_input, uploads_in
+from services.intake.objects import Lost, Objects, Opened
+from services.intake.uploads import NotANotification, Upload, announced, choose_model, choose_priority
 from shared import events as e
 from shared.memory import MemoryTables
 from shared.models import Model
@@ -26,7 +30,10 @@ from tests.support.payloads import S3_TEST_EVENT, body, s3_notification, sqs_eve
 from tests.support.samples import T0
 
 BUCKET = "bbq-bucket"
-MODELS = {alias: Model(alias=alias, model_id=alias, limit=1, min_records=2, max_bytes=10_000) for alias in ("haiku", "nova")}
+MODELS = {
+    "haiku": Model(alias="haiku", model_id="haiku", limit=1, min_records=2, max_bytes=10_000),
+    "nova": Model(alias="nova", model_id="nova", limit=1, min_records=3, max_bytes=10_000),
+}
 GOOD = b'{"modelInput": {}}\n' * 2
 
 
@@ -49,11 +56,12 @@ class Bench:
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.s3.create_bucket(Bucket=BUCKET)
         self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        self.seconds_left = 300.0
         self.notes: list[tuple[str, dict[str, Any]]] = []
         self.store = Store(MemoryTables(), sleep=lambda _: None)
-        config = Config(bucket=BUCKET, events_table="events", region="us-east-1", models=MODELS, default_model="nova")
+        config = Config(bucket=BUCKET, events_table="events", region="us-east-1", models=MODELS, default_model="haiku")
         self.world = World(
-            config=config, store=self.store, objects=Objects(self.s3), now=lambda: T0,
+            config=config, store=self.store, objects=Objects(self.s3), now=lambda: T0, seconds_left=lambda: self.seconds_left,
             note=lambda name, **fields: self.notes.append((name, fields)),
         )  # fmt: skip
 
@@ -62,19 +70,31 @@ class Bench:
         version = self.s3.put_object(Bucket=BUCKET, Key=key, Body=data, **more)["VersionId"]
         return body(s3_notification(quote_plus(key, safe="/"), bucket=BUCKET, version=version))
 
-    def run(self, *bodies: str, context: Context | None = None) -> list[str]:
+    def run(self, *bodies: str) -> list[str]:
         """The ids of the messages that failed."""
-        answer = h.take_in_batch(self.world, sqs_event(*bodies), context or Context())  # type: ignore[arg-type] # what is used
+        answer = h.take_in_batch(self.world, sqs_event(*bodies), Context())  # type: ignore[arg-type] # what is used
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def event(self, message: str) -> e.Event:
         """The one event of the upload that a message is about."""
-        (upload,) = uploads_in(message, BUCKET)
+        upload = upload_of(message)
         (recorded,) = self.store.load(job_stream(job_id(BUCKET, upload.key, upload.version_id, "", "")))
         return recorded.event
 
     def keys(self, prefix: str) -> list[str]:
         return [item["Key"] for item in self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]
+
+
+def upload_of(message: str) -> Upload:
+    """The upload that a message announces."""
+    (upload,) = announced(message, BUCKET)
+    assert isinstance(upload, Upload)
+    return upload
+
+
+def reasons(event: e.Event) -> list[str]:
+    assert isinstance(event, e.JobRejected)
+    return [problem.text for problem in event.problems]
 
 
 @pytest.fixture
@@ -112,7 +132,9 @@ def test_the_version_that_was_announced_is_read_and_staged_even_after_an_overwri
 def test_the_same_notification_twice_is_one_job(bench: Bench) -> None:  # P2
     message = bench.put("to-process/a.jsonl")
     assert bench.run(message, message) == []
+    answers = failing(bench, "open", "NoSuchKey")
     assert bench.run(message) == []
+    assert answers == []  # a known upload is not read again
     assert isinstance(bench.event(message), e.JobQueued)
     assert [name for name, _ in bench.notes] == ["JobQueued", "UploadKnown", "UploadKnown"]
 
@@ -129,19 +151,24 @@ def test_everything_wrong_is_said_together(bench: Bench) -> None:
     assert bench.run(message) == []
     event = bench.event(message)
     assert isinstance(event, e.JobRejected)
-    assert event.problem_count == len(event.problems) == 4
-    assert "haiku, nova" in event.problems[2].text
+    assert [(problem.line, problem.text) for problem in event.problems] == [
+        (None, 'metadata "model" is not a configured model; choose one of haiku, nova'),
+        (None, 'metadata "priority" is not a digit from 0 (first) to 9 (last)'),
+        (1, "is not valid JSON at column 1"),
+        (2, "is not a JSON object"),
+    ]
+    assert (event.problem_count, event.model) == (4, None)
     assert bench.keys("staged/") == []
 
 
 @pytest.mark.parametrize(
     ("data", "more", "text"),
     [
-        (b"", {}, "0 records"),
+        (b"", {}, "the file is empty"),
         (b"x" * 20_000, {}, "20,000 bytes"),
         (gzip.compress(GOOD), {"ContentEncoding": "gzip"}, "Content-Encoding"),
-        (gzip.compress(GOOD), {}, "UTF-8"),
-        (b'{"modelInput": {}}\n', {}, "fewer than the 2"),
+        (gzip.compress(GOOD), {}, "gzip"),
+        (b'{"modelInput": {}}\n', {}, "fewer than 2"),
     ],
 )
 def test_what_cannot_run_is_rejected_with_the_reason(bench: Bench, data: bytes, more: dict[str, str], text: str) -> None:
@@ -154,7 +181,7 @@ def test_what_cannot_run_is_rejected_with_the_reason(bench: Bench, data: bytes, 
 
 def test_an_object_that_was_deleted_first_is_rejected_and_not_lost(bench: Bench) -> None:  # P3
     message = bench.put("to-process/a.jsonl")
-    (upload,) = uploads_in(message, BUCKET)
+    upload = upload_of(message)
     bench.s3.delete_object(Bucket=BUCKET, Key=upload.key, VersionId=upload.version_id)
     assert bench.run(message) == []
     event = bench.event(message)
@@ -171,52 +198,127 @@ def test_an_object_that_changes_between_reading_and_copying_is_not_staged(bench:
             "ContentType": "application/jsonl",
         }  # fmt: skip
         stub.add_client_error("copy_object", "PreconditionFailed", http_status_code=412, expected_params=expected)
-        with pytest.raises(Gone, match="overwritten"):
+        with pytest.raises(Lost, match="replaced"):
             Objects(bench.s3).copy(upload, "etag-that-was-read", "staged/x/a.jsonl")
 
 
-def test_without_versions_the_etag_and_sequencer_make_the_job(bench: Bench) -> None:
-    bench.s3.put_object(Bucket=BUCKET, Key="to-process/a.jsonl", Body=GOOD)
-    ids = set()
-    for sequencer in ("1", "2"):
-        upload = Upload(bucket=BUCKET, key="to-process/a.jsonl", version_id="", etag="x", sequencer=sequencer, size_bytes=9)
-        take_in(bench.world, upload)
-        ids.add(job_id(BUCKET, upload.key, "", sequencer, "x"))
-    assert all(bench.store.exists(job_stream(job)) for job in ids)
+@pytest.mark.parametrize("when", ["open", "copy"])
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("NoSuchKey", "the object was deleted before it was taken in"),
+        ("NoSuchVersion", "the object was deleted before it was taken in"),
+        ("MethodNotAllowed", "the object was deleted before it was taken in"),
+        ("PreconditionFailed", "the object was replaced before it was taken in"),
+        ("InvalidObjectState", "the object is archived: upload it in a storage class that can be read at once"),
+        ("InvalidRequest", "the object cannot be read: do not encrypt it with a key of your own (SSE-C)"),
+    ],
+)
+def test_an_upload_that_no_later_try_can_read_is_rejected_with_the_reason(bench: Bench, when: str, code: str, text: str) -> None:
+    message = bench.put("to-process/a.jsonl")
+    answers = failing(bench, when, code)
+    assert bench.run(message) == []
+    assert reasons(bench.event(message)) == [text]
+    assert answers == [code]
 
 
-def test_a_broken_connection_brings_only_its_own_message_back(bench: Bench) -> None:
-    bad, good = bench.put("to-process/bad.jsonl"), bench.put("to-process/good.jsonl")
-    opening = bench.world.objects.open
-
-    def breaking(upload: Upload) -> Any:
-        if "bad" in upload.key:
-            raise ConnectionError("broken")
-        return opening(upload)
-
-    bench.world.objects.open = breaking  # type: ignore[method-assign] # S3 is out of reach for one key
-    assert len(bench.run(bad, good)) == 1
-    assert isinstance(bench.event(good), e.JobQueued)
-
-
-def test_a_short_read_is_an_error_and_not_a_smaller_file(bench: Bench) -> None:
-    message = bench.put("to-process/a.jsonl", GOOD * 3)
-    opening = bench.world.objects.open
-
-    def short(upload: Upload) -> Any:
-        opened = opening(upload)
-        return type(opened)(
-            size_bytes=opened.size_bytes, etag=opened.etag, encoding="", metadata={}, chunks=iter([GOOD])
-        )  # fmt: skip
-
-    bench.world.objects.open = short  # type: ignore[method-assign] # the body ends early
+@pytest.mark.parametrize("when", ["open", "copy"])
+@pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "InternalError", "NoSuchBucket", "KMS.DisabledException"])
+def test_what_may_pass_or_an_operator_can_mend_comes_back(bench: Bench, when: str, code: str) -> None:
+    message = bench.put("to-process/a.jsonl")
+    failing(bench, when, code)
     assert len(bench.run(message)) == 1
+    assert bench.notes[-1][0] == "MessageFailed"
+    assert not bench.store.exists(job_stream(job_of(upload_of(message))))
+    bench.world = replace(bench.world, objects=Objects(bench.s3))
+    assert bench.run(message) == []
+    assert isinstance(bench.event(message), e.JobQueued)
+
+
+def test_without_versions_the_etag_and_sequencer_make_the_job(bench: Bench) -> None:
+    etag = bench.s3.put_object(Bucket=BUCKET, Key="to-process/a.jsonl", Body=GOOD)["ETag"].strip('"')
+    first, again = (unversioned(etag, sequencer) for sequencer in ("1", "2"))
+    for upload in (first, again):
+        take_in(bench.world, upload)
+    assert job_of(first) != job_of(again)
+    assert all(isinstance(bench.store.load(job_stream(job_of(upload)))[0].event, e.JobQueued) for upload in (first, again))
+
+
+def test_without_versions_an_upload_that_was_replaced_does_not_run_what_replaced_it(bench: Bench) -> None:  # P2
+    old = bench.s3.put_object(Bucket=BUCKET, Key="to-process/a.jsonl", Body=GOOD)["ETag"].strip('"')
+    bench.s3.put_object(Bucket=BUCKET, Key="to-process/a.jsonl", Body=GOOD + GOOD)
+    upload = unversioned(old, "1")
+    take_in(bench.world, upload)
+    (recorded,) = bench.store.load(job_stream(job_of(upload)))
+    assert reasons(recorded.event) == ["the object was replaced before it was taken in"]
     assert bench.keys("staged/") == []
 
 
-def test_a_message_without_enough_time_left_comes_back(bench: Bench) -> None:
+def test_the_version_named_null_is_no_version() -> None:
+    notification = s3_notification("to-process/a.jsonl", bucket=BUCKET, version="null")
+    assert upload_of(body(notification)).version_id == ""
+
+
+def test_a_broken_connection_brings_only_its_own_message_back(bench: Bench) -> None:
+    bad, good = bench.put("to-process/bad.jsonl", GOOD * 5), bench.put("to-process/good.jsonl")
+
+    def broken(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield next(chunks)[:20]
+        raise ReadTimeoutError(endpoint_url="https://s3")
+
+    reading(bench, lambda upload, opened: replace(opened, chunks=broken(opened.chunks)) if "bad" in upload.key else opened)
+    assert len(bench.run(bad, good)) == 1
+    assert isinstance(bench.event(good), e.JobQueued)
+    assert not bench.store.exists(job_stream(job_of(upload_of(bad))))
+
+
+def test_a_short_read_is_an_error_and_not_a_smaller_file(bench: Bench) -> None:
+    def get_object(**_: Any) -> dict[str, Any]:
+        stream = StreamingBody(BytesIO(GOOD), content_length=3 * len(GOOD))  # what the connection gave, what S3 announced
+        return {"Body": stream, "ETag": '"x"', "ContentLength": 3 * len(GOOD), "Metadata": {}}
+
+    upload = unversioned("x", "1")
+    bench.s3.get_object = get_object  # type: ignore[method-assign,assignment] # moto never cuts an answer short
+    with pytest.raises(IncompleteReadError):
+        take_in(bench.world, upload)
+    assert not bench.store.exists(job_stream(job_of(upload)))
+
+
+def test_an_upload_too_large_for_the_time_left_comes_back(bench: Bench) -> None:
     message = bench.put("to-process/a.jsonl")
-    assert len(bench.run(message, context=Context(milliseconds=5_000))) == 1
+    bench.seconds_left = 5
+    assert len(bench.run(message)) == 1
+    assert not bench.store.exists(job_stream(job_of(upload_of(message))))
+
+
+def test_an_upload_too_large_for_its_model_is_rejected_unread_whatever_the_time(bench: Bench) -> None:  # P3
+    message = bench.put("to-process/a.jsonl")
+
+    def huge(_: Upload, opened: Opened) -> Opened:
+        return replace(opened, size_bytes=5 * 10**12, chunks=never())
+
+    reading(bench, huge)
+    assert bench.run(message) == []
+    assert reasons(bench.event(message)) == ["the file has 5,000,000,000,000 bytes, more than 10,000"]
+
+
+def test_the_limits_are_those_of_the_chosen_model(bench: Bench) -> None:
+    message = bench.put("to-process/nova/a.jsonl")
+    assert bench.run(message) == []
+    assert reasons(bench.event(message)) == ["the file holds 2 records, fewer than 3"]
+
+
+def test_what_is_not_read_to_its_end_is_closed(bench: Bench) -> None:
+    get, bodies = bench.s3.get_object, []
+
+    def get_object(**arguments: Any) -> Any:
+        answer = get(**arguments)
+        bodies.append(answer["Body"])
+        return answer
+
+    bench.s3.get_object = get_object  # type: ignore[method-assign] # to see the bodies
+    bench.run(bench.put("to-process/a.jsonl", b"x" * 20_000), bench.put("to-process/b.jsonl"))
+    assert [vars(stream)["_raw_stream"].closed for stream in bodies] == [True, True]
 
 
 @pytest.mark.parametrize("text", ["", "x", "null", "[]", "{}", '{"Records": 1}', '{"Records": [{}]}', '{"Records": [null]}'])
@@ -226,29 +328,78 @@ def test_what_is_no_notification_fails_so_that_a_person_sees_it(bench: Bench, te
     assert isinstance(bench.event(good), e.JobQueued)
 
 
+def test_a_record_that_s3_never_sent_does_not_hold_up_the_others_of_its_message(bench: Bench) -> None:
+    good = bench.put("to-process/good.jsonl")
+    mixed = body({"Records": [None, *json.loads(good)["Records"]]})
+    assert len(bench.run(mixed)) == 1
+    assert isinstance(bench.event(good), e.JobQueued)
+
+
+def test_an_upload_that_fails_does_not_hold_up_the_others_of_its_message(bench: Bench) -> None:
+    bad, good = bench.put("to-process/bad.jsonl"), bench.put("to-process/good.jsonl")
+
+    def broken(upload: Upload, opened: Opened) -> Opened:
+        if "bad" in upload.key:
+            raise ReadTimeoutError(endpoint_url="https://s3")
+        return opened
+
+    reading(bench, broken)
+    assert len(bench.run(body({"Records": [*json.loads(bad)["Records"], *json.loads(good)["Records"]]}))) == 1
+    assert isinstance(bench.event(good), e.JobQueued)
+
+
+def test_a_hundred_problems_are_kept_and_all_are_counted(bench: Bench) -> None:
+    message = bench.put("to-process/a.jsonl", b"x\n" * 150, Metadata={"model": "gpt"})
+    assert bench.run(message) == []
+    event = bench.event(message)
+    assert isinstance(event, e.JobRejected)
+    assert (len(event.problems), event.problem_count) == (100, 151)
+    assert event.problems[0].line is None
+
+
 @pytest.mark.parametrize(
-    "message",
+    "change",
     [
-        S3_TEST_EVENT,
-        s3_notification("to-process/a.jsonl", bucket="somebody-elses"),
-        s3_notification("processed/a.jsonl", bucket=BUCKET),
-        s3_notification("staged/a.jsonl", bucket=BUCKET),
-        s3_notification("to-process/a.jsonl.out", bucket=BUCKET),
-        s3_notification("to-process/folder/", bucket=BUCKET),
-        s3_notification("to-process/folder/.jsonl", bucket=BUCKET),
-        s3_notification("to-process/a.jsonl", bucket=BUCKET, name="ObjectRemoved:Delete"),
+        {"key": None},
+        {"key": ""},
+        {"key": 5},
+        {"key": "k" * 1025},
+        {"key": "\ud800"},
+        {"size": "x"},
+        {"versionId": 7},
+        {"eTag": []},
     ],
 )
-def test_what_is_not_an_input_is_left_alone(bench: Bench, message: dict[str, Any]) -> None:
+def test_a_record_with_impossible_parts_is_not_one_of_s3(change: dict[str, Any]) -> None:
+    notification = s3_notification("to-process/a.jsonl", bucket=BUCKET)
+    notification["Records"][0]["s3"]["object"].update(change)
+    (found,) = announced(body(notification), BUCKET)
+    assert isinstance(found, NotANotification)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (S3_TEST_EVENT, "TestEvent"),
+        (s3_notification("to-process/a.jsonl", bucket="somebody-elses"), "OtherBucket"),
+        (s3_notification("processed/a.jsonl", bucket=BUCKET), "OtherPrefix"),
+        (s3_notification("staged/a.jsonl", bucket=BUCKET), "OtherPrefix"),
+        (s3_notification("to-process/a.jsonl.out", bucket=BUCKET), "OtherSuffix"),
+        (s3_notification("to-process/folder/", bucket=BUCKET), "FolderMarker"),
+        (s3_notification("to-process/folder.jsonl/", bucket=BUCKET), "FolderMarker"),
+        (s3_notification("to-process/a.jsonl", bucket=BUCKET, name="ObjectRemoved:Delete"), "OtherEvent"),
+    ],
+)
+def test_what_is_not_an_input_is_left_alone(bench: Bench, message: dict[str, Any], reason: str) -> None:
     assert bench.run(body(message)) == []
-    assert bench.notes == []
+    assert bench.notes == [("UploadIgnored", {"reason": reason})]
+    assert bench.store.load("job#") == []
 
 
 def test_keys_are_decoded_as_s3_encodes_them() -> None:
     for key in ("a b", "a+b", "a%2Bb", "100%", "ünï ✓", "a//b", "../x", "\x01"):
         notification = s3_notification(quote_plus(f"to-process/{key}.jsonl", safe="/"), bucket=BUCKET)
-        (upload,) = uploads_in(json.dumps(notification), BUCKET)
-        assert upload.key == f"to-process/{key}.jsonl"
+        assert upload_of(json.dumps(notification)).key == f"to-process/{key}.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -275,13 +426,6 @@ def test_the_priority_is_a_digit(said: str, priority: int, wrong: bool) -> None:
     assert choose_priority({}) == (5, None)
 
 
-def test_inputs_are_told_by_prefix_and_suffix() -> None:
-    assert is_input("to-process/a.jsonl")
-    assert not is_input("to-process/.jsonl")
-    with pytest.raises(NotANotification):
-        uploads_in("{", BUCKET)
-
-
 def test_a_configuration_that_is_not_complete_says_everything_at_once() -> None:
     with pytest.raises(ValueError, match=r"BBQ_EVENTS_TABLE.*BBQ_DEFAULT_MODEL must be one of haiku"):
         read_config(
@@ -292,3 +436,66 @@ def test_a_configuration_that_is_not_complete_says_everything_at_once() -> None:
                 "BBQ_MODELS": '{"haiku": {"model_id": "m", "limit": 1}}',
             }
         )
+
+
+def test_problems_notes_and_events_hold_nothing_of_the_records(bench: Bench) -> None:
+    secret = "xylophone"
+    lines = [
+        secret,
+        f'{{"{secret}": 1}}',
+        f'{{"recordId": "{secret}", "modelInput": "{secret}"}}',
+        f'"{secret}\\q"',
+        f"NaN{secret}",
+    ]
+    message = bench.put(
+        "to-process/a.jsonl", "\n".join([*lines, *lines]).encode(), Metadata={"model": secret, "priority": secret}
+    )
+    assert bench.run(message) == []
+    assert len(reasons(bench.event(message))) > len(lines)
+    assert secret not in repr((bench.event(message), bench.notes))
+
+
+def job_of(upload: Upload) -> str:
+    return job_id(upload.bucket, upload.key, upload.version_id, upload.sequencer, upload.etag)
+
+
+def unversioned(etag: str, sequencer: str) -> Upload:
+    return Upload(bucket=BUCKET, key="to-process/a.jsonl", version_id="", etag=etag, sequencer=sequencer, size_bytes=9)
+
+
+def never() -> Iterator[bytes]:
+    raise AssertionError("this must not be read")
+    yield b""
+
+
+def reading(bench: Bench, change: Callable[[Upload, Opened], Opened]) -> None:
+    """Change what is read from S3."""
+
+    class Changed(Objects):
+        @contextmanager
+        def open(self, upload: Upload) -> Iterator[Opened]:
+            with super().open(upload) as opened:
+                yield change(upload, opened)
+
+    bench.world = replace(bench.world, objects=Changed(bench.s3))
+
+
+def failing(bench: Bench, when: str, code: str) -> list[str]:
+    """S3 answers with an error code. Returns the answers given."""
+    answers: list[str] = []
+
+    class Client:
+        """S3, but for one call."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name != {"open": "get_object", "copy": "copy_object"}[when]:
+                return getattr(bench.s3, name)
+
+            def fail(**_: Any) -> None:
+                answers.append(code)
+                raise ClientError({"Error": {"Code": code, "Message": "no"}}, name)
+
+            return fail
+
+    bench.world = replace(bench.world, objects=Objects(Client()))  # type: ignore[arg-type] # all that is used of a client
+    return answers
