@@ -199,7 +199,8 @@ resource "aws_lambda_event_source_mapping" "events" {
   }
 }
 
-# One hint per invocation: a slow one neither delays nor fails another.
+# One hint per invocation: a slow one neither delays nor fails another. Ten at once handle some fifty hints a second, and do not
+# fight over the slots of a model more than that.
 resource "aws_lambda_event_source_mapping" "hints" {
   event_source_arn        = module.hints.arn
   function_name           = module.scheduler.arn
@@ -208,7 +209,7 @@ resource "aws_lambda_event_source_mapping" "hints" {
   tags                    = local.tags
 
   scaling_config {
-    maximum_concurrency = 50
+    maximum_concurrency = 10
   }
 }
 
