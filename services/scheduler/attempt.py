@@ -109,6 +109,8 @@ def record_submitted(world: World, job_id: str, attempt: int, lease: Lease, arn:
         except ConditionFailed:
             world.store.pause(tries)
             continue
+        if job.cancel is not None:  # its own hint met our lease and left
+            world.outbox.wake_job(job_id)
         world.note("JobSubmitted", job=job_id, model=job.model, attempt=attempt, arn=arn, found=found)
         return True
     raise RuntimeError(f"job-submitted of {job_id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")

@@ -12,33 +12,35 @@ from shared import projections
 from shared.events import UnknownEvent
 from shared.job import LEASED, QUEUED, IllegalEvent, Job, evolve
 from shared.names import attempt_name, holder, parse_holder
-from shared.slots import MAX_PASSED, Slots, passed_by
+from shared.slots import MAX_PASSED, Slots, grid_due, passed_by
 from shared.tables import ConditionFailed, Contended
 
 ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
 MAX_LOST = 10  # races lost in a row before giving up
 SUSPECT_AFTER = 2  # refusals of one job, from which on one more job is tried beside it
+UNREADABLE_MINUTES = 60  # a job that cannot be read is looked at again, in case newer code was deployed
 UNREADABLE = (UnknownEvent, IllegalEvent)
 
 
-def fill(world: World, alias: str, *, probe: bool) -> None:
+def fill(world: World, alias: str, *, probe: bool, skip: str | None = None) -> None:
     """Fill the slots of a model. `probe` asks Bedrock even while refused jobs wait for their time: after an end, the model's
-    timer, a raised limit or a resume; not because one more job came.
+    timer, a raised limit or a resume; not because one more job came. `skip` is a holder that is not to be tried this time.
     """
     if alias not in world.config.models:
         world.note("ModelNotConfigured", model=alias)
         return
-    lost, suspect, skip = 0, None, set[str]()
+    lost, suspect = 0, None
+    skipped = {skip} if skip is not None else set()
     while True:
         if world.seconds_left() < ROUND_SECONDS:
             world.outbox.wake_model(alias)  # giving up leaves a hint behind
             return
-        served = _serve_next(world, alias, skip, probe=probe)
+        served = _serve_next(world, alias, skipped, probe=probe)
         if served is None:
             return
         whose, outcome = served
-        lost = lost + 1 if outcome is Outcome.LOST else 0
-        if lost:
+        lost = lost + 1 if outcome is Outcome.LOST and whose not in skipped else 0
+        if outcome is Outcome.LOST:
             _wait_or_give_up(world, alias, lost)
         elif suspect is not None:  # the second probe ends the fill, whatever came of it
             if outcome is Outcome.ACCEPTED:
@@ -46,7 +48,7 @@ def fill(world: World, alias: str, *, probe: bool) -> None:
             return
         elif outcome is Outcome.REFUSED and _refusals(world, alias, whose) >= SUSPECT_AFTER:
             suspect = whose
-            skip.add(whose)
+            skipped.add(whose)
         elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:
             return
 
@@ -137,7 +139,8 @@ def _readable(world: World, job_id: str, name: str, skip: set[str]) -> Job | Non
         return world.store.job(job_id)
     except UNREADABLE:
         world.note("JobUnreadable", job=job_id)
-        world.outbox.wake_job(job_id)
+        # At most one hint an hour, however many fills pass it: many arm the same timer. Attempt 0 is nobody's.
+        world.timers.arm_attempt(job_id, 0, grid_due(world.now(), UNREADABLE_MINUTES, offset=0))
         skip.add(name)
         return None
 

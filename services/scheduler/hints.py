@@ -1,7 +1,8 @@
 """Hints: what may wake the scheduler, read from messages that anybody may have forged.
 
-Pure. A hint may hurry the queue, never steer it: it says where to look, and what Bedrock is said to have reported. Whatever
-cannot be read is None, and changes nothing.
+Pure. A hint may hurry the queue, not steer it, with one exception: a report that names a running attempt and its very ARN is
+believed without asking Bedrock again, for the sake of a fast refill. Who may send to the hints queue is therefore trusted that
+far; on the bus only AWS can (nobody else may send `aws.` events). Whatever cannot be read is None, and changes nothing.
 """
 
 import json
@@ -113,9 +114,9 @@ def _model_hint(alias: object) -> ModelHint | None:
 def _moment(text: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return moment.astimezone(UTC) if moment is not None and moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment is not None and moment.tzinfo else None
 
 
 def _text(detail: dict[str, Any], name: str) -> str:

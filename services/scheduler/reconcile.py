@@ -11,7 +11,7 @@ and committed on condition that it still is. `reconcile` loops until nothing is 
 | ended | fill the slot, clear the timers, count what was done, queue it again if policy says so |
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +35,7 @@ from shared.job import (
     news,
 )
 from shared.names import attempt_name, holder, model_stream
-from shared.slots import Lease, at_minute, check_in_due, fold_model, lease_due, minute_number
+from shared.slots import UNANSWERED, Lease, at_minute, check_in_due, fold_model, lease_due, minute_number
 from shared.tables import ConditionFailed, Write
 
 MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
@@ -101,8 +101,7 @@ def reconcile_model(world: World, alias: str, limit: int | None = None) -> None:
 def wake(world: World, alias: str | None = None, limits: Mapping[str, int] | None = None) -> list[str]:
     """Look at one model, or at all that are configured. `limits` come from a deployment."""
     aliases = [alias] if alias is not None else list(world.config.models)
-    for name in aliases:
-        reconcile_model(world, name, (limits or {}).get(name))
+    _each(aliases, lambda name: reconcile_model(world, name, (limits or {}).get(name)))
     return aliases
 
 
@@ -147,6 +146,7 @@ def _claimed(world: World, job: Job, visit: Visit) -> bool:
     whose = holder(job.id, job.attempt)
     lease, refusal = slots.holders.get(whose), slots.refused.get(whose)
     if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit.report, lease):
+        fill(world, job.model, probe=False)  # the fill that claimed it stopped at the unknown answer
         return True
     if lease is not None and not lease.submitted:
         return _leased(world, job, lease, visit)
@@ -177,18 +177,20 @@ def _leased(world: World, job: Job, lease: Lease, visit: Visit) -> bool:
     if lease.until > world.now():
         world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now(), visit.due))
         return False
-    if take_over(world, job, lease):
-        return True
-    fill(world, job.model, probe=True)
-    return False
+    found = take_over(world, job, lease)
+    # Either way somebody may be waiting: the fill that claimed this one stopped at the unknown answer. A job that was unanswered
+    # before is not the first to be tried again, or it would stop its model.
+    again = UNANSWERED in job.refusals and not found
+    fill(world, job.model, probe=True, skip=holder(job.id, job.attempt) if again else None)
+    return found
 
 
 def _running(world: World, job: Job, visit: Visit) -> bool:
     said = _said(world, job, visit)
     if said is not None and news(job, said[0]):
         return _record(world, job, *said)
-    if job.cancel is not None and job.status != "Stopping":
-        return _stop(world, job)
+    if job.cancel is not None and job.status != "Stopping" and _stop(world, job):
+        return True
     anchor = job.claimed_at or job.queued_at
     world.timers.arm_attempt(
         job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now(), visit.due)
@@ -290,8 +292,24 @@ def _tally(world: World, job: Job) -> e.JobTallied:
 def _foreign_end(world: World, report: Report) -> None:
     """Others share the quota: their end is a reason to ask again, for whoever was refused or is being refused right now."""
     ids = {alias: model.model_id for alias, model in world.config.models.items()}
-    for alias in alias_of(report.model_id, ids) or list(ids):  # a model that cannot be told may be any
+
+    def tell(alias: str) -> None:
         slots = world.store.slots(alias)
         if slots is not None and slots.someone_hopes:
             world.store.commit(projections.foreign_end(alias))
             fill(world, alias, probe=True)
+
+    _each(alias_of(report.model_id, ids) or list(ids), tell)  # a model that cannot be told may be any
+
+
+def _each(aliases: Iterable[str], act: Callable[[str], None]) -> None:
+    """Do it for every model, whatever becomes of the others; then raise what went wrong."""
+    errors: list[Exception] = []
+    for alias in aliases:
+        try:
+            act(alias)
+        except Exception as error:  # noqa: BLE001 - raised below, all together
+            error.add_note(f"model {alias}")
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("some models could not be looked after", errors)

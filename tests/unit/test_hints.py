@@ -74,7 +74,9 @@ def test_a_timer_names_a_job_and_the_minute_it_was_due() -> None:
     assert read({"job": JOB, "attempt": 1, "due": due.isoformat()}) == JobHint(job=JOB, due=due)
 
 
-@pytest.mark.parametrize("due", [None, "", "soon", 7, "2026-01-01T00:00:00"])
+@pytest.mark.parametrize(
+    "due", [None, "", "soon", 7, "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+)
 def test_a_timer_without_a_proper_minute_is_still_a_hint(due: object) -> None:
     assert read({"job": JOB, "due": due}) == JobHint(job=JOB)
 

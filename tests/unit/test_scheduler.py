@@ -12,11 +12,12 @@ from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report, wake
 from shared import events as e
 from shared import projections as p
+from shared.models import Model
 from shared.names import attempt_name, holder, job_stream, model_stream
 from shared.slots import MAX_PASSED, lease_due, leased
 from shared.tables import ConditionFailed, Contended, EventRow, Put, ViewRow, Write
 from tests.support.samples import MODEL, MODEL_ID
-from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn
+from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config
 
 QUOTA = Refused("quota", "full")
 ACCEPT = Accepted("")
@@ -357,6 +358,85 @@ def test_a_claim_whose_answer_was_lost_is_won_by_its_owner() -> None:  # R31's s
     assert bench.job(job).status == "Submitted"
 
 
+def fire_all(bench: Bench, rounds: int = 10) -> None:
+    """Every armed timer fires, and what it arms, and so on."""
+    for _ in range(rounds):
+        for whose, due in sorted(bench.timers.armed, key=lambda timer: timer[1]):
+            bench.time = max(bench.time, due)
+            bench.timers.armed.pop((whose, due))
+            if whose.startswith("model-"):
+                model_timer(bench)
+            else:
+                see(bench, whose.rsplit("-", 1)[0], look=True, due=due)
+
+
+@pytest.mark.parametrize("how", ["timer", "event"])
+def test_an_unknown_answer_that_is_found_later_lets_the_line_go_on(how: str) -> None:  # P4
+    bench = Bench(limit=0)
+    jobs = [started(bench, version) for version in ("v1", "v2", "v3")]
+    name = attempt_name(DEPLOYMENT, jobs[0], 1)
+
+    def lost_answer(request: Request) -> None:
+        if request.name == name:
+            bench.bedrock.take(name)
+            bench.bedrock.script.insert(0, Unknown("ReadTimeout"))
+
+    bench.bedrock.on_create = lost_answer
+    bench.set_limit(3)
+    model_timer(bench)
+    if how == "timer":
+        (due,) = bench.timers.due(f"{jobs[0]}-1")
+        bench.time = due
+        see(bench, jobs[0], look=True, due=due)
+    else:
+        report(bench, jobs[0], "Validating")
+    assert {bench.job(job).status for job in jobs} <= {"Submitted", "Validating"}
+    assert len(bench.bedrock.jobs) == 3
+
+
+def test_a_stop_that_bedrock_does_not_accept_keeps_the_timer() -> None:  # P4
+    bench = Bench()
+    first, second = started(bench, "v1"), started(bench, "v2")
+    bench.bedrock.stop = lambda arn: False  # type: ignore[method-assign] # "nothing to stop", and Get has no news
+    bench.append(first, e.CancelRequested(at=bench.time, by="ann", why=""))
+    see(bench, first)
+    fire_all(bench, 2)
+    bench.bedrock.turn(arn(1), "Completed")  # and its event is lost
+    fire_all(bench, 3)
+    assert bench.job(second).status == "Submitted"
+
+
+def test_one_job_whose_create_never_answers_does_not_stop_its_model() -> None:  # P4 P7
+    bench = Bench()
+    bad = bench.upload("bad")
+    name = attempt_name(DEPLOYMENT, bad, 1)
+
+    def never(request: Request) -> None:
+        if request.name == name:
+            bench.bedrock.script.insert(0, Unknown("InternalServerException"))
+
+    bench.bedrock.on_create = never
+    see(bench, bad)
+    bench.wait(seconds=1)
+    good, start = started(bench, "good"), bench.time
+    while bench.job(good).status == "Queued" and bench.time - start < timedelta(days=1):
+        fire_all(bench, 1)
+    assert bench.time - start < timedelta(hours=1)
+
+
+def test_a_cancel_during_an_accepted_create_is_carried_out() -> None:
+    bench = Bench()
+    job = bench.upload()
+
+    def cancelling(_: Request) -> None:
+        bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
+        see(bench, job)  # meets the lease and leaves
+
+    bench.bedrock.on_create = cancelling
+    see(bench, job)
+    assert bench.outbox.sent == [("job", job)]
+
+
 # --- refusals
 
 
@@ -688,7 +768,40 @@ def test_a_head_that_cannot_be_read_is_skipped_and_gets_a_hint_of_its_own() -> N
     bench.set_limit(1)
     fill(bench.world(), MODEL, probe=True)
     assert bench.job(good).status == "Submitted"
-    assert bench.outbox.sent == [("job", bad)]
+    (due,) = bench.timers.due(f"{bad}-0")
+    assert timedelta(minutes=1) <= due - bench.time <= timedelta(hours=1)
+
+
+def unreadable(bench: Bench, job: str, version: int = 2) -> None:
+    """An event of a newer deployment."""
+    at = "2026-11-23T12:00:00.000000Z"
+    bench.store.commit([Put(EventRow(stream=job, version=version, name="job-annotated", schema=1, at=at, data={}))])
+
+
+def test_many_jobs_that_cannot_be_read_neither_stop_the_model_nor_multiply_hints() -> None:  # P6 P7
+    bench = Bench(limit=0)
+    for number in range(15):
+        unreadable(bench, job_stream(started(bench, f"u{number}")))
+        bench.wait(seconds=1)
+    good = started(bench, "good")
+    for _ in range(9):
+        fill(bench.world(), MODEL, probe=True)
+    bench.set_limit(1)
+    for _ in range(9):
+        fill(bench.world(), MODEL, probe=True)
+    assert bench.job(good).status == "Submitted"
+    assert bench.outbox.sent == []
+    assert len([whose for whose, _ in bench.timers.armed if whose.endswith("-0")]) == 15
+
+
+def test_one_model_that_fails_does_not_starve_the_others() -> None:  # P7
+    models = {"aaa": Model(alias="aaa", model_id="x.a", limit=1), MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=1)}
+    bench = Bench(limit=0, config=config(models=models))
+    unreadable(bench, model_stream("aaa"), version=1)
+    job = started(bench)
+    with pytest.raises(ExceptionGroup):
+        wake(bench.world(), limits={"aaa": 1, MODEL: 1})
+    assert bench.job(job).status == "Submitted"
 
 
 def test_a_fill_without_time_leaves_a_hint_behind() -> None:
