@@ -93,7 +93,7 @@ module "intake" {
   zip                = "${local.zip_directory}/intake.zip"
   memory_mb          = 1769 # one whole vCPU: inspecting 1 GB takes about 20 seconds
   timeout_seconds    = local.intake_timeout_seconds
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "intake" })
+  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "${var.name}-intake" })
   policy             = data.aws_iam_policy_document.intake.json
   log_retention_days = var.log_retention_days
   tags               = local.tags

@@ -142,7 +142,7 @@ module "scheduler" {
   tags               = local.tags
 
   environment = merge(local.environment, {
-    POWERTOOLS_SERVICE_NAME      = "scheduler"
+    POWERTOOLS_SERVICE_NAME      = "${var.name}-scheduler"
     BBQ_ACCOUNT_ID               = local.account_id
     BBQ_BEDROCK_ROLE_ARN         = local.bedrock_role_arn
     BBQ_CHECK_IN_MINUTES         = tostring(var.check_in_minutes)

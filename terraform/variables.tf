@@ -145,6 +145,17 @@ variable "log_retention_days" {
   }
 }
 
+variable "alarm_topic_arn" {
+  description = "ARN of an SNS topic that the alarms tell. Without it they only show in CloudWatch."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.alarm_topic_arn))
+    error_message = "The alarm_topic_arn must be the ARN of an SNS topic."
+  }
+}
+
 variable "data_protection" {
   description = "Whether the tables, and a bucket that holds objects, refuse to be destroyed. Turn it off, and apply, before a destroy."
   type        = bool

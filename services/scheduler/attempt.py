@@ -62,6 +62,8 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
         if not isinstance(answer, bedrock.Refused):
             return _record(world, job, lease, answer)
         world.note("SubmissionRefused", job=job.id, model=job.model, kind=answer.kind, reason=answer.message)
+        if answer.kind == "access":
+            world.note("AccessDenied", job=job.id, model=job.model)  # terraform/alarms.tf
         # The last time the ends do not count any more: the model's timer is armed, and a slot must not be held for a refusal.
         if give_up(world, job, lease, answer.kind, answer.message, ends=ends if tries_left else None):
             return Outcome.REFUSED

@@ -495,6 +495,7 @@ def test_one_kind_of_refusal_is_one_event_however_often_it_happens() -> None:  #
         model_timer(bench)
     assert bench.history(job).count("submission-refused") == 2
     assert len(bench.bedrock.creates) == 5
+    assert [name for name, _ in bench.notes].count("AccessDenied") == 2  # terraform/alarms.tf watches it
 
 
 def test_a_foreign_end_lets_the_refused_try_at_once() -> None:
