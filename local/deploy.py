@@ -7,17 +7,20 @@ so that this works on a copy in `.local/terraform`, where the state is kept too.
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from local.deployment import Deployment
-from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, local_environment
+from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, endpoint_of, local_environment
 from local.terraform_plugins import plugin_directory
 
 WORK = STATE / "terraform"
+CONNECT_SECONDS = 3.0
 VARIABLES = ROOT / "local" / "local.tfvars"
 
 
@@ -27,6 +30,7 @@ class DeployError(Exception):
 
 def apply(arguments: Sequence[str] = (), *, work: Path = WORK, quiet: bool = False) -> dict[str, Any]:
     """Initialise and apply; the outputs."""
+    _must_answer(endpoint_of())
     _copy(work)
     plugins = plugin_directory(os.environ)
     _terraform(work, ["init", "-input=false", "-no-color", *([f"-plugin-dir={plugins}"] if plugins else [])], quiet=True)
@@ -47,6 +51,15 @@ def outputs(work: Path = WORK) -> dict[str, Any]:
     """Terraform's outputs by name."""
     answer = json.loads(_terraform(work, ["output", "-json"], quiet=True, command="terraform"))  # tflocal prints notices, too
     return {name: output["value"] for name, output in answer.items()}
+
+
+def _must_answer(url: str) -> None:
+    """Terraform would try for minutes."""
+    parts = urlparse(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 443), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        raise DeployError(f"nothing answers on {url}: run `make up` first, or set AWS_ENDPOINT_URL to your emulator") from None
 
 
 def _copy(work: Path) -> None:

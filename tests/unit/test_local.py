@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import demo, stack
+from local import demo, deploy, stack
 from local.settings import local_environment
 from local.terraform_plugins import plugin_directory
 
@@ -112,3 +112,11 @@ def test_a_missing_terraform_is_one_sentence(tmp_path: Path) -> None:
     )
     assert shown.returncode == 1
     assert shown.stderr.strip() == "deploy: terraform is not installed: install Terraform 1.11 or later, then run this again"
+
+
+def test_an_emulator_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    with pytest.raises(deploy.DeployError, match="run `make up` first"):
+        deploy.apply(work=tmp_path)
