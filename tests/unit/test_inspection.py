@@ -336,7 +336,7 @@ def judged(line: bytes, number: int, ids: dict[str, int]) -> Iterator[str]:
         yield "is blank; only the last line may be"
         return
     try:
-        value = json.loads(line.decode(), object_pairs_hook=Members, parse_int=str, parse_constant=refuse)
+        value = json.loads(line.decode(), object_pairs_hook=Members, parse_int=len, parse_constant=refuse)
     except (UnicodeDecodeError, json.JSONDecodeError, ArithmeticError):
         yield "is no JSON"
         return
@@ -441,6 +441,7 @@ files = st.tuples(
 @example(b'{"modelInput": {"a": [\n{"modelInput": {"a": [\n{"modelInput": {}}', [], LONG_LINE_BYTES)
 @example(b'{"modelInput": {\n}}\n{}\n', [], LONG_LINE_BYTES)
 @example(b'\n{"modelInput": {}}\n', [1], LONG_LINE_BYTES)
+@example(b'{"recordId": 1}', [], 3)
 @example(b'{"recordId": "a", "modelInput": {}, "recordId": "b"}', [], LONG_LINE_BYTES)
 def test_the_verdict_is_that_of_a_plain_reader_however_the_file_is_cut(data: bytes, sizes: list[int], long: int) -> None:
     if data.startswith((b"\x1f\x8b", b"\xff\xfe", b"\xfe\xff")):

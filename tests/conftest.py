@@ -1,0 +1,15 @@
+"""No test depends on the shell it is run from: its AWS settings, endpoints among them, are forgotten before any import."""
+
+import os
+
+
+def pytest_configure() -> None:
+    """The end-to-end tests set endpoints of their own; every other test talks to nobody."""
+    for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
