@@ -33,7 +33,7 @@ QUEUED, CLAIMED, HELD, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "He
 # Bedrock's own words (aws-facts 1.5), by how far along they are. Observers may miss some: any forward jump is legal.
 RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
 ENDS = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
-WAITING, LEASED = frozenset({QUEUED}), frozenset({CLAIMED, HELD})
+LEASED = frozenset({CLAIMED, HELD})
 RUNNING = frozenset(RANK)
 OVER = ENDS | {CANCELLED, REJECTED}
 # Appended by intake and operators, who project nothing themselves.

@@ -1,8 +1,8 @@
 # A message in a dead-letter queue is work that nobody does any more: somebody must look.
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each = {
-    uploads = "${var.name}-uploads-dead"
-    hints   = "${var.name}-hints-dead"
+    uploads = module.uploads.dead_letter_name
+    hints   = module.hints.dead_letter_name
     stream  = aws_sqs_queue.stream_failures.name
   }
 

@@ -14,7 +14,7 @@ from services.scheduler.world import World
 from shared import events as e
 from shared import projections
 from shared.job import LEASED, Job, evolve
-from shared.names import attempt_name, holder
+from shared.names import attempt_name, holder, parse_holder
 from shared.slots import MAX_HELD, UNANSWERED, Lease, Refusal, lease_due, leased, refusal_of
 from shared.tables import ConditionFailed
 
@@ -48,7 +48,7 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
 
     `known` is the job as a claim has just committed it; None to load it, because a refused job may have been cancelled since.
     """
-    job_id, attempt = whose.rsplit("#", 1)[0], int(whose.rsplit("#", 1)[1])
+    job_id, attempt = parse_holder(whose)
     job = known
     for tries_left in reversed(range(MAX_CREATES)):
         job = job or world.store.job(job_id)

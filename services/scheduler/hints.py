@@ -19,7 +19,6 @@ DETAIL_TYPE = "Batch Inference Job State Change"  # aws-facts 2
 ALL = "all"
 MAX_BODY = 262_144  # SQS's own limit of a message was this for long; nothing of ours is near it
 MAX_TEXT = 500
-MAX_ATTEMPT = 999
 _STATUSES = ENDS | set(RANK)
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,19}")
 

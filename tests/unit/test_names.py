@@ -1,18 +1,20 @@
 """Names derived from uploads: the same upload always has the same, and no raw key text ever gets into one."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.scheduler.timers import _name as timer_name
 from shared import names
 
 # The service's own patterns (aws-facts 1.1, from botocore's service model).
 S3_URI = r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
 JOB_NAME = r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}"
 TOKEN = r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}"
-SCHEDULE_NAME = r"[0-9a-zA-Z-_.]+"
+SCHEDULE_NAME = r"[0-9a-zA-Z-_.]{1,64}"  # aws-facts 9
 
 KEYS = st.text(min_size=0, max_size=400).map(lambda text: f"to-process/{text}.jsonl")
 
@@ -77,3 +79,10 @@ def test_an_uploads_path_stays_readable() -> None:
     job = names.job_id("b", "to-process/haiku/2026/rev iews.jsonl", "v", "", "")
     assert names.staged_key(job, "to-process/haiku/2026/rev iews.jsonl") == f"staged/{job}/rev-iews.jsonl"
     assert names.output_prefix(job, "to-process/haiku/2026/rev iews.jsonl") == f"processed/haiku/2026/rev-iews/{job}/"
+
+
+def test_the_longest_name_of_a_timer_fits_scheduler() -> None:
+    due = datetime(2999, 12, 31, tzinfo=UTC)
+    job = names.job_id("b", "k", "v", "", "")
+    for whose in (f"{job}-999", "model-" + "a" * 20):
+        assert re.fullmatch(SCHEDULE_NAME, timer_name(whose, due))
