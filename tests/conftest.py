@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 
@@ -18,3 +19,11 @@ def pytest_configure() -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator's endpoints, set for a whole session by the end-to-end tests, are seen by these alone."""
+    if request.node.get_closest_marker("e2e") is None:
+        for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL")]:
+            monkeypatch.delenv(name)

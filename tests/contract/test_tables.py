@@ -22,13 +22,10 @@ from tests.support.tables import REGION, create_tables
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
-def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
+def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
     if request.param == "memory":
         yield MemoryTables()
         return
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
     with mock_aws():
         create_tables(boto3.client("dynamodb", region_name=REGION))
         yield DynamoTables({"events": "events", "projections": "projections"}, REGION)
