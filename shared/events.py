@@ -216,13 +216,13 @@ def from_stored(name: str, version: int, at: str, data: Json) -> Event:
     Raises UnknownEvent for a name or version that this code does not know, and for data that does not fit.
     """
     cls = EVENTS.get(name)
-    if cls is None or version > cls.VERSION:
+    if cls is None or not 0 < version <= cls.VERSION:
         raise UnknownEvent(f"event {name!r} version {version} is not known to this code: deploy the newer version")
-    for step in range(version, cls.VERSION):
-        data = UPCASTS[name, step](data)
     try:
+        for step in range(version, cls.VERSION):
+            data = UPCASTS[name, step](data)
         event = _typed(cls, {**data, "at": at})
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise UnknownEvent(f"event {name!r} version {version} cannot be read: {type(error).__name__}") from error
     assert isinstance(event, Event)  # noqa: S101 - for the type checker; _typed built a cls
     return event
@@ -250,12 +250,17 @@ def _plain(value: object) -> Any:
 
 def _typed(kind: Any, value: Any) -> object:
     if kind is datetime:
-        return moment_of(value)
+        moment = moment_of(value)
+        if moment.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return moment.astimezone(UTC)
     if get_origin(kind) is tuple:
         return tuple(_typed(get_args(kind)[0], item) for item in value)
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         return kind(**{name: _typed(hints[name], item) for name, item in value.items() if name in hints})
+    if not isinstance(value, kind):  # a plain kind, or one or None
+        raise TypeError(f"{type(value).__name__} for {kind}")
     return value
 
 

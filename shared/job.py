@@ -111,22 +111,22 @@ def _begin(job_id: str, event: e.Event) -> Job:
 
 
 def _change(job: Job, event: e.Event) -> Job:
-    """What an event changes. One that comes too late for the state it meets changes nothing: an end is final."""
+    """What an event changes. One that does not fit the state or the attempt it meets changes nothing: an end is final."""
     match event:
-        case e.SlotClaimed():
+        case e.SlotClaimed() if job.status == QUEUED and event.attempt > job.attempt:
             return replace(
                 job, status=CLAIMED, attempt=event.attempt, model_id=event.model_id, claimed_at=event.at, reason="",
             )  # fmt: skip
-        case e.SubmissionRefused():
+        case e.SubmissionRefused() if job.status in LEASED and event.attempt == job.attempt:
             return replace(job, status=HELD, refusals=job.refusals | {event.kind}, reason=event.message)
-        case e.JobSubmitted() if job.status in LEASED:
+        case e.JobSubmitted() if job.status in LEASED and event.attempt == job.attempt:
             return replace(job, status=SUBMITTED, arn=event.arn, submitted_at=event.at, reason="")
-        case e.JobProgressed() if RANK.get(event.status, 0) > RANK.get(job.status, 0) and job.status in RUNNING:
+        case e.JobProgressed() if _rises(job, event):
             started = event.at if event.status == "InProgress" else job.started_at
             return replace(job, status=event.status, started_at=started)
-        case e.JobEnded() if job.status not in OVER:
+        case e.JobEnded() if job.status in LEASED | RUNNING and event.attempt == job.attempt:
             return replace(job, status=event.status, ended_at=event.at, reason=event.message, arn=event.arn or job.arn)
-        case e.JobTallied() if event.attempt == job.attempt:
+        case e.JobTallied() if job.status in ENDS and event.attempt == job.attempt:
             return replace(job, tally=event)
         case e.JobRequeued() if job.status in ENDS:
             return replace(
@@ -135,12 +135,17 @@ def _change(job: Job, event: e.Event) -> Job:
             )  # fmt: skip
         case e.CancelRequested() if job.status not in OVER:
             return replace(job, cancel=event)
-        case e.JobCancelled() if job.status not in OVER:
+        case e.JobCancelled() if job.status in LEASED | {QUEUED}:
             why = f": {job.cancel.why}" if job.cancel and job.cancel.why else ""
             by = f" by {job.cancel.by}" if job.cancel else ""
             return replace(job, status=CANCELLED, ended_at=event.at, reason=f"cancelled{by}{why}")
         case _:
             return job
+
+
+def _rises(job: Job, event: e.JobProgressed) -> bool:
+    known, said = RANK.get(job.status, 0), RANK.get(event.status, 0)
+    return job.status in RUNNING and event.attempt == job.attempt and said > known
 
 
 def outcome(job: Job) -> str:

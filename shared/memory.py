@@ -1,11 +1,13 @@
 """The tables in memory, for tests and simulations: the same writes, the same conditions, no network.
 
 Rows are kept in DynamoDB's own wire form and the very condition and action objects that DynamoDB would be sent are evaluated
-here. Only what this project uses is known; anything else raises NotImplementedError rather than guess. Not for threads.
+here. Only what this project uses is known; anything else raises NotImplementedError rather than guess. A stored item is never
+changed, only replaced, so whoever was given one may keep it; rows that were read are shared and must not be changed. Not for
+threads.
 """
 
-import copy
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Sequence
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
@@ -23,17 +25,19 @@ class MemoryTables:
 
     def __init__(self) -> None:
         self._items: dict[str, dict[str, dict[str | int, Item]]] = {}
+        self._rows: dict[int, tuple[Item, Any]] = {}  # by id of the item, which is kept so that the id stays its own
         self.log: list[tuple[str, Item]] = []
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables."""
         item = self._partition(kind.TABLE, hash_key).get(int(range_key) if kind is EventRow else range_key)
-        return _row(kind, item) if item is not None else None
+        return self._row(kind, item) if item is not None else None
 
     def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
         """See Tables."""
         partition = self._partition(kind.TABLE, hash_key)
-        return [_row(kind, partition[key]) for key in sorted(partition, key=_order)[:limit]]
+        keys = sorted(partition, key=_order) if limit is None else heapq.nsmallest(limit, partition, key=_order)
+        return [self._row(kind, partition[key]) for key in keys]
 
     def write(self, writes: Sequence[Write]) -> None:
         """See Tables."""
@@ -53,7 +57,20 @@ class MemoryTables:
                 self._partition(table, hash_key).pop(range_key, None)
             else:
                 self._partition(table, hash_key)[range_key] = after
-                self.log.append((table, copy.deepcopy(after)))
+                self.log.append((table, after))
+
+    def peek(self, table: str, hash_key: str, range_key: str | int) -> Item | None:
+        """The item as it is stored, in wire form."""
+        return self._partition(table, hash_key).get(range_key)
+
+    def _row(self, kind: type[R], item: Item) -> R:
+        """Reading an item is slow, and most are read many times."""
+        if id(item) not in self._rows:
+            row = kind()
+            row.from_dynamodb_dict(dict(item))
+            self._rows[id(item)] = (item, row)
+        found: R = self._rows[id(item)][1]
+        return found
 
     def _partition(self, table: str, hash_key: str) -> dict[str | int, Item]:
         return self._items.setdefault(table, {}).setdefault(hash_key, {})
@@ -117,10 +134,10 @@ def _after(write: Write, before: Item | None) -> Item | None:
         case Put(row):
             return dict(row.to_dynamodb_dict())
         case Update(row, actions):
-            after = copy.deepcopy(before) if before is not None else dict(row.to_dynamodb_dict())
+            after = before if before is not None else dict(row.to_dynamodb_dict())
             values = [_operand(a.values[1], before or {}) if isinstance(a, SetAction) else None for a in actions]
             for action, value in zip(actions, values, strict=True):
-                _act(after, action, value)
+                after = _acted(after, action, value)
             return after
         case Check():
             return before
@@ -128,27 +145,25 @@ def _after(write: Write, before: Item | None) -> Item | None:
             return None
 
 
-def _act(item: Item, action: Action, value: Item | None) -> None:
+def _acted(item: Item, action: Action, value: Item | None) -> Item:
     target = action.values[0]
     assert isinstance(target, Path)  # noqa: S101 - what every action changes
     *parents, last = target.path
-    parent = _at(item, parents)
-    if parent is None or "M" not in parent:
-        raise ValueError(f"the document path {action} is invalid for update")  # what DynamoDB answers
+    changed = inner = dict(item)
+    for segment in parents:
+        if "M" not in inner.get(segment, {}):
+            raise ValueError(f"the document path {action} is invalid for update")  # what DynamoDB answers
+        inner[segment] = {"M": dict(inner[segment]["M"])}
+        inner = inner[segment]["M"]
     match action:
         case SetAction():
-            parent["M"][last] = value
+            inner[last] = value
         case RemoveAction():
-            parent["M"].pop(last, None)
+            inner.pop(last, None)
         case _:
             raise NotImplementedError(f"action {action}")
+    return changed
 
 
 def _order(key: str | int) -> Any:
     return key.encode() if isinstance(key, str) else key
-
-
-def _row(kind: type[R], item: Mapping[str, Any]) -> R:
-    row = kind()
-    row.from_dynamodb_dict(copy.deepcopy(dict(item)))
-    return row

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 INVOCATION_TYPES = ("InvokeModel", "Converse")  # aws-facts 1.1
 TIMEOUT_HOURS = range(24, 169)  # aws-facts 1.1
+MAX_ATTEMPTS = 3  # of a job, unless its model says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Model:
     min_records: int = 100
     max_records: int = 100_000
     max_bytes: int = 1024**3
-    max_attempts: int = 3
+    max_attempts: int = MAX_ATTEMPTS
 
 
 def parse_models(text: str) -> dict[str, Model]:

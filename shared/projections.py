@@ -141,6 +141,51 @@ def model_changed(slots: Slots | None, changed: Slots) -> list[Write]:
     return [Update(_slots_key(changed.model), actions, SlotsRow.model_version < changed.model_version)]
 
 
+def rebuilt_view(job: Job, seen: ViewRow | None) -> list[Write]:
+    """The view and the place in line as the events say, whatever they were. Only while no newer event exists, and the view is
+    of the version that was seen.
+    """
+    as_seen = ViewRow.pk.does_not_exist() if seen is None else ViewRow.pk.exists() & _same(ViewRow.version, seen.version)
+    line = line_row(job)
+    place = Put(line) if job.status == QUEUED else Delete(line)
+    return [Put(view_row(job), as_seen), place, _no_newer(job.id, job.version)]
+
+
+def removed_ghost(row: ViewRow | LineRow, job_id: str, version: int) -> list[Write]:
+    """Remove a row that the job's `version` events do not ask for, while they are all its events: then it is a ghost still."""
+    return [Delete(row), _no_newer(job_id, version)]
+
+
+def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
+    """The whole slots item, if it is exactly as seen, and paused: every claim, take, take-over, answer, refusal, end and change
+    of the model since then fails this write. Or (None) if there is none.
+    """
+    if seen is None:
+        return [Put(slots_row(slots), SlotsRow.pk.does_not_exist())]
+    unchanged: Condition = SlotsRow.paused == True  # noqa: E712 - PynamoDB's way to say it
+    for path, value in (
+        (SlotsRow.limit, seen.limit),
+        (SlotsRow.model_version, seen.model_version),
+        (SlotsRow.ends, seen.ends),
+        (SlotsRow.holders, seen.holders),
+        (SlotsRow.refused, seen.refused),
+    ):
+        unchanged = And(unchanged, _same(path, value))
+    return [Put(slots_row(slots), unchanged)]
+
+
+def paused_again(seen: SlotsRow, state: Slots) -> list[Write]:
+    """The pause of a model whose events pause it, also where the item is so damaged that the scheduler cannot project it. This
+    closes and never opens; a newer event has a newer version and is projected over it.
+    """
+    actions = [
+        SlotsRow.limit.set(state.limit),
+        SlotsRow.paused.set(True),
+        SlotsRow.model_version.set(state.model_version),
+    ]
+    return [Update(_slots_key(state.model), actions, SlotsRow.pk.exists() & _same(SlotsRow.model_version, seen.model_version))]
+
+
 def view_row(job: Job) -> ViewRow:
     """The job as people query it."""
     tally = job.tally
@@ -215,6 +260,15 @@ def _room() -> Condition:
     """`<`, never `<>`: a limit that was lowered below the holders must admit nobody."""
     room: Condition = SlotsRow.pk.exists() & (size(SlotsRow.holders) < SlotsRow.limit)
     return And(room, SlotsRow.paused == False)  # noqa: E712 - PynamoDB's way to say it
+
+
+def _same(path: Any, value: Any) -> Condition:
+    same: Condition = path.does_not_exist() if value is None else path == value
+    return same
+
+
+def _no_newer(job_id: str, version: int) -> Check:
+    return Check(EventRow(stream=job_stream(job_id), version=version + 1), EventRow.stream.does_not_exist())
 
 
 def _mine(holder: str, lease: Lease) -> Condition:

@@ -16,6 +16,7 @@ BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
 UNANSWERED = "unanswered"  # Create was called or not, its answer was lost, and Bedrock has no such job
 MAX_PASSED = 3  # refused while another of the model's jobs was taken: then it is the job, not the quota
 MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this
+MAX_EARLY = timedelta(days=1)  # no timer of ours fires earlier: a hint that claims so is not from one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,14 @@ class Slots:
         """The holder that was refused first, except those already tried."""
         return min((h for h in self.refused if h not in tried), key=lambda h: (self.refused[h].since, h), default=None)
 
+    def least_refused(self, tried: frozenset[str]) -> str | None:
+        """The holder that was refused least often, except those already tried: each has its turn, however many are refused."""
+        return min(
+            (h for h in self.refused if h not in tried),
+            key=lambda h: (self.refused[h].count, self.refused[h].since, h),
+            default=None,
+        )
+
 
 def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
     """Limit and pause as the stream of a model says. Only `limit`, `paused` and `model_version` mean anything in the answer."""
@@ -118,16 +127,25 @@ def grid_due(now: datetime, step_minutes: int, *, offset: int) -> datetime:
     return at_minute(offset + steps * step_minutes)
 
 
-def lease_due(until: datetime, now: datetime, woken_by: datetime | None = None) -> datetime:
-    """The minute of a lease's timer: after its end, at least one full minute ahead, and never the one that woke us."""
-    after = at_minute(minute_number(until) + 1)
-    return _not_the_same(max(after, grid_due(now, 1, offset=0)), woken_by)
+def lease_due(until: datetime, now: datetime) -> datetime:
+    """The minute of a lease's timer: after its end, and at least one full minute ahead."""
+    return max(at_minute(minute_number(until) + 1), grid_due(now, 1, offset=0))
 
 
-def check_in_due(anchor: datetime, step_minutes: int, now: datetime, woken_by: datetime | None = None) -> datetime:
+def check_in_due(anchor: datetime, step_minutes: int, now: datetime) -> datetime:
     """The minute of the next look at a running attempt: on a grid anchored at its claim, so that every hint names the same."""
-    due = grid_due(now, step_minutes, offset=minute_number(anchor) % step_minutes)
-    return due if due != woken_by else due + step_minutes * MINUTE
+    return grid_due(now, step_minutes, offset=minute_number(anchor) % step_minutes)
+
+
+def follow_up_due(due: datetime | None, now: datetime) -> datetime | None:
+    """When a timer for `due` that woke us early is to be followed by another; None where it was not early.
+
+    It is used up, but may still have its name: whoever arms one for its minute is told that there is one. So each timer that
+    fires early leaves a later one behind, whatever it finds to do.
+    """
+    if due is None or not now < due < now + MAX_EARLY:
+        return None
+    return at_minute(minute_number(due) + 1)
 
 
 def minute_number(moment: datetime) -> int:
@@ -138,7 +156,3 @@ def minute_number(moment: datetime) -> int:
 def at_minute(number: int) -> datetime:
     """The reverse of `minute_number`."""
     return datetime.fromtimestamp(number * 60, UTC)
-
-
-def _not_the_same(due: datetime, woken_by: datetime | None) -> datetime:
-    return due if due != woken_by else due + MINUTE

@@ -65,8 +65,9 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
         if answer.kind == "access":
             world.note("AccessDenied", job=job.id, model=job.model)  # terraform/alarms.tf
         # The last time the ends do not count any more: the model's timer is armed, and a slot must not be held for a refusal.
-        if give_up(world, job, lease, answer.kind, answer.message, ends=ends if tries_left else None):
-            return Outcome.REFUSED
+        outcome = give_up(world, job, lease, answer.kind, answer.message, ends=ends if tries_left else None)
+        if outcome is not None:
+            return outcome
         # A failed write is not an answer: read again. Create again only while the lease is mine and an end gave new hope.
         slots = world.store.slots(job.model)
         if slots is None or whose in slots.refused:
@@ -77,11 +78,12 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
     return Outcome.UNKNOWN
 
 
-def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, ends: int | None) -> bool:
-    """After a definite refusal: out of the slot, to be tried again. False where the write failed: read again."""
+def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, ends: int | None) -> Outcome | None:
+    """After a definite refusal: out of the slot, to be tried again, or OVER for good. None where the write failed: read again."""
     refusal = refusal_of(lease, kind, world.now())
     if world.now() - refusal.since > MAX_HELD:
-        return fail(world, job.id, job.attempt, f"refused for {MAX_HELD.days} days: {message}", lease=lease)
+        over = fail(world, job.id, job.attempt, f"refused for {MAX_HELD.days} days: {message}", lease=lease)
+        return Outcome.OVER if over else None
     world.timers.arm_model(job.model, refusal.retry_at)
     event, after = None, job
     if kind not in job.refusals:  # at most one event for each kind: probes must not make history
@@ -93,8 +95,8 @@ def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, en
     try:
         world.store.commit(projections.given_up(after, event, holder=whose, lease=lease, refusal=refusal, ends=ends))
     except ConditionFailed:
-        return False
-    return True
+        return None
+    return Outcome.REFUSED
 
 
 def record_submitted(world: World, job_id: str, attempt: int, lease: Lease, arn: str, *, found: bool) -> bool:
@@ -186,6 +188,7 @@ def _name_in_use(world: World, job: Job, lease: Lease, message: str) -> Outcome:
     if others:
         fail(world, job.id, job.attempt, f"{message} (the name belongs to another job)", lease=lease)
         return Outcome.OVER
+    world.note("SubmissionUnknown", job=job.id, model=job.model, reason=message)  # List does not show it yet
     return Outcome.UNKNOWN
 
 

@@ -1,7 +1,8 @@
 """Fill: give a model's free slots to whoever is next, until nobody waits, nothing is free, or Bedrock says no.
 
 Safe to run anywhere, any number of times, at the same time: capacity is decided by the condition of the claim alone. Next is
-the job that was refused longest ago, then the head of the line.
+the job that was refused longest ago, then the head of the line. A job that is refused again and again may have a reason of its
+own, so one more is tried beside it, whoever was refused least: if that is taken, the filling goes on.
 """
 
 from services.scheduler.attempt import Outcome, arm_for, cancel_refused, fail, new_lease, submit
@@ -35,21 +36,20 @@ def fill(world: World, alias: str, *, probe: bool, skip: str | None = None) -> N
         if world.seconds_left() < ROUND_SECONDS:
             world.outbox.wake_model(alias)  # giving up leaves a hint behind
             return
-        served = _serve_next(world, alias, skipped, probe=probe)
+        served = _serve_next(world, alias, skipped, probe=probe, beside=suspect)
         if served is None:
             return
         whose, outcome = served
         lost = lost + 1 if outcome is Outcome.LOST and whose not in skipped else 0
         if outcome is Outcome.LOST:
             _wait_or_give_up(world, alias, lost)
-        elif suspect is not None:  # the second probe ends the fill, whatever came of it
-            if outcome is Outcome.ACCEPTED:
-                _passed(world, alias, suspect)
-            return
-        elif outcome is Outcome.REFUSED and _refusals(world, alias, whose) >= SUSPECT_AFTER:
+        elif outcome is Outcome.ACCEPTED and suspect is not None:  # it is the job, not the quota: go on with the others
+            _passed(world, alias, suspect)
+            suspect = None
+        elif outcome is Outcome.REFUSED and suspect is None and _refusals(world, alias, whose) >= SUSPECT_AFTER:
             suspect = whose
             skipped.add(whose)
-        elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:
+        elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:  # two refusals in a row end the fill
             return
 
 
@@ -70,21 +70,23 @@ def _wait_or_give_up(world: World, alias: str, lost: int) -> None:
     world.store.pause(lost)
 
 
-def _serve_next(world: World, alias: str, skip: set[str], *, probe: bool) -> tuple[str, Outcome] | None:
+def _serve_next(
+    world: World, alias: str, skip: set[str], *, probe: bool, beside: str | None
+) -> tuple[str, Outcome] | None:  # fmt: skip
     """Try whoever is next: (holder, outcome). None where nobody is, or nothing is free, or it is not yet time to ask again.
 
-    `skip` collects those not to be tried again in this fill.
+    `skip` collects those not to be tried again in this fill. `beside` a suspect, next is who is least likely to be another one.
     """
     slots = world.store.slots(alias)
     if slots is None or not slots.open or (not probe and slots.held_back(world.now())):
         return None
-    whose = slots.oldest_refused(frozenset(skip))
-    if whose is not None:
-        return whose, _serve_refused(world, slots, whose, skip)
-    job_id = _head(world, slots.model, skip)
-    if job_id is None:
-        return None
-    return _serve_waiting(world, slots, job_id, skip)
+    tried = frozenset(skip)
+    whose = slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)
+    suspicious = beside is not None and whose is not None and slots.refused[whose].count >= SUSPECT_AFTER
+    job_id = _head(world, slots.model, skip) if whose is None or suspicious else None
+    if job_id is not None:
+        return _serve_waiting(world, slots, job_id, skip)
+    return (whose, _serve_refused(world, slots, whose, skip)) if whose is not None else None
 
 
 def _head(world: World, alias: str, skip: set[str]) -> str | None:

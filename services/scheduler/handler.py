@@ -33,6 +33,7 @@ from services.scheduler.results import Results
 from services.scheduler.timers import Timers
 from services.scheduler.world import World
 from shared.dynamodb import DynamoTables
+from shared.slots import follow_up_due
 from shared.store import Store
 
 FIRST_RETRY_SECONDS = 30
@@ -49,9 +50,20 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     left = context.get_remaining_time_in_millis() / 1000
     world = _world(lambda: left - (time.monotonic() - started))
     try:
-        return _dispatch(world, event, context)
+        return act_on(world, event, context)
     finally:
         metrics.flush_metrics()
+
+
+def act_on(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Handle one event of the function, whichever of its three triggers it is from."""
+    records = event.get("Records")
+    if not records:
+        return {"woken": wake(world, _alias(event, world.config), event.get("limits"))}
+    if records[0].get("eventSource") == "aws:dynamodb":
+        seen: set[str] = set()
+        return _partial(event, context, EventType.DynamoDBStreams, lambda record: on_stream_record(world, record, seen))
+    return _partial(event, context, EventType.SQS, lambda record: _on_message(world, record))
 
 
 def on_stream_record(world: World, record: DynamoDBRecord, seen: set[str]) -> None:
@@ -82,11 +94,15 @@ def on_hint(world: World, body: str) -> None:
     match hint:
         case hints.Report():
             reconcile_report(world, hint)
-        case hints.JobHint(job=job, due=due):
-            reconcile(world, job, Visit(look=True, due=due))
+        case hints.JobHint(job=job, attempt=attempt, due=due):
+            if (again := follow_up_due(due, world.now())) is not None:
+                world.timers.arm_attempt(job, attempt, again)
+            reconcile(world, job, Visit(look=True))
         case hints.ModelHint(alias=hints.ALL):
             wake(world)
-        case hints.ModelHint(alias=alias) if alias in config.models:
+        case hints.ModelHint(alias=alias, due=due) if alias in config.models:
+            if (again := follow_up_due(due, world.now())) is not None:
+                world.timers.arm_model(alias, again)
             wake(world, alias)
         case _:
             world.note("HintIgnored", size=len(body))
@@ -97,23 +113,13 @@ def retry_seconds(receives: int) -> int:
     return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS << min(receives - 1, 20))
 
 
-def _dispatch(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    records = event.get("Records")
-    if not records:
-        return {"woken": wake(world, _alias(event, world.config), event.get("limits"))}
-    if records[0].get("eventSource") == "aws:dynamodb":
-        seen: set[str] = set()
-        return _partial(event, context, EventType.DynamoDBStreams, lambda record: on_stream_record(world, record, seen))
-    return _partial(event, context, EventType.SQS, lambda record: _on_message(world, record))
-
-
 def _on_message(world: World, record: SQSRecord) -> None:
     try:
         on_hint(world, record.body)
     except Exception as error:
         receives = int(record.attributes.approximate_receive_count)
         world.note("HintFailed", message=record.message_id, receives=receives, error=repr(error)[:500])
-        _outbox().hide(record.receipt_handle, retry_seconds(receives))
+        world.outbox.hide(record.receipt_handle, retry_seconds(receives))
         raise
 
 
@@ -140,9 +146,9 @@ def _note(name: str, **fields: object) -> None:
 
 def _world(seconds_left: Any) -> World:
     config = _config()
-    bedrock, timers, results = _clients()
+    bedrock, timers, outbox, results = _clients()
     return World(
-        config=config, store=Store(_tables(), sleep=time.sleep), bedrock=bedrock, timers=timers, outbox=_outbox(),
+        config=config, store=Store(_tables(), sleep=time.sleep), bedrock=bedrock, timers=timers, outbox=outbox,
         results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left, new_id=lambda: uuid.uuid4().hex, note=_note,
     )  # fmt: skip
 
@@ -159,12 +165,7 @@ def _tables() -> DynamoTables:
 
 
 @cache
-def _outbox() -> Outbox:
-    return Outbox(boto3.client("sqs"), _config().hints_queue_url)
-
-
-@cache
-def _clients() -> tuple[Bedrock, Timers, Results]:
+def _clients() -> tuple[Bedrock, Timers, Outbox, Results]:
     config = _config()
     once = ClientConfig(
         retries={"total_max_attempts": 1},
@@ -178,4 +179,5 @@ def _clients() -> tuple[Bedrock, Timers, Results]:
         queue_arn=config.hints_queue_arn,
         dlq_arn=config.hints_dlq_arn,
     )
-    return Bedrock(boto3.client("bedrock", config=once)), timers, Results(boto3.client("s3"))
+    outbox = Outbox(boto3.client("sqs"), config.hints_queue_url)
+    return Bedrock(boto3.client("bedrock", config=once)), timers, outbox, Results(boto3.client("s3"))

@@ -19,6 +19,7 @@ DETAIL_TYPE = "Batch Inference Job State Change"  # aws-facts 2
 ALL = "all"
 MAX_BODY = 262_144  # SQS's own limit of a message was this for long; nothing of ours is near it
 MAX_TEXT = 500
+MAX_ATTEMPT = 999  # as in job names
 _STATUSES = ENDS | set(RANK)
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
@@ -37,17 +38,19 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class JobHint:
-    """Look at this job. `due` is the minute of the timer that woke us."""
+    """Look at this job. `attempt` and `due` are of the timer that woke us."""
 
     job: str
+    attempt: int = 0
     due: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHint:
-    """Look at this model, or at all of them."""
+    """Look at this model, or at all of them. `due` is the minute of the timer that woke us."""
 
     alias: str
+    due: datetime | None = None
 
 
 Hint = Report | JobHint | ModelHint
@@ -67,7 +70,7 @@ def parse(body: str, *, deployment: str, source: str, account: str, region: str)
         return _report(message, deployment=deployment, source=source, account=account, region=region)
     if "job" in message:
         return _job_hint(message)
-    return _model_hint(message.get("wake"))
+    return _model_hint(message)
 
 
 def alias_of(model_id: str, models: Mapping[str, str]) -> list[str]:
@@ -103,11 +106,17 @@ def _job_hint(message: dict[str, Any]) -> JobHint | None:
     job = message["job"]
     if not isinstance(job, str) or not is_job_id(job):
         return None
-    return JobHint(job=job, due=_moment(message.get("due")))
+    attempt = message.get("attempt")
+    if not isinstance(attempt, int) or not 0 <= attempt <= MAX_ATTEMPT:
+        attempt = 0
+    return JobHint(job=job, attempt=attempt, due=_moment(message.get("due")))
 
 
-def _model_hint(alias: object) -> ModelHint | None:
-    return ModelHint(alias=alias) if isinstance(alias, str) and _ALIAS.fullmatch(alias) else None
+def _model_hint(message: dict[str, Any]) -> ModelHint | None:
+    alias = message.get("wake")
+    if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
+        return None
+    return ModelHint(alias=alias, due=_moment(message.get("due")))
 
 
 def _moment(text: object) -> datetime | None:

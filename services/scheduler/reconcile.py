@@ -13,7 +13,6 @@ and committed on condition that it still is. `reconcile` loops until nothing is 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from services.scheduler.attempt import cancel_refused, record_submitted, take_over
 from services.scheduler.fill import cancel_waiting, fill
@@ -34,6 +33,7 @@ from shared.job import (
     may_retry,
     news,
 )
+from shared.models import MAX_ATTEMPTS
 from shared.names import attempt_name, holder, model_stream
 from shared.slots import UNANSWERED, Lease, at_minute, check_in_due, fold_model, lease_due, minute_number
 from shared.tables import ConditionFailed, Write
@@ -43,11 +43,10 @@ MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
 
 @dataclass
 class Visit:
-    """One look at a job: what woke us, and what was seen. `look` asks Bedrock once where nobody reported."""
+    """One look at a job, and what woke us. `look` asks Bedrock once where nobody reported; `matched`: the report was about it."""
 
     report: Report | None = None
     look: bool = False
-    due: datetime | None = None
     matched: bool = False
 
 
@@ -80,6 +79,9 @@ def reconcile_model(world: World, alias: str, limit: int | None = None) -> None:
     for tries in range(MAX_STEPS):
         events = [recorded.event for recorded in world.store.load(model_stream(alias))]
         state, slots = fold_model(alias, events), world.store.slots(alias)
+        if slots is None and any(isinstance(event, e.LimitSet) for event in events):
+            # Made anew it would be empty and open, whoever lives at Bedrock.
+            raise RuntimeError(f"the slots of model {alias} are missing, but it had them: rebuild them (cli/repair.py)")
         writes: list[Write] = []
         if limit is not None and (not events or state.limit != limit):
             event = e.LimitSet(at=world.now(), limit=limit)
@@ -117,9 +119,7 @@ def _project(world: World, job: Job) -> None:
 
 def _step(world: World, job: Job, visit: Visit) -> bool:
     """One step. True where the state may have changed, so that it must be read again."""
-    report = visit.report
-    if report is not None and report.attempt == job.attempt and report.arn == job.arn:
-        visit.matched = True
+    visit.matched = visit.matched or _about(visit.report, job)
     if job.status == QUEUED:
         if job.cancel is not None:
             cancel_waiting(world, job)
@@ -149,7 +149,7 @@ def _claimed(world: World, job: Job, visit: Visit) -> bool:
         fill(world, job.model, probe=False)  # the fill that claimed it stopped at the unknown answer
         return True
     if lease is not None and not lease.submitted:
-        return _leased(world, job, lease, visit)
+        return _leased(world, job, lease)
     if refusal is None:
         return True  # it moved on between the two reads
     if job.cancel is not None:
@@ -162,20 +162,24 @@ def _claimed(world: World, job: Job, visit: Visit) -> bool:
 
 
 def _adopt(world: World, job: Job, report: Report, lease: Lease | None) -> bool:
-    """An event for a job whose Create is not answered yet. Its name proves nothing; the token that Get shows does."""
+    """An event for a job whose Create is not answered yet. Its name proves nothing; the token that Get shows does.
+
+    True where the job is ours, also where another was faster to record it: what else the event says is still to be recorded.
+    """
     name = attempt_name(world.config.deployment, job.id, job.attempt)
     found = world.bedrock.get(report.arn)
     if found is None or found.token != name or found.name != name:
         world.note("ForeignJobWithOurName", job=job.id, arn=report.arn)
         return False
     held = lease or Lease(owner="found", until=world.now())
-    return record_submitted(world, job.id, job.attempt, held, report.arn, found=True)
+    record_submitted(world, job.id, job.attempt, held, report.arn, found=True)
+    return True
 
 
-def _leased(world: World, job: Job, lease: Lease, visit: Visit) -> bool:
+def _leased(world: World, job: Job, lease: Lease) -> bool:
     """He who claims, creates: while the lease runs there is nothing to do but to make sure of the timer."""
     if lease.until > world.now():
-        world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now(), visit.due))
+        world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))
         return False
     found = take_over(world, job, lease)
     # Either way somebody may be waiting: the fill that claimed this one stopped at the unknown answer. A job that was unanswered
@@ -193,20 +197,25 @@ def _running(world: World, job: Job, visit: Visit) -> bool:
         return True
     anchor = job.claimed_at or job.queued_at
     world.timers.arm_attempt(
-        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now(), visit.due)
+        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now())
     )  # fmt: skip
     return False
 
 
 def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
     """(status, message) by the event, which must name this attempt and this ARN; or, on a timer, by asking Bedrock once."""
-    if visit.matched and visit.report is not None:
+    if visit.report is not None and _about(visit.report, job):
         return visit.report.status, visit.report.message
     if visit.look and job.arn is not None:
         visit.look = False
         found = world.bedrock.get(job.arn)
         return (found.status, found.message) if found else None
     return None
+
+
+def _about(report: Report | None, job: Job) -> bool:
+    """Whether an event is about the attempt as it is now: this very visit may have brought the job to its next one."""
+    return report is not None and report.attempt == job.attempt and report.arn == job.arn
 
 
 def _record(world: World, job: Job, status: str, message: str) -> bool:
@@ -244,8 +253,9 @@ def _ended(world: World, job: Job) -> bool:
         if job.arn is not None:
             _append(world, job, _tally(world, job))
             return True
+    # Also while its model is not configured: it waits in line for the model to come back, and nobody would look again.
     model = world.config.models.get(job.model)
-    if model is not None and may_retry(job, model.max_attempts):
+    if may_retry(job, model.max_attempts if model is not None else MAX_ATTEMPTS):
         again = e.JobRequeued(at=world.now(), attempt=job.attempt, by="policy", why="expired before it began")
         _append(world, job, again)
         return True
@@ -265,7 +275,7 @@ def _disarm(world: World, job: Job) -> None:
         return
     now = world.now()
     after_lease = at_minute(minute_number(job.claimed_at + world.config.lease) + 1)
-    for due in {after_lease, check_in_due(job.claimed_at, world.config.check_in_minutes, now)}:
+    for due in (after_lease, check_in_due(job.claimed_at, world.config.check_in_minutes, now)):
         if due > now:
             world.timers.disarm_attempt(job.id, job.attempt, due)
 

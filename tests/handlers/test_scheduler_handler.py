@@ -1,6 +1,7 @@
 """The scheduler's entry: batches in, partial failures out, and no message that stops another."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ class Context:
 
 
 def run(bench: Bench, event: dict[str, Any]) -> dict[str, Any]:
-    return h._dispatch(bench.world(), event, Context())  # type: ignore[arg-type] # the parts of a context that are used
+    return h.act_on(bench.world(), event, Context())  # type: ignore[arg-type] # the parts of a context that are used
 
 
 def report(job: str, status: str, which: str) -> str:
@@ -123,21 +124,35 @@ def test_garbage_is_counted_and_dropped_and_stops_nobody() -> None:  # P7
     assert {name for name, _ in bench.notes} >= {"HintIgnored"}
 
 
-def test_a_hint_that_fails_comes_back_alone_and_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hint_that_fails_comes_back_alone_and_later_each_time() -> None:
     bench = Bench()
     bad, good = bench.upload("bad"), bench.upload("good")
     fail_on(bench, bad)
-    hidden: list[int] = []
-
-    class Hiding:
-        def hide(self, _: str, seconds: int) -> None:
-            hidden.append(seconds)
-
-    monkeypatch.setattr(h, "_outbox", Hiding)
     event = sqs_event(body({"job": bad}), body({"job": good}), receives=3)
     assert run(bench, event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
-    assert hidden == [120]
+    assert [seconds for _, seconds in bench.outbox.hidden] == [120]
     assert bench.job(good).status == "Submitted"
+
+
+@pytest.mark.parametrize("which", ["job", "model"])
+def test_timers_that_all_fire_early_never_break_the_chain(which: str) -> None:  # R35, found by simulation
+    """A fired schedule keeps its name for a while: each must leave one behind that never was, whatever its job needs."""
+    bench = Bench(limit=0)
+    job = bench.upload()
+    whose, hint = (f"{job}-1", {"job": job, "attempt": 1}) if which == "job" else (f"model-{MODEL}", {"wake": MODEL})
+    due = bench.time + timedelta(minutes=5)
+    once: set[datetime] = set()
+    for _ in range(5):
+        for _ in range(2):
+            run(bench, sqs_event(body({**hint, "due": due.isoformat()})))
+        (again,) = set(bench.timers.due(whose)) - once
+        assert again > due
+        once |= {due, again}
+        due = again
+    bench.time = due
+    before = bench.timers.due(whose)
+    run(bench, sqs_event(body({**hint, "due": due.isoformat()})))
+    assert bench.timers.due(whose) == before
 
 
 def test_retries_grow_to_an_hour_and_reach_the_dead_letter_queue_within_its_fourteen_days() -> None:

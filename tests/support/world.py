@@ -118,9 +118,10 @@ class FakeTimers:
 
 @dataclass
 class FakeOutbox:
-    """Hints sent."""
+    """Hints sent, and messages hidden."""
 
     sent: list[tuple[str, str]] = field(default_factory=list)
+    hidden: list[tuple[str, int]] = field(default_factory=list)
 
     def wake_job(self, job: str) -> None:
         """See Outbox."""
@@ -129,6 +130,10 @@ class FakeOutbox:
     def wake_model(self, alias: str) -> None:
         """See Outbox."""
         self.sent.append(("model", alias))
+
+    def hide(self, receipt_handle: str, seconds: int) -> None:
+        """See Outbox."""
+        self.hidden.append((receipt_handle, seconds))
 
 
 @dataclass

@@ -71,7 +71,12 @@ def test_a_lookalike_event_is_no_hint(event: dict[str, object]) -> None:
 
 def test_a_timer_names_a_job_and_the_minute_it_was_due() -> None:
     due = at_minute(29_000_000)
-    assert read({"job": JOB, "attempt": 1, "due": due.isoformat()}) == JobHint(job=JOB, due=due)
+    assert read({"job": JOB, "attempt": 1, "due": due.isoformat()}) == JobHint(job=JOB, attempt=1, due=due)
+
+
+@pytest.mark.parametrize("attempt", [None, "1", -1, 1000, 1.5, [1]])
+def test_an_attempt_that_is_none_is_nobodys(attempt: object) -> None:
+    assert read({"job": JOB, "attempt": attempt}) == JobHint(job=JOB, attempt=0)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from shared.slots import (
     backoff_due,
     check_in_due,
     fold_model,
+    follow_up_due,
     lease_due,
     refusal_of,
 )
@@ -35,12 +36,15 @@ def test_a_leases_timer_is_due_after_the_lease_and_a_full_minute_ahead(until: fl
     assert due - max(at(until), at(now) + MINUTE) <= 2 * MINUTE
 
 
-@given(SECONDS, SECONDS)
-def test_a_timer_is_never_armed_for_the_minute_that_woke_us(until: float, now: float) -> None:
-    woken_by = lease_due(at(until), at(now))
-    assert lease_due(at(until), at(now), woken_by) > woken_by
-    woken_by = check_in_due(at(until), 30, at(now))
-    assert check_in_due(at(until), 30, at(now), woken_by) > woken_by
+@given(SECONDS, st.integers(1, 1439))
+def test_a_timer_that_fires_early_is_followed_by_a_later_one(now: float, minutes: int) -> None:
+    due = at(now).replace(second=0, microsecond=0) + minutes * MINUTE
+    assert follow_up_due(due, at(now)) == due + MINUTE
+    assert whole_minute_ahead(due + MINUTE, at(now))
+
+
+def test_a_timer_in_time_or_of_another_age_is_not_followed_by_another() -> None:
+    assert [follow_up_due(due, at(60)) for due in (None, at(0), at(60), at(60 + 86_400))] == [None] * 4
 
 
 @given(SECONDS, SECONDS, st.integers(1, 1440))
