@@ -15,7 +15,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -34,43 +35,39 @@ def up(simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json
     """Start both; the process ids by name. Raises StackError, leaving nothing running."""
     if record.exists():
         raise StackError("the local stack is already up: run `make down` first")
-    emulator, bedrock = _port(endpoint_of(), "AWS_ENDPOINT_URL"), _port(bedrock_endpoint_of(), "AWS_ENDPOINT_URL_BEDROCK")
-    environment = local_environment()
-    ministack = environment | {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(emulator)}
-    ministack |= {"MINISTACK_REGION": environment["AWS_REGION"], "LAMBDA_STRICT": "0"}
-    ministack.pop("AWS_ENDPOINT_URL_BEDROCK")  # a function has only the environment that Terraform gave it
-    commands = {
-        "ministack": ([_script("ministack")], ministack, endpoint_of() + "/_localstack/health"),
-        "bedrock-simulator": (
-            [
-                sys.executable,
-                "-m",
-                "local.bedrock_simulator",
-                f"--port={bedrock}",
-                f"--event-source={EVENT_SOURCE}",
-                *simulator_options,
-            ],
-            environment,
-            bedrock_endpoint_of() + "/_simulator/health",
-        ),
-    }
+    _free(endpoint_of(), "AWS_ENDPOINT_URL")
+    _free(bedrock_endpoint_of(), "AWS_ENDPOINT_URL_BEDROCK")
     started: dict[str, int] = {}
     record.parent.mkdir(parents=True, exist_ok=True)
+    commands = _commands(simulator_options)
     try:
-        for name, (command, env, _) in commands.items():
-            with (record.parent / f"{name}.log").open("wb") as log:
-                process = subprocess.Popen(  # noqa: S603 - our own commands
-                    command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )  # fmt: skip
-            started[name] = process.pid
+        for name, command in commands.items():
+            started[name] = _start(command, record.parent / f"{name}.log", "wb")
             record.write_text(json.dumps(started))
-        for name, (_, _, health) in commands.items():
-            _wait(name, started[name], health, record.parent / f"{name}.log")
+        for name, command in commands.items():
+            _wait(name, started[name], command.health, record.parent / f"{name}.log")
     except BaseException:
         down(record)
         raise
     return started
+
+
+def kill(name: str, record: Path = STATE / "stack.json") -> None:
+    """SIGKILL one of the two, as a crash would."""
+    pid = json.loads(record.read_text())[name]
+    if not _is_ours(name, pid):
+        raise StackError(f"{name} is not running")
+    os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def again(name: str, simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json") -> None:
+    """Start one of the two again that died, and wait until it answers."""
+    command, log = _commands(simulator_options)[name], record.parent / f"{name}.log"
+    pid = _start(command, log, "ab")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {name: pid}))
+    _wait(name, pid, command.health, log)
 
 
 def down(record: Path = STATE / "stack.json") -> list[str]:
@@ -83,6 +80,40 @@ def down(record: Path = STATE / "stack.json") -> list[str]:
     return ended
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    health: str  # a URL that answers when it is ready
+
+
+def _commands(simulator_options: Sequence[str]) -> dict[str, _Command]:
+    environment = local_environment()
+    ministack = environment | {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(_port(endpoint_of()))}
+    ministack |= {"MINISTACK_REGION": environment["AWS_REGION"], "LAMBDA_STRICT": "0"}
+    ministack.pop("AWS_ENDPOINT_URL_BEDROCK")  # a function has only the environment that Terraform gave it
+    simulator = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
+    return {
+        "ministack": _Command(
+            arguments=[_script("ministack")], environment=ministack, health=endpoint_of() + "/_localstack/health"
+        ),
+        "bedrock-simulator": _Command(
+            arguments=[*simulator, f"--event-source={EVENT_SOURCE}", *simulator_options],
+            environment=environment,
+            health=bedrock_endpoint_of() + "/_simulator/health",
+        ),
+    }
+
+
+def _start(command: _Command, log: Path, mode: str) -> int:
+    """The process id."""
+    with log.open(mode) as file:
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            command.arguments, cwd=ROOT, env=command.environment, stdout=file, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+        ).pid  # fmt: skip
+
+
 def _script(name: str) -> str:
     """A command of this virtual environment."""
     path = Path(sys.executable).parent / name
@@ -91,15 +122,17 @@ def _script(name: str) -> str:
     return str(path)
 
 
-def _port(url: str, variable: str) -> int:
-    parts = urlparse(url)
-    port = parts.port or 80
-    if parts.hostname not in LOCAL_HOSTS:
+def _port(url: str) -> int:
+    return urlparse(url).port or 80
+
+
+def _free(url: str, variable: str) -> None:
+    port = _port(url)
+    if urlparse(url).hostname not in LOCAL_HOSTS:
         raise StackError(f"{variable} is {url}, which is not on this machine: nothing to start, go on with `make deploy-local`")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise StackError(f"port {port} is busy: stop what listens there, or set {variable} to another port of 127.0.0.1")
-    return port
 
 
 def _wait(name: str, pid: int, health: str, log: Path) -> None:

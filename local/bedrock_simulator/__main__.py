@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -22,6 +23,7 @@ from local.bedrock_simulator.driver import Driver
 from local.bedrock_simulator.events import Events
 from local.bedrock_simulator.faults import Faults, UnknownFaultError, changed
 from local.bedrock_simulator.files import S3Clients
+from local.bedrock_simulator.memory import Memory
 from local.bedrock_simulator.rules import Settings
 from local.bedrock_simulator.server import App, serve
 
@@ -63,7 +65,8 @@ def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     )
     chance = random.Random(f"{options.seed}/faults")  # noqa: S311 - repeatable on purpose
     events = Events(settings, options.event_source, lambda: _event_bus(session), random.Random(options.seed))  # noqa: S311
-    driver = Driver(settings, options.faults, S3Clients(session, assume_role=options.assume_role), events)
+    memory = Memory(options.state) if options.state else None
+    driver = Driver(settings, options.faults, S3Clients(session, assume_role=options.assume_role), events, memory)
     server = serve(App(driver, events, chance), listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         # shutdown() waits for serve_forever, which this very thread runs.
@@ -122,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats ids, durations and faults")
     parser.add_argument("--event-source", default=os.environ.get("BBQ_EVENT_SOURCE", "bbq.bedrock-simulator"))
     parser.add_argument("--faults", type=_faults, default=Faults(), metavar="JSON", help="as POST /_simulator/faults")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keep jobs, quotas, faults in it; go on with what it holds")
     parser.add_argument("--assume-role", action="store_true", help="read and write S3 under each job's roleArn")
     return parser
 

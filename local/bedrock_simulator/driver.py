@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from local.bedrock_simulator.events import Events
     from local.bedrock_simulator.faults import Faults
+    from local.bedrock_simulator.memory import Memory
 
 S3_THREADS = 8
 
@@ -42,12 +43,25 @@ class Now:
 
 
 class Driver:
-    def __init__(self, settings: Settings, faults: Faults, s3_for_role: Callable[[str], S3Client], events: Events) -> None:
+    """With a `memory`, every change is kept before anybody hears of it: what was answered survives a SIGKILL."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        faults: Faults,
+        s3_for_role: Callable[[str], S3Client],
+        events: Events,
+        memory: Memory | None = None,
+    ) -> None:
         self._bedrock = Bedrock(settings, faults, self._begin_inspection, self._begin_writing)
         self._s3_for_role, self._events = s3_for_role, events
         self._wake = threading.Condition()
         self._closed = False
         self._pool = ThreadPoolExecutor(S3_THREADS, thread_name_prefix="s3")
+        self._memory = memory
+        if memory:
+            with self._wake:  # the pool answers what is asked for again only when all is restored
+                memory.recall(self._bedrock)
         self._clock = threading.Thread(target=self._run, daemon=True, name="clock")
         self._clock.start()
 
@@ -79,7 +93,10 @@ class Driver:
                 self._wake.wait(max(0.0, (due - datetime.now(UTC)).total_seconds()) if due else None)
 
     def _advance(self, now: datetime) -> None:
-        for change in self._bedrock.advance(now):
+        changes = self._bedrock.advance(now)
+        if self._memory:
+            self._memory.keep(self._bedrock)
+        for change in changes:
             self._events.put(change, self._bedrock.faults)
 
     # Called by the rules under the lock: they only hand the work to the pool.

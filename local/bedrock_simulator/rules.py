@@ -191,6 +191,7 @@ class Bedrock:
         self.quotas = dict(settings.model_quotas)
         self.counts: Counter[str] = Counter(accepted=0, refused_by_quota=0, token_replays=0)
         self.largest_alive: dict[str, dict[str, int]] = {}
+        self.touched: dict[str, Job] = {}  # what changed since whoever keeps the jobs in a file last looked
         self._inspect, self._write = inspect, write
         self._alive: dict[str, Counter[str]] = {}
         self._tokens: dict[str, Job] = {}
@@ -270,6 +271,15 @@ class Bedrock:
             job.tally = tally
             self._resume(job, now)
 
+    def restore(self, jobs: Iterable[Job]) -> None:
+        """Go on with the jobs of an earlier process, in the order they were made. What waited for S3 is asked for again."""
+        for job in jobs:
+            self._know(job)
+            if not job.ended:
+                self._count_alive(job)
+                job.waiting = self._ask(job)
+                self._schedule(job)
+
     # The account's other users, and its limits.
 
     def start_foreign(self, model: str, count: int, seconds: float | None, now: datetime) -> tuple[str, ...]:
@@ -346,13 +356,16 @@ class Bedrock:
             due=now,
             **({"plan": self._plan(chance)} | foreign),
         )
+        self._know(job)
+        self._count_alive(job)
+        self._move(job, SUBMITTED, now, now)
+        return job
+
+    def _know(self, job: Job) -> None:
         self.jobs[job.id] = job
         self._names[job.name] = job
         if job.token:
             self._tokens[job.token] = job
-        self._count_alive(job)
-        self._move(job, SUBMITTED, now, now)
-        return job
 
     def _start_one_foreign(self, model: str, seconds: float | None, now: datetime) -> Job:
         number = len(self.jobs)
@@ -429,6 +442,7 @@ class Bedrock:
     def _move(self, job: Job, status: str, due: datetime, now: datetime) -> None:
         previous, job.status, job.turn = job.status, status, job.turn + 1
         job.times[status] = now
+        self.touched[job.id] = job
         self._changes.append(_change(job, previous, now))
         if job.ended:
             self._alive[job.model][_owner(job)] -= 1  # at this instant the quota has room again
@@ -450,6 +464,7 @@ class Bedrock:
 
     def _resume(self, job: Job, now: datetime) -> None:
         job.waiting, job.due = False, max(job.due, now)
+        self.touched[job.id] = job
         self._schedule(job)
 
     def _schedule(self, job: Job) -> None:
