@@ -1,0 +1,204 @@
+"""What the projections should be, by the events alone."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import events as e
+from shared import projections as p
+from shared.job import Job
+from shared.names import holder
+from shared.rebuild import (
+    REBUILT,
+    Difference,
+    alive,
+    leases_until,
+    place,
+    rebuilt_slots,
+    row_differences,
+    slots_differences,
+    slots_found,
+    to_be_looked_up,
+    unfinished,
+)
+from shared.slots import Lease, Refusal, Slots
+from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
+
+LEASE = timedelta(seconds=215)
+CLAIMED = slot_claimed(id_of())
+REFUSED = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", retry_at=at(60))
+SUBMITTED = e.JobSubmitted(at=at(3), attempt=1, arn=ARN)
+ENDED = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ARN)
+TALLIED = e.JobTallied(at=at(10), attempt=1, total_records=100, processed_records=0)
+
+QUEUED_JOB, CLAIMED_JOB, HELD_JOB = life(), life(CLAIMED), life(CLAIMED, REFUSED)
+SUBMITTED_JOB, ENDED_JOB = life(CLAIMED, SUBMITTED), life(CLAIMED, SUBMITTED, ENDED)
+WHOSE = holder(id_of(), 1)
+STATE = Slots(model=MODEL, limit=2, paused=True, model_version=3)
+FREE = Lease(owner="a", until=at(100))
+TAKEN = replace(FREE, submitted=True)
+TURNED_AWAY = Refusal(kind="quota", since=at(2), retry_at=at(60))
+
+
+def wrong(job: Job, holders: dict[str, Lease], refused: dict[str, Refusal]) -> list[Difference]:
+    row = p.slots_row(replace(STATE, holders=holders, refused=refused))
+    return slots_differences(STATE, [job], row)
+
+
+PLACES = [
+    (QUEUED_JOB, {}, {}, True),
+    (QUEUED_JOB, {WHOSE: FREE}, {}, False),
+    (CLAIMED_JOB, {WHOSE: FREE}, {}, True),
+    (CLAIMED_JOB, {}, {}, False),
+    (CLAIMED_JOB, {WHOSE: TAKEN}, {}, False),
+    (CLAIMED_JOB, {}, {WHOSE: TURNED_AWAY}, False),
+    (HELD_JOB, {}, {WHOSE: TURNED_AWAY}, True),
+    (HELD_JOB, {WHOSE: FREE}, {}, True),
+    (HELD_JOB, {WHOSE: TAKEN}, {}, False),
+    (HELD_JOB, {WHOSE: FREE}, {WHOSE: TURNED_AWAY}, False),
+    (HELD_JOB, {}, {}, False),
+    (SUBMITTED_JOB, {WHOSE: TAKEN}, {}, True),
+    (SUBMITTED_JOB, {WHOSE: FREE}, {}, False),
+    (SUBMITTED_JOB, {}, {WHOSE: TURNED_AWAY}, False),
+    (SUBMITTED_JOB, {WHOSE: TAKEN}, {WHOSE: TURNED_AWAY}, False),
+    (ENDED_JOB, {}, {}, True),
+    (ENDED_JOB, {WHOSE: TAKEN}, {}, False),
+    (ENDED_JOB, {}, {WHOSE: TURNED_AWAY}, False),
+]
+
+
+@pytest.mark.parametrize(("job", "holders", "refused", "right"), PLACES)
+def test_each_attempt_has_its_place(job: Job, holders: dict[str, Lease], refused: dict[str, Refusal], right: bool) -> None:
+    assert (wrong(job, holders, refused) == []) == right
+
+
+@pytest.mark.parametrize(("job", "holders", "refused", "right"), PLACES)
+def test_rebuilt_slots_are_right_whatever_was_there_and_raise_ends(
+    job: Job, holders: dict[str, Lease], refused: dict[str, Refusal], right: bool
+) -> None:
+    found = replace(STATE, limit=9, ends=4, holders=holders, refused=refused)
+    rebuilt = rebuilt_slots(STATE, [job], found, longest_lease=LEASE, now=at(500))
+    assert slots_differences(STATE, [job], p.slots_row(rebuilt)) == []
+    assert (rebuilt.ends, rebuilt.paused) == (5, True)
+    if right:
+        assert (rebuilt.holders, rebuilt.refused) == (holders, refused)
+
+
+leases = st.builds(
+    Lease, owner=st.just("x"), until=st.integers(0, 900).map(at), submitted=st.booleans(), count=st.integers(0, 9)
+)  # fmt: skip
+refusals = st.builds(Refusal, kind=st.just("quota"), since=st.just(at(1)), retry_at=st.just(at(2)), count=st.integers(1, 9))
+names = st.sampled_from([holder(id_of(version=f"v{number}"), attempt) for number in range(6) for attempt in (1, 2)] + ["junk"])
+jobs_of_all_kinds = st.lists(
+    st.sampled_from([QUEUED_JOB, CLAIMED_JOB, HELD_JOB, SUBMITTED_JOB, ENDED_JOB]), min_size=6, max_size=6
+).map(lambda jobs: [replace(job, id=id_of(version=f"v{number}")) for number, job in enumerate(jobs)])
+
+
+@given(jobs_of_all_kinds, st.dictionaries(names, leases), st.dictionaries(names, refusals), st.booleans())
+def test_any_slots_can_be_rebuilt_and_then_nothing_differs(
+    jobs: list[Job], holders: dict[str, Lease], refused: dict[str, Refusal], missing: bool
+) -> None:
+    found = None if missing else replace(STATE, limit=1, holders=holders, refused=refused)
+    rebuilt = rebuilt_slots(STATE, jobs, found, longest_lease=LEASE, now=at(500))
+    assert slots_differences(STATE, jobs, p.slots_row(rebuilt)) == []
+    again = rebuilt_slots(STATE, jobs, rebuilt, longest_lease=LEASE, now=at(900))
+    assert (again.holders, again.refused) == (rebuilt.holders, rebuilt.refused)
+    for job in jobs:
+        lease = rebuilt.holders.get(holder(job.id, 1))
+        assert (lease is not None and lease.submitted) == (job.status == "Submitted")
+
+
+def test_nothing_is_said_of_the_holders_of_a_job_that_cannot_be_read() -> None:
+    found = replace(STATE, holders={WHOSE: TAKEN}, refused={holder(id_of(version="v2"), 1): TURNED_AWAY})
+    unknown = frozenset({id_of()})
+    (difference,) = slots_differences(STATE, [], p.slots_row(found), unknown=unknown)
+    assert difference.field == holder(id_of(version="v2"), 1)
+    rebuilt = rebuilt_slots(STATE, [], found, longest_lease=LEASE, now=at(0), unknown=unknown)
+    assert (rebuilt.holders, rebuilt.refused) == ({WHOSE: TAKEN}, {})
+
+
+def test_jobs_of_another_model_have_no_place_here() -> None:
+    other = replace(SUBMITTED_JOB, model="nova")
+    assert len(wrong(other, {WHOSE: TAKEN}, {})) == 1
+    assert rebuilt_slots(STATE, [other], None, longest_lease=LEASE, now=at(0)).holders == {}
+
+
+def test_a_model_without_events_and_without_attempts_needs_no_slots() -> None:
+    assert slots_differences(Slots(model=MODEL, limit=0), [QUEUED_JOB], None) == []
+    assert len(slots_differences(Slots(model=MODEL, limit=0), [SUBMITTED_JOB], None)) == 1
+
+
+def test_a_lost_lease_ends_when_the_real_one_must_have_ended() -> None:
+    claimed = rebuilt_slots(STATE, [CLAIMED_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
+    held = rebuilt_slots(STATE, [HELD_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    assert held == Lease(owner=REBUILT, until=at(5000) + LEASE, since=at(1), count=1)
+
+
+def test_a_refused_attempt_in_both_maps_is_looked_up_first() -> None:
+    found = replace(STATE, holders={WHOSE: FREE}, refused={WHOSE: TURNED_AWAY})
+    rebuilt = rebuilt_slots(STATE, [HELD_JOB], found, longest_lease=LEASE, now=at(500))
+    assert (rebuilt.holders, rebuilt.refused) == ({WHOSE: FREE}, {})
+
+
+def test_leases_are_over_when_the_last_one_is_of_which_nobody_knows_the_answer() -> None:
+    other = holder(id_of(version="v2"), 1)
+    slots = replace(STATE, holders={WHOSE: replace(TAKEN, until=at(300)), other: FREE})
+    assert leases_until(slots, [SUBMITTED_JOB]) == at(100)
+    assert leases_until(slots, [CLAIMED_JOB]) == at(300)
+    assert leases_until(STATE, []) is None
+
+
+def test_whose_lease_is_over_or_rebuilt_is_to_be_looked_up() -> None:
+    holders = {"a#1": FREE, "b#1": TAKEN, "c#1": replace(FREE, until=at(9)), "d#1": replace(FREE, owner=REBUILT)}
+    assert to_be_looked_up(replace(STATE, holders=holders), at(50)) == ["c", "d"]
+
+
+def test_a_row_that_is_absent_or_too_many_differs_as_a_whole() -> None:
+    row = p.line_row(QUEUED_JOB)
+    assert [(d.found, d.expected is None) for d in row_differences(None, row)] == [(None, False)]
+    assert [(d.found is None, d.expected) for d in row_differences(row, None)] == [(False, None)]
+    assert row_differences(None, None) == row_differences(row, p.line_row(QUEUED_JOB)) == []
+
+
+def test_a_place_in_line_is_for_who_waits() -> None:
+    assert place(QUEUED_JOB) is not None
+    assert place(CLAIMED_JOB) is None
+    assert [alive(job) for job in (QUEUED_JOB, CLAIMED_JOB, HELD_JOB, SUBMITTED_JOB, ENDED_JOB)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_slots_are_read_as_far_as_they_can_be() -> None:
+    row = p.slots_row(replace(STATE, holders={WHOSE: FREE}))
+    row.refused = None  # an empty set would have disappeared like this (R21)
+    row.holders = {WHOSE: {"owner": "x"}, "b#1": "junk"}
+    slots, unreadable = slots_found(row)
+    assert (slots.holders, slots.refused, slots.limit) == ({}, {}, 2)
+    assert sorted(unreadable) == sorted([f"holders[{WHOSE}]", "holders[b#1]", "refused"])
+
+
+@pytest.mark.parametrize(
+    ("job", "view_version", "left"),
+    [
+        (QUEUED_JOB, 1, True),
+        (CLAIMED_JOB, 2, True),
+        (HELD_JOB, 3, True),
+        (SUBMITTED_JOB, 3, True),
+        (ENDED_JOB, 4, True),  # not tallied
+        (life(CLAIMED, SUBMITTED, ENDED, TALLIED), 5, False),
+        (life(CLAIMED, SUBMITTED, ENDED, TALLIED), 4, True),  # not projected
+        (life(CLAIMED, SUBMITTED, replace(ENDED, status="Expired"), TALLIED), 5, True),  # policy may try it again
+        (life(CLAIMED, replace(ENDED, status="Failed", arn=None)), 3, False),  # nothing to count
+        (life(e.JobCancelled(at=at(1))), 2, False),
+    ],
+)
+def test_a_job_is_finished_when_nothing_is_left_to_do(job: Job, view_version: int, left: bool) -> None:
+    assert unfinished(job, view_version) == left
