@@ -39,6 +39,18 @@ test: $(READY) ## all tests, with the end-to-end ones on the emulator
 test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
 
+.PHONY: simulate
+simulate: $(READY) ## many runs of the whole system in one process (SEEDS=1000), one as a timeline (SEED=7), or a burst (BURST=10000)
+	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),$(if $(BURST),--burst $(BURST),--seeds $(or $(SEEDS),1000)))
+
+.PHONY: explore
+explore: $(READY) ## small worlds under every schedule: two preemptions, one fault at every place (about ten minutes)
+	@$(RUN) -m tests.simulation.explore $(ARGS)
+
+.PHONY: mutants
+mutants: $(READY) ## put each known mistake back, and count the seeds until the simulation sees it (about half an hour)
+	@$(RUN) -m tests.simulation.mutants $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, terraform fmt
 	@$(RUN) -m ruff check .

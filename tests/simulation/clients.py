@@ -1,0 +1,363 @@
+"""What production code calls: the tables, and clients shaped as boto3's. Every call is a switch point, and may go wrong.
+
+The code that reads their answers (`services/scheduler/bedrock.py`, `timers.py`, `outbox.py`, `results.py`,
+`services/intake/objects.py`) is production code, unchanged.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from pynamodb.exceptions import PynamoDBException
+
+from local.bedrock_simulator.rules import Bedrock, BedrockError
+from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
+from shared.memory import MemoryTables
+from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
+from tests.simulation.aws import Queue, Schedules
+from tests.simulation.kernel import Kernel
+from tests.simulation.watch import Watch
+from tests.simulation.weather import Weather
+
+Result = TypeVar("Result")
+MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still carry out a Create
+LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
+
+
+def client_error(code: str, operation: str, message: str = "injected") -> ClientError:
+    """As botocore raises it."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+class Tables:
+    """`shared.tables.Tables` on the in-memory tables."""
+
+    def __init__(
+        self, kernel: Kernel, weather: Weather, tables: MemoryTables, watch: Watch, stream: Callable[[str, int, str], None]
+    ) -> None:
+        self._kernel, self._weather, self._tables, self._watch, self._stream = kernel, weather, tables, watch, stream
+
+    def meddle(self, alias: str) -> None:
+        """Somebody acts on this model at this very moment (`people.meddle`)."""
+
+    def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
+        """See Tables."""
+        if hash_key.startswith("slots#"):
+            self._watch.slots_read(self._kernel.current, hash_key)
+            if self._weather.strike("meddled"):
+                self.meddle(hash_key.partition("#")[2])
+        return self._kernel.call(f"get {hash_key}", lambda: self._read(lambda: self._tables.get(kind, hash_key, range_key)))
+
+    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
+        """See Tables."""
+
+        def read() -> list[R]:
+            rows = self._tables.query(kind, hash_key, limit=limit)
+            if hash_key.startswith("line#"):
+                self._watch.line_read(self._kernel.current, hash_key, [row.sk for row in rows if isinstance(row, LineRow)])
+            return rows
+
+        return self._kernel.call(f"query {hash_key}", lambda: self._read(read))
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """See Tables."""
+        self._kernel.call(f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes))
+
+    def _read(self, read: Callable[[], Result]) -> Result:
+        if self._weather.strike("read-error"):
+            raise PynamoDBException("injected: read-error")
+        return read()
+
+    def _write(self, writes: Sequence[Write]) -> None:
+        strike = self._weather.strike
+        if strike("write-contended"):
+            raise Contended("injected: write-contended")
+        if strike("write-error"):
+            raise PynamoDBException("injected: write-error")
+        self._apply(writes)
+        if strike("write-done-but-contended"):
+            raise Contended("injected: write-done-but-contended")
+        if strike("write-done-but-failed"):
+            raise ConditionFailed("injected: write-done-but-failed")
+        if strike("write-done-but-error"):
+            raise PynamoDBException("injected: write-done-but-error")
+
+    def _apply(self, writes: Sequence[Write]) -> None:
+        keys = [(write.row.TABLE, *key_of(write.row)) for write in writes if not isinstance(write, Check)]
+        before = [self._tables.peek(*key) for key in keys]
+        self._tables.write(writes)
+        after = [self._tables.peek(*key) for key in keys]
+        for (table, stream, version), item in zip(keys, after, strict=True):
+            if table == EventRow.TABLE and item is not None:
+                self._stream(stream, int(version), item["name"]["S"])
+        self._watch.written(self._kernel.current, [*zip(keys, before, after, strict=True)])
+
+
+def describe(write: Write) -> str:
+    """A write in a word, for the timeline."""
+    row, name = write.row, type(write).__name__.lower()
+    if isinstance(row, EventRow):
+        return f"{row.name} as {row.version} of {row.stream}" if name == "put" else f"check {row.stream} {row.version}"
+    return f"{name} {row.pk}"
+
+
+class BedrockClient:
+    """boto3's `bedrock`, with retries off, on the simulator's rules."""
+
+    def __init__(self, kernel: Kernel, weather: Weather, rules: Bedrock, watch: Watch, pump: Callable[[], None]) -> None:
+        self._kernel, self._weather, self._rules, self._watch, self._pump = kernel, weather, rules, watch, pump
+        self.down = False
+        self.denied = False
+        self.refusing: Callable[[str], None] = lambda _: None  # hears the job
+        self.unanswered: Callable[[str], None] = lambda _: None
+        self.cursed: set[str] = set()  # jobs that are refused for a reason of their own
+
+    def create_model_invocation_job(self, **request: Any) -> dict[str, Any]:
+        """See the API."""
+        name, invocation = request["jobName"], self._kernel.current
+        return self._kernel.call(f"Create {name}", lambda: self._create(request, invocation))
+
+    def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - the API's word
+        """See the API."""
+        return self._kernel.call(
+            f"Get {jobIdentifier[-12:]}", lambda: self._answer("Get", lambda now: self._rules.get(jobIdentifier, now))
+        )
+
+    def stop_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - the API's word
+        """See the API."""
+
+        def stop(now: datetime) -> dict[str, Any]:
+            self._rules.stop(jobIdentifier, now)
+            return {}
+
+        return self._kernel.call(f"Stop {jobIdentifier[-12:]}", lambda: self._answer("Stop", stop))
+
+    def get_paginator(self, _: str) -> "BedrockClient":
+        """List has pages; of two jobs, because a service may always answer less than was asked for."""
+        return self
+
+    def paginate(self, *, nameContains: str, PaginationConfig: Mapping[str, int]) -> Iterator[dict[str, Any]]:  # noqa: N803 - the API's words
+        """Every page."""
+        assert PaginationConfig["PageSize"] > 0
+        request: dict[str, Any] = {"nameContains": nameContains, "maxResults": 2}
+        if self._weather.strike("list-behind"):
+            request["submitTimeBefore"] = self._kernel.now - timedelta(seconds=LIST_BEHIND_SECONDS)
+        while True:
+            page = self._kernel.call(
+                f"List {nameContains}", lambda: self._answer("List", lambda now: self._rules.list(request, now))
+            )
+            yield page
+            if "nextToken" not in page:
+                return
+            request["nextToken"] = page["nextToken"]
+
+    def _answer(self, operation: str, act: Callable[[datetime], Result]) -> Result:
+        if self.down:
+            self._weather.felt("bedrock-down")
+            raise client_error("InternalServerException", operation)
+        if self._weather.strike("bedrock-throttled"):
+            raise client_error("ThrottlingException", operation)
+        if self._weather.strike("bedrock-call-error"):
+            raise EndpointConnectionError(endpoint_url="injected")
+        return self._at_bedrock(operation, act)
+
+    def _at_bedrock(self, operation: str, act: Callable[[datetime], Result]) -> Result:
+        self._pump()
+        try:
+            return act(self._kernel.now)
+        except BedrockError as error:
+            raise client_error(error.code, operation, error.message) from error
+        finally:
+            self._pump()
+
+    def _create(self, request: dict[str, Any], invocation: Any) -> dict[str, Any]:
+        self._watch.create_called(invocation, request)
+        strike = self._weather.strike
+        if self.down:
+            self._weather.felt("bedrock-down")
+            raise client_error("InternalServerException", "Create")
+        if self.denied:
+            self._weather.felt("access-denied")
+            raise client_error("AccessDeniedException", "Create")
+        if any(job in request["jobName"] for job in self.cursed):
+            self._weather.felt("job-refused-for-its-own-reason")
+            raise client_error("ServiceQuotaExceededException", "Create")
+        if strike("bedrock-throttled"):
+            raise client_error("ThrottlingException", "Create")
+        if strike("create-500"):
+            raise client_error("InternalServerException", "Create")
+        if strike("create-timeout"):
+            self._time_out()
+        if strike("create-timeout-then-done"):
+            wait = CREATE_READ_TIMEOUT_SECONDS + self._kernel.chance.uniform(0, MAX_LATE_SECONDS)
+            self._kernel.after(wait, lambda: self._late(request))
+            self._time_out()
+        try:
+            answer = {"jobArn": self._at_bedrock("Create", lambda now: self._rules.create(request, now))}
+        except ClientError:
+            self.refusing(request["jobName"].split("-")[1])
+            raise
+        if strike("create-done-then-timeout"):
+            self.unanswered(request["jobName"].split("-")[1])
+            self._time_out()
+        if strike("create-done-then-500"):
+            raise client_error("InternalServerException", "Create")
+        return answer
+
+    def _late(self, request: dict[str, Any]) -> None:
+        try:
+            self._at_bedrock("Create", lambda now: self._rules.create(request, now))
+        except ClientError:
+            return  # nobody hears it
+
+    def _time_out(self) -> None:
+        self._kernel.wait("Create without an answer", CREATE_READ_TIMEOUT_SECONDS)
+        raise ReadTimeoutError(endpoint_url="injected")
+
+
+class SchedulerClient:
+    """boto3's `scheduler`."""
+
+    def __init__(self, kernel: Kernel, weather: Weather, schedules: Schedules) -> None:
+        self._kernel, self._weather, self._schedules = kernel, weather, schedules
+        self.refuse_past = False  # a schedule for the past: refused or run at once, which is not documented
+
+    def create_schedule(self, *, Name: str, ScheduleExpression: str, Target: Mapping[str, Any], **_: Any) -> None:  # noqa: N803 - the API's words
+        """See the API."""
+
+        def create() -> None:
+            due = datetime.strptime(ScheduleExpression, "at(%Y-%m-%dT%H:%M:%S)").replace(tzinfo=UTC)
+            self._maybe_fail()
+            if due <= self._kernel.now and self.refuse_past:
+                raise client_error("ValidationException", "CreateSchedule")
+            if not self._schedules.create(Name, due, Target["Input"]):
+                raise client_error("ConflictException", "CreateSchedule")
+            self._fail_after_all()
+
+        self._kernel.call(f"arm {Name}", create)
+
+    def delete_schedule(self, *, Name: str, GroupName: str) -> None:  # noqa: N803 - the API's words
+        """See the API."""
+
+        def delete() -> None:
+            assert GroupName
+            self._maybe_fail()
+            if not self._schedules.delete(Name):
+                raise client_error("ResourceNotFoundException", "DeleteSchedule")
+            self._fail_after_all()
+
+        self._kernel.call(f"disarm {Name}", delete)
+
+    def _maybe_fail(self) -> None:
+        if self._weather.strike("timer-call-error"):
+            raise client_error("InternalServerException", "Scheduler")
+
+    def _fail_after_all(self) -> None:
+        if self._weather.strike("timer-call-done-but-error"):
+            raise client_error("InternalServerException", "Scheduler")
+
+
+class SqsClient:
+    """boto3's `sqs`, for one queue."""
+
+    def __init__(self, kernel: Kernel, weather: Weather, queue: Queue) -> None:
+        self._kernel, self._weather, self._queue = kernel, weather, queue
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803 - the API's words
+        """See the API."""
+        self._kernel.call(f"send {MessageBody}", lambda: self._send(MessageBody))
+
+    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803 - the API's words
+        """See the API."""
+        self._kernel.call(f"hide {ReceiptHandle}", lambda: self._queue.hide(ReceiptHandle, VisibilityTimeout))
+
+    def _send(self, body: str) -> None:
+        if self._weather.strike("send-error"):
+            raise client_error("InternalError", "SendMessage")
+        self._queue.send(body)
+
+
+@dataclass
+class Body:
+    """A streaming body."""
+
+    data: bytes
+
+    def read(self, size: int = -1) -> bytes:
+        """All of it, or the first `size` bytes."""
+        return self.data if size < 0 else self.data[:size]
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        """In pieces."""
+        for start in range(0, len(self.data), size):
+            yield self.data[start : start + size]
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class Thing:
+    """One version of an object."""
+
+    data: bytes
+    etag: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class S3Client:
+    """boto3's `s3`, on a versioned bucket in memory: (key, version id) -> Thing. The newest version's id is in `newest`."""
+
+    def __init__(self, kernel: Kernel, weather: Weather) -> None:
+        self._kernel, self._weather = kernel, weather
+        self.things: dict[tuple[str, str], Thing] = {}
+        self.newest: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+
+    def put(self, key: str, data: bytes, **metadata: str) -> tuple[str, str]:
+        """A person, or Bedrock, writes an object: (version id, ETag)."""
+        number = next(self._numbers)
+        version, etag = f"v{number:05d}", f'"{number:032x}"'
+        self.things[key, version] = Thing(data, etag, metadata)
+        self.newest[key] = version
+        return version, etag
+
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:  # noqa: N803 - the API's words
+        """See the API."""
+
+        def get() -> dict[str, Any]:
+            thing = self._thing(Key, VersionId, "GetObject")
+            return {
+                "Body": Body(thing.data),
+                "ETag": thing.etag,
+                "ContentLength": len(thing.data),
+                "Metadata": dict(thing.metadata),
+            }
+
+        return self._kernel.call(f"GetObject {Key[-40:]!r}", get)
+
+    def copy_object(self, *, Bucket: str, Key: str, CopySource: Mapping[str, str], CopySourceIfMatch: str, **_: Any) -> None:  # noqa: N803 - the API's words
+        """See the API."""
+
+        def copy() -> None:
+            thing = self._thing(CopySource["Key"], CopySource.get("VersionId"), "CopyObject")
+            if thing.etag != CopySourceIfMatch:
+                raise client_error("PreconditionFailed", "CopyObject")
+            self.put(Key, thing.data)
+
+        self._kernel.call(f"CopyObject to {Key[-40:]!r}", copy)
+
+    def delete_version(self, key: str, version: str) -> None:
+        """A person deletes a version for good."""
+        self.things.pop((key, version), None)
+
+    def _thing(self, key: str, version: str | None, operation: str) -> Thing:
+        if self._weather.strike("s3-error"):
+            raise client_error("SlowDown", operation)
+        thing = self.things.get((key, version or self.newest.get(key, "")))
+        if thing is None:
+            raise client_error("NoSuchVersion" if version else "NoSuchKey", operation)
+        return thing

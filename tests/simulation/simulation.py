@@ -1,0 +1,608 @@
+"""One run: a deployment of production code in a simulated AWS, people who use it, and the weather of one seed.
+
+A run has three parts. While faults are on, people upload, cancel, pause, deploy. At a time drawn from the seed everything goes
+well again, an operator redrives the dead letters, and the queue runs until nothing is left to happen: then every job must be
+over, no slot may have stood free with somebody in line (L1-L5), and hints delivered again must change nothing (S10, S13).
+"""
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+from urllib.parse import quote_plus
+
+from cli.repair import verify
+from cli.walk import Desk
+from local.bedrock_simulator.faults import Faults
+from local.bedrock_simulator.rules import Bedrock as Rules
+from local.bedrock_simulator.rules import Inspection, Settings, Tally
+from local.bedrock_simulator.rules import Job as BedrockJob
+from services.intake import handler as intake
+from services.intake import intake as taking_in
+from services.intake.config import Config as IntakeConfig
+from services.intake.objects import Objects
+from services.scheduler import handler as scheduler
+from services.scheduler.bedrock import Bedrock
+from services.scheduler.config import Config
+from services.scheduler.outbox import Outbox
+from services.scheduler.results import Results
+from services.scheduler.timers import Timers
+from services.scheduler.world import World
+from shared import events as e
+from shared.events import UnknownEvent
+from shared.memory import MemoryTables
+from shared.models import MAX_ATTEMPTS, Model
+from shared.names import job_id, job_stream, model_stream, split_s3_uri
+from shared.store import Store, VersionTaken
+from tests.simulation import clients
+from tests.simulation.aws import HOUR, Bus, Queue, Schedules, Stream
+from tests.simulation.kernel import T0, Invocation, Kernel
+from tests.simulation.versions import OldTables, newer_shape
+from tests.simulation.watch import DEPLOYMENT, ENDS, RANKS, Shadow, Watch
+from tests.simulation.weather import Weather
+from tests.support.reader import MemoryReader
+from tests.support.world import config
+
+BUCKET = "bbq-bucket"
+MODELS = {"haiku": "anthropic.claude-haiku-4-5-20251001-v1:0", "nova": "amazon.nova-lite-v1:0"}
+FUNCTION_TIMEOUT = 120.0  # terraform/scheduler.tf, intake.tf, hints.tf say these (a test compares)
+INTAKE_TIMEOUT = 300.0
+HINT_RECEIVES, UPLOAD_RECEIVES = 300, 10
+HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 10
+CHECK_IN_MINUTES = 30
+
+LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)  # seconds of one way of a call
+
+CALM_PATH_SECONDS = 20.0  # L2 without faults: from a slot free and somebody waiting to his claim
+HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, back-off, lease
+LONGEST_RUN_SECONDS = 20 * 24 * HOUR
+MAX_INVOCATIONS_PER_JOB = 15  # L5
+MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; a week of refusals takes a quarter of it
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a person put into the bucket, and whether it is fit to run."""
+
+    key: str
+    version: str
+    job: str
+    fit: bool
+    data: bytes
+
+
+class Simulation:
+    """See the module. `kernel` and `weather` are drawn from the seed unless given; `jobs` bounds the uploads."""
+
+    def __init__(
+        self,
+        seed: int | str,
+        *,
+        kernel: Kernel | None = None,
+        weather: Weather | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        self.kernel = kernel = kernel or Kernel(seed)
+        self.weather = weather or Weather(seed)
+        self.chance = random.Random(f"{seed}/people")
+        self.watch = Watch(kernel)
+        self.tables = MemoryTables()
+        chance, spell = self.chance, self.weather.spell
+        self.limits = {alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]}
+        self.job_count = chance.randint(4, 9)
+        self.job_count = min(self.job_count, jobs or self.job_count)
+        self.models = {alias: self._model(alias) for alias in self.limits}
+        shortest = chance.choice((1.0, 60.0, 600.0))
+        self.settings = Settings(
+            seed=chance.randrange(2**32), quota=100, min_records=1,
+            stage_seconds=(0.01, chance.choice((0.2, 30.0))), job_seconds=(shortest, shortest * chance.choice((1.5, 10.0))),
+        )  # fmt: skip
+        faults = Faults(
+            forget_tokens=spell("tokens-forgotten"), token_ends_with_job=spell("token-ends-with-job"),
+            quota_before_token=spell("quota-before-token"), names_stay_taken=spell("names-stay-taken"),
+            name_in_use_error="ConflictException" if spell("names-conflict") else "ValidationException",
+            job_expiry=0.3 if spell("jobs-expire") else 0.0, job_partial=0.3 if spell("jobs-partly-complete") else 0.0,
+            job_failure=0.3 if spell("jobs-fail") else 0.0,
+        )  # fmt: skip
+        for fault in ("tokens-forgotten", "token-ends-with-job", "quota-before-token", "names-conflict", "names-stay-taken",
+                      "clock-skew", "equal-timestamps", "jobs-expire", "jobs-partly-complete", "jobs-fail"):  # fmt: skip
+            if spell(fault):
+                self.weather.felt(fault)
+        self.rules = Rules(self.settings, faults, self._inspect, self._write)
+        self.watch.bedrock = self.rules
+        if spell("quota-below-limit"):
+            self.weather.felt("quota-below-limit")
+            for alias, limit in self.limits.items():
+                self.rules.set_quota(MODELS[alias], max(1, limit - 1))
+        self.uploads: list[Upload] = []
+        self.touched: set[str] = set()  # jobs that people or fate interfered with: their end is not known beforehand
+        self._pumped: datetime | None = None
+        self.deploying = False
+        self.drilled: set[str] = set()  # models that an operator has paused to rebuild their slots
+        self._wire()
+        self.calm = False
+        self.idle_since: dict[str, float] = {}
+        self.longest_idle: dict[str, float] = {}
+        self.idle_from = 0.0
+
+    def _wire(self) -> None:
+        kernel, weather = self.kernel, self.weather
+        self.hints = Queue(
+            kernel, weather, "hints", self.invoke_scheduler, visibility=6 * FUNCTION_TIMEOUT, receives=HINT_RECEIVES,
+            concurrency=HINT_CONCURRENCY,
+        )  # fmt: skip
+        self.notifications = Queue(
+            kernel, weather, "uploads", self.invoke_intake, visibility=6 * INTAKE_TIMEOUT, receives=UPLOAD_RECEIVES,
+            concurrency=UPLOAD_CONCURRENCY,
+        )  # fmt: skip
+        self.stream = Stream(kernel, weather, self.invoke_scheduler)
+        self.bus = Bus(kernel, weather, self.settings, self.hints)
+        self.schedules = Schedules(kernel, weather, self.hints)
+        self.bedrock = clients.BedrockClient(kernel, weather, self.rules, self.watch, self.pump)
+        self.s3 = clients.S3Client(kernel, weather)
+        self.sim_tables = clients.Tables(kernel, weather, self.tables, self.watch, self.stream.put)
+        self._timer_client = clients.SchedulerClient(kernel, weather, self.schedules)
+        self._timer_client.refuse_past = self.chance.random() < 0.5
+        self._sqs = clients.SqsClient(kernel, weather, self.hints)
+        fair = Weather("fair")  # people try again until it works
+        fair.calm()
+        self.bedrock.refusing, self.bedrock.unanswered = self._refusing, self._unanswered
+        self.sim_tables.meddle = self._meddle  # type: ignore[method-assign] # the simulation's own people
+        theirs = clients.Tables(kernel, fair, self.tables, self.watch, self.stream.put)
+        self.people = Store(theirs, sleep=lambda _: None)
+        self._fair_tables = theirs
+        kernel.latency = self._latency
+        kernel.finished = self._finished
+        self.schedules.heard = self._timer_fired
+        kernel.may_kill = self._may_kill
+
+    def _meddle(self, alias: str) -> None:
+        from tests.simulation.people import meddle  # noqa: PLC0415 - they act on this class
+
+        if alias in self.limits:
+            meddle(self, alias)
+
+    def _refusing(self, job: str) -> None:
+        """Bedrock has just refused: at this very moment others may end, or an operator cancel."""
+        if self.weather.strike("cancelled-just-then"):
+            self.kernel.after(self.chance.uniform(0.0, 0.02), lambda: self.cancel(job))
+        if self.weather.strike("others-end-just-then"):
+            self.kernel.after(self.chance.uniform(0.0, 0.02), self._others_end)
+
+    def _unanswered(self, job: str) -> None:
+        """Create was carried out, and nobody hears of it."""
+        from tests.simulation.people import drill  # noqa: PLC0415 - they act on this class
+
+        if self.weather.strike("slots-lost-with-an-answer"):
+            drill(self, self.watch.jobs[job].model)
+
+    def _others_end(self) -> None:
+        self.rules.end_foreign(self.kernel.now)
+        self.pump()
+
+    def desk(self) -> Desk:
+        """What an operator's tools work with; each of their calls is a switch point too."""
+        kernel, reader = self.kernel, MemoryReader(self.tables)
+        slow = SimpleNamespace(page=lambda table, start: kernel.call(f"scan {table}", lambda: reader.page(table, start)))
+        return Desk(
+            tables=self._fair_tables, reader=cast("Any", slow), hints=Outbox(cast("Any", self._sqs), "http://hints"),
+            lease=config(function_timeout=timedelta(seconds=FUNCTION_TIMEOUT)).lease, now=lambda: kernel.now,
+            sleep=lambda seconds: kernel.wait("pause", seconds),
+        )  # fmt: skip
+
+    def _timer_fired(self, body: str) -> None:
+        self.watch.reasons[json.loads(body).get("wake", "")] += 1
+
+    # The functions.
+
+    def invoke_scheduler(self, event: dict[str, Any], done: Callable[[Any], None] = lambda _: None) -> Invocation:
+        """Lambda runs the scheduler, with the configuration as it is now."""
+        settings = config(
+            models=dict(self.models), check_in_minutes=CHECK_IN_MINUTES, function_timeout=timedelta(seconds=FUNCTION_TIMEOUT),
+            deployment=DEPLOYMENT,
+        )  # fmt: skip
+        old = self.weather.strike("old-code")
+
+        def heard(answer: Any) -> None:
+            if answer is not None and not old:
+                self._check_recorded(event, answer)
+            done(answer)
+
+        return self.kernel.start("scheduler", lambda: self._scheduler(settings, event, old=old), FUNCTION_TIMEOUT, heard)
+
+    def invoke_intake(self, event: dict[str, Any], done: Callable[[Any], None]) -> Invocation:
+        """Lambda runs intake."""
+        settings = IntakeConfig(
+            bucket=BUCKET, events_table="events", region="us-east-1", models=dict(self.models), default_model="haiku"
+        )
+        return self.kernel.start("intake", lambda: self._intake(settings, event), INTAKE_TIMEOUT, done)
+
+    def _scheduler(self, settings: Config, event: dict[str, Any], *, old: bool) -> Any:
+        invocation = self._current()
+        ids = iter(range(1, 10_000))
+        tables = OldTables(self.sim_tables) if old else self.sim_tables
+        if old:
+            self.kernel.say(invocation, "runs the old code")
+        world = World(
+            config=settings,
+            store=Store(tables, sleep=lambda seconds: self.kernel.wait("pause", seconds), draw=self.kernel.chance.random),
+            bedrock=Bedrock(cast("Any", self.bedrock)),
+            timers=Timers(cast("Any", self._timer_client), group="bbq", role_arn="role", queue_arn="queue", dlq_arn="dlq"),
+            outbox=Outbox(cast("Any", self._sqs), "http://hints"),
+            results=Results(cast("Any", self.s3)),
+            now=self._clock(),
+            seconds_left=lambda: invocation.deadline - self.kernel.time,
+            new_id=lambda: f"{invocation}/{next(ids)}",
+            note=self._noter(invocation),
+        )
+        return scheduler.act_on(world, event, cast("Any", SimpleNamespace()))
+
+    def _intake(self, settings: IntakeConfig, event: dict[str, Any]) -> Any:
+        invocation = self._current()
+        world = taking_in.World(
+            config=settings,
+            store=Store(
+                self.sim_tables, sleep=lambda seconds: self.kernel.wait("pause", seconds), draw=self.kernel.chance.random
+            ),
+            objects=Objects(cast("Any", self.s3)),
+            now=self._clock(),
+            seconds_left=lambda: invocation.deadline - self.kernel.time,
+            note=self._noter(invocation),
+        )
+        return intake.take_in_batch(world, event, cast("Any", SimpleNamespace()))
+
+    def _current(self) -> Invocation:
+        assert self.kernel.current
+        return self.kernel.current
+
+    def _clock(self) -> Callable[[], datetime]:
+        """An invocation's clock: up to 15 s wrong, and in some runs it ticks every 5 s only (so that times are equal)."""
+        skew = self.kernel.chance.uniform(-15, 15) if self.weather.spell("clock-skew") else 0.0
+        tick = 5.0 if self.weather.spell("equal-timestamps") else 0.0
+
+        def now() -> datetime:
+            seconds = self.kernel.time + skew
+            return T0 + timedelta(seconds=seconds - seconds % tick if tick else seconds)
+
+        return now
+
+    EXPECTED = (
+        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft",
+    )  # fmt: skip
+
+    def _noter(self, invocation: Invocation) -> Callable[..., None]:
+        def note(name: str, **fields: object) -> None:
+            if name in {"StreamRecordFailed", "HintFailed", "SubmissionRefused", "SubmissionUnknown"}:
+                invocation.notes["failed"] = name
+            if name == "JobUnreadable":  # to this version of the code: it is passed
+                invocation.notes.setdefault("unreadable", set()).add(fields["job"])
+            self.kernel.say(invocation, f"notes {name} {fields}")
+            if "error" in fields:  # S13: nothing but what was done to it may make it fail
+                error = str(fields["error"])
+                expected = any(word in error for word in self.EXPECTED)
+                lost = bool(self.watch.damaged) and "did not come to rest" in error  # a part of the slots is gone
+                self.watch.check("S13", expected or lost, f"{name}: {error}")
+
+        return note
+
+    # What must hold when an invocation is over.
+
+    def _check_recorded(self, event: dict[str, Any], answer: dict[str, Any]) -> None:
+        """What a handled Bedrock event said about an attempt of ours is recorded: it need never come again."""
+        body = (event.get("Records") or [{}])[0].get("body", "")
+        if "batchJobArn" not in body or answer["batchItemFailures"]:
+            return
+        detail = json.loads(body)["detail"]
+        made = self.rules.jobs.get(str(detail.get("batchJobArn", ""))[-12:])
+        if made is None or made.foreign or detail["status"] not in (*RANKS, *ENDS):
+            return
+        job_name, attempt = made.name.split("-")[1], int(made.name.split("-")[2])
+        job = self.watch.jobs[job_name]
+        known = job.attempt > attempt or job.state in {"ended", "queued", "cancelled"} or job.poisoned
+        if not known and detail["status"] in RANKS:
+            known = job.state == "running" and RANKS.index(job.status) >= RANKS.index(detail["status"])
+        self.watch.check(
+            "L1", known, f"{made.name} is {detail['status']} by a handled event, but recorded as {job.state} {job.status}"
+        )
+
+    def _finished(self, invocation: Invocation) -> None:
+        """Who leaves has seen that there is nothing to fill (L2). If nothing runs now: whatever holds a slot, or was refused one,
+        must have a hint to come (L3).
+        """
+        notes = invocation.notes
+        left = [what for note, what in notes.items() if note.startswith("next in ")]
+        excused = invocation.killed or invocation.error is not None or "failed" in notes or "unreadable" in notes
+        self.watch.check("L2", excused or not left, f"{invocation} left with a slot free and {left} in line")
+        if self.kernel.running:
+            return
+        for alias, row in self.watch.slots.items():
+            for holder in row["holders"]["M"]:
+                job, _, attempt = holder.partition("#")
+                hint = self.schedules.holds(f"{job}-{attempt}-", job) or self.hints.holds(job) or self.stream.holds(job)
+                self.watch.check("L3", hint, f"{holder} holds a slot, and nothing will ever look at it again")
+            has_room = len(row["holders"]["M"]) < int(row["limit"]["N"]) and not row["paused"]["BOOL"]
+            unanswered = any(not lease["M"]["submitted"]["BOOL"] for lease in row["holders"]["M"].values())
+            if not has_room or unanswered or alias not in self.models or self.stream.depth or self.hints.depth:
+                continue  # an end, a take-over, an operator or a deployment will come, or another's hint may: each of them fills
+            for holder in row["refused"]["M"]:
+                job = holder.partition("#")[0]
+                wake = f'"wake": "{alias}"'
+                hint = (
+                    self.schedules.holds(f"model-{alias}-", wake)
+                    or self.schedules.holds(f"{job}-", job)
+                    or self.hints.holds(wake)
+                )
+                self.watch.check("L3", hint, f"{holder} was refused, and nothing will ever look at it again")
+
+    def _latency(self, what: str) -> float:
+        if self.weather.strike("stalled"):
+            return self.kernel.chance.uniform(0.5, 30.0)
+        return float(self.kernel.chance.choice(LATENCIES))
+
+    def _may_kill(self, invocation: Invocation) -> bool:
+        return self.weather.strike("killed-after-a-call" if invocation.arrived else "killed-before-a-call")
+
+    # Bedrock.
+
+    def pump(self) -> None:
+        """Let Bedrock's jobs move on; their events go to the bus. Come back when the next one is due."""
+        for change in self.rules.advance(self.kernel.now):
+            self.watch.at_bedrock(change)
+            self.bus.put(change)
+        due = self.rules.next_change_at()
+        if due is not None and (self._pumped is None or self._pumped <= self.kernel.now or due < self._pumped):
+            self._pumped = due
+            self.kernel.after((due - self.kernel.now).total_seconds(), self.pump)
+
+    def _inspect(self, job: BedrockJob) -> Inspection:
+        _, key = split_s3_uri(job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"])
+        if job.foreign:
+            return Inspection(records=1, largest_file_records=1)
+        if self.weather.spell("input-refused-while-validating") and self.chance.random() < 0.3:
+            self.weather.felt("input-refused-while-validating")
+            return Inspection(problem="The role could not read the input.")
+        staged = self.s3.newest.get(key)
+        self.watch.check("S4", staged is not None, f"{job.name} runs without its input {key}")
+        data = self.s3.things[key, str(staged)].data
+        (upload,) = [upload for upload in self.uploads if upload.job in job.name]
+        self.watch.check("S4", data == upload.data, f"{job.name} runs something else than {upload.key} {upload.version}")
+        records = data.count(b"\n")
+        return Inspection(records=records, largest_file_records=records)
+
+    def _write(self, job: BedrockJob) -> Tally:
+        _, prefix = split_s3_uri(job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
+        done = job.records_to_process
+        manifest = {
+            "totalRecordCount": done, "processedRecordCount": done, "successRecordCount": done, "errorRecordCount": 0,
+            "inputTokenCount": 10 * done, "outputTokenCount": 20 * done,
+        }  # fmt: skip
+        self.s3.put(f"{prefix}{job.id}/manifest.json.out", json.dumps(manifest).encode())
+        return Tally(success=done)
+
+    # People.
+
+    @staticmethod
+    def _model(alias: str, limit: int = 1) -> Model:
+        return Model(alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=100)
+
+    def upload(self, key: str, data: bytes, *, fit: bool, announce: bool = True, priority: int | None = None) -> Upload:
+        """A person uploads, and S3 announces it (at least once)."""
+        version, etag = self.s3.put(key, data, **({} if priority is None else {"priority": str(priority)}))
+        upload = Upload(key, version, job_id(BUCKET, key, version, "", ""), fit, data)
+        self.uploads.append(upload)
+        self.watch.uploads[key, version] = upload.job
+        self.kernel.say("a person", f"uploads {key!r} as {version}: job {upload.job}")
+        if announce:
+            for _ in range(1 + self.weather.strike("notification-duplicated")):
+                self.notifications.send(notification(key, version, etag, len(data)))
+        return upload
+
+    def append(self, stream: str, event: e.Event) -> bool:
+        """An operator appends an event on condition, as the command line does."""
+        for _ in range(5):
+            try:
+                self.people.append(stream, len(self.people.load(stream)) + 1, event)
+            except VersionTaken:
+                continue
+            except UnknownEvent:
+                return False
+            self.kernel.say("an operator", f"appends {event.NAME} to {stream}")
+            return True
+        return False
+
+    def deploy(self, limits: Mapping[str, int]) -> None:
+        """Terraform changes the limits and wakes the scheduler; it fails where that fails, and is run again. One at a time."""
+        if self.deploying:
+            self.kernel.after(30, lambda: self.deploy(limits))
+            return
+        self.limits |= limits
+        for alias in self.models:
+            self.models[alias] = self._model(alias, self.limits[alias])
+        self.watch.deployed = dict(self.limits)
+        self.kernel.say("a person", f"deploys {dict(self.limits)}")
+        self.deploying = True
+        self._wake_deployed()
+
+    def _wake_deployed(self) -> None:
+        known = {alias: limit for alias, limit in self.limits.items() if alias in self.models}
+
+        def done(answer: Any) -> None:
+            if answer is None:
+                self.kernel.after(60, self._wake_deployed)
+                return
+            self.deploying = False
+            for alias, limit in known.items():
+                self.watch.check(
+                    "S11",
+                    self.watch.models[alias][-1][0] == limit,
+                    f"{alias} was deployed with limit {limit}: {self.watch.models[alias][-1]}",
+                )
+
+        self.wake(limits=known, done=done)
+
+    def wake(
+        self, limits: Mapping[str, int] | None = None, done: Callable[[Any], None] = lambda _: None
+    ) -> Invocation:  # fmt: skip
+        """The scheduler is called directly."""
+        self.watch.reasons[""] += 1
+        return self.invoke_scheduler({"wake": "all", **({"limits": dict(limits)} if limits else {})}, done)
+
+    def pause(self, alias: str) -> None:
+        """An operator pauses a model."""
+        self.append(model_stream(alias), e.ModelPaused(at=self.kernel.now, by="ops", why="drill"))
+
+    def resume(self, alias: str) -> None:
+        """An operator resumes a model."""
+        self.append(model_stream(alias), e.ModelResumed(at=self.kernel.now, by="ops", why="done"))
+
+    def cancel(self, job: str) -> None:
+        """An operator cancels a job."""
+        self.touched.add(job)
+        known = self.watch.jobs.get(job, Shadow())
+        if known.state and not known.cancel:
+            self.append(job_stream(job), e.CancelRequested(at=self.kernel.now, by="ops", why="not needed"))
+
+    # Running.
+
+    def run(self) -> None:
+        """The whole run. Raises Violation."""
+        from tests.simulation.people import bring_to_calm, live  # noqa: PLC0415 - they act on this class
+
+        with newer_shape():
+            self.deploy({})
+            live(self)
+            calm_at = self.chance.uniform(0.2, 1.0) * self.span if not self.weather.clear else self.span
+            self._run_until(calm_at)
+            bring_to_calm(self)
+            self._run_until(LONGEST_RUN_SECONDS)
+            self.check_liveness()
+            self.check_replays()
+
+    span = 3 * HOUR  # drawn by `people.live`
+
+    def _run_until(self, until: float) -> None:
+        kernel, watch = self.kernel, self.watch
+        seen = -1
+        while (at := kernel.next_at()) is not None and at <= until:
+            kernel.step()
+            at_rest = kernel.steps <= MAX_STEPS_PER_UPLOAD * (10 + len(self.uploads))
+            watch.check("L5", at_rest, f"{kernel.steps} steps for {len(self.uploads)} uploads, and no rest")
+            if (self.calm or self.was_gentle) and seen != watch.writes + watch.at:
+                seen = watch.writes + watch.at
+                self._look_for_idle_slots()
+        if at is not None:
+            kernel.time = until
+
+    def _look_for_idle_slots(self) -> None:
+        """L2: since when has a slot been free while somebody could have it? L1: since when is a cancel not carried out?"""
+        now = self.kernel.time
+        if self.was_gentle:
+            for name, job in self.watch.to_cancel.items():
+                waits = job.state in {"queued", "held"} or (job.state == "running" and job.status != "Stopping")
+                late = (
+                    waits and not (job.arn and self.rules.jobs[job.arn[-12:]].ended) and now - job.cancel_at > CALM_PATH_SECONDS
+                )
+                self.watch.check("L1", not late, f"the cancel of {name} was not carried out in {CALM_PATH_SECONDS:.0f} s: {job}")
+        for alias in self.limits:
+            if self._idle(alias):
+                self.idle_since.setdefault(alias, now)
+            elif alias in self.idle_since:
+                self._idle_over(alias)
+
+    def _idle_over(self, alias: str) -> None:
+        since = max(self.idle_since.pop(alias), self.idle_from)
+        self.longest_idle[alias] = max(self.longest_idle.get(alias, 0.0), self.kernel.time - since)
+
+    def _idle(self, alias: str) -> bool:
+        row = self.watch.slots.get(alias)
+        if row is None or row["paused"]["BOOL"] or alias not in self.models:
+            return False
+        in_use = len(self.watch.alive.get(alias, {}))  # by Bedrock's truth: a probe that is refused again is no use
+        model = MODELS[alias]
+        if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
+            return False
+        return any(name not in self.bedrock.cursed for name in self.watch.waiting.get(alias, {}))
+
+    # After the end.
+
+    def check_liveness(self) -> None:
+        """L1, L2, L4, L5."""
+        check = self.watch.check
+        for alias in list(self.idle_since):
+            self._idle_over(alias)
+        bound = CALM_PATH_SECONDS if self.was_gentle else HEALED_SECONDS
+        for alias, seconds in self.longest_idle.items():
+            check("L2", seconds <= bound, f"a slot of {alias} stood free for {seconds:.0f} s with somebody in line")
+        for upload in self.uploads:
+            job = self.watch.jobs.get(upload.job)
+            check("S4", job is not None, f"{upload} has no stream")
+            assert job
+            if not job.poisoned:
+                self._check_end(upload, job)
+        poisoned = [name for name, job in self.watch.jobs.items() if job.poisoned]  # no code can read them: a person must look
+        differ = [d for d in verify(self.desk()).differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)]
+        check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
+        dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
+        check("L4", not dead, f"dead letters: {dead[:3]}")
+        if self.weather_was_clear:
+            jobs = max(1, sum(job.attempt for job in self.watch.jobs.values()))
+            invocations = self.kernel.started.total()
+            check("L5", invocations <= MAX_INVOCATIONS_PER_JOB * jobs + 5, f"{invocations} invocations for {jobs} attempts")
+
+    def _check_end(self, upload: Upload, job: Shadow) -> None:
+        check = self.watch.check
+        row = self.watch.slots.get(job.model)
+        waits = job.state == "queued" and row is not None and (row["paused"]["BOOL"] or row["limit"]["N"] == "0")
+        over = job.state in {"ended", "cancelled", "rejected"}
+        check("L1", over or waits, f"{upload} is {job} for ever")
+        view = self.watch.views.get(upload.job)
+        check(
+            "L1", view is not None and int(view["version"]["N"]) == len(job.statuses), f"the view of {upload} is not up to date"
+        )
+        if over and upload.job not in self.touched:
+            expected = "ended" if upload.fit else "rejected"
+            check("L4", job.state == expected, f"{upload} should be {expected}, is {job}")
+        if job.state == "ended" and upload.job not in self.touched and not self.fate_was_cruel:
+            check("L4", job.status == "Completed", f"{upload} should be Completed, is {job}")
+        due_again = job.status == "Expired" and job.processed == 0 and job.attempt < MAX_ATTEMPTS and not job.cancel
+        check("L4", not due_again, f"{upload} expired with nothing bought, and was not tried again: {job}")
+        if job.state == "ended" and job.arn is not None:
+            check("L1", job.tallied, f"{upload} was never tallied: {job}")
+
+    def check_replays(self) -> None:
+        """S10, S13: now that nothing is left to do, no hint of whatever kind does anything."""
+        from tests.simulation.people import forged, malformed  # noqa: PLC0415 - they act on this class
+
+        chance, watch = self.chance, self.watch
+        bodies = [*self.bus.sent, *self.schedules.fired, *self.hints.delivered]
+        chosen = [chance.choice(bodies) for _ in range(min(len(bodies), 8))]
+        records = [chance.choice(self.stream.delivered) for _ in range(min(len(self.stream.delivered), 4))]
+        writes, creates, made = watch.writes, watch.creates.total(), len(self.rules.jobs)
+        for body in chosen:
+            for _ in range(chance.randint(1, 5)):
+                self.hints.send(body, chance.uniform(0, 1))
+        for record in records:
+            for _ in range(chance.randint(1, 5)):
+                self.stream.put(*record)
+        self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
+        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
+        watch.check("S10", now == (writes, creates, made), f"hints delivered again changed something: {chosen} {records}")
+        for body in (forged(self), malformed(self), forged(self), malformed(self)):
+            self.hints.send(body)
+        self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
+        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
+        watch.check("S13", now == (writes, creates, made), "a forged or malformed hint changed something")
+        watch.check("S13", not self.hints.depth, "a hint is still in the queue")
+
+    weather_was_clear = was_gentle = burst = False
+    fate_was_cruel = False
+
+
+def notification(key: str, version: str, etag: str, size: int) -> str:
+    """S3's notification (aws-facts 7), the parts that are read."""
+    thing = {"key": quote_plus(key), "size": size, "eTag": etag.strip('"'), "versionId": version, "sequencer": version}
+    record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": BUCKET}, "object": thing}}
+    return json.dumps({"Records": [record]})

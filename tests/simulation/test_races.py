@@ -1,0 +1,525 @@
+"""R1-R37: the interleavings that broke earlier drafts of the design, each driven through the production code step by step.
+
+Every test here must fail when its mistake is put back: `python -m tests.simulation.mutants --races` shows it.
+"""
+
+import json
+
+import pytest
+
+from shared.tables import SlotsRow, Update
+from tests.simulation.people import malformed
+from tests.simulation.stage import Stage
+
+
+def unanswered(stage: Stage, name: str = "a") -> str:
+    """A job that Bedrock has, while the answer of Create was lost."""
+    job = stage.put(name)
+    stage.strike("create-done-then-timeout")
+    stage.see(job).end()
+    assert stage.job(job).state == "claimed"
+    return job
+
+
+def refused(stage: Stage, name: str = "a") -> str:
+    """A job that a full Bedrock has turned away."""
+    job = stage.put(name)
+    stage.see(job).end()
+    assert stage.job(job).state == "held"
+    return job
+
+
+def test_R1_while_one_creates_nobody_else_does() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    owner = stage.see(job).to("Create")
+    stage.see(job).end()  # the stream record of slot-claimed
+    stage.full()
+    owner.through("Create").end()
+    assert (stage.creates(job), stage.job(job).state) == (1, "held")
+    stage.hint(stage.others_end()).end()
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
+def test_R2_a_cancel_during_create_is_left_to_the_owner() -> None:
+    stage = Stage()
+    first, second = stage.put("a"), stage.put("b")
+    owner = stage.see(first).to("Create")
+    stage.cancel(first)
+    stage.see(first).end()
+    stage.see(second).end()
+    assert (stage.job(first).state, stage.job(second).state) == ("claimed", "queued")
+    owner.end()
+    assert stage.job(first).state == "running"
+    stage.settle()
+    assert stage.job(first).status == "Stopped"
+
+
+def test_R3_a_permanent_refusal_is_recorded_by_the_only_creator() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    owner = stage.see(job).to("Create")
+    stage.rules.faults = type(stage.rules.faults)(unsupported_models=("anthropic.claude-haiku-4-5-20251001-v1:0",))
+    owner.through("Create")
+    stage.rules.faults = type(stage.rules.faults)()
+    stage.see(job).end()
+    assert stage.creates(job) == 1
+    owner.end()
+    assert stage.job(job).status == "Failed"
+    stage.touched.add(job)
+    stage.settle()
+
+
+@pytest.mark.parametrize("fault", ["forget_tokens", "quota_before_token"])
+def test_R4_R5_after_a_lost_answer_the_name_is_looked_up_before_anybody_creates(fault: str) -> None:
+    stage = Stage()
+    stage.rules.faults = type(stage.rules.faults)(**{fault: True})  # type: ignore[arg-type] # a switch
+    stage.rules.set_quota("anthropic.claude-haiku-4-5-20251001-v1:0", 1)
+    job = unanswered(stage)
+    stage.wait(300)
+    stage.timer(job).end()
+    assert (stage.creates(job), stage.job(job).state) == (1, "running")
+    stage.settle()
+
+
+def test_R6_no_answer_keeps_the_slot() -> None:
+    stage = Stage()
+    first, second = unanswered(stage), stage.put("b")
+    stage.see(second).end()
+    assert list(stage.holders) == [f"{first}#1"]
+    assert stage.job(second).state == "queued"
+    stage.settle()
+
+
+def expired_once(stage: Stage) -> str:
+    """A job whose first attempt has expired at Bedrock; nobody has heard of it yet."""
+    stage.rules.faults = type(stage.rules.faults)(job_expiry=1.0)
+    job = stage.started("a")
+    stage.rules.faults = type(stage.rules.faults)()
+    stage.wait(4000)
+    assert "Expired" in stage.bus.sent[-1]
+    return job
+
+
+def test_R7_a_late_clean_up_of_attempt_one_leaves_attempt_two_its_slot() -> None:
+    stage = Stage()
+    job = expired_once(stage)
+    late = stage.hint(stage.said(job, "Expired")).to("write job-ended")
+    stage.hint(stage.said(job, "Expired")).end()
+    assert (stage.job(job).attempt, stage.job(job).state) == (2, "running")
+    late.end()
+    assert list(stage.holders) == [f"{job}#2"]
+    stage.settle()
+
+
+def test_R8_removing_the_timers_of_attempt_one_leaves_those_of_attempt_two() -> None:
+    stage = Stage()
+    job = expired_once(stage)
+    late = stage.hint(stage.said(job, "Expired")).to("disarm")
+    stage.hint(stage.said(job, "Expired")).end()
+    assert stage.job(job).attempt == 2
+    timers = stage.pending(f"{job}-2-")
+    late.end()
+    assert timers
+    assert set(timers) <= set(stage.pending(f"{job}-2-"))
+    stage.settle()
+
+
+def test_R9_the_end_of_attempt_one_does_not_end_attempt_two() -> None:
+    stage = Stage()
+    job = expired_once(stage)
+    end = stage.said(job, "Expired")
+    stage.hint(end).end()
+    before = stage.history(job)
+    stage.hint(end).end()
+    assert stage.history(job) == before
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
+def test_R10_a_timer_that_fired_is_armed_again_under_another_name() -> None:
+    stage = Stage()
+    job = stage.started("a")
+    for _ in range(4):
+        due = stage.schedules.armed[min(stage.pending(f"{job}-"))]
+        stage.wait(max(0.0, (due - stage.kernel.now).total_seconds()))
+        if stage.rules.jobs[(stage.job(job).arn or "")[-12:]].ended:
+            break
+        stage.timer(job).end()
+        assert stage.pending(f"{job}-1-")
+    stage.settle()
+
+
+def test_R11_a_crash_after_the_claim_leaves_a_timer_behind() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    stage.see(job).through("write slot-claimed").crash()
+    assert stage.pending(f"{job}-1-")
+    stage.wait(300)
+    stage.timer(job).end()
+    stage.settle()
+    assert stage.job(job).status == "Completed"
+
+
+def test_R12_a_timer_outlives_an_outage() -> None:
+    stage = Stage()
+    job = stage.started("a")
+    stage.rules.end_foreign(stage.kernel.now)
+    stage.staged.spells = {"every-event-dropped"}
+    stage.bedrock.down = True
+    stage.kernel.after(6 * 3600, lambda: setattr(stage.bedrock, "down", False))
+    stage.settle()
+    assert stage.job(job).status == "Completed"
+
+
+def test_R13_a_stream_record_that_fails_becomes_a_hint() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    stage.strike("read-error")
+    stage.see(job).end()
+    assert stage.hints.holds(job)
+    stage.stream._lanes[sum(f"job#{job}".encode()) % stage.stream.LANES].records.clear()  # Lambda has used up its retries
+    stage.settle()
+    assert stage.job(job).status == "Completed"
+
+
+def test_R14_a_fill_that_meets_a_ghost_looks_again() -> None:
+    stage = Stage(limit=2)
+    stage.pause("haiku")
+    stage.see_model().end()
+    first, second = stage.put("a"), stage.put("b")
+    for job in (first, second):
+        stage.see(job).end()
+    stage.resume("haiku")
+    one = stage.see_model().to("write slot-claimed")
+    other = stage.wake_up().to("write slot-claimed")
+    one.through("write slot-claimed").crash()
+    other.end()
+    assert stage.job(second).state == "running"
+    stage.settle()
+
+
+def test_R15_the_stream_records_of_a_refusal_do_not_ask_again() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    for _ in range(5):  # slot-claimed, submission-refused, and every copy of them
+        stage.see(job).end()
+    assert stage.creates(job) == 1
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_R16_a_crash_right_after_a_refusal_leaves_the_models_timer_behind() -> None:
+    stage = Stage()
+    stage.full()
+    job = stage.put("a")
+    owner = stage.see(job).to("write submission-refused")
+    assert stage.pending("model-haiku-")
+    owner.through("write submission-refused").crash()
+    stage.others_end()  # and nobody tells
+    stage.model_timer().end()  # early: the back-off runs
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
+def test_R17_an_end_between_the_refusal_and_the_giving_up_is_seen() -> None:
+    stage = Stage()
+    stage.full()
+    job = stage.put("a")
+    owner = stage.see(job).through("Create")
+    stage.hint(stage.others_end()).end()
+    owner.end()
+    assert (stage.job(job).state, stage.creates(job)) == ("running", 2)
+    stage.settle()
+
+
+def test_R18_an_invocation_of_the_old_configuration_neither_sets_nor_uses_the_old_limit() -> None:
+    stage = Stage(limit=2)
+    stage.started("a")
+    second = stage.put("b")
+    old = stage.see(second).to("write slot-claimed")
+    older = stage.wake_up().to("query model#haiku")
+    stage.deployed(1)
+    old.end()
+    older.end()
+    assert stage.watch.slots["haiku"]["limit"]["N"] == "1"
+    assert stage.job(second).state == "queued"
+    stage.settle()
+
+
+def test_R19_a_pause_between_reading_and_claiming_holds() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    owner = stage.see(job).to("write slot-claimed")
+    stage.pause("haiku")
+    stage.see_model().end()
+    owner.end()
+    assert stage.job(job).state == "queued"
+    stage.resume("haiku")
+    stage.see_model().end()
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
+def damage(stage: Stage, which: str, holder: str) -> None:
+    """A part of the slots item is gone."""
+    stage.watch.damaged.add("haiku")
+    path = getattr(SlotsRow, which)[holder]
+    stage.tables.write([Update(SlotsRow(pk="slots#haiku", sk="slots"), [path.remove()], SlotsRow.pk.exists())])
+    stage.watch.slots["haiku"] = stage.tables.peek("projections", "slots#haiku", "slots") or {}
+
+
+def test_R20_a_rebuild_never_overwrites_a_claim_beside_it() -> None:
+    from cli.repair import rebuild  # noqa: PLC0415 - the operator's
+
+    stage = Stage(limit=2)
+    first = stage.started("a")
+    second = stage.put("b")
+    stage.pause("haiku")
+    stage.see_model().end()
+    damage(stage, "holders", f"{first}#1")
+    stage.kernel.start("operator", lambda: rebuild(stage.desk()), 1e9)
+    operator = stage.last().to("write put slots#haiku")
+    stage.resume("haiku")
+    stage.see_model().end()
+    stage.see(second).end()
+    operator.end()
+    assert f"{second}#1" in stage.holders  # not overwritten; the damage is still there, because the model is not paused any more
+    stage.pause("haiku")
+    stage.see_model().end()
+    stage.wait(600)
+    stage.kernel.start("operator", lambda: rebuild(stage.desk()), 1e9)
+    stage.last().end()
+    assert set(stage.holders) == {f"{first}#1", f"{second}#1"}
+    stage.resume("haiku")
+    stage.settle()
+
+
+def test_R21_after_the_last_holder_left_the_next_is_let_in() -> None:
+    stage = Stage()
+    first = stage.started("a")
+    stage.wait(40_000)
+    stage.hint(stage.said(first, "Completed")).end()
+    assert stage.watch.slots["haiku"]["holders"] == {"M": {}}
+    second = stage.started("b")
+    stage.settle()
+    assert stage.job(second).status == "Completed"
+
+
+def test_R22_a_refusal_does_not_need_a_place_in_line() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    assert not stage.watch.lines["haiku"]
+    assert stage.creates(job) == 1
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+@pytest.mark.parametrize("bad_ones", [1, 2, 3])
+def test_R23_R29_jobs_refused_for_their_own_reason_do_not_stop_their_model(bad_ones: int) -> None:
+    stage = Stage()
+    bad = [stage.put(f"bad{number}") for number in range(bad_ones)]
+    stage.bedrock.cursed.update(bad)
+    stage.touched.update(bad)
+    for job in bad:
+        stage.see(job).end()
+    good = [stage.put(f"good{number}") for number in range(4)]
+    for job in good:
+        stage.see(job).end()
+    stage.settle()
+    assert [stage.job(job).status for job in good] == ["Completed"] * 4
+    assert {stage.job(job).status for job in bad} == {"Failed"}
+
+
+def test_R24_one_kind_of_refusal_is_one_event() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    for _ in range(20):
+        stage.wait(3600)
+        stage.model_timer().end()
+    assert stage.creates(job) == 21
+    assert stage.history(job).count("submission-refused") == 1
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_R25_the_loser_of_an_append_records_the_answer_all_the_same() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    owner = stage.see(job).to("write job-submitted")
+    stage.cancel(job)
+    owner.end()
+    assert stage.job(job).state == "running"
+    assert stage.history(job)[-2:] == ["cancel-requested", "job-submitted"]
+    stage.settle()
+    assert stage.job(job).status == "Stopped"
+
+
+def test_R26_a_fill_under_contention_does_not_give_up() -> None:
+    stage = Stage(limit=20)
+    stage.pause("haiku")
+    stage.see_model().end()
+    jobs = [stage.put(f"v{number}") for number in range(20)]
+    for job in jobs:
+        stage.see(job).end()
+    stage.resume("haiku")
+    stage.see_model().through("write update slots").crash()  # projected, and nobody has filled yet
+    only = stage.wake_up().to("write slot-claimed")
+    stage.strike(*["write-contended"] * 5)
+    only.end()
+    assert len(stage.holders) == 20
+    stage.settle()
+
+
+def test_R27_a_refused_job_is_not_taken_above_a_lowered_limit() -> None:
+    stage = Stage(limit=2)
+    stage.rules.set_quota("anthropic.claude-haiku-4-5-20251001-v1:0", 1)
+    stage.started("a")
+    second = refused(stage, "b")
+    owner = stage.wake_up().to("write update slots#haiku")
+    stage.deployed(1)
+    owner.end()
+    stage.rules.set_quota("anthropic.claude-haiku-4-5-20251001-v1:0", 9)
+    stage.wake_up().end()
+    assert stage.job(second).state == "held"
+    stage.settle()
+
+
+def test_R28_a_cancel_during_a_second_refusal_is_seen_by_the_owner() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    owner = stage.wake_up().through("Create")
+    stage.cancel(job)
+    stage.see(job).end()  # meets the lease, and leaves
+    owner.end()
+    assert stage.job(job).state == "cancelled"
+    stage.settle()
+
+
+def test_R30_a_submitted_attempt_is_never_taken_for_given_up() -> None:
+    stage = Stage()
+    stage.rules.faults = type(stage.rules.faults)(forget_tokens=True)
+    job = stage.started("a")
+    assert stage.holders[f"{job}#1"]["M"]["submitted"] == {"BOOL": True}
+    stage.wait(300)
+    stage.timer(job).end()
+    stage.wake_up().end()
+    assert stage.creates(job) == 1
+    stage.settle()
+
+
+def test_R31_a_giving_up_that_was_done_but_looked_failed_does_not_create_again() -> None:
+    stage = Stage()
+    stage.full()
+    job = stage.put("a")
+    owner = stage.see(job).to("write submission-refused")
+    stage.strike("write-done-but-failed")
+    owner.end()
+    assert (stage.creates(job), stage.job(job).state) == (1, "held")
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_R32_a_rebuilt_claimed_holder_is_looked_up_before_anybody_creates() -> None:
+    from cli.repair import rebuild  # noqa: PLC0415 - the operator's
+
+    stage = Stage()
+    job = unanswered(stage)
+    stage.pause("haiku")
+    stage.see_model().end()
+    damage(stage, "holders", f"{job}#1")
+    stage.wait(300)
+    stage.kernel.start("operator", lambda: rebuild(stage.desk()), 1e9)
+    stage.last().end()
+    assert list(stage.holders) == [f"{job}#1"]
+    stage.resume("haiku")
+    stage.see_model().end()
+    stage.settle()
+    assert (stage.creates(job), stage.job(job).status) == (1, "Completed")
+
+
+def test_R33_what_bedrock_says_of_a_claimed_job_is_recorded_by_whoever_hears_it() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    owner = stage.see(job).through("Create")
+    one = stage.hint(stage.said(job, "Submitted")).to("write job-submitted")
+    other = stage.hint(stage.said(job, "Submitted")).to("write job-submitted")
+    one.end()
+    other.end()
+    assert stage.job(job).state == "running"
+    owner.end()
+    assert stage.history(job).count("job-submitted") == 1
+    stage.settle()
+
+
+def test_R33_an_end_before_the_answer_of_create_is_final() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    stage.strike("create-done-then-timeout")
+    owner = stage.see(job).to("Create without")
+    made = next(iter(stage.rules.jobs.values()))
+    stage.rules.stop(made.arn, stage.kernel.now)
+    stage.wait(31)
+    first = stage.hint(stage.said(job, "Stopped")).to("write job-submitted")
+    stage.hint(stage.said(job, "Submitted")).end()  # faster
+    first.end()
+    assert stage.job(job).status == "Stopped"
+    owner.end()
+    stage.touched.add(job)
+    stage.settle()
+
+
+def test_R34_an_older_reading_of_the_models_events_changes_nothing() -> None:
+    stage = Stage()
+    stage.pause("haiku")
+    late = stage.see_model().to("write update slots#haiku")
+    stage.resume("haiku")
+    stage.see_model().end()
+    late.end()
+    assert stage.watch.slots["haiku"]["paused"] == {"BOOL": False}
+    stage.started("a")
+    stage.settle()
+
+
+def test_R35_timers_that_fire_early_never_break_the_chain() -> None:
+    stage = Stage()
+    job = unanswered(stage)
+    for _ in range(5):
+        assert stage.pending(f"{job}-1-")
+        stage.timer(job).end()
+    assert stage.pending(f"{job}-1-")
+    stage.settle()
+
+
+def test_R36_newcomers_do_not_ask_a_full_bedrock() -> None:
+    stage = Stage(limit=9)
+    stage.full()
+    refused(stage)
+    for number in range(8):
+        stage.see(stage.put(f"new{number}")).end()
+    assert sum(stage.watch.creates.values()) == 1
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_R37_a_head_that_cannot_be_read_is_passed() -> None:
+    from tests.simulation.people import _future  # noqa: PLC0415 - the only such event
+
+    stage = Stage()
+    stage.pause("haiku")
+    stage.see_model().end()
+    bad, good = stage.put("bad"), stage.put("good")
+    for job in (bad, good):
+        stage.see(job).end()
+    stage.append(f"job#{bad}", _future(stage))
+    stage.resume("haiku")
+    stage.see_model().end()
+    assert stage.job(good).state == "running"
+    stage.hint(malformed(stage)).end()
+    stage.settle()
+    assert json.loads(stage.said(good, "Completed"))["detail"]["status"] == "Completed"

@@ -1,0 +1,490 @@
+"""The safety invariants, checked at every write, every Create and every change at Bedrock: the moments when they could break.
+
+Written against the words of the design (S1-S13), not with the production rules: the shadow of a job here is folded by this
+file's own table of legal transitions, and Bedrock's truth is what the simulator's rules hold.
+"""
+
+import json
+from bisect import bisect_left, insort
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from local.bedrock_simulator.rules import Bedrock, StatusChange
+from shared.memory import Item
+from shared.names import parse_attempt_name
+from tests.simulation.kernel import Invocation, Kernel
+
+Change = tuple[tuple[str, str, str | int], Item | None, Item | None]  # (table, hash, range), before, after
+DEPLOYMENT = "bbq"
+RANKS = ("Submitted", "Validating", "Scheduled", "InProgress", "Stopping")
+ENDS = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
+SKEW_SECONDS = 20.0  # an invocation's clock may differ from the true time by so much
+MAX_CREATES_FOR_A_REASON = 2  # a hint comes inline, and by the stream
+INVARIANTS = {
+    "S1": "what lives at Bedrock holds a slot, and is never more than the limit",
+    "S2": "one Bedrock job for one attempt",
+    "S3": "no Bedrock job without a slot-claimed before it",
+    "S4": "one upload, one stream",
+    "S5": "holders are the attempts between claim and end; added only below the limit; Create only under a lease",
+    "S6": "only the holder gives its slot back",
+    "S7": "ended is final, transitions are legal and true",
+    "S8": "versions are dense",
+    "S9": "the projections are the fold",
+    "S10": "a hint delivered again changes nothing",
+    "S11": "a lowered limit and a pause claim nothing; a raised limit is used without an outside event",
+    "S12": "within a priority the line's order",
+    "S13": "foreign, forged and malformed hints change nothing and raise nothing",
+    "L1": "every job ends, or is rejected, or waits with a reason; a handled event is recorded; a cancel is carried out",
+    "L2": "no free slot beside somebody in line, longer than its bound",
+    "L3": "whatever holds a slot, or was refused one, has a hint to come",
+    "L4": "with the dead letters redriven, the end is the fault-free one",
+    "L5": "few invocations; Bedrock is asked again only for a reason",
+}
+
+
+class Violation(BaseException):
+    """An invariant does not hold. Not an Exception: no production code may swallow it."""
+
+    def __init__(self, invariant: str, text: str) -> None:
+        self.invariant = invariant
+        super().__init__(f"{invariant} ({INVARIANTS[invariant]}): {text}")
+
+
+@dataclass
+class Shadow:
+    """A job, as this file understands its events."""
+
+    model: str = ""
+    state: str = ""  # queued, claimed, held, running, ended, cancelled, rejected
+    status: str = ""
+    attempt: int = 0
+    arn: str | None = None
+    cancel: bool = False
+    tallied: bool = False
+    processed: int | None = None
+    statuses: list[str] = field(default_factory=list)  # by version, from 1
+    sort: tuple[str, str] = ("", "")  # priority, queued_at
+    poisoned: bool = False
+    refusals: set[str] = field(default_factory=set)  # kinds, of this attempt
+    cancel_at: float = 0.0
+
+    @property
+    def lives(self) -> bool:
+        """Whether its attempt is between claim and end."""
+        return self.state in {"claimed", "held", "running"}
+
+
+class Watch:
+    """Looks at everything. `bedrock` is set by the simulation once there is one."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.bedrock: Bedrock
+        self.evaluated: Counter[str] = Counter()
+        self.jobs: dict[str, Shadow] = {}
+        self.models: dict[str, list[tuple[int, bool]]] = {}  # limit, paused by version
+        self.slots: dict[str, Item] = {}
+        self.lines: dict[str, dict[str, int]] = {}  # model -> job -> number of the write that put it in line
+        self.orders: dict[str, list[tuple[str, str, str]]] = {}  # model -> (priority, queued at, job), sorted
+        self.views: dict[str, Item] = {}
+        self.uploads: dict[tuple[str, str], str] = {}  # (key, version id) -> job, as the simulation accepted them
+        self.never: dict[str, str] = {}  # attempt names that ended without Bedrock, and how
+        self.creates: Counter[str] = Counter()
+        self.deployed: dict[str, int] = {}  # limits, as the deployment says
+        self.reasons: Counter[str] = Counter()  # to ask Bedrock again: ends, timers, wakes, by model
+        self.waiting: dict[str, dict[str, Shadow]] = {}  # model -> job, of those in line or refused
+        self.to_cancel: dict[str, Shadow] = {}  # cancelled by an operator, and not over
+        self.damaged: set[str] = set()  # models whose slots item was damaged, and is to be rebuilt
+        self.writes = 0
+        self.at = 0  # changes at Bedrock
+        self.limit_changes: dict[str, list[tuple[float, int]]] = {}
+        self.claimed_at: dict[str, float] = {}
+        self.made: Counter[str] = Counter()  # Bedrock jobs of ours, by name
+        self.alive: dict[str, dict[str, str]] = {}  # model -> name -> holder, of those that have not ended
+        self.live: dict[str, dict[str, Shadow]] = {}  # model -> holder -> job, of attempts between claim and end
+
+    def check(self, invariant: str, holds: bool, text: str) -> None:
+        """Count an evaluation; stop the run where it fails."""
+        self.evaluated[invariant] += 1
+        if not holds:
+            self.kernel.say("WATCH", f"{invariant} broken: {text}")
+            raise Violation(invariant, text)
+
+    # What the clients tell.
+
+    def line_read(self, invocation: Invocation | None, partition: str, line: list[str]) -> None:
+        """An invocation reads the head of a line."""
+        if invocation is not None:
+            invocation.notes[partition] = self.writes
+            if line:
+                invocation.notes[f"next in {partition}"] = line[0]
+
+    def slots_read(self, invocation: Invocation | None, partition: str) -> None:
+        """An invocation looks for a slot: whatever it saw in line before, it decides anew."""
+        if invocation is not None:
+            invocation.notes.pop(f"next in line#{partition.partition('#')[2]}", None)
+
+    def create_called(self, invocation: Invocation | None, request: dict[str, Any]) -> None:
+        """Create arrives at Bedrock."""
+        name = request["jobName"]
+        self.creates[name] += 1
+        parsed = parse_attempt_name(DEPLOYMENT, name)
+        self.check("S3", parsed is not None and request["clientRequestToken"] == name, f"{name} is no name of ours")
+        assert parsed
+        job_id, attempt = parsed
+        job = self.jobs.get(job_id, Shadow())
+        holder = f"{job_id}#{attempt}"
+        self.check("S3", job.attempt >= attempt, f"Create for {name} before its slot-claimed")
+        self.check("S2", not self._known(name), f"Create for {name}, which Bedrock has already")
+        self.check(
+            "S2", job.attempt == attempt and job.lives, f"Create for {name}, which is {job.state} in attempt {job.attempt}"
+        )
+        lease = _map(self.slots.get(job.model), "holders").get(holder)
+        mine = lease is not None and not _value(lease, "submitted") and self._mine(lease, invocation)
+        self.check("S5", mine, f"Create for {name} without its lease: {lease}")
+        assert lease
+        until = datetime.fromisoformat(_value(lease, "until"))
+        allowed = MAX_CREATES_FOR_A_REASON * (self.reasons[job.model] + self.reasons[""] + 1)
+        self.check("L5", self.creates[name] <= allowed, f"{self.creates[name]} Creates of {name} for {allowed} reasons")
+        self.check("S5", until > self.kernel.now - timedelta(seconds=SKEW_SECONDS), f"Create for {name} after its lease")
+
+    def at_bedrock(self, change: StatusChange) -> None:
+        """A job at Bedrock is in another status; the first one is Submitted."""
+        self.at += 1
+        if change.status in ENDS:
+            self.reasons[""] += 1
+        parsed = parse_attempt_name(DEPLOYMENT, change.name)
+        if change.foreign or parsed is None:
+            return
+        job_id, attempt = parsed
+        job = self.jobs.get(job_id, Shadow())
+        alive = self.alive.setdefault(job.model, {})
+        if change.status in ENDS:
+            alive.pop(change.name, None)
+        if change.status != "Submitted":
+            return
+        self.made[change.name] += 1
+        alive[change.name] = f"{job_id}#{attempt}"
+        self.check("S3", job.attempt >= attempt > 0, f"{change.name} lives without slot-claimed")
+        self.check("S2", self.made[change.name] == 1, f"{self.made[change.name]} Bedrock jobs for {change.name}")
+        self.check("S2", change.name not in self.never, f"{change.name} was {self.never.get(change.name)}")
+        self._alive_hold_slots(job.model)
+
+    def written(self, invocation: Invocation | None, changes: list[Change]) -> None:
+        """A write, or a transaction, was made."""
+        self.writes += 1
+        jobs: dict[str, str] = {}
+        slots: list[Change] = []
+        for change in changes:
+            (table, partition, _), before, after = change
+            kind, _, name = partition.partition("#")
+            if table == "events":
+                assert after
+                self._event(kind, name, before, after)
+                if kind == "job":
+                    jobs[name] = after["name"]["S"]
+            elif kind == "slots":
+                slots.append(change)
+            elif kind == "line":
+                self._line(name, before, after)
+            else:
+                assert after
+                self.views[name] = after
+                jobs.setdefault(name, "")
+        for (_, partition, _), before, after in slots:
+            assert after
+            self._slots(invocation, partition.partition("#")[2], before, after, jobs)
+        for name, event in jobs.items():
+            self._view(name, event)
+            job = self.jobs[name]
+            if event == "slot-claimed":
+                self._order(invocation, name, job)
+            if event in {"slot-claimed", "job-ended", "job-cancelled", "job-submitted", "submission-refused"}:
+                self._holders(job.model)
+        for (_, partition, _), _, _ in slots:
+            self._holders(partition.partition("#")[2])
+
+    # Events.
+
+    def _event(self, kind: str, name: str, before: Item | None, after: Item) -> None:
+        self.check("S8", before is None, f"event {after['version']['N']} of {kind}#{name} was overwritten")
+        version, event = int(after["version"]["N"]), after["name"]["S"]
+        data = json.loads(after["data"]["S"])
+        if "state" in data:  # the old shape of job-progressed that the simulation makes up (versions.py)
+            data["status"] = data["state"]
+        if kind == "model":
+            states = self.models.setdefault(name, [(0, False)])
+            self.check("S8", version == len(states), f"version {version} of model {name} after {len(states) - 1}")
+            limit, paused = states[-1]
+            if event == "limit-set":
+                self.check(
+                    "S11",
+                    data["limit"] == self.deployed[name],
+                    f"{name} got limit {data['limit']}, deployed is {self.deployed[name]}",
+                )
+            states.append((data.get("limit", limit), {"model-paused": True, "model-resumed": False}.get(event, paused)))
+            return
+        job = self.jobs.setdefault(name, Shadow())
+        self.check("S8", version == len(job.statuses) + 1, f"version {version} of job {name} after {len(job.statuses)}")
+        if event.endswith("from-the-future"):
+            job.poisoned = True
+            self._wait(name, job)
+            job.statuses.append(job.status)
+            return
+        was, holder = (job.state, job.status, job.attempt, job.arn), f"{name}#{job.attempt}"
+        legal = self._apply(name, job, event, after["at"]["S"], data)
+        self.check("S7", legal, f"{event} {data} of {name} after {was}")
+        job.statuses.append(job.status)
+        if event in {"job-ended", "job-cancelled"}:
+            self.reasons[job.model] += 1
+        self._wait(name, job)
+        live = self.live.setdefault(job.model, {})
+        live.pop(holder, None)
+        if job.lives:
+            live[f"{name}#{job.attempt}"] = job
+
+    def _wait(self, name: str, job: Shadow) -> None:
+        waiting = self.waiting.setdefault(job.model, {})
+        waiting.pop(name, None)
+        self.to_cancel.pop(name, None)
+        if job.state in {"queued", "held"} and not job.poisoned:
+            waiting[name] = job
+        if job.cancel and job.state in {"queued", "claimed", "held", "running"} and not job.poisoned:
+            self.to_cancel[name] = job
+
+    def _apply(self, name: str, job: Shadow, event: str, at: str, data: dict[str, Any]) -> bool:
+        """Whether the event may follow; the shadow after it."""
+        state, attempt = job.state, data.get("attempt")
+        if event in {"job-queued", "job-rejected"}:
+            source = data["sources"][0]
+            known = self.uploads.get((source["key"], source["version_id"]))
+            self.check("S4", known == name, f"{name} is the stream of no upload, or of one that has another: {known}")
+            job.model, job.sort = data["model"] or "", (str(data.get("priority", "")), at)
+            job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
+            return state == ""
+        if event == "cancel-requested":
+            job.cancel, job.cancel_at = job.cancel or state not in {"ended", "cancelled", "rejected"}, self.kernel.time
+            return state != ""
+        if event == "slot-claimed":
+            job.state, job.status, job.attempt, job.arn = "claimed", "Claimed", job.attempt + 1, None
+            job.tallied, job.processed, job.refusals = False, None, set()
+            self.claimed_at[f"{name}#{job.attempt}"] = self.kernel.time
+            return state == "queued" and attempt == job.attempt and data["job_name"] == f"{DEPLOYMENT}-{name}-{attempt}"
+        if event == "job-cancelled":
+            job.state, job.status = "cancelled", "Cancelled"
+            return state in {"queued", "claimed", "held"} and job.cancel and self._never_was(name, job, "cancelled", state)
+        if attempt != job.attempt:
+            return False
+        if event == "submission-refused":
+            job.state, job.status = "held", "Held"
+            first = data["kind"] not in job.refusals
+            job.refusals.add(data["kind"])
+            return state in {"claimed", "held"} and first
+        if event == "job-submitted":
+            job.state, job.status, job.arn = "running", "Submitted", data["arn"]
+            made = self.bedrock.jobs.get(data["arn"][-12:])
+            return (
+                state in {"claimed", "held"} and made is not None and made.token == made.name == f"{DEPLOYMENT}-{name}-{attempt}"
+            )
+        if event == "job-progressed":
+            rises = state == "running" and RANKS.index(data["status"]) > RANKS.index(job.status)
+            job.status = data["status"]
+            return rises
+        if event == "job-ended":
+            return self._ended(name, job, data)
+        if event == "job-tallied":
+            first, job.tallied, job.processed = not job.tallied, True, data["processed_records"]
+            made = self.bedrock.jobs.get((job.arn or "")[-12:])
+            truth = made.tally if made is not None else None
+            true = data["succeeded_records"] is None or truth is None or data["succeeded_records"] == truth.success
+            return state == "ended" and first and job.arn is not None and true
+        if event == "job-requeued":
+            free = data["by"] != "policy" or (job.status == "Expired" and job.tallied and job.processed == 0 and not job.cancel)
+            job.state, job.status, job.cancel = "queued", "Queued", False
+            return state == "ended" and free
+        return False
+
+    def _ended(self, name: str, job: Shadow, data: dict[str, Any]) -> bool:
+        state, status, arn = job.state, data["status"], data["arn"]
+        job.state, job.status = "ended", status
+        if status not in ENDS:
+            return False
+        if arn is None:
+            return state in {"claimed", "held"} and status == "Failed" and self._never_was(name, job, "failed", state)
+        made = self.bedrock.jobs.get(arn[-12:])
+        return state == "running" and arn == job.arn and made is not None and made.status == status
+
+    def _never_was(self, name: str, job: Shadow, how: str, state: str) -> bool:
+        """An attempt is over that Bedrock must not have, now or ever."""
+        if state == "queued":
+            return True
+        attempt = f"{DEPLOYMENT}-{name}-{job.attempt}"
+        self.never[attempt] = how
+        self.check("S2", not self._known(attempt), f"{attempt} is {how}, but Bedrock has it")
+        return True
+
+    # Slots.
+
+    def _slots(self, invocation: Invocation | None, model: str, before: Item | None, after: Item, events: dict[str, str]) -> None:
+        self.slots[model] = after
+        if invocation is not None and invocation.name == "operator":
+            self.check("S9", bool(after["paused"]["BOOL"]), f"the slots of {model} were rebuilt while the model was open")
+            if _map(after, "holders") != _map(before, "holders") or _map(after, "refused") != _map(before, "refused"):
+                self.damaged.discard(model)
+            self._alive_hold_slots(model)
+            return
+        if before is None:
+            self.limit_changes[model] = [(self.kernel.time, int(after["limit"]["N"]))]
+            return
+        version = int(after["model_version"]["N"])
+        limit, paused = self.models[model][version]
+        self.check(
+            "S9",
+            (int(after["limit"]["N"]), after["paused"]["BOOL"]) == (limit, paused),
+            f"limit of {model} at {version}: {after}",
+        )
+        self.check("S9", version >= int(before["model_version"]["N"]), f"{model} went back to version {version}")
+        if int(before["limit"]["N"]) != limit:
+            self.limit_changes.setdefault(model, []).append((self.kernel.time, limit))
+        if model in self.damaged:
+            return
+        self.check("S6", int(after["ends"]["N"]) >= int(before["ends"]["N"]), f"ends of {model} went back")
+        old, new = _map(before, "holders"), _map(after, "holders")
+        refused = _map(after, "refused")
+        added = new.keys() - old.keys()
+        for holder in added:
+            self._added(invocation, holder, before, events, new[holder])
+        for holder in old.keys() - new.keys():
+            self._removed(invocation, holder, old[holder], events, moved=holder in refused)
+        for holder in old.keys() & new.keys():
+            if old[holder] != new[holder]:
+                self._changed(invocation, holder, old[holder], new[holder], events)
+        for holder in _map(before, "refused").keys() - refused.keys() - new.keys():
+            self.check("S6", not self._lives(holder), f"{holder} left the refused without an end")
+        self._alive_hold_slots(model)
+
+    def _added(
+        self, invocation: Invocation | None, holder: str, before: Item, events: dict[str, str], lease: Item
+    ) -> None:  # fmt: skip
+        held, job = len(_map(before, "holders")), holder.partition("#")[0]
+        if events.get(job) == "job-submitted":  # refused by mistake: what lives at Bedrock counts
+            self.check("S6", bool(_value(lease, "submitted")), f"{holder} came back without being submitted")
+            return
+        self.check(
+            "S5", held < int(before["limit"]["N"]), f"{holder} was added to {held} holders at limit {before['limit']['N']}"
+        )
+        self.check("S11", not before["paused"]["BOOL"], f"{holder} was added to a paused model")
+        self.check("S5", self._mine(lease, invocation), f"{holder} was added for somebody else")
+
+    def _removed(self, invocation: Invocation | None, holder: str, lease: Item, events: dict[str, str], *, moved: bool) -> None:
+        job = self.jobs[holder.partition("#")[0]]
+        if moved:
+            owns = self._mine(lease, invocation) and not _value(lease, "submitted")
+            self.check("S6", owns and job.lives, f"{holder} was given up by {invocation}, not by the owner of {lease}")
+            return
+        self.check("S6", not self._lives(holder), f"{holder} lost its slot without an end")
+        if events.get(holder.partition("#")[0]) == "job-ended" and job.arn is not None:
+            return
+        self.check("S6", self._mine(lease, invocation), f"{holder} was ended by {invocation} under the lease of another")
+
+    def _changed(self, invocation: Invocation | None, holder: str, old: Item, new: Item, events: dict[str, str]) -> None:
+        if _value(old, "submitted"):
+            self.check("S6", bool(_value(new, "submitted")), f"{holder} was submitted and is no more")
+        elif _value(new, "submitted"):
+            event = events.get(holder.partition("#")[0])
+            self.check("S6", event == "job-submitted", f"{holder} is marked submitted with {event}")
+        else:
+            over = datetime.fromisoformat(_value(old, "until")) <= self.kernel.now + timedelta(seconds=SKEW_SECONDS)
+            self.check("S6", over and self._mine(new, invocation), f"the lease of {holder} was taken while it ran: {old}")
+
+    def _holders(self, model: str) -> None:
+        """Holders and refused together are the attempts between claim and end; what was submitted is a holder, marked so."""
+        if model in self.damaged:
+            return
+        row = self.slots.get(model)
+        holders, refused = _map(row, "holders"), _map(row, "refused")
+        live = self.live.get(model, {})
+        self.check(
+            "S5",
+            holders.keys() | refused.keys() == live.keys(),
+            f"{model}: {sorted(holders)} + {sorted(refused)} are not {sorted(live)}",
+        )
+        self.check("S5", not holders.keys() & refused.keys(), f"{model}: in both maps: {sorted(holders.keys() & refused.keys())}")
+        for holder, job in live.items():
+            marked = holder in holders and bool(_value(holders[holder], "submitted"))
+            self.check("S5", marked == (job.state == "running"), f"{holder} is {job.state}, and marked submitted: {marked}")
+
+    def _alive_hold_slots(self, model: str) -> None:
+        if model in self.damaged:
+            return
+        holders = _map(self.slots.get(model), "holders")
+        ours = set(self.alive.get(model, {}).values())
+        self.check("S1", ours <= holders.keys(), f"alive without a slot at {model}: {sorted(ours - holders.keys())}")
+        since = min((self.claimed_at[holder] for holder in ours), default=self.kernel.time)
+        changes = self.limit_changes.get(model, [])
+        before = [limit for at, limit in changes if at <= since][-1:]
+        highest = max([*before, *(limit for at, limit in changes if at > since)], default=0)
+        self.check("S1", len(ours) <= highest, f"{len(ours)} alive at {model}, limit {highest}")
+
+    # Views and lines.
+
+    def _line(self, model: str, before: Item | None, after: Item | None) -> None:
+        line, order = self.lines.setdefault(model, {}), self.orders.setdefault(model, [])
+        item = after or before
+        if item is None:
+            return
+        name = item["job"]["S"]
+        place = (*self.jobs[name].sort, name)
+        if after is not None and name not in line:
+            line[name] = self.writes
+            insort(order, place)
+        elif after is None and line.pop(name, None) is not None:
+            order.pop(bisect_left(order, place))
+
+    def _view(self, name: str, event: str) -> None:
+        job, view = self.jobs[name], self.views.get(name)
+        if view is None or job.poisoned:
+            return
+        version = int(view["version"]["N"])
+        if event and event not in {"job-queued", "job-rejected", "cancel-requested", "job-requeued"}:
+            self.check("S9", version == len(job.statuses), f"{event} of {name} left its view at {version}")
+        self.check("S9", 0 < version <= len(job.statuses), f"the view of {name} has seen {version} of {len(job.statuses)} events")
+        status = job.statuses[version - 1]
+        self.check("S9", view["status"]["S"] == status, f"the view of {name} says {view['status']['S']}, not {status}")
+        in_line = name in self.lines.get(job.model, {})
+        self.check("S9", in_line == (status == "Queued"), f"{name} is {status} and in line: {in_line}")
+
+    def _order(self, invocation: Invocation | None, name: str, job: Shadow) -> None:
+        """Nobody was passed who was in line when the line was read."""
+        notes = invocation.notes if invocation is not None else {}
+        read, unreadable = notes.get(f"line#{job.model}", self.writes), notes.get("unreadable", set())
+        line, order = self.lines.get(job.model, {}), self.orders.get(job.model, [])
+        before = order[: bisect_left(order, (*job.sort, name))]
+        passed = [other for *_, other in before if line[other] <= read and other not in unreadable]
+        self.check("S12", not passed, f"{name} passed {passed}")
+
+    # Bits.
+
+    def _known(self, name: str) -> bool:
+        return self.made[name] > 0
+
+    def _lives(self, holder: str) -> bool:
+        name, _, attempt = holder.partition("#")
+        job = self.jobs[name]
+        return job.lives and job.attempt == int(attempt)
+
+    @staticmethod
+    def _mine(lease: Item, invocation: Invocation | None) -> bool:
+        return invocation is not None and str(_value(lease, "owner")).startswith(f"{invocation}/")
+
+
+def _map(item: Item | None, name: str) -> Item:
+    found: Item = item.get(name, {}).get("M", {}) if item is not None else {}
+    return found
+
+
+def _value(entry: Item, name: str) -> Any:
+    """The plain value of a field of a map in wire form."""
+    return next(iter(entry["M"][name].values()))

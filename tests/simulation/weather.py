@@ -1,0 +1,173 @@
+"""What can go wrong, how often in this run, and how often it did.
+
+Each seed draws its own weather: some are calm, some suffer one thing much, most suffer a dozen things a little. `strike` draws
+whether a fault hits now, and counts it: a fault that never hit in a whole campaign proves nothing, and fails it.
+"""
+
+import random
+from collections import Counter
+
+# fault -> the highest rate at which it may be drawn, for each chance it has to strike
+RATES = {
+    # hints: SQS messages, stream records, Bedrock's events, timers
+    "hint-duplicated": 0.5,
+    "hint-delayed": 0.3,  # ms to hours
+    "hint-deletion-lost": 0.1,  # handled, and delivered again
+    "bedrock-event-dropped": 0.3,
+    "bedrock-event-reordered": 0.5,
+    "event-retries-exhausted": 0.05,  # EventBridge gives up: its dead-letter queue has it
+    "timer-early": 0.3,
+    "timer-twice": 0.3,
+    "timer-late": 0.2,
+    "timer-dead-lettered": 0.05,
+    "stream-lag": 0.3,
+    "stream-batch-split": 0.5,
+    "stream-retries-exhausted": 0.02,
+    "lambda-throttled": 0.1,
+    "async-retries-exhausted": 0.5,  # an operator's asynchronous wake: three tries, then lost
+    # invocations
+    "killed-before-a-call": 0.01,
+    "killed-after-a-call": 0.01,
+    "stalled": 0.02,  # up to half a minute inside a call
+    "storm": 0.5,  # eight schedulers at once
+    "old-code": 0.4,  # an invocation of the version before
+    # DynamoDB
+    "write-contended": 0.1,
+    "write-done-but-contended": 0.02,  # TransactionInProgress of the first try; the next meets it
+    "write-done-but-failed": 0.02,  # the answer was lost, the SDK's own repeat met its first try
+    "write-done-but-error": 0.02,
+    "write-error": 0.02,
+    "read-error": 0.01,
+    # Bedrock
+    "create-done-then-timeout": 0.2,
+    "create-timeout-then-done": 0.1,
+    "create-done-then-500": 0.1,
+    "create-timeout": 0.1,
+    "create-500": 0.1,
+    "bedrock-throttled": 0.1,
+    "bedrock-call-error": 0.05,
+    "list-behind": 0.3,
+    # Scheduler, SQS, S3
+    "timer-call-error": 0.03,
+    "timer-call-done-but-error": 0.03,
+    "send-error": 0.3,
+    "s3-error": 0.03,
+    # people
+    "notification-duplicated": 0.5,
+    "upload-overwritten": 0.15,
+    "upload-deleted": 0.1,
+    "upload-hostile": 0.2,
+    "cancelled": 0.2,
+    "stopped-by-a-human": 0.1,
+    "requeued-by-an-operator": 0.1,
+    "meddled": 0.3,  # an operator or another team acts just while an invocation decides
+    "others-end-just-then": 0.9,  # while Bedrock's refusal for its quota is on its way
+    "cancelled-just-then": 0.6,  # while that refusal is on its way
+    "slots-lost-with-an-answer": 0.9,  # a claimed holder disappears after its Create was not answered; an operator rebuilds
+    "rebuilt-by-an-operator": 0.8,  # pause, damage, rebuild, resume
+    "poison-record": 0.1,
+    "forged-hint": 0.2,
+    "malformed-hint": 0.2,
+}
+# fault -> the chance that a run with any faults has it at all
+SPELLS = {
+    "every-event-dropped": 0.07,
+    "others-take-the-quota": 0.7,
+    "quota-below-limit": 0.2,
+    "tokens-forgotten": 0.2,
+    "token-ends-with-job": 0.1,
+    "quota-before-token": 0.2,
+    "names-conflict": 0.2,
+    "names-stay-taken": 0.3,
+    "events-name-no-model": 0.2,
+    "jobs-expire": 0.35,
+    "jobs-partly-complete": 0.2,
+    "jobs-fail": 0.2,
+    "input-refused-while-validating": 0.15,
+    "clock-skew": 0.3,
+    "equal-timestamps": 0.2,
+    "limit-lowered": 0.25,
+    "limit-raised": 0.3,
+    "model-paused": 0.25,
+    "model-removed": 0.4,
+    "bedrock-down": 0.15,
+    "access-denied": 0.15,
+    "swizzle": 0.2,
+    "job-refused-for-its-own-reason": 0.15,
+    "name-squatted": 0.15,
+    "model-id-invalid": 0.07,
+}
+# Faults that lose and delay no hint: with these alone a free slot is refilled as fast as without any.
+GENTLE = frozenset({
+    "hint-duplicated", "timer-twice", "storm", "write-contended", "write-done-but-contended", "write-done-but-failed",
+    "notification-duplicated", "upload-overwritten", "upload-deleted", "upload-hostile", "cancelled", "forged-hint",
+    "malformed-hint", "others-take-the-quota", "tokens-forgotten", "token-ends-with-job", "quota-before-token",
+    "names-conflict", "names-stay-taken", "events-name-no-model", "jobs-expire", "jobs-partly-complete", "jobs-fail",
+    "input-refused-while-validating", "equal-timestamps", "limit-lowered", "limit-raised", "model-paused",
+    "stream-batch-split", "requeued-by-an-operator", "meddled", "others-end-just-then", "cancelled-just-then",
+})  # fmt: skip
+
+CALM_SHARE, GENTLE_SHARE, MILD_SHARE = 0.07, 0.3, 0.6  # up to which share of the seeds: no faults; gentle; few; then many
+MILD, ROUGH = 0.15, 0.4  # the share of all faults that such a seed has
+
+
+class Weather:
+    """The faults of one run. `without` takes some away; every fault has dice of its own, so that the others fall as before."""
+
+    def __init__(self, seed: int | str, without: frozenset[str] = frozenset()) -> None:
+        self._seed = seed
+        self._dice: dict[str, random.Random] = {}
+        self.fired: Counter[str] = Counter()
+        self.rates: dict[str, float] = {}
+        self.spells: set[str] = set()
+        chance = random.Random(f"{seed}/weather")
+        kind = chance.random()
+        share = 0.0 if kind < CALM_SHARE else MILD if GENTLE_SHARE < kind < MILD_SHARE else ROUGH
+        if kind < GENTLE_SHARE:
+            without |= {*RATES, *SPELLS} - GENTLE
+        for fault, highest in RATES.items():
+            strikes, rate = chance.random() < share, highest * chance.random()
+            if strikes and fault not in without:
+                self.rates[fault] = rate
+        for fault, likely in SPELLS.items():
+            if chance.random() < likely * share * 2.5 and fault not in without:
+                self.spells.add(fault)
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing can go wrong."""
+        return not self.rates and not self.spells
+
+    @property
+    def gentle(self) -> bool:
+        """Whether no hint is lost or late."""
+        return GENTLE.issuperset(self.faults)
+
+    @property
+    def faults(self) -> list[str]:
+        """The faults this run may have."""
+        return sorted({*self.rates, *self.spells})
+
+    def strike(self, fault: str) -> bool:
+        """Whether this fault hits now."""
+        rate = self.rates.get(fault)
+        if rate is None:
+            return False
+        if fault not in self._dice:
+            self._dice[fault] = random.Random(f"{self._seed}/{fault}")
+        if self._dice[fault].random() >= rate:
+            return False
+        self.fired[fault] += 1
+        return True
+
+    def spell(self, fault: str) -> bool:
+        """Whether this run has this fault at all; the caller makes it felt, and counts it then."""
+        return fault in self.spells
+
+    def felt(self, fault: str) -> None:
+        """A spell made itself felt."""
+        self.fired[fault] += 1
+
+    def calm(self) -> None:
+        """From now on nothing goes wrong."""
+        self.rates, self.spells = {}, set()
