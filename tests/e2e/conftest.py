@@ -1,5 +1,6 @@
 """One emulator with IAM enforced, one Bedrock simulator, one real `terraform apply`, for all end-to-end tests."""
 
+import json
 import os
 import socket
 import time
@@ -15,6 +16,20 @@ from local.settings import ROOT
 
 PATIENCE_SECONDS = 45.0
 SIMULATOR_OPTIONS = ("--job-seconds", "1-2")
+# test_pipeline.py's two models, and one for each trouble of test_chaos.py, so that several can last at the same time.
+MODELS: dict[str, dict[str, Any]] = {
+    "haiku": {"model_id": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "limit": 3},
+    "nova": {"model_id": "amazon.nova-lite-v1:0", "limit": 2, "invocation_type": "Converse"},
+    "unheard": {"model_id": "chaos.unheard-v1:0", "limit": 4},
+    "unsure": {"model_id": "chaos.unsure-v1:0", "limit": 20},
+    "outage": {"model_id": "chaos.outage-v1:0", "limit": 8},
+    "killed": {"model_id": "chaos.killed-v1:0", "limit": 6},
+    "shared": {"model_id": "chaos.shared-v1:0", "limit": 3},
+    "poison": {"model_id": "chaos.poison-v1:0", "limit": 2},
+    "left": {"model_id": "chaos.left-v1:0", "limit": 25},
+    "right": {"model_id": "chaos.right-v1:0", "limit": 25},
+}
+CHECK_IN_MINUTES = 1
 
 
 def free_port() -> int:
@@ -29,6 +44,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("e2e")
 
 
+def simulator_options(work: Path) -> tuple[str, ...]:
+    """What the simulator is started with, the first time and again."""
+    return (*SIMULATOR_OPTIONS, "--state", str(work / "bedrock.db"))
+
+
 @pytest.fixture(scope="session")
 def local_stack(work: Path) -> Iterator[None]:
     """Everything started, on ports of its own; stopped whatever happens."""
@@ -36,7 +56,7 @@ def local_stack(work: Path) -> Iterator[None]:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
         patch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{free_port()}")
         build.build(ROOT, ROOT / ".build")
-        stack.up(SIMULATOR_OPTIONS, record=work / "stack.json")
+        stack.up(simulator_options(work), record=work / "stack.json")
         try:
             yield
         finally:
@@ -47,7 +67,8 @@ def local_stack(work: Path) -> Iterator[None]:
 def deployment(local_stack: None, work: Path) -> Deployment:
     """The deployment, as Terraform made it. Without terraform or its provider: skipped, but never in CI."""
     try:
-        return Deployment(deploy.apply(work=work / "terraform", quiet=True))
+        variables = [f"-var=models={json.dumps(MODELS)}", f"-var=check_in_minutes={CHECK_IN_MINUTES}"]
+        return Deployment(deploy.apply(variables, work=work / "terraform", quiet=True))
     except deploy.DeployError as error:
         if "is not installed" in str(error) or "Failed to query available provider packages" in str(error):
             if os.environ.get("CI"):

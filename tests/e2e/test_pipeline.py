@@ -1,6 +1,6 @@
 """The whole path on the emulator: real Terraform, real zips, IAM enforced, a Bedrock that keeps its documented rules.
 
-The tests run in the order of this file; the last one destroys the deployment.
+The tests run in the order of this file; test_teardown.py, last of all, destroys the deployment.
 """
 
 import json
@@ -207,17 +207,3 @@ def test_a_changed_configuration_is_used_at_once(deployment: Deployment, work: P
     events = list(deployment._query("events_table", "stream", "model#nova"))
     assert [json.loads(event["data"])["limit"] for event in events] == [2, 1]
     assert len(list(deployment._query("events_table", "stream", "model#haiku"))) == 1
-
-
-def test_nothing_is_left_behind_in_a_dead_letter_queue(deployment: Deployment) -> None:
-    depths = {url: deployment.queue_depth(url) for url in deployment.outputs["dead_letter_queue_urls"].values()}
-    assert not any(depths.values()), depths
-
-
-def test_destroy_removes_everything(deployment: Deployment, work: Path) -> None:
-    outputs = dict(deployment.outputs)
-    deploy.destroy(work=work / "terraform", quiet=True)
-    assert outputs["bucket"] not in [bucket["Name"] for bucket in deployment.s3.list_buckets()["Buckets"]]
-    assert deployment.dynamodb.list_tables()["TableNames"] == []
-    assert deployment.client("lambda").list_functions()["Functions"] == []
-    assert deployment.sqs.list_queues().get("QueueUrls", []) == []

@@ -1,0 +1,366 @@
+"""Chaos on the emulator: killed functions, a Bedrock that dies, answers and events that are lost, strangers, bursts, poison.
+
+Whatever strikes, afterwards: every job has ended as Bedrock says it did, each attempt was bought exactly once, no model ever
+had more jobs alive than its limit, every history is dense and told by its view, and slots and line are empty.
+
+**Nothing here is helped along: all of it heals by itself**, through what the events table's stream keeps, through the queues'
+redelivery, and through timers. What that takes:
+
+| lost | comes back |
+|---|---|
+| a batch of the stream, with its function | at once: the stream keeps its position |
+| a hint or an upload, with its function | after the queue's visibility timeout |
+| an answer of Create, with its function or on the way | after the lease (function timeout + 95 s) and the timer's whole minute |
+| all events of an attempt | after `check_in_minutes` and the timer's whole minute |
+
+Only the waits are shorter than a deployment's own (`hurried`): functions time out after 60 s, and their queues hide messages
+for as long instead of six times as long, which SQS and Lambda allow. The slow healings run while other tests do.
+
+Numbers are logged: `pytest tests/e2e/test_chaos.py --log-cli-level=INFO`.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import stack
+from local.deployment import Deployment, records, simulator
+from shared.names import attempt_name, job_stream, model_stream
+from shared.slots import UNANSWERED
+from tests.e2e.conftest import MODELS, eventually, over, simulator_options
+
+pytestmark = pytest.mark.e2e
+
+FUNCTION_SECONDS = 60  # the scheduler needs 45 for one round
+LEASE_SECONDS = FUNCTION_SECONDS + 95
+HEALING_SECONDS = LEASE_SECONDS + 60 + 10 + 90  # to the timer's minute, MiniStack's tick, and what ran before and after
+DEPLOYMENT = "bbq-local"  # as local.tfvars says
+INTAKES = 5  # at once: on MiniStack each is a process, and 50 of them take minutes to start and to stop on two cores
+CHUNK = 5  # uploads at a time
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Trouble:
+    """What happened to the jobs of one model: their ids, and what struck them."""
+
+    model: str
+    jobs: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    struck: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hurried(deployment: Deployment) -> Iterator[None]:
+    """Shorter waits for this module: see above. Everything is put back, so that Terraform finds what it made."""
+    functions, sqs = deployment.client("lambda"), deployment.sqs
+    names = [deployment.outputs["intake_function"], deployment.outputs["scheduler_function"]]
+    urls = [deployment.outputs["intake_queue_url"], deployment.outputs["hints_queue_url"]]
+    # S3's test event has come: on MiniStack an update ends what a function is doing, and what it held stays hidden for long.
+    assert eventually(lambda: not any(map(deployment.queue_depth, urls)))
+    before = {name: functions.get_function_configuration(FunctionName=name) for name in names}
+    hidden = {
+        url: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]["VisibilityTimeout"]
+        for url in urls
+    }
+
+    def configure(name: str, timeout: int, seconds: str | None) -> None:
+        variables = dict(before[name]["Environment"]["Variables"])
+        if seconds is not None and "BBQ_FUNCTION_TIMEOUT_SECONDS" in variables:
+            variables["BBQ_FUNCTION_TIMEOUT_SECONDS"] = seconds
+        functions.update_function_configuration(FunctionName=name, Timeout=timeout, Environment={"Variables": variables})
+
+    (uploads,) = functions.list_event_source_mappings(FunctionName=names[0])["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES})
+    for name in names:
+        configure(name, FUNCTION_SECONDS, str(FUNCTION_SECONDS))
+    for url in urls:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)})
+    yield
+    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig=uploads["ScalingConfig"])
+    for name in names:
+        configure(name, before[name]["Timeout"], None)
+    for url in urls:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": hidden[url]})
+
+
+@pytest.fixture(scope="module")
+def troubles(deployment: Deployment, work: Path) -> dict[str, Trouble]:
+    """Four troubles, one after another, each for a model of its own. They heal while the tests below go on."""
+    found = {}
+    for strike in (bedrock_dies, lost_answers, killed_workers, no_event_arrives):
+        trouble = strike(deployment, work)
+        log.info("%s: %s in %.0f s", trouble.model, trouble.struck, time.monotonic() - trouble.began)
+        found[trouble.model] = trouble
+    return found
+
+
+def killed_workers(deployment: Deployment, work: Path) -> Trouble:
+    """SIGKILL for every process that runs a function, five times while 30 jobs are on their way, each time after two uploads."""
+    trouble = Trouble("killed")
+    trouble.jobs += upload_all(deployment, "killed", 20)
+    assert eventually(lambda: len(made("killed")) + len(deployment.line("killed")) >= 16)
+    kills, emulator, log_file = 0, json.loads((work / "stack.json").read_text())["ministack"], work / "ministack.log"
+    for _ in range(5):
+        eventually(partial(at_least, "killed", len(made("killed")) + 2), seconds=3)
+        trouble.jobs += upload_all(deployment, "killed", 2, first=len(trouble.jobs))
+        time.sleep(0.1)
+        for pid in children(emulator):
+            os.kill(pid, signal.SIGKILL)
+            kills += 1
+    time.sleep(1)
+    failures = [line for line in log_file.read_text(errors="replace").splitlines() if "errorMessage=Worker process" in line]
+    trouble.struck = {
+        "kills": kills,
+        "uploads cut off": sum("SQS batch from bbq-local-uploads" in line for line in failures),
+        "hints cut off": sum("SQS batch from bbq-local-hints" in line for line in failures),
+        "stream batches cut off": sum("DynamoDB stream batch" in line for line in failures),
+        "Bedrock jobs by then": len(made("killed")),
+    }
+    return trouble
+
+
+def children(parent: int) -> list[int]:
+    """The processes that this one started: MiniStack runs each instance of a function as a process of its own."""
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [line.split() for line in shown.splitlines()]
+    return [int(pid) for pid, its_parent in pairs if int(its_parent) == parent]
+
+
+def bedrock_dies(deployment: Deployment, work: Path) -> Trouble:
+    """SIGKILL for the simulator while jobs run and others wait, 8 s without any Bedrock, and more uploads in that time."""
+    trouble = Trouble("outage")
+    trouble.jobs += upload_all(deployment, "outage", 4)
+    assert eventually(partial(at_least, "outage", 3))
+    before = len(made("outage"))
+    stack.kill("bedrock-simulator", work / "stack.json")
+    trouble.jobs += upload_all(deployment, "outage", 8, first=4)
+    time.sleep(8)
+    stack.again("bedrock-simulator", simulator_options(work), work / "stack.json")
+    trouble.struck = {"Bedrock jobs when it died": before, "remembered": len(made("outage"))}
+    return trouble
+
+
+def lost_answers(deployment: Deployment, work: Path) -> Trouble:
+    """Three Creates in ten make the job and never answer, and four events in five are lost."""
+    trouble, before = Trouble("unsure"), simulator("stats")
+    simulator("faults", {"accept_then_timeout": 0.3, "timeout_seconds": 0.2, "event_drop": 0.8})
+    try:
+        trouble.jobs += upload_all(deployment, "unsure", 20)
+        eventually(lambda: len(made("unsure")) == 20 and all_ended("unsure"), seconds=15)
+    finally:
+        simulator("faults", {"accept_then_timeout": 0.0, "event_drop": 0.0})
+    after = simulator("stats")
+    trouble.struck = {
+        "Bedrock jobs by then": len(made("unsure")),
+        "answers lost": after["accepted_then_timed_out"] - before["accepted_then_timed_out"],
+        "events dropped": after["events"]["dropped"] - before["events"]["dropped"],
+    }
+    return trouble
+
+
+def no_event_arrives(deployment: Deployment, work: Path) -> Trouble:
+    """Every event is dropped until all that runs has ended at Bedrock; four more jobs wait for the slots."""
+    trouble, before = Trouble("unheard"), simulator("stats")["events"]["dropped"]
+    simulator("faults", {"event_drop": 1.0})
+    try:
+        trouble.jobs += upload_all(deployment, "unheard", 8)
+        assert eventually(lambda: len(made("unheard")) == 4 and all_ended("unheard"))
+    finally:
+        simulator("faults", {"event_drop": 0.0})
+    trouble.struck = {"events dropped": simulator("stats")["events"]["dropped"] - before}
+    return trouble
+
+
+def test_every_trouble_struck(troubles: Mapping[str, Trouble]) -> None:
+    for trouble in troubles.values():
+        assert all(trouble.struck.values()), trouble
+    assert troubles["outage"].struck["remembered"] >= troubles["outage"].struck["Bedrock jobs when it died"]
+    assert troubles["unheard"].struck["events dropped"] >= 4 * 5
+
+
+def test_others_that_hold_the_quota_cost_few_refusals_and_their_end_lets_all_run(deployment: Deployment) -> None:
+    began, refused = time.monotonic(), simulator("stats")["refused_by_quota"]
+    simulator("quotas", {"model": model_id("shared"), "limit": 3})
+    simulator("foreign-jobs", {"model": model_id("shared"), "count": 3, "seconds": None})
+    jobs = upload_all(deployment, "shared", 8)
+    assert eventually(lambda: any(deployment.view(job).get("status") == "Held" for job in jobs))
+    time.sleep(3)  # the other seven come, and ask no more
+    simulator("foreign-jobs", method="DELETE")
+    settled(deployment, "shared", jobs, seconds=90)
+    refusals = simulator("stats")["refused_by_quota"] - refused
+    log.info("shared: %d Creates refused, all over after %.0f s", refusals, time.monotonic() - began)
+    assert 1 <= refusals <= 6
+
+
+POISON = "job-from-the-future"
+STRANGERS = {job_stream("a" * 26): POISON, job_stream("b" * 26): "job-queued", "invoice#4711": "job-queued"}
+
+
+@pytest.fixture(scope="module")
+def poisoned(deployment: Deployment) -> list[str]:
+    """Five jobs wait for a paused model, in this order; the first has an event that this code does not know. Then: resumed."""
+    put_event(deployment, model_stream("poison"), 2, "model-paused", {"by": "test", "why": "to let a line form"})
+    assert eventually(lambda: deployment.slots("poison")["paused"])
+    upload_all(deployment, "poison", 5)
+    assert eventually(lambda: len(deployment.line("poison")) == 5)
+    jobs = deployment.line("poison")
+    put_event(deployment, job_stream(jobs[0]), 2, POISON, {})
+    for stream, name in STRANGERS.items():
+        put_event(deployment, stream, 1, name, {"hello": "world"})
+    put_event(deployment, model_stream("poison"), 3, "model-resumed", {"by": "test", "why": ""})
+    return jobs
+
+
+def test_an_event_of_the_future_or_of_a_stranger_stops_nobody_else(deployment: Deployment, poisoned: list[str]) -> None:
+    """Each record that cannot be handled becomes a hint, which comes back later each time; the others go on at once."""
+    began = time.monotonic()
+    victim, *others = poisoned
+    for job in others:
+        assert over(deployment, job)["status"] == "Completed"
+    log.info("poison: four others over after %.1f s", time.monotonic() - began)
+    assert deployment.view(victim)["status"] == "Queued"
+    assert not deployment.slots("poison")["holders"]
+    hints = deployment.outputs["hints_queue_url"]
+    assert eventually(lambda: deployment.queue_depth(hints) >= 2)  # the victim's, and the unreadable stranger's
+    assert not any(dead_letters(deployment).values())
+    # As if it had never been there (nobody but a test may delete an event): what still circulates finds its job readable.
+    for stream, version in [*((stream, 1) for stream in STRANGERS), (job_stream(victim), 2)]:
+        key: Any = {"stream": {"S": stream}, "version": {"N": str(version)}}
+        deployment.dynamodb.delete_item(TableName=deployment.outputs["events_table"], Key=key)
+
+
+def test_three_hundred_uploads_at_once_all_run_in_order_and_within_the_limits(deployment: Deployment) -> None:
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        left, right = pool.map(lambda model: upload_all(deployment, model, 150), ("left", "right"))
+    uploaded = time.monotonic() - began
+    for job in [*left, *right]:
+        assert over(deployment, job, seconds=240)["status"] == "Completed"
+    log.info("burst: 300 uploaded in %.0f s, all over after %.0f s", uploaded, time.monotonic() - began)
+    for model, jobs in (("left", left), ("right", right)):
+        settled(deployment, model, jobs)
+        views = [deployment.view(job) for job in jobs]
+        queued = sorted(views, key=lambda view: (view["queued_at"], view["job"]))
+        claimed = sorted(views, key=lambda view: view["claimed_at"])
+        place = {view["job"]: number for number, view in enumerate(queued)}
+        moved = sorted(abs(place[view["job"]] - number) for number, view in enumerate(claimed))
+        log.info("burst: %s: places moved: median %d, worst %d", model, moved[len(moved) // 2], moved[-1])
+        assert moved[-1] <= MODELS[model]["limit"], moved
+
+
+def test_the_hint_of_a_poisoned_job_is_kept_until_it_can_be_read(deployment: Deployment, poisoned: list[str]) -> None:
+    settled(deployment, "poison", poisoned, seconds=FUNCTION_SECONDS + 60)
+
+
+@pytest.mark.parametrize("model", ["unheard", "unsure", "outage", "killed"])
+def test_it_heals_by_itself(deployment: Deployment, troubles: Mapping[str, Trouble], model: str) -> None:
+    trouble = troubles[model]
+    settled(deployment, model, trouble.jobs, seconds=trouble.began + HEALING_SECONDS - time.monotonic())
+
+
+def test_no_hint_and_no_upload_is_left_and_none_is_dead(deployment: Deployment) -> None:
+    queues = [deployment.outputs["hints_queue_url"], deployment.outputs["intake_queue_url"]]
+    empty = eventually(lambda: not any(map(deployment.queue_depth, queues)), seconds=FUNCTION_SECONDS + 10)
+    assert empty, {url: deployment.queue_depth(url) for url in queues}
+    assert not any(dead_letters(deployment).values()), dead_letters(deployment)
+
+
+# What every trouble must leave behind.
+
+
+def settled(deployment: Deployment, model: str, jobs: Iterable[str], *, seconds: float = 45.0) -> None:
+    """Nothing lost, nothing doubled, never above the limit, histories dense, slots and line empty."""
+    deadline = time.monotonic() + seconds
+    views = {job: over(deployment, job, seconds=max(0.0, deadline - time.monotonic())) for job in jobs}
+    unfinished = {job: deployment.history(job) for job, view in views.items() if view.get("status") != "Completed"}
+    assert not unfinished, unfinished
+    bought = made(model)
+    truth = {job["jobName"]: job for job in bought}
+    accepted = Counter(job["jobName"] for job in bought)
+    assert set(accepted.values()) == {1}, accepted
+    histories = {job: deployment.history(job) for job in views}
+    attempts = {
+        attempt_name(DEPLOYMENT, job, json.loads(event["data"])["attempt"]): job
+        for job, history in histories.items()
+        for event in history
+        if event["name"] == "slot-claimed"
+    }
+    assert set(attempts) == set(accepted)
+    assert len(attempts) == len(views)  # nobody needed a second one
+    for name, job in attempts.items():
+        view, history = views[job], histories[job]
+        assert view["status"] == truth[name]["status"]
+        assert view["arn"] == truth[name]["jobArn"]
+        assert [int(event["version"]) for event in history] == list(range(1, len(history) + 1))
+        assert int(view["version"]) == len(history)
+        assert Counter(event["name"] for event in history)["job-ended"] == 1
+    assert simulator("stats")["largest_alive"][model_id(model)]["ours"] <= MODELS[model]["limit"]
+    assert eventually(lambda: not deployment.slots(model)["holders"]), deployment.slots(model)
+    assert not deployment.slots(model)["refused"]
+    assert deployment.line(model) == []
+    took = sorted(seconds_between(view["queued_at"], view["ended_at"]) for view in views.values())
+    said = [json.loads(event["data"]) for history in histories.values() for event in history]
+    found, unanswered = sum(data.get("found", False) for data in said), sum(data.get("kind") == UNANSWERED for data in said)
+    text = "%s: %d jobs, from queued to ended: median %.0f s, longest %.0f s; %d found by looking, %d unknown to Bedrock"
+    log.info(text, model, len(took), took[len(took) // 2], took[-1], found, unanswered)
+
+
+def upload_all(deployment: Deployment, model: str, count: int, *, first: int = 0) -> list[str]:
+    """So many good files at once; their jobs."""
+    body = records()
+    assert deployment.s3  # made before the threads, which may share it
+    with ThreadPoolExecutor(CHUNK) as pool:
+        return list(pool.map(lambda n: deployment.upload(f"{model}/{n:03d}.jsonl", body), range(first, first + count)))
+
+
+def model_id(model: str) -> str:
+    return str(MODELS[model]["model_id"])
+
+
+def made(model: str) -> list[dict[str, Any]]:
+    """Our jobs of a model, as the simulator knows them."""
+    return [job for job in simulator("jobs")["jobs"] if job["modelId"] == model_id(model) and not job["foreign"]]
+
+
+def at_least(model: str, count: int) -> bool:
+    return len(made(model)) >= count
+
+
+def all_ended(model: str) -> bool:
+    return all(job["status"] == "Completed" for job in made(model))
+
+
+def put_event(deployment: Deployment, stream: str, version: int, name: str, data: object) -> None:
+    """An event written past the code that may write it."""
+    item: Any = {
+        "stream": {"S": stream},
+        "version": {"N": str(version)},
+        "name": {"S": name},
+        "schema": {"N": "1"},
+        "at": {"S": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")},
+        "data": {"S": json.dumps(data)},
+    }
+    deployment.dynamodb.put_item(TableName=deployment.outputs["events_table"], Item=item)
+
+
+def dead_letters(deployment: Deployment) -> dict[str, int]:
+    return {name: deployment.queue_depth(url) for name, url in deployment.outputs["dead_letter_queue_urls"].items()}
+
+
+def seconds_between(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
