@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.simulation.kernel import Kernel
-from tests.simulation.simulation import Simulation
+from tests.simulation.run import Run
 from tests.simulation.watch import Violation
 from tests.simulation.weather import RATES, SPELLS, Weather
 
@@ -52,7 +52,7 @@ class Tally:
 
 def run_seed(seed: int) -> Tally:
     """One seed, counted."""
-    sim = Simulation(seed)
+    sim = Run(seed)
     tally = Tally(seeds=1)
     try:
         sim.run()
@@ -65,7 +65,7 @@ def run_seed(seed: int) -> Tally:
     tally.fired, tally.evaluated = sim.weather.fired, sim.watch.evaluated
     tally.ends = Counter(job.status for job in sim.watch.jobs.values())
     longest = max(sim.longest_idle.values(), default=0.0)
-    if sim.weather_was_clear:
+    if sim.was_clear:
         tally.longest_idle_calm = longest
     else:
         tally.longest_idle_healed = longest
@@ -89,12 +89,11 @@ def run(seeds: range, *, processes: int | None = None) -> Iterator[Tally]:
         yield from pool.map(run_chunk, chunks)
 
 
-def burst(jobs: int, limit: int = 25) -> Simulation:
+def burst(jobs: int, limit: int = 25) -> Run:
     """So many uploads within three seconds, nothing going wrong. Raises Violation."""
-    sim = Simulation("burst", weather=Weather("burst", frozenset({*RATES, *SPELLS})))
+    sim = Run("burst", weather=Weather("burst", frozenset({*RATES, *SPELLS})), burst=True)
     sim.job_count = jobs
     sim.limits = dict.fromkeys(sim.limits, limit)
-    sim.burst = True
     sim.run()
     return sim
 
@@ -107,14 +106,12 @@ class Failure:
     jobs: int | None
     without: frozenset[str]
     violation: Violation
-    simulation: Simulation
+    simulation: Run
 
 
-def attempt(
-    seed: int, jobs: int | None = None, without: frozenset[str] = frozenset(), *, trace: bool = False
-) -> Failure | Simulation:
+def attempt(seed: int, jobs: int | None = None, without: frozenset[str] = frozenset(), *, trace: bool = False) -> Failure | Run:
     """One run, and how it ended."""
-    sim = Simulation(seed, kernel=Kernel(seed, trace=trace), weather=Weather(seed, without), jobs=jobs)
+    sim = Run(seed, kernel=Kernel(seed, trace=trace), weather=Weather(seed, without), jobs=jobs)
     try:
         sim.run()
     except Violation as violation:
@@ -140,7 +137,7 @@ def shrink(failure: Failure) -> Failure:
     return smallest
 
 
-def timeline(sim: Simulation) -> Iterator[str]:
+def timeline(sim: Run) -> Iterator[str]:
     """The trace for a reader: job ids and ARNs by short names, times since the start."""
     names = {upload.job: f"job-{number}" for number, upload in enumerate(sim.uploads, 1)}
     names |= {job: f"bedrock-{number}" for number, job in enumerate(sim.rules.jobs, 1)}

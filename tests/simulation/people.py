@@ -25,34 +25,32 @@ KEYS = ["a.jsonl", "with space.jsonl", "a+b.jsonl", "%2B%25.jsonl", "ünïcödé
 MOST_STORM = 8
 
 
-def live(sim: Simulation) -> None:
-    """Everything that will be done while faults are on, put on the clock."""
+def live(sim: Simulation, *, at_once: bool = False) -> float:
+    """Everything that will be done while faults are on, put on the clock. How many seconds it takes."""
     chance, kernel = sim.chance, sim.kernel
-    sim.weather_was_clear, sim.was_gentle = sim.weather.clear, sim.weather.gentle
-    cruel = {"jobs-expire", "jobs-partly-complete", "jobs-fail", "input-refused-while-validating", "model-id-invalid"}
-    sim.fate_was_cruel = bool(cruel & sim.weather.spells)
-    sim.span = chance.choice((600.0, HOUR, 6 * HOUR))
-    burst = sim.burst or chance.random() < 0.4
+    span = chance.choice((600.0, HOUR, 6 * HOUR))
+    burst = at_once or chance.random() < 0.4
     for number in range(sim.job_count):
-        at = chance.uniform(1, 3) if burst else chance.uniform(1, sim.span / 2)
+        at = chance.uniform(1, 3) if burst else chance.uniform(1, span / 2)
         kernel.after(at, lambda number=number: _upload(sim, number))  # type: ignore[misc] # a lambda with a default
     if sim.weather.clear:
-        return
+        return span
     for act, fault, rounds in ACTS:
         for _ in range(rounds):
-            kernel.after(chance.uniform(5, sim.span * 0.9), lambda act=act, fault=fault: _maybe(sim, act, fault))  # type: ignore[misc] # as above
+            kernel.after(chance.uniform(5, span * 0.9), lambda act=act, fault=fault: _maybe(sim, act, fault))  # type: ignore[misc] # as above
     for spell, begin, end in WINDOWS:
         if sim.weather.spell(spell):
-            start = chance.uniform(0, sim.span * 0.5)
+            start = chance.uniform(0, span * 0.5)
             kernel.after(start, lambda begin=begin, spell=spell: _begin(sim, begin, spell))  # type: ignore[misc] # as above
-            kernel.after(start + chance.uniform(60, sim.span), lambda end=end: None if sim.calm else end(sim))  # type: ignore[misc] # as above
+            kernel.after(start + chance.uniform(60, span), lambda end=end: None if sim.calm else end(sim))  # type: ignore[misc] # as above
+    return span
 
 
 def bring_to_calm(sim: Simulation) -> None:
     """From now on nothing goes wrong; an operator redrives what was set aside, and the rest is up to the queue."""
     kernel = sim.kernel
     kernel.say("WEATHER", "calm from here on")
-    healing = not sim.weather_was_clear
+    healing, was_gentle = not sim.weather.clear, sim.weather.gentle
     sim.weather.calm()
     sim.calm = True
     sim.rules.faults = Faults()
@@ -61,14 +59,13 @@ def bring_to_calm(sim: Simulation) -> None:
     for _, _, end in WINDOWS:
         end(sim)
     for alias, model in MODELS.items():
-        if healing and not sim.was_gentle:  # nobody tells of more quota: the refused find out in their time
+        if healing and not was_gentle:  # nobody tells of more quota: the refused find out in their time
             sim.rules.set_quota(model, 100)
         stays_paused = sim.chance.random() >= 0.9  # then its jobs wait, and the line shows why
         if alias in sim.limits and alias not in sim.drilled and not stays_paused and is_paused(sim, alias):
             sim.resume(alias)
     sim.rules.end_foreign(kernel.now)
     sim.pump()
-    sim.idle_from = kernel.time
     if healing:
         _redrive(sim)
         # What was still under way when the weather turned may yet become a dead letter.
@@ -220,7 +217,7 @@ def _deployed_again(sim: Simulation) -> None:
     wrong = {alias: 1 for alias, limit in sim.limits.items() if limit == 0}
     missing = {alias for alias in sim.limits if alias not in sim.models}
     for alias in missing:
-        sim.models[alias] = sim._model(alias)
+        sim.models[alias] = sim.model(alias)
     if wrong or missing:
         sim.deploy(wrong)
 

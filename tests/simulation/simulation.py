@@ -1,9 +1,4 @@
-"""One run: a deployment of production code in a simulated AWS, people who use it, and the weather of one seed.
-
-A run has three parts. While faults are on, people upload, cancel, pause, deploy. At a time drawn from the seed everything goes
-well again, an operator redrives the dead letters, and the queue runs until nothing is left to happen: then every job must be
-over, no slot may have stood free with somebody in line (L1-L5), and hints delivered again must change nothing (S10, S13).
-"""
+"""The deployment: production code in a simulated AWS, with the people and the weather that act on it. `run.py` lets it live."""
 
 import json
 import random
@@ -14,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote_plus
 
-from cli.repair import verify
 from cli.walk import Desk
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.rules import Bedrock as Rules
@@ -34,13 +28,13 @@ from services.scheduler.world import World
 from shared import events as e
 from shared.events import UnknownEvent
 from shared.memory import MemoryTables
-from shared.models import MAX_ATTEMPTS, Model
+from shared.models import Model
 from shared.names import job_id, job_stream, model_stream, split_s3_uri
 from shared.store import Store, VersionTaken
 from tests.simulation import clients
-from tests.simulation.aws import HOUR, Bus, Queue, Schedules, Stream
+from tests.simulation.aws import Bus, Queue, Schedules, Stream
 from tests.simulation.kernel import T0, Invocation, Kernel
-from tests.simulation.versions import OldTables, newer_shape
+from tests.simulation.versions import OldTables
 from tests.simulation.watch import DEPLOYMENT, ENDS, RANKS, Shadow, Watch
 from tests.simulation.weather import Weather
 from tests.support.reader import MemoryReader
@@ -56,12 +50,6 @@ CHECK_IN_MINUTES = 30
 
 LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)  # seconds of one way of a call
 
-CALM_PATH_SECONDS = 20.0  # L2 without faults: from a slot free and somebody waiting to his claim
-HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, back-off, lease
-LONGEST_RUN_SECONDS = 20 * 24 * HOUR
-MAX_INVOCATIONS_PER_JOB = 15  # L5
-MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; a week of refusals takes a quarter of it
-
 
 @dataclass(frozen=True)
 class Upload:
@@ -75,7 +63,10 @@ class Upload:
 
 
 class Simulation:
-    """See the module. `kernel` and `weather` are drawn from the seed unless given; `jobs` bounds the uploads."""
+    """Clients, queues, functions, Bedrock, and what people can do with them.
+
+    `kernel` and `weather` are drawn from the seed unless given; `jobs` bounds the uploads.
+    """
 
     def __init__(
         self,
@@ -94,7 +85,7 @@ class Simulation:
         self.limits = {alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]}
         self.job_count = chance.randint(4, 9)
         self.job_count = min(self.job_count, jobs or self.job_count)
-        self.models = {alias: self._model(alias) for alias in self.limits}
+        self.models = {alias: self.model(alias) for alias in self.limits}
         shortest = chance.choice((1.0, 60.0, 600.0))
         self.settings = Settings(
             seed=chance.randrange(2**32), quota=100, min_records=1,
@@ -123,10 +114,7 @@ class Simulation:
         self.deploying = False
         self.drilled: set[str] = set()  # models that an operator has paused to rebuild their slots
         self._wire()
-        self.calm = False
-        self.idle_since: dict[str, float] = {}
-        self.longest_idle: dict[str, float] = {}
-        self.idle_from = 0.0
+        self.calm = False  # once people have brought the weather to an end
 
     def _wire(self) -> None:
         kernel, weather = self.kernel, self.weather
@@ -149,8 +137,6 @@ class Simulation:
         self._sqs = clients.SqsClient(kernel, weather, self.hints)
         fair = Weather("fair")  # people try again until it works
         fair.calm()
-        self.bedrock.refusing, self.bedrock.unanswered = self._refusing, self._unanswered
-        self.sim_tables.meddle = self._meddle  # type: ignore[method-assign] # the simulation's own people
         theirs = clients.Tables(kernel, fair, self.tables, self.watch, self.stream.put)
         self.people = Store(theirs, sleep=lambda _: None)
         self._fair_tables = theirs
@@ -158,30 +144,6 @@ class Simulation:
         kernel.finished = self._finished
         self.schedules.heard = self._timer_fired
         kernel.may_kill = self._may_kill
-
-    def _meddle(self, alias: str) -> None:
-        from tests.simulation.people import meddle  # noqa: PLC0415 - they act on this class
-
-        if alias in self.limits:
-            meddle(self, alias)
-
-    def _refusing(self, job: str) -> None:
-        """Bedrock has just refused: at this very moment others may end, or an operator cancel."""
-        if self.weather.strike("cancelled-just-then"):
-            self.kernel.after(self.chance.uniform(0.0, 0.02), lambda: self.cancel(job))
-        if self.weather.strike("others-end-just-then"):
-            self.kernel.after(self.chance.uniform(0.0, 0.02), self._others_end)
-
-    def _unanswered(self, job: str) -> None:
-        """Create was carried out, and nobody hears of it."""
-        from tests.simulation.people import drill  # noqa: PLC0415 - they act on this class
-
-        if self.weather.strike("slots-lost-with-an-answer"):
-            drill(self, self.watch.jobs[job].model)
-
-    def _others_end(self) -> None:
-        self.rules.end_foreign(self.kernel.now)
-        self.pump()
 
     def desk(self) -> Desk:
         """What an operator's tools work with; each of their calls is a switch point too."""
@@ -385,7 +347,8 @@ class Simulation:
     # People.
 
     @staticmethod
-    def _model(alias: str, limit: int = 1) -> Model:
+    def model(alias: str, limit: int = 1) -> Model:
+        """What the deployment says of a model."""
         return Model(alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=100)
 
     def upload(self, key: str, data: bytes, *, fit: bool, announce: bool = True, priority: int | None = None) -> Upload:
@@ -420,7 +383,7 @@ class Simulation:
             return
         self.limits |= limits
         for alias in self.models:
-            self.models[alias] = self._model(alias, self.limits[alias])
+            self.models[alias] = self.model(alias, self.limits[alias])
         self.watch.deployed = dict(self.limits)
         self.kernel.say("a person", f"deploys {dict(self.limits)}")
         self.deploying = True
@@ -464,141 +427,6 @@ class Simulation:
         known = self.watch.jobs.get(job, Shadow())
         if known.state and not known.cancel:
             self.append(job_stream(job), e.CancelRequested(at=self.kernel.now, by="ops", why="not needed"))
-
-    # Running.
-
-    def run(self) -> None:
-        """The whole run. Raises Violation."""
-        from tests.simulation.people import bring_to_calm, live  # noqa: PLC0415 - they act on this class
-
-        with newer_shape():
-            self.deploy({})
-            live(self)
-            calm_at = self.chance.uniform(0.2, 1.0) * self.span if not self.weather.clear else self.span
-            self._run_until(calm_at)
-            bring_to_calm(self)
-            self._run_until(LONGEST_RUN_SECONDS)
-            self.check_liveness()
-            self.check_replays()
-
-    span = 3 * HOUR  # drawn by `people.live`
-
-    def _run_until(self, until: float) -> None:
-        kernel, watch = self.kernel, self.watch
-        seen = -1
-        while (at := kernel.next_at()) is not None and at <= until:
-            kernel.step()
-            at_rest = kernel.steps <= MAX_STEPS_PER_UPLOAD * (10 + len(self.uploads))
-            watch.check("L5", at_rest, f"{kernel.steps} steps for {len(self.uploads)} uploads, and no rest")
-            if (self.calm or self.was_gentle) and seen != watch.writes + watch.at:
-                seen = watch.writes + watch.at
-                self._look_for_idle_slots()
-        if at is not None:
-            kernel.time = until
-
-    def _look_for_idle_slots(self) -> None:
-        """L2: since when has a slot been free while somebody could have it? L1: since when is a cancel not carried out?"""
-        now = self.kernel.time
-        if self.was_gentle:
-            for name, job in self.watch.to_cancel.items():
-                waits = job.state in {"queued", "held"} or (job.state == "running" and job.status != "Stopping")
-                late = (
-                    waits and not (job.arn and self.rules.jobs[job.arn[-12:]].ended) and now - job.cancel_at > CALM_PATH_SECONDS
-                )
-                self.watch.check("L1", not late, f"the cancel of {name} was not carried out in {CALM_PATH_SECONDS:.0f} s: {job}")
-        for alias in self.limits:
-            if self._idle(alias):
-                self.idle_since.setdefault(alias, now)
-            elif alias in self.idle_since:
-                self._idle_over(alias)
-
-    def _idle_over(self, alias: str) -> None:
-        since = max(self.idle_since.pop(alias), self.idle_from)
-        self.longest_idle[alias] = max(self.longest_idle.get(alias, 0.0), self.kernel.time - since)
-
-    def _idle(self, alias: str) -> bool:
-        row = self.watch.slots.get(alias)
-        if row is None or row["paused"]["BOOL"] or alias not in self.models:
-            return False
-        in_use = len(self.watch.alive.get(alias, {}))  # by Bedrock's truth: a probe that is refused again is no use
-        model = MODELS[alias]
-        if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
-            return False
-        return any(name not in self.bedrock.cursed for name in self.watch.waiting.get(alias, {}))
-
-    # After the end.
-
-    def check_liveness(self) -> None:
-        """L1, L2, L4, L5."""
-        check = self.watch.check
-        for alias in list(self.idle_since):
-            self._idle_over(alias)
-        bound = CALM_PATH_SECONDS if self.was_gentle else HEALED_SECONDS
-        for alias, seconds in self.longest_idle.items():
-            check("L2", seconds <= bound, f"a slot of {alias} stood free for {seconds:.0f} s with somebody in line")
-        for upload in self.uploads:
-            job = self.watch.jobs.get(upload.job)
-            check("S4", job is not None, f"{upload} has no stream")
-            assert job
-            if not job.poisoned:
-                self._check_end(upload, job)
-        poisoned = [name for name, job in self.watch.jobs.items() if job.poisoned]  # no code can read them: a person must look
-        differ = [d for d in verify(self.desk()).differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)]
-        check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
-        dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
-        check("L4", not dead, f"dead letters: {dead[:3]}")
-        if self.weather_was_clear:
-            jobs = max(1, sum(job.attempt for job in self.watch.jobs.values()))
-            invocations = self.kernel.started.total()
-            check("L5", invocations <= MAX_INVOCATIONS_PER_JOB * jobs + 5, f"{invocations} invocations for {jobs} attempts")
-
-    def _check_end(self, upload: Upload, job: Shadow) -> None:
-        check = self.watch.check
-        row = self.watch.slots.get(job.model)
-        waits = job.state == "queued" and row is not None and (row["paused"]["BOOL"] or row["limit"]["N"] == "0")
-        over = job.state in {"ended", "cancelled", "rejected"}
-        check("L1", over or waits, f"{upload} is {job} for ever")
-        view = self.watch.views.get(upload.job)
-        check(
-            "L1", view is not None and int(view["version"]["N"]) == len(job.statuses), f"the view of {upload} is not up to date"
-        )
-        if over and upload.job not in self.touched:
-            expected = "ended" if upload.fit else "rejected"
-            check("L4", job.state == expected, f"{upload} should be {expected}, is {job}")
-        if job.state == "ended" and upload.job not in self.touched and not self.fate_was_cruel:
-            check("L4", job.status == "Completed", f"{upload} should be Completed, is {job}")
-        due_again = job.status == "Expired" and job.processed == 0 and job.attempt < MAX_ATTEMPTS and not job.cancel
-        check("L4", not due_again, f"{upload} expired with nothing bought, and was not tried again: {job}")
-        if job.state == "ended" and job.arn is not None:
-            check("L1", job.tallied, f"{upload} was never tallied: {job}")
-
-    def check_replays(self) -> None:
-        """S10, S13: now that nothing is left to do, no hint of whatever kind does anything."""
-        from tests.simulation.people import forged, malformed  # noqa: PLC0415 - they act on this class
-
-        chance, watch = self.chance, self.watch
-        bodies = [*self.bus.sent, *self.schedules.fired, *self.hints.delivered]
-        chosen = [chance.choice(bodies) for _ in range(min(len(bodies), 8))]
-        records = [chance.choice(self.stream.delivered) for _ in range(min(len(self.stream.delivered), 4))]
-        writes, creates, made = watch.writes, watch.creates.total(), len(self.rules.jobs)
-        for body in chosen:
-            for _ in range(chance.randint(1, 5)):
-                self.hints.send(body, chance.uniform(0, 1))
-        for record in records:
-            for _ in range(chance.randint(1, 5)):
-                self.stream.put(*record)
-        self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
-        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
-        watch.check("S10", now == (writes, creates, made), f"hints delivered again changed something: {chosen} {records}")
-        for body in (forged(self), malformed(self), forged(self), malformed(self)):
-            self.hints.send(body)
-        self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
-        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
-        watch.check("S13", now == (writes, creates, made), "a forged or malformed hint changed something")
-        watch.check("S13", not self.hints.depth, "a hint is still in the queue")
-
-    weather_was_clear = was_gentle = burst = False
-    fate_was_cruel = False
 
 
 def notification(key: str, version: str, etag: str, size: int) -> str:

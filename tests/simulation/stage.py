@@ -12,7 +12,8 @@ from typing import Any
 from shared.names import job_stream, model_stream
 from tests.simulation.aws import Message, sqs_event, stream_event
 from tests.simulation.kernel import Invocation, Kernel
-from tests.simulation.simulation import LONGEST_RUN_SECONDS, MODELS, Simulation
+from tests.simulation.run import LONGEST_RUN_SECONDS, Run
+from tests.simulation.simulation import MODELS, notification
 from tests.simulation.watch import Shadow
 from tests.simulation.weather import RATES, SPELLS, Weather
 
@@ -84,7 +85,7 @@ class Player:
         return self
 
 
-class Stage(Simulation):
+class Stage(Run):
     """One model `haiku` with this limit, deployed; Bedrock's quota is what the test says (100)."""
 
     def __init__(self, limit: int = 1, kernel: StagedKernel | None = None) -> None:
@@ -93,8 +94,8 @@ class Stage(Simulation):
         self.rules.settings = replace(
             self.settings, stage_seconds=(10.0, 20.0), job_seconds=(3600.0, 3600.0), stopping_seconds=(5.0, 5.0)
         )
-        self.limits, self.models = {"haiku": limit}, {"haiku": self._model("haiku", limit)}
-        self.was_gentle = True
+        self.limits, self.models = {"haiku": limit}, {"haiku": self.model("haiku", limit)}
+        self.was_clear = self.was_gentle = False  # whoever is moved by hand takes his time
         self.deploy({})
         self.last().end()
 
@@ -108,8 +109,6 @@ class Stage(Simulation):
         """Upload a file and run intake for it: the job's id. Nobody has seen its event yet."""
         upload = self.upload(f"to-process/haiku/{name}.jsonl", LINE, fit=True, announce=False)
         version, etag = upload.version, self.s3.things[upload.key, upload.version].etag
-        from tests.simulation.simulation import notification  # noqa: PLC0415 - beside its class
-
         message = Message("upload", notification(upload.key, version, etag, len(LINE)), receives=1)
         Player(self, self.invoke_intake(sqs_event(message), lambda _: None)).end()
         return upload.job
@@ -228,7 +227,6 @@ class Stage(Simulation):
         kernel.by_hand = False
         for invocation in list(kernel.running.values()):
             kernel.after(0.0, lambda invocation=invocation: kernel.resume(invocation))  # type: ignore[misc] # a lambda with a default
-        self.was_gentle = False
         self.calm, self.idle_from = True, kernel.time
         self._run_until(kernel.time + LONGEST_RUN_SECONDS)
         self.check_liveness()

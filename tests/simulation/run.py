@@ -1,0 +1,195 @@
+"""One run of the deployment, in the weather of its seed.
+
+It has three parts. While faults are on, people upload, cancel, pause, deploy. At a time drawn from the seed everything goes
+well again, an operator redrives the dead letters, and the queue runs until nothing is left to happen: then every job must be
+over, no slot may have stood free with somebody in line (L1-L5), and hints delivered again must change nothing (S10, S13).
+"""
+
+from cli.repair import verify
+from shared.models import MAX_ATTEMPTS
+from tests.simulation.aws import HOUR
+from tests.simulation.kernel import Kernel
+from tests.simulation.people import bring_to_calm, drill, forged, live, malformed, meddle
+from tests.simulation.simulation import MODELS, Simulation, Upload
+from tests.simulation.versions import newer_shape
+from tests.simulation.watch import Shadow
+from tests.simulation.weather import Weather
+
+CALM_PATH_SECONDS = 20.0  # L2 without faults: from a slot free and somebody waiting to his claim
+HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, back-off, lease
+LONGEST_RUN_SECONDS = 20 * 24 * HOUR
+MAX_INVOCATIONS_PER_JOB = 15  # L5
+MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; a week of refusals takes a quarter of it
+# Faults by which a job that nobody touched may end otherwise than Completed.
+CRUEL = frozenset({"jobs-expire", "jobs-partly-complete", "jobs-fail", "input-refused-while-validating", "model-id-invalid"})
+
+
+class Run(Simulation):
+    """See the module. `burst`: everybody uploads within three seconds."""
+
+    def __init__(
+        self,
+        seed: int | str,
+        *,
+        kernel: Kernel | None = None,
+        weather: Weather | None = None,
+        jobs: int | None = None,
+        burst: bool = False,
+    ) -> None:
+        super().__init__(seed, kernel=kernel, weather=weather, jobs=jobs)
+        self.burst = burst
+        # Of the weather as it was drawn: no faults at all; none that loses or delays a hint; none that decides a job's end.
+        self.was_clear, self.was_gentle = self.weather.clear, self.weather.gentle
+        self.fate_was_cruel = bool(CRUEL & self.weather.spells)
+        self.idle_since: dict[str, float] = {}
+        self.longest_idle: dict[str, float] = {}
+        self.idle_from = 0.0
+        self.sim_tables.meddle = self._meddle  # type: ignore[method-assign] # people, who watch what invocations read
+        self.bedrock.refusing, self.bedrock.unanswered = self._refusing, self._unanswered
+
+    def run(self) -> None:
+        """From the first deployment to the last check. Raises Violation."""
+        with newer_shape():
+            self.deploy({})
+            span = live(self, at_once=self.burst)
+            self._run_until(span if self.was_clear else self.chance.uniform(0.2, 1.0) * span)
+            bring_to_calm(self)
+            self.idle_from = self.kernel.time
+            self._run_until(LONGEST_RUN_SECONDS)
+            self.check_liveness()
+            self.check_replays()
+
+    def _run_until(self, until: float) -> None:
+        kernel, watch = self.kernel, self.watch
+        seen = -1
+        while (at := kernel.next_at()) is not None and at <= until:
+            kernel.step()
+            at_rest = kernel.steps <= MAX_STEPS_PER_UPLOAD * (10 + len(self.uploads))
+            watch.check("L5", at_rest, f"{kernel.steps} steps for {len(self.uploads)} uploads, and no rest")
+            if (self.calm or self.was_gentle) and seen != watch.writes + watch.at:
+                seen = watch.writes + watch.at
+                self._look_for_idle_slots()
+        if at is not None:
+            kernel.time = until
+
+    def _look_for_idle_slots(self) -> None:
+        """L2: since when has a slot been free while somebody could have it? L1: since when is a cancel not carried out?"""
+        now = self.kernel.time
+        if self.was_gentle:
+            for name, job in self.watch.to_cancel.items():
+                waits = job.state in {"queued", "held"} or (job.state == "running" and job.status != "Stopping")
+                late = (
+                    waits and not (job.arn and self.rules.jobs[job.arn[-12:]].ended) and now - job.cancel_at > CALM_PATH_SECONDS
+                )
+                self.watch.check("L1", not late, f"the cancel of {name} was not carried out in {CALM_PATH_SECONDS:.0f} s: {job}")
+        for alias in self.limits:
+            if self._idle(alias):
+                self.idle_since.setdefault(alias, now)
+            elif alias in self.idle_since:
+                self._idle_over(alias)
+
+    def _idle_over(self, alias: str) -> None:
+        since = max(self.idle_since.pop(alias), self.idle_from)
+        self.longest_idle[alias] = max(self.longest_idle.get(alias, 0.0), self.kernel.time - since)
+
+    def _idle(self, alias: str) -> bool:
+        row = self.watch.slots.get(alias)
+        if row is None or row["paused"]["BOOL"] or alias not in self.models:
+            return False
+        in_use = len(self.watch.alive.get(alias, {}))  # by Bedrock's truth: a probe that is refused again is no use
+        model = MODELS[alias]
+        if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
+            return False
+        return any(name not in self.bedrock.cursed for name in self.watch.waiting.get(alias, {}))
+
+    # After the end.
+
+    def check_liveness(self) -> None:
+        """L1, L2, L4, L5."""
+        check = self.watch.check
+        for alias in list(self.idle_since):
+            self._idle_over(alias)
+        bound = CALM_PATH_SECONDS if self.was_gentle else HEALED_SECONDS
+        for alias, seconds in self.longest_idle.items():
+            check("L2", seconds <= bound, f"a slot of {alias} stood free for {seconds:.0f} s with somebody in line")
+        for upload in self.uploads:
+            job = self.watch.jobs.get(upload.job)
+            check("S4", job is not None, f"{upload} has no stream")
+            assert job
+            if not job.poisoned:
+                self._check_end(upload, job)
+        poisoned = [name for name, job in self.watch.jobs.items() if job.poisoned]  # no code can read them: a person must look
+        differ = [d for d in verify(self.desk()).differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)]
+        check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
+        dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
+        check("L4", not dead, f"dead letters: {dead[:3]}")
+        if self.was_clear:
+            jobs = max(1, sum(job.attempt for job in self.watch.jobs.values()))
+            invocations = self.kernel.started.total()
+            check("L5", invocations <= MAX_INVOCATIONS_PER_JOB * jobs + 5, f"{invocations} invocations for {jobs} attempts")
+
+    def _check_end(self, upload: Upload, job: Shadow) -> None:
+        check = self.watch.check
+        row = self.watch.slots.get(job.model)
+        waits = job.state == "queued" and row is not None and (row["paused"]["BOOL"] or row["limit"]["N"] == "0")
+        over = job.state in {"ended", "cancelled", "rejected"}
+        check("L1", over or waits, f"{upload} is {job} for ever")
+        view = self.watch.views.get(upload.job)
+        check(
+            "L1", view is not None and int(view["version"]["N"]) == len(job.statuses), f"the view of {upload} is not up to date"
+        )
+        if over and upload.job not in self.touched:
+            expected = "ended" if upload.fit else "rejected"
+            check("L4", job.state == expected, f"{upload} should be {expected}, is {job}")
+        if job.state == "ended" and upload.job not in self.touched and not self.fate_was_cruel:
+            check("L4", job.status == "Completed", f"{upload} should be Completed, is {job}")
+        due_again = job.status == "Expired" and job.processed == 0 and job.attempt < MAX_ATTEMPTS and not job.cancel
+        check("L4", not due_again, f"{upload} expired with nothing bought, and was not tried again: {job}")
+        if job.state == "ended" and job.arn is not None:
+            check("L1", job.tallied, f"{upload} was never tallied: {job}")
+
+    def check_replays(self) -> None:
+        """S10, S13: now that nothing is left to do, no hint of whatever kind does anything."""
+        chance, watch = self.chance, self.watch
+        bodies = [*self.bus.sent, *self.schedules.fired, *self.hints.delivered]
+        chosen = [chance.choice(bodies) for _ in range(min(len(bodies), 8))]
+        records = [chance.choice(self.stream.delivered) for _ in range(min(len(self.stream.delivered), 4))]
+        writes, creates, made = watch.writes, watch.creates.total(), len(self.rules.jobs)
+        for body in chosen:
+            for _ in range(chance.randint(1, 5)):
+                self.hints.send(body, chance.uniform(0, 1))
+        for record in records:
+            for _ in range(chance.randint(1, 5)):
+                self.stream.put(*record)
+        self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
+        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
+        watch.check("S10", now == (writes, creates, made), f"hints delivered again changed something: {chosen} {records}")
+        for body in (forged(self), malformed(self), forged(self), malformed(self)):
+            self.hints.send(body)
+        self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
+        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
+        watch.check("S13", now == (writes, creates, made), "a forged or malformed hint changed something")
+        watch.check("S13", not self.hints.depth, "a hint is still in the queue")
+
+    # What people and fate do just then.
+
+    def _meddle(self, alias: str) -> None:
+        """An invocation reads the slots: somebody may act on them just then."""
+        if alias in self.limits:
+            meddle(self, alias)
+
+    def _refusing(self, job: str) -> None:
+        """Bedrock has just refused: at this very moment others may end, or an operator cancel."""
+        if self.weather.strike("cancelled-just-then"):
+            self.kernel.after(self.chance.uniform(0.0, 0.02), lambda: self.cancel(job))
+        if self.weather.strike("others-end-just-then"):
+            self.kernel.after(self.chance.uniform(0.0, 0.02), self._others_end)
+
+    def _unanswered(self, job: str) -> None:
+        """Create was carried out, and nobody hears of it."""
+        if self.weather.strike("slots-lost-with-an-answer"):
+            drill(self, self.watch.jobs[job].model)
+
+    def _others_end(self) -> None:
+        self.rules.end_foreign(self.kernel.now)
+        self.pump()
