@@ -12,12 +12,13 @@ TF := terraform -chdir=terraform
 help: ## print this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.lock
+$(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later, or say PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: say PYTHON=python3.11, for instance"; exit 1; }
 	@echo "setting up $(VENV) from requirements.lock ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . # `bbq`
 	@touch $@
 
 .PHONY: setup
@@ -111,4 +112,4 @@ lock: $(READY) ## rewrite requirements.lock from pyproject.toml
 .PHONY: clean
 clean: ## remove everything that was made here: stop the stack, delete .venv, .local, .build and caches
 	@test ! -x $(RUN) || $(RUN) -m local.stack down
-	rm -rf $(VENV) .local .build .mypy_cache .pytest_cache .ruff_cache .hypothesis terraform/.terraform
+	rm -rf $(VENV) .local .build .mypy_cache .pytest_cache .ruff_cache .hypothesis terraform/.terraform *.egg-info

@@ -1,1 +1,1 @@
-"""The operator's tools. A package with a file of its own because python-hcl2 installs one that is called `cli` too."""
+"""`bbq`, the command-line tool, and the operator's tools that it is made of."""

@@ -377,7 +377,7 @@ def _wake(desk: Desk, cursor: Cursor) -> None:
     desk.hints.wake_model(ALL)
 
 
-def _note(target: Target, outcome: Left | bool, done: list[Target], left: dict[Target, Left]) -> None:  # noqa: FBT001
+def _note(target: Target, outcome: Left | bool, done: list[Target], left: dict[Target, Left]) -> None:
     if isinstance(outcome, Left):
         left[target] = outcome
     elif outcome:

@@ -2,7 +2,7 @@
 
 import re
 
-from hcl2 import loads
+from hcl2.api import loads
 
 from local.settings import ROOT
 

@@ -1,0 +1,202 @@
+"""The command-line tool `bbq`: its options, its exit codes, and how whatever goes wrong is said.
+
+Each command lives in the file of its subject and registers itself with `app`; `main.py` imports them all. A command prints its
+result to standard output and everything else to standard error. It never ends with a traceback: `run` turns whatever rises into
+one sentence that says what to do, and an exit code.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+import typer
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+from pynamodb.exceptions import PynamoDBException
+from rich.console import Console
+
+from shared.events import UnknownEvent, text_of
+from shared.tables import Contended
+
+PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
+
+
+class Exit(IntEnum):
+    """The exit codes, which scripts may rely on."""
+
+    OK = 0
+    FAILED = 1  # the job failed, or the check found something
+    USAGE = 2  # usage, or bad input
+    NOT_FOUND = 3
+    NO_ACCESS = 4
+    PENDING = 8  # still under way
+
+
+class Fault(Exception):
+    """Something to tell the user: one sentence with the next step. Ends the command with `code`."""
+
+    code = Exit.USAGE
+
+
+class NotFound(Fault):
+    """What was named does not exist."""
+
+    code = Exit.NOT_FOUND
+
+
+class NoAccess(Fault):
+    """AWS denied the call, or knows no credentials."""
+
+    code = Exit.NO_ACCESS
+
+
+class Failed(Fault):
+    """The job or the check failed."""
+
+    code = Exit.FAILED
+
+
+app = typer.Typer(
+    name="bbq",
+    help="The queue for Amazon Bedrock batch inference, in an operator's hands.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def out() -> Console:
+    """Where results go. No colour and no redraw where this is not a terminal, or with NO_COLOR (rich knows both)."""
+    return Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", PLAIN_WIDTH)), highlight=False)
+
+
+def err() -> Console:
+    """Where everything else goes: progress, questions, hints about what to do next."""
+    return Console(stderr=True, highlight=False)
+
+
+def interactive() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before acting on much; without a terminal `--yes` must have been said. Raises Fault."""
+    if yes:
+        return
+    if not interactive():
+        raise Fault(f"{question} Say --yes to do it without being asked.")
+    if not typer.confirm(question, err=True):
+        raise typer.Exit(Exit.USAGE)
+
+
+def print_json(document: object) -> None:
+    """One JSON document, as --json promises: stable names, times as ISO 8601 in UTC."""
+    json.dump(plain(document), sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_jsonl(documents: Sequence[object]) -> None:
+    """One JSON document a line."""
+    for document in documents:
+        sys.stdout.write(json.dumps(plain(document), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def plain(value: object) -> Any:
+    """What JSON can hold: dataclasses as objects, times as text, sets and tuples as lists."""
+    if isinstance(value, datetime):
+        return text_of(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    return value
+
+
+def who() -> str:
+    """Who acts, for the events: the name this machine knows, unless BBQ_USER says better. At most 64 characters."""
+    name = os.environ.get("BBQ_USER") or os.environ.get("USER") or os.environ.get("USERNAME") or "operator"
+    return "".join(letter for letter in name if letter.isprintable())[:64]
+
+
+def run() -> None:
+    """The entry point of `bbq`."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = Exit.USAGE
+    except KeyboardInterrupt:
+        code = 130  # as shells say it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `bbq jobs | head` is no fault
+        code = Exit.OK
+    except Exception as error:  # the last place where anything can be said properly
+        code, sentence = explain(error)
+        err().print(f"[red]bbq:[/red] {_escaped(sentence)}", soft_wrap=True)
+        if os.environ.get("BBQ_DEBUG"):
+            raise
+    sys.exit(int(code or 0))
+
+
+def explain(error: Exception) -> tuple[int, str]:  # noqa: C901 - a table of what can go wrong
+    """(exit code, one sentence with the next step) of anything that went wrong."""
+    if isinstance(error, PynamoDBException) and isinstance(error.cause, Exception):
+        error = error.cause
+    match error:
+        case Fault():
+            return error.code, str(error)
+        case NoCredentialsError():
+            return Exit.NO_ACCESS, "AWS knows no credentials here: sign in (aws configure, aws sso login) or name a --profile"
+        case NoRegionError():
+            return Exit.USAGE, "no AWS Region is set: say --region, or set AWS_REGION"
+        case ProfileNotFound():
+            return Exit.USAGE, f"{error}: say another --profile, or set AWS_PROFILE"
+        case EndpointConnectionError():
+            return Exit.NO_ACCESS, f"{error} Check --endpoint-url or AWS_ENDPOINT_URL, and the network"
+        case ClientError():
+            return _of_aws(error)
+        case BotoCoreError():
+            return Exit.NO_ACCESS, f"AWS could not be asked: {error}"
+        case Contended():
+            return Exit.FAILED, "others write to the same rows at this moment: try again in a minute"
+        case UnknownEvent():
+            return Exit.FAILED, f"{error}"
+    if (code := getattr(error, "exit_code", None)) is not None and hasattr(error, "format_message"):  # click's own
+        return int(code), error.format_message()
+    return Exit.FAILED, f"{type(error).__name__}: {error} (BBQ_DEBUG=1 shows where)"
+
+
+_DENIED = {
+    "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "UnrecognizedClientException",
+    "InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException", "InvalidSignatureException", "SignatureDoesNotMatch",
+}  # fmt: skip
+
+
+def _of_aws(error: ClientError) -> tuple[int, str]:
+    code = error.response.get("Error", {}).get("Code", "")
+    said = error.response.get("Error", {}).get("Message", "")
+    if code in _DENIED:
+        return Exit.NO_ACCESS, (
+            f"AWS denied {error.operation_name} ({code}: {said}). docs/operating.md lists the rights; "
+            "the policies <name>-operator and <name>-viewer hold them"
+        )
+    return Exit.FAILED, f"AWS answered {error.operation_name} with {code}: {said}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,155 @@
+"""Find a deployment by its name, and open what the tools need of it.
+
+Terraform publishes what a deployment is as one SSM parameter, `/bedrock-batch-queue/<name>` (terraform/operators.tf): one
+GetParameter finds everything, and one GetParametersByPath lists all deployments of an account and Region. Credentials, Region,
+profile and endpoint are the AWS SDKs' own; `--region`, `--profile` and `--endpoint-url` only set their variables.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from cli.app import Fault, NotFound
+from cli.reader import DynamoReader
+from cli.redrive import SqsQueue
+from cli.walk import DEFAULT_READ_UNITS_PER_SECOND, Cursor, Desk
+from services.scheduler.outbox import Outbox
+from shared.dynamodb import DynamoTables
+from shared.models import Model, parse_models
+from shared.store import Store
+from shared.tables import EVENTS, PROJECTIONS
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
+PATH = "/bedrock-batch-queue/"
+MAX_ATTEMPTS = 5  # of one call; botocore's own growing pauses with jitter between them
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What Terraform says of a deployment. `lease` is the scheduler's; `dead_letter_queue_urls`: uploads, hints, stream."""
+
+    name: str
+    region: str
+    account_id: str
+    bucket: str
+    events_table: str
+    projections_table: str
+    models: Mapping[str, Model]
+    default_model: str
+    uploads_queue_url: str
+    hints_queue_url: str
+    dead_letter_queue_urls: Mapping[str, str]
+    events_topic_arn: str
+    lease: timedelta
+
+    @property
+    def tables(self) -> DynamoTables:
+        """Both tables; one connection for the whole process."""
+        return _tables(self.events_table, self.projections_table, self.region)
+
+    @property
+    def store(self) -> Store:
+        """Events and projections."""
+        return Store(self.tables, sleep=time.sleep)
+
+    @property
+    def hints(self) -> Outbox:
+        """The hints queue, to wake the scheduler by."""
+        return Outbox(client("sqs"), self.hints_queue_url)
+
+    def queue(self, url: str) -> SqsQueue:
+        """One queue, to look at and to drain."""
+        return SqsQueue(client("sqs"), url)
+
+    def desk(
+        self, progress: Callable[[Cursor], None] = lambda _: None, read_units_per_second: float = DEFAULT_READ_UNITS_PER_SECOND
+    ) -> Desk:  # fmt: skip
+        """What the tools of last resort work with."""
+        names = {EVENTS: self.events_table, PROJECTIONS: self.projections_table}
+        return Desk(
+            tables=self.tables, reader=DynamoReader(names, self.region), hints=self.hints, lease=self.lease,
+            now=lambda: datetime.now(UTC), sleep=time.sleep, progress=progress, read_units_per_second=read_units_per_second,
+        )  # fmt: skip
+
+
+def settle(*, region: str | None, profile: str | None, endpoint_url: str | None) -> None:
+    """Make the options of the command line the settings of every SDK in this process."""
+    for name, value in (("AWS_REGION", region), ("AWS_PROFILE", profile), ("AWS_ENDPOINT_URL", endpoint_url)):
+        if value:
+            os.environ[name] = value
+    # boto3 reads AWS_DEFAULT_REGION alone, the other tools read AWS_REGION first.
+    if os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"]
+
+
+def find(name: str | None) -> Deployment:
+    """The deployment of this name; without one, the only one there is. Raises NotFound, Fault."""
+    ssm = cast("SSMClient", client("ssm"))
+    if name is None:
+        names = _names(ssm)
+        if len(names) != 1:
+            there = f"there are {', '.join(names)}: say which with --name or BBQ_NAME" if names else _NONE
+            raise Fault(f"no deployment was named, and {there}")
+        name = names[0]
+    try:
+        answer = ssm.get_parameter(Name=PATH + name)
+    except ClientError as error:
+        if error.response["Error"].get("Code") not in {"ParameterNotFound", "ValidationException"}:
+            raise
+        names = _names(ssm)
+        there = f"there are {', '.join(names)}" if names else _NONE
+        raise NotFound(f"there is no deployment {name!r} here; {there}") from None
+    return read(answer["Parameter"]["Value"])
+
+
+def read(text: str) -> Deployment:
+    """What Terraform published. Raises Fault where this tool is too old or too new for it."""
+    try:
+        said: dict[str, Any] = json.loads(text)
+        return Deployment(
+            name=said["name"], region=said["region"], account_id=said["account_id"], bucket=said["bucket"],
+            events_table=said["events_table"], projections_table=said["projections_table"],
+            models=parse_models(json.dumps(said["models"])), default_model=said["default_model"],
+            uploads_queue_url=said["uploads_queue_url"], hints_queue_url=said["hints_queue_url"],
+            dead_letter_queue_urls=said["dead_letter_queue_urls"], events_topic_arn=said["events_topic_arn"],
+            lease=timedelta(seconds=said["lease_seconds"]),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise Fault(f"the deployment describes itself in a way that this bbq cannot read ({error}): use its version") from None
+
+
+@cache
+def client(service: str) -> Any:
+    """A client of an AWS service, with bounded retries."""
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+    )
+    return boto3.client(service, config=config)  # type: ignore[call-overload] # a name at run time
+
+
+_NONE = "there are none in this account and Region: check the Region, the profile and AWS_ENDPOINT_URL"
+
+
+def _names(ssm: "SSMClient") -> list[str]:
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=PATH)
+    return sorted(parameter["Name"].removeprefix(PATH) for page in pages for parameter in page["Parameters"])
+
+
+@cache
+def _tables(events: str, projections: str, region: str) -> DynamoTables:
+    return DynamoTables({EVENTS: events, PROJECTIONS: projections}, region)
