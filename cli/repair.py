@@ -8,6 +8,7 @@ Both read the whole of both tables, which no service ever does; a person starts 
   and its item pause the model since before the walk read its jobs (R20), no lease is running, and the item is exactly as it
   was read (R34). Every claim, answer, refusal and end changes the item in one transaction with its event, so an unchanged item
   means that nobody's place has changed. What a rebuilt lease looks like (R32): `shared/rebuild.py`.
+- **The counts** are compared, and written, only where nothing was counted since the walk met them (`CountRow.changes`).
 - **The model's own part** of an item that its events pause is projected here too, in case no scheduler lives to do it.
 
 Everything is decided on what is there, so that running twice is harmless, and a run that was killed is made good by another.
@@ -23,8 +24,9 @@ from pynamodb.exceptions import AttributeDeserializationError
 from cli.walk import OPEN, Cursor, Desk, Target, walk
 from services.scheduler.hints import ALL
 from shared import projections
-from shared.events import UnknownEvent
-from shared.job import IllegalEvent, Job, fold
+from shared.counts import added, counted, counts_pk, numbers_of, shard
+from shared.events import Event, UnknownEvent
+from shared.job import APPENDED_BY_OTHERS, IllegalEvent, Job, fold
 from shared.names import is_job_id, job_stream, model_stream
 from shared.projections import SLOTS_KEY, VIEW_KEY
 from shared.rebuild import (
@@ -41,8 +43,9 @@ from shared.rebuild import (
     to_be_looked_up,
 )
 from shared.slots import Slots, fold_model
-from shared.tables import PROJECTIONS, ConditionFailed, Contended, LineRow, SlotsRow, ViewRow, Write
+from shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, LineRow, SlotsRow, ViewRow, Write
 
+COUNTS = "counts"
 CONFIRMATIONS = 2  # further readings that must show the same difference
 SETTLE_SECONDS = 5.0  # before each of them: what is on its way arrives
 MAX_TRIES = 5  # of one repair, when others are faster
@@ -51,11 +54,16 @@ CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and Lambda's
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What differs. Not `complete`: so much does that the walk broke off; the slots were not looked at."""
+    """What differs. Not `complete`: so much does that the walk broke off; slots and counts were not looked at.
+
+    `uncounted` are rows of counts that jobs moved in or out of meanwhile, or whose jobs cannot all be read: nothing can be said
+    of them.
+    """
 
     differences: tuple[Difference, ...]
     complete: bool
     cursor: Cursor
+    uncounted: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +100,10 @@ def verify(desk: Desk, cursor: Cursor | None = None) -> Report:
     cursor = walk(desk, _begun(desk, cursor), lambda here, targets: _suspected(desk, here, targets))
     complete = cursor.table is None
     models = [(projections.slots_pk(alias), SLOTS_KEY) for alias in cursor.models] if complete else []
-    differences = _lasting(desk, [*cursor.suspects, *models], cursor)
-    return Report(differences=tuple(differences), complete=complete, cursor=cursor)
+    counts = _count_targets(cursor) if complete else []
+    differences = _lasting(desk, [*cursor.suspects, *models, *counts], cursor)
+    uncounted = tuple(target for target in counts if _recount(desk, target, cursor) is None)
+    return Report(differences=tuple(differences), complete=complete, cursor=cursor, uncounted=uncounted)
 
 
 def rebuild(desk: Desk, cursor: Cursor | None = None) -> Rebuilt:
@@ -104,12 +114,13 @@ def rebuild(desk: Desk, cursor: Cursor | None = None) -> Rebuilt:
     left: dict[Target, Left] = {}
     notes: list[str] = []
 
-    def visit(here: Cursor, targets: Sequence[Target]) -> Cursor:
-        wrong, here = _first_look(desk, here, targets)
+    def visit(before: Cursor, targets: Sequence[Target]) -> Cursor:
+        wrong, here = _first_look(desk, before, targets)
         jobs = [job_id for job_id in map(_job_of, wrong) if is_job_id(job_id)]
         here = replace(here, touched=tuple(dict.fromkeys([*here.touched, *jobs])))
         if wrong:
-            desk.progress(here)  # before the repair: a run that is killed in it must still wake them
+            # Before the repair: a run that is killed in it must still wake them. It goes over the page again, and counts it then.
+            desk.progress(replace(here, counts=before.counts))
         for target in wrong:
             _note(target, _repair(desk, target), done, left)
         for job_id in here.touched:
@@ -119,13 +130,19 @@ def rebuild(desk: Desk, cursor: Cursor | None = None) -> Rebuilt:
     cursor = walk(desk, _begun(desk, cursor), visit)
     for alias in cursor.models:
         _note((projections.slots_pk(alias), SLOTS_KEY), _rebuild_model(desk, alias, cursor, notes), done, left)
+    for target in _count_targets(cursor):
+        _note(target, _rebuild_count(desk, target, cursor, notes), done, left)
     _wake(desk, cursor)
     return Rebuilt(repaired=tuple(done), left=tuple(left.values()), notes=tuple(notes), cursor=cursor)
 
 
 class _Look(NamedTuple):
+    """`counted` is the job as the counts have it: as far as its view has seen it."""
+
     differences: list[Difference]
     job: Job | None = None
+    counted: Job | None = None
+    readable: bool = True
 
 
 class _Model(NamedTuple):
@@ -154,6 +171,7 @@ def _first_look(desk: Desk, here: Cursor, targets: Sequence[Target]) -> tuple[li
     """The rows and jobs of a page that differ, and the cursor with the models and the living attempts that were met."""
     wrong: list[Target] = []
     models, paused, live = dict.fromkeys(here.models), dict(here.paused), dict(here.live)
+    counts, changes, unreadable = dict(here.counts), dict(here.changes), set(here.unreadable)
     for pk, sk in targets:
         kind, _, name = pk.partition("#")
         if (kind, sk) == ("slots", SLOTS_KEY):
@@ -161,16 +179,27 @@ def _first_look(desk: Desk, here: Cursor, targets: Sequence[Target]) -> tuple[li
             if here.table == PROJECTIONS:
                 paused[name] = _paused_at(desk, name)
             continue
+        if kind == COUNTS:
+            changes[_together((pk, sk))] = _changes(desk.tables.get(CountRow, pk, sk))
+            continue
         if here.table == PROJECTIONS and (kind, sk) == ("job", VIEW_KEY) and desk.store.exists(job_stream(name)):
             continue  # its events will be met
         seen = _look(desk, (pk, sk), here)
+        if kind == "job" and not seen.readable:
+            unreadable.add(shard(name))
         if seen.differences:
             wrong.append((pk, sk))
         if seen.job is not None and alive(seen.job):
             models[seen.job.model] = None
             live[seen.job.id] = seen.job.model
+        if seen.counted is not None and (row := counted(seen.counted))[1]:
+            key = _together((counts_pk(seen.counted.model), row[0]))
+            counts[key] = added([counts.get(key, {}), row[1]])
     jobs = here.jobs + len(targets) if here.table != PROJECTIONS else here.jobs
-    return wrong, replace(here, models=tuple(models), paused=paused, live=live, jobs=jobs)
+    return wrong, replace(
+        here, models=tuple(models), paused=paused, live=live, jobs=jobs, counts=counts, changes=changes,
+        unreadable=tuple(sorted(unreadable)),
+    )  # fmt: skip
 
 
 def _paused_at(desk: Desk, alias: str) -> int:
@@ -201,30 +230,47 @@ def _look(desk: Desk, target: Target, cursor: Cursor) -> _Look:
     try:
         match kind, sk:
             case "job", projections.VIEW_KEY:
-                job = _job(desk, name)
-                return _Look(_job_differences(desk, name, job), job)
+                events = _events(desk, name)
+                job, view = fold(name, events), desk.tables.get(ViewRow, pk, sk)
+                return _Look(_job_differences(desk, job, view), job, _as_counted(name, events, view))
             case "line", _:
                 return _Look(_entry_differences(desk, name, sk))
             case "slots", projections.SLOTS_KEY:
                 return _Look(_model(desk, name, cursor).differences)
+            case "counts", _:
+                return _Look(_recount(desk, target, cursor) or [])
             case _:
                 return _Look([Difference(pk=pk, sk=sk, found="a row of no known kind")])
     except (UnknownEvent, IllegalEvent, Damaged, AttributeDeserializationError) as error:
-        return _Look([Difference(pk=pk, sk=sk, found=f"{UNREADABLE}: {error}", expected="what this code can read")])
+        unreadable = Difference(pk=pk, sk=sk, found=f"{UNREADABLE}: {error}", expected="what this code can read")
+        return _Look([unreadable], readable=False)
 
 
-def _job(desk: Desk, job_id: str) -> Job | None:
-    """The job's state. Raises UnknownEvent, IllegalEvent, Damaged."""
+def _events(desk: Desk, job_id: str) -> list[Event]:
+    """The job's events. Raises UnknownEvent, Damaged."""
     recorded = desk.store.load(job_stream(job_id))
     versions = [each.version for each in recorded]
     if versions != list(range(1, len(versions) + 1)):
         raise Damaged(f"the events of job {job_id} are not 1 to {len(versions)}")
-    return fold(job_id, (each.event for each in recorded))
+    return [each.event for each in recorded]
 
 
-def _job_differences(desk: Desk, job_id: str, job: Job | None) -> list[Difference]:
+def _job(desk: Desk, job_id: str) -> Job | None:
+    """The job's state. Raises UnknownEvent, IllegalEvent, Damaged."""
+    return fold(job_id, _events(desk, job_id))
+
+
+def _as_counted(job_id: str, events: Sequence[Event], view: ViewRow | None) -> Job | None:
+    """The job as it was counted: as far as its view has seen it, and at least up to the last event that came with its own
+    projection, whatever has become of the view since.
+    """
+    own = [version for version, event in enumerate(events, 1) if event.NAME not in APPENDED_BY_OTHERS]
+    seen = int(view.version or 0) if view is not None else 0
+    return fold(job_id, events[: max([seen, *own])])
+
+
+def _job_differences(desk: Desk, job: Job | None, view: ViewRow | None) -> list[Difference]:
     """The view, and the job's own place in line. Entries at other places are met by the walk through the projections."""
-    view = desk.tables.get(ViewRow, projections.view_pk(job_id), VIEW_KEY)
     if job is None:
         return row_differences(view, None)
     own = projections.line_row(job)
@@ -294,9 +340,10 @@ def _repair(desk: Desk, target: Target) -> Left | bool:
 
 def _job_repair(desk: Desk, job_id: str) -> list[Write]:
     view = desk.tables.get(ViewRow, projections.view_pk(job_id), VIEW_KEY)
-    job = _job(desk, job_id)
+    events = _events(desk, job_id)
+    job = fold(job_id, events)
     if job is not None:
-        return projections.rebuilt_view(job, view)
+        return projections.rebuilt_view(job, view, _as_counted(job_id, events, view))
     return projections.removed_ghost(ViewRow(pk=projections.view_pk(job_id), sk=VIEW_KEY), job_id, 0)
 
 
@@ -363,6 +410,48 @@ def _write_slots(desk: Desk, model: _Model, notes: list[str]) -> None:
         notes.append(f"the slots of {alias} were missing; they were made anew, paused: append model-resumed to open the model")
     if model.unknown:
         notes.append(f"jobs that cannot be read keep what they have in the slots of {alias}: {', '.join(sorted(model.unknown))}")
+
+
+def _count_targets(cursor: Cursor) -> list[Target]:
+    """Every row of counts that there is, or should be."""
+    return [(pk, sk) for pk, _, sk in (key.partition(" ") for key in sorted({*cursor.counts, *cursor.changes}))]
+
+
+def _recount(desk: Desk, target: Target, cursor: Cursor) -> list[Difference] | None:
+    """What differs in a row of counts; None where it cannot be compared."""
+    pk, sk = target
+    row = desk.tables.get(CountRow, pk, sk)
+    unreadable = sk.rpartition("#")[2] in map(str, cursor.unreadable)
+    if unreadable or _changes(row) != cursor.changes.get(_together(target), 0):
+        return None
+    found, expected = numbers_of(row) if row is not None else {}, dict(cursor.counts.get(_together(target), {}))
+    return [
+        Difference(pk=pk, sk=sk, field=name, found=found.get(name, 0), expected=expected.get(name, 0))
+        for name in sorted({*found, *expected})
+        if found.get(name, 0) != expected.get(name, 0)
+    ]
+
+
+def _rebuild_count(desk: Desk, target: Target, cursor: Cursor, notes: list[str]) -> bool:
+    pk, sk = target
+    row = desk.tables.get(CountRow, pk, sk)
+    differences = _recount(desk, target, cursor)
+    try:
+        if differences:
+            desk.store.commit(projections.recounted(row, pk, sk, cursor.counts.get(_together(target), {})))
+    except (ConditionFailed, Contended):
+        differences = None
+    if differences is None:
+        notes.append(f"{pk} {sk} was not counted again: jobs moved meanwhile, or cannot be read; verify it in a quiet minute")
+    return bool(differences)
+
+
+def _together(target: Target) -> str:
+    return " ".join(target)
+
+
+def _changes(row: CountRow | None) -> int:
+    return int(row.changes or 0) if row is not None else 0
 
 
 def _wake(desk: Desk, cursor: Cursor) -> None:

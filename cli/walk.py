@@ -42,6 +42,9 @@ class Cursor:
     `paused`: each model whose slots item was met, and its `model_version` if it was paused then, else OPEN. `live`: id and model
     of each job with an attempt that needs a place in the slots. `suspects`: keys of rows that differed when they were read.
     `touched`: ids of jobs that are being repaired and must be woken. `began`: when the walk began, by the clock of this machine.
+    `counts`: what each row of counts (by pk and sk) should hold for the jobs that were met. `changes`: how often each had been
+    changed when it was met: only one that has not been changed since can be compared, and whose shard holds no job of
+    `unreadable` ones.
     """
 
     table: str | None = PROJECTIONS
@@ -54,6 +57,9 @@ class Cursor:
     pages: int = 0
     jobs: int = 0
     began: str | None = None
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    changes: Mapping[str, int] = field(default_factory=dict)
+    unreadable: tuple[int, ...] = ()
 
     def to_text(self) -> str:
         """As JSON, to be stored."""
@@ -71,6 +77,7 @@ class Cursor:
                 "models": tuple(values["models"]),
                 "suspects": tuple((pk, sk) for pk, sk in values["suspects"]),
                 "touched": tuple(values["touched"]),
+                "unreadable": tuple(values["unreadable"]),
             }
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 from pynamodb.connection import Connection
 from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError, UpdateError
+from pynamodb.expressions.operand import Path
 
 from shared.tables import (
     EVENTS,
@@ -66,14 +67,19 @@ class DynamoTables:
         item = answer.get("Item")
         return _row(kind, item) if item else None
 
-    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
+    def query(
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+    ) -> list[R]:  # fmt: skip
         """See Tables."""
+        range_key = Path(_KEYS[kind.TABLE][1])
+        part = range_key.startswith(prefix) if prefix else range_key > after if after else None
         rows: list[R] = []
         start: dict[str, Any] | None = None
         while True:
             page = self._connection.query(
-                self._names[kind.TABLE], hash_key, consistent_read=True, limit=limit, exclusive_start_key=start
-            )
+                self._names[kind.TABLE], hash_key, range_key_condition=part, consistent_read=True, limit=limit,
+                exclusive_start_key=start,
+            )  # fmt: skip
             rows.extend(_row(kind, item) for item in page["Items"])
             start = page.get("LastEvaluatedKey")
             if not start or (limit is not None and len(rows) >= limit):

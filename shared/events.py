@@ -30,6 +30,14 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Label:
+    """A word of the uploader's about the job, from the object's metadata. `owner` is one that subscribers can select on."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """Why an upload was rejected. `line` counts from 1; None where the whole object is meant. Never holds record content."""
 
@@ -58,6 +66,7 @@ class JobQueued(Event):
     output_uri: str
     record_count: int
     size_bytes: int
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +79,7 @@ class JobRejected(Event):
     problems: tuple[Problem, ...]
     problem_count: int
     size_bytes: int
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +158,16 @@ class JobRequeued(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorityChanged(Event):
+    """Somebody wants the job served earlier or later: 0 is first, 9 last."""
+
+    NAME: ClassVar[str] = "priority-changed"
+    priority: int
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelRequested(Event):
     """Somebody wants the job not to run, or to stop."""
 
@@ -193,7 +213,7 @@ EVENTS: Mapping[str, type[Event]] = {
     event.NAME: event
     for event in (
         JobQueued, JobRejected, SlotClaimed, SubmissionRefused, JobSubmitted, JobProgressed, JobEnded, JobTallied,
-        JobRequeued, CancelRequested, JobCancelled, LimitSet, ModelPaused, ModelResumed,
+        JobRequeued, PriorityChanged, CancelRequested, JobCancelled, LimitSet, ModelPaused, ModelResumed,
     )
 }  # fmt: skip
 

@@ -33,22 +33,29 @@ QUEUED, CLAIMED, HELD, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "He
 # Bedrock's own words (aws-facts 1.5), by how far along they are. Observers may miss some: any forward jump is legal.
 RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
 ENDS = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
+PRIORITIES = range(10)  # 0 is served first
 LEASED = frozenset({CLAIMED, HELD})
 RUNNING = frozenset(RANK)
 OVER = ENDS | {CANCELLED, REJECTED}
 # Appended by intake and operators, who project nothing themselves.
-APPENDED_BY_OTHERS = frozenset({e.JobQueued.NAME, e.JobRejected.NAME, e.CancelRequested.NAME, e.JobRequeued.NAME})
+APPENDED_BY_OTHERS = frozenset(
+    {e.JobQueued.NAME, e.JobRejected.NAME, e.CancelRequested.NAME, e.JobRequeued.NAME, e.PriorityChanged.NAME}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The state of a job at `version` events. `attempt` is 0 until the first slot is claimed."""
+    """The state of a job at `version` events. `attempt` is 0 until the first slot is claimed.
+
+    `left_places` are the priorities at which it had a place in line before it was given another one, since it last waited.
+    """
 
     id: str
     version: int
     status: str
     model: str
     priority: int
+    left_places: frozenset[int] = frozenset()
     sources: tuple[e.Source, ...]
     queued_at: datetime
     updated_at: datetime
@@ -57,6 +64,7 @@ class Job:
     output_uri: str = ""
     record_count: int = 0
     size_bytes: int = 0
+    labels: tuple[e.Label, ...] = ()
     problems: tuple[e.Problem, ...] = ()
     attempt: int = 0
     model_id: str = ""
@@ -69,6 +77,11 @@ class Job:
     refusals: frozenset[str] = frozenset()
     cancel: e.CancelRequested | None = None
     tally: e.JobTallied | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whom the uploader named as the owner; empty where nobody was."""
+        return next((label.value for label in self.labels if label.name == "owner"), "")
 
 
 class IllegalEvent(Exception):
@@ -97,6 +110,7 @@ def _begin(job_id: str, event: e.Event) -> Job:
                 id=job_id, version=1, status=QUEUED, model=event.model, priority=event.priority, sources=event.sources,
                 queued_at=event.at, updated_at=event.at, latest=event.NAME, input_uri=event.input_uri,
                 output_uri=event.output_uri, record_count=event.record_count, size_bytes=event.size_bytes,
+                labels=event.labels,
             )  # fmt: skip
         case e.JobRejected():
             first = event.problems[0].text if event.problems else "unknown"
@@ -104,18 +118,19 @@ def _begin(job_id: str, event: e.Event) -> Job:
             return Job(
                 id=job_id, version=1, status=REJECTED, model=event.model or "", priority=0, sources=event.sources,
                 queued_at=event.at, updated_at=event.at, latest=event.NAME, ended_at=event.at,
-                problems=event.problems, reason=first + more, size_bytes=event.size_bytes,
+                problems=event.problems, reason=first + more, size_bytes=event.size_bytes, labels=event.labels,
             )  # fmt: skip
         case _:
             raise IllegalEvent(f"a job cannot begin with {event.NAME}")
 
 
-def _change(job: Job, event: e.Event) -> Job:
+def _change(job: Job, event: e.Event) -> Job:  # noqa: C901 - a table: which event changes what, in which state
     """What an event changes. One that does not fit the state or the attempt it meets changes nothing: an end is final."""
     match event:
         case e.SlotClaimed() if job.status == QUEUED and event.attempt > job.attempt:
             return replace(
                 job, status=CLAIMED, attempt=event.attempt, model_id=event.model_id, claimed_at=event.at, reason="",
+                left_places=frozenset(),
             )  # fmt: skip
         case e.SubmissionRefused() if job.status in LEASED and event.attempt == job.attempt:
             return replace(job, status=HELD, refusals=job.refusals | {event.kind}, reason=event.message)
@@ -133,6 +148,9 @@ def _change(job: Job, event: e.Event) -> Job:
                 job, status=QUEUED, arn=None, claimed_at=None, submitted_at=None, started_at=None, ended_at=None,
                 refusals=frozenset(), tally=None, cancel=None, reason=event.why,
             )  # fmt: skip
+        case e.PriorityChanged() if job.status not in OVER and event.priority in PRIORITIES:
+            left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places
+            return replace(job, priority=event.priority, left_places=left - {event.priority})
         case e.CancelRequested() if job.status not in OVER:
             return replace(job, cancel=event)
         case e.JobCancelled() if job.status in LEASED | {QUEUED}:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value
-from pynamodb.expressions.update import Action, RemoveAction, SetAction
+from pynamodb.expressions.update import Action, AddAction, RemoveAction, SetAction
 
 from shared.tables import Check, ConditionFailed, Delete, EventRow, Put, R, Update, Write, key_of
 
@@ -33,9 +33,13 @@ class MemoryTables:
         item = self._partition(kind.TABLE, hash_key).get(int(range_key) if kind is EventRow else range_key)
         return self._row(kind, item) if item is not None else None
 
-    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
+    def query(
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+    ) -> list[R]:  # fmt: skip
         """See Tables."""
         partition = self._partition(kind.TABLE, hash_key)
+        if prefix or after:
+            partition = {key: item for key, item in partition.items() if str(key).startswith(prefix) and str(key) > after}
         keys = sorted(partition, key=_order) if limit is None else heapq.nsmallest(limit, partition, key=_order)
         return [self._row(kind, partition[key]) for key in keys]
 
@@ -135,7 +139,7 @@ def _after(write: Write, before: Item | None) -> Item | None:
             return dict(row.to_dynamodb_dict())
         case Update(row, actions):
             after = before if before is not None else dict(row.to_dynamodb_dict())
-            values = [_operand(a.values[1], before or {}) if isinstance(a, SetAction) else None for a in actions]
+            values = [_operand(a.values[1], before or {}) if len(a.values) > 1 else None for a in actions]
             for action, value in zip(actions, values, strict=True):
                 after = _acted(after, action, value)
             return after
@@ -158,6 +162,8 @@ def _acted(item: Item, action: Action, value: Item | None) -> Item:
     match action:
         case SetAction():
             inner[last] = value
+        case AddAction() if value is not None and "N" in value:
+            inner[last] = {"N": str(int(inner.get(last, {"N": "0"})["N"]) + int(value["N"]))}
         case RemoveAction():
             inner.pop(last, None)
         case _:

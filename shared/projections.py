@@ -1,53 +1,58 @@
 """What each event changes in the projections, as the writes of one transaction.
 
 Every rule about capacity is the condition of a write in this file (design section 5); nothing anywhere else decides it.
-Each function takes the job as it will be *after* the event and returns writes; the caller commits them together.
+Each function takes the job as it was loaded and the event that is to follow, and returns writes to be committed together.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from pynamodb.expressions.condition import And, Condition, size
 
 from shared import events as e
+from shared.counts import count_row, moved
 from shared.events import moment_of, text_of
-from shared.job import OVER, QUEUED, Job, outcome
-from shared.names import job_stream
+from shared.job import OVER, QUEUED, Job, evolve, outcome
+from shared.names import job_stream, model_stream
 from shared.slots import Lease, Refusal, Slots
-from shared.tables import Check, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
+from shared.tables import Check, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
 MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
 
 
-def append(stream: str, version: int, event: e.Event) -> Put:
-    """The event as version `version` of its stream, if that version is free."""
-    row = EventRow(
-        stream=stream, version=version, name=event.NAME, schema=event.VERSION, at=text_of(event.at), data=e.to_stored(event)
-    )
+def append(job: Job, event: e.Event) -> Put:
+    """The event that made the job what it is, as the version that it is, if that version is free."""
+    row = _event_row(job_stream(job.id), job.version, event, job.model)
+    row.job, row.status, row.outcome, row.owner = job.id, job.status, outcome(job), job.owner
+    row.key = job.sources[0].key if job.sources else ""
     return Put(row, EventRow.stream.does_not_exist())
 
 
-def projected(job: Job) -> list[Write]:
-    """Bring the view and the line up to an event that somebody else appended, unless they are already newer."""
-    older = ViewRow.pk.does_not_exist() | (ViewRow.version < job.version)
-    return [Put(view_row(job), older), *_line(job)]
+def append_to_model(model: str, version: int, event: e.Event) -> Put:
+    """The event as version `version` of the model's stream, if that version is free."""
+    return Put(_event_row(model_stream(model), version, event, model), EventRow.stream.does_not_exist())
 
 
-def appended(job: Job, event: e.Event) -> list[Write]:
-    """An event that touches no slot: the event, the view, and the place in line if the job waits again."""
-    return [append(job_stream(job.id), job.version, event), Put(view_row(job)), *_line(job)]
+def projected(seen: Job | None, job: Job) -> list[Write]:
+    """Bring view, line and counts up to what somebody else appended. `seen` is the job as the view shows it now: if that is not
+    so any more, this fails.
+    """
+    as_seen = ViewRow.pk.does_not_exist() if seen is None else _same(ViewRow.version, seen.version)
+    return [Put(view_row(job), as_seen), *_line(job), *moved(seen, job)]
 
 
-def claimed(job: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
+def appended(before: Job, event: e.Event) -> list[Write]:
+    """An event that touches no slot: the event, the view, the counts, and the place in line if the job waits again."""
+    job = evolve(before.id, before, event)
+    return [append(job, event), Put(view_row(job)), *_line(job), *moved(before, job)]
+
+
+def claimed(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
     """The claim: the only way to a slot out of the line. Fails unless there is room, by DynamoDB's own count."""
-    row = _slots_key(job.model)
     free = SlotsRow.holders[holder].does_not_exist() & SlotsRow.refused[holder].does_not_exist()
-    return [
-        append(job_stream(job.id), job.version, event),
-        Put(view_row(job)),
-        Delete(line_row(job)),
-        Update(row, [SlotsRow.holders[holder].set(_lease_map(lease))], _room() & free),
-    ]
+    slots = Update(_slots_key(before.model), [SlotsRow.holders[holder].set(_lease_map(lease))], _room() & free)
+    return [*appended(before, event), *_no_place(before), slots]
 
 
 def taken(model: str, holder: str, lease: Lease) -> list[Write]:
@@ -64,14 +69,10 @@ def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
     return [Update(_slots_key(model), [path.set(_lease_map(new))], same)]
 
 
-def submitted(job: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
+def submitted(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
     """Bedrock has the job: the slot is held until the end. Also when it was thought refused: what lives at Bedrock counts."""
     actions = [SlotsRow.holders[holder].set(_lease_map(lease)), SlotsRow.refused[holder].remove()]
-    return [
-        append(job_stream(job.id), job.version, event),
-        Put(view_row(job)),
-        Update(_slots_key(job.model), actions, SlotsRow.pk.exists()),
-    ]
+    return [*appended(before, event), Update(_slots_key(before.model), actions, SlotsRow.pk.exists())]
 
 
 def given_up(
@@ -79,8 +80,8 @@ def given_up(
 ) -> list[Write]:  # fmt: skip
     """A definite refusal: out of the slot, to be tried again. Only by the lease's owner, and only if no job ended meanwhile.
 
-    `ends` is the counter as read before Create (None where no Create was called). With `event` the job is the one after it;
-    without, the transaction checks that nobody appended a newer event that the owner has not seen.
+    `ends` is the counter as read before Create (None where no Create was called). Without an event, the transaction checks that
+    nobody appended a newer one that the owner has not seen.
     """
     actions = [SlotsRow.holders[holder].remove(), SlotsRow.refused[holder].set(_refusal_map(refusal))]
     condition = _mine(holder, lease)
@@ -88,7 +89,7 @@ def given_up(
         condition &= SlotsRow.ends == ends
     update = Update(_slots_key(job.model), actions, condition)
     if event is not None:
-        return [append(job_stream(job.id), job.version, event), Put(view_row(job)), update]
+        return [*appended(job, event), update]
     next_event = EventRow(stream=job_stream(job.id), version=job.version + 1)
     return [Check(next_event, EventRow.stream.does_not_exist()), update]
 
@@ -100,7 +101,7 @@ def passed(model: str, holder: str, seen: Refusal, now: Refusal) -> list[Write]:
     return [Update(_slots_key(model), [path.set(_refusal_map(now))], same)]
 
 
-def released(job: Job, event: e.Event, holder: str, *, lease: Lease | None = None, refused: bool = False) -> list[Write]:
+def released(before: Job, event: e.Event, holder: str, *, lease: Lease | None = None, refused: bool = False) -> list[Write]:
     """An end or a cancel of an attempt: its holder leaves both maps, and everybody can see that a job of the model ended.
 
     With `lease`, only while that lease is still its owner's; with `refused`, only while the holder waits without a slot.
@@ -116,12 +117,12 @@ def released(job: Job, event: e.Event, holder: str, *, lease: Lease | None = Non
         SlotsRow.refused[holder].remove(),
         SlotsRow.ends.set(SlotsRow.ends + 1),
     ]
-    return [*appended(job, event), Update(_slots_key(job.model), actions, condition)]
+    return [*appended(before, event), Update(_slots_key(before.model), actions, condition)]
 
 
-def left_line(job: Job, event: e.Event) -> list[Write]:
+def left_line(before: Job, event: e.Event) -> list[Write]:
     """A waiting job is cancelled."""
-    return [*appended(job, event), Delete(line_row(job))]
+    return [*appended(before, event), *_no_place(before)]
 
 
 def foreign_end(model: str) -> list[Write]:
@@ -137,18 +138,25 @@ def model_changed(slots: Slots | None, changed: Slots) -> list[Write]:
         SlotsRow.limit.set(changed.limit),
         SlotsRow.paused.set(changed.paused),
         SlotsRow.model_version.set(changed.model_version),
+        *_pause_actions(changed),
     ]
     return [Update(_slots_key(changed.model), actions, SlotsRow.model_version < changed.model_version)]
 
 
-def rebuilt_view(job: Job, seen: ViewRow | None) -> list[Write]:
+def rebuilt_view(job: Job, seen: ViewRow | None, counted: Job | None) -> list[Write]:
     """The view and the place in line as the events say, whatever they were. Only while no newer event exists, and the view is
-    of the version that was seen.
+    of the version that was seen. `counted` is the job as the counts have it: what was not projected yet is counted now.
     """
     as_seen = ViewRow.pk.does_not_exist() if seen is None else ViewRow.pk.exists() & _same(ViewRow.version, seen.version)
-    line = line_row(job)
-    place = Put(line) if job.status == QUEUED else Delete(line)
-    return [Put(view_row(job), as_seen), place, _no_newer(job.id, job.version)]
+    place = _line(job) or _no_place(job)
+    return [Put(view_row(job), as_seen), *place, _no_newer(job.id, job.version), *moved(counted, job)]
+
+
+def recounted(seen: CountRow | None, pk: str, sk: str, numbers: Mapping[str, int]) -> list[Write]:
+    """A row of counts as it should be, if nobody has changed it since it was seen."""
+    changes = seen.changes if seen is not None else None
+    unchanged = CountRow.pk.does_not_exist() if seen is None else CountRow.pk.exists() & _same(CountRow.changes, changes)
+    return [Put(count_row(pk, sk, int(changes or 0) + 1, numbers), unchanged)]
 
 
 def removed_ghost(row: ViewRow | LineRow, job_id: str, version: int) -> list[Write]:
@@ -182,6 +190,7 @@ def paused_again(seen: SlotsRow, state: Slots) -> list[Write]:
         SlotsRow.limit.set(state.limit),
         SlotsRow.paused.set(True),
         SlotsRow.model_version.set(state.model_version),
+        *_pause_actions(state),
     ]
     return [Update(_slots_key(state.model), actions, SlotsRow.pk.exists() & _same(SlotsRow.model_version, seen.model_version))]
 
@@ -195,6 +204,7 @@ def view_row(job: Job) -> ViewRow:
         sources=[{"bucket": s.bucket, "key": s.key, "version_id": s.version_id} for s in job.sources],
         input_uri=job.input_uri or None, output_uri=job.output_uri or None, arn=job.arn, reason=job.reason or None,
         problems=[{"line": p.line, "text": p.text} for p in job.problems[:MAX_PROBLEMS_IN_VIEW]] or None,
+        labels={label.name: label.value for label in job.labels} or None,
         cancel_by=job.cancel.by if job.cancel else None,
         queued_at=text_of(job.queued_at), claimed_at=_text(job.claimed_at), submitted_at=_text(job.submitted_at),
         started_at=_text(job.started_at), ended_at=_text(job.ended_at), updated_at=text_of(job.updated_at),
@@ -214,8 +224,8 @@ def status_key(job: Job) -> str:
 
 
 def line_row(job: Job) -> LineRow:
-    """The place in line, built from `job-queued` alone: a job that is queued again comes back to the same place."""
-    return LineRow(pk=line_pk(job.model), sk=f"{job.priority}#{text_of(job.queued_at)}#{job.id}", job=job.id)
+    """The place in line: by priority, then by when it was first queued, also if it is queued again."""
+    return _place(job, job.priority)
 
 
 def slots_row(slots: Slots) -> SlotsRow:
@@ -224,6 +234,8 @@ def slots_row(slots: Slots) -> SlotsRow:
         pk=slots_pk(slots.model), sk=SLOTS_KEY, limit=slots.limit, paused=slots.paused, model_version=slots.model_version,
         ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()},
         refused={h: _refusal_map(refusal) for h, refusal in slots.refused.items()},
+        paused_by=slots.pause.by if slots.pause else None, paused_at=text_of(slots.pause.at) if slots.pause else None,
+        paused_why=slots.pause.why if slots.pause else None,
     )  # fmt: skip
 
 
@@ -234,6 +246,7 @@ def slots_of(row: SlotsRow) -> Slots:
         ends=int(row.ends),
         holders={h: _lease(values) for h, values in row.holders.as_dict().items()},
         refused={h: _refusal(values) for h, values in row.refused.as_dict().items()},
+        pause=_pause(row),
     )  # fmt: skip
 
 
@@ -252,8 +265,27 @@ def slots_pk(model: str) -> str:
     return f"slots#{model}"
 
 
+def _event_row(stream: str, version: int, event: e.Event, model: str) -> EventRow:
+    return EventRow(
+        stream=stream, version=version, name=event.NAME, schema=event.VERSION, at=text_of(event.at), data=e.to_stored(event),
+        model=model,
+    )  # fmt: skip
+
+
+def _place(job: Job, priority: int) -> LineRow:
+    return LineRow(pk=line_pk(job.model), sk=f"{priority}#{text_of(job.queued_at)}#{job.id}", job=job.id)
+
+
 def _line(job: Job) -> list[Write]:
-    return [Put(line_row(job))] if job.status == QUEUED else []
+    """A waiting job has its place in line, and none at a priority that it had before."""
+    if job.status != QUEUED:
+        return []
+    return [Put(line_row(job)), *(Delete(_place(job, priority)) for priority in sorted(job.left_places))]
+
+
+def _no_place(job: Job) -> list[Write]:
+    """No place in line, at any priority that it has had: a change of priority may not be projected yet."""
+    return [Delete(_place(job, priority)) for priority in sorted({job.priority, *job.left_places})]
 
 
 def _room() -> Condition:
@@ -275,6 +307,22 @@ def _mine(holder: str, lease: Lease) -> Condition:
     path = SlotsRow.holders[holder]
     mine: Condition = path["owner"] == lease.owner
     return And(mine, path["submitted"] == False)  # noqa: E712 - as above
+
+
+def _pause_actions(state: Slots) -> list[Any]:
+    if state.pause is None:
+        return [SlotsRow.paused_by.remove(), SlotsRow.paused_at.remove(), SlotsRow.paused_why.remove()]
+    return [
+        SlotsRow.paused_by.set(state.pause.by),
+        SlotsRow.paused_at.set(text_of(state.pause.at)),
+        SlotsRow.paused_why.set(state.pause.why),
+    ]
+
+
+def _pause(row: SlotsRow) -> e.ModelPaused | None:
+    if row.paused_at is None:
+        return None
+    return e.ModelPaused(at=moment_of(row.paused_at), by=row.paused_by or "", why=row.paused_why or "")
 
 
 def _slots_key(model: str) -> SlotsRow:

@@ -53,6 +53,7 @@ class Slots:
     ends: int = 0
     holders: Mapping[str, Lease] = field(default_factory=dict)
     refused: Mapping[str, Refusal] = field(default_factory=dict)
+    pause: e.ModelPaused | None = None  # who paused it, when and why
 
     @property
     def open(self) -> bool:
@@ -82,16 +83,16 @@ class Slots:
 
 
 def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
-    """Limit and pause as the stream of a model says. Only `limit`, `paused` and `model_version` mean anything in the answer."""
+    """Limit and pause as the stream of a model says. Only these and `model_version` mean anything in the answer."""
     slots = Slots(model=alias, limit=0)
     for event in events:
         match event:
             case e.LimitSet():
                 slots = replace(slots, limit=event.limit)
             case e.ModelPaused():
-                slots = replace(slots, paused=True)
+                slots = replace(slots, paused=True, pause=slots.pause or event)
             case e.ModelResumed():
-                slots = replace(slots, paused=False)
+                slots = replace(slots, paused=False, pause=None)
         slots = replace(slots, model_version=slots.model_version + 1)
     return slots
 

@@ -7,13 +7,14 @@ changes, on condition that its version is still free. A conflict means: load and
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from shared import projections
-from shared.events import Event, from_stored
-from shared.job import Job, fold
+from shared import counts, projections
+from shared.events import Event, from_stored, moment_of
+from shared.job import Job, evolve, fold
 from shared.names import job_stream
 from shared.slots import Slots
-from shared.tables import ConditionFailed, Contended, EventRow, LineRow, SlotsRow, Tables, ViewRow, Write
+from shared.tables import ConditionFailed, Contended, CountRow, EventRow, LineRow, SlotsRow, Tables, ViewRow, Write
 
 MAX_TRIES = 10  # of one write under contention: ten fillers on a hundred free slots need it
 BASE_PAUSE_SECONDS = 0.02
@@ -56,21 +57,44 @@ class Store:
         """Whether the stream has an event."""
         return self._tables.get(EventRow, stream, "1") is not None
 
-    def append(self, stream: str, version: int, event: Event) -> None:
-        """Append one event that changes no projection by itself. Raises VersionTaken."""
-        try:
-            self.commit([projections.append(stream, version, event)])
-        except ConditionFailed as error:
-            raise VersionTaken(f"version {version} of {stream} is taken") from error
+    def append(self, job_id: str, job: Job | None, event: Event) -> None:
+        """Append an event of an uploader or an operator to the job as it was loaded (None: its first); the scheduler projects it.
+
+        Raises VersionTaken where the job has moved on: load it and decide again.
+        """
+        after = evolve(job_id, job, event)
+        self._append(projections.append(after, event), f"version {after.version} of {job_stream(job_id)}")
+
+    def append_to_model(self, model: str, version: int, event: Event) -> None:
+        """Append an operator's event to a model's stream; the scheduler projects it. Raises VersionTaken."""
+        self._append(projections.append_to_model(model, version, event), f"version {version} of model {model}")
 
     def slots(self, model: str) -> Slots | None:
         """The slots of a model; None before its first limit was set."""
         row = self._tables.get(SlotsRow, projections.slots_pk(model), projections.SLOTS_KEY)
         return projections.slots_of(row) if row is not None else None
 
-    def line(self, model: str, limit: int) -> list[str]:
-        """The ids of the first `limit` jobs in line."""
-        return [row.job for row in self._tables.query(LineRow, projections.line_pk(model), limit=limit)]
+    def line(self, model: str, limit: int, prefix: str = "") -> list[str]:
+        """The ids of the first `limit` jobs in line, or of those of one priority (`prefix` "5#")."""
+        return [row.job for row in self._tables.query(LineRow, projections.line_pk(model), limit=limit, prefix=prefix)]
+
+    def oldest_place(self, model: str) -> datetime | None:
+        """When whoever has been in line longest was queued. One query for each priority that somebody waits at, and one more."""
+        found: list[datetime] = []
+        after = ""
+        while first := self._tables.query(LineRow, projections.line_pk(model), limit=1, after=after):
+            priority, queued_at, _ = first[0].sk.split("#")
+            found.append(moment_of(queued_at))
+            after = f"{priority}$"  # behind every place of this priority, before every one of the next
+        return min(found, default=None)
+
+    def waiting(self, model: str) -> counts.Numbers:
+        """What waits in line, exactly: `jobs` and `records`."""
+        return self._counts(model, counts.WAITING)
+
+    def day(self, model: str, day: str) -> counts.Numbers:
+        """What was over on a day (`2026-11-23`, UTC): jobs by outcome, and what they add up to (see `shared/counts.py`)."""
+        return self._counts(model, day)
 
     def view_version(self, job_id: str) -> int:
         """How many events the job's view has seen; 0 without a view."""
@@ -87,6 +111,15 @@ class Store:
                     raise
             self.pause(attempt)
         return None
+
+    def _append(self, write: Write, what: str) -> None:
+        try:
+            self.commit([write])
+        except ConditionFailed as error:
+            raise VersionTaken(f"{what} is taken") from error
+
+    def _counts(self, model: str, what: str) -> counts.Numbers:
+        return counts.total(self._tables.query(CountRow, counts.counts_pk(model), prefix=f"{what}#"))
 
     def pause(self, attempt: int) -> None:
         """A pause that grows with `attempt` (from 0), anywhere between nothing and its bound."""

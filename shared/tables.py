@@ -11,6 +11,7 @@ events: hash `stream`, range `version`. projections: hash `pk`, range `sk`:
 | ViewRow | `job#<id>` | `view` |
 | LineRow | `line#<alias>` | `<priority>#<queued_at>#<id>` |
 | SlotsRow | `slots#<alias>` | `slots` |
+| CountRow | `counts#<alias>` | `waiting#<shard>`, `<YYYY-MM-DD>#<shard>` |
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,11 @@ STATUS_INDEX = "by-status"
 
 
 class EventRow(Model):
-    """One event. `data` is JSON text: what `events.to_stored` gave."""
+    """One event. `data` is JSON text: what `events.to_stored` gave.
+
+    The rest is for subscribers to select on, and read by nobody here: the job as it is after the event, words of its own where
+    they are known and empty where not. The events of a model have only `model`.
+    """
 
     TABLE: ClassVar[str] = EVENTS
     stream = UnicodeAttribute(hash_key=True)
@@ -43,6 +48,12 @@ class EventRow(Model):
     schema = NumberAttribute()
     at = UnicodeAttribute()
     data = JSONAttribute()
+    job = UnicodeAttribute(default="")
+    model = UnicodeAttribute(default="")
+    status = UnicodeAttribute(default="")
+    outcome = UnicodeAttribute(default="")
+    owner = UnicodeAttribute(default="")
+    key = UnicodeAttribute(default="")
 
 
 class ViewRow(Model):
@@ -66,6 +77,7 @@ class ViewRow(Model):
     arn = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     problems: ListAttribute[Any] = ListAttribute(null=True)
+    labels: MapAttribute[str, str] = MapAttribute(null=True)
     cancel_by = UnicodeAttribute(null=True)
     queued_at = UnicodeAttribute()
     claimed_at = UnicodeAttribute(null=True)
@@ -103,10 +115,41 @@ class SlotsRow(Model):
     ends = NumberAttribute()
     holders: MapAttribute[str, Any] = MapAttribute()
     refused: MapAttribute[str, Any] = MapAttribute()
+    paused_by = UnicodeAttribute(null=True)
+    paused_at = UnicodeAttribute(null=True)
+    paused_why = UnicodeAttribute(null=True)
 
 
-Row = EventRow | ViewRow | LineRow | SlotsRow
-R = TypeVar("R", EventRow, ViewRow, LineRow, SlotsRow)
+class CountRow(Model):
+    """How many jobs wait, or were over on a day, and what they add up to (shared/counts.py). One of several shards, so that the
+    jobs of a model do not all change one item. `changes` counts the transactions that changed it.
+    """
+
+    TABLE: ClassVar[str] = PROJECTIONS
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    changes = NumberAttribute(null=True)
+    jobs = NumberAttribute(null=True)
+    records = NumberAttribute(null=True)
+    completed = NumberAttribute(null=True, attr_name="Completed")
+    completed_with_errors = NumberAttribute(null=True, attr_name="CompletedWithErrors")
+    no_record_succeeded = NumberAttribute(null=True, attr_name="NoRecordSucceeded")
+    partially_completed = NumberAttribute(null=True, attr_name="PartiallyCompleted")
+    failed = NumberAttribute(null=True, attr_name="Failed")
+    stopped = NumberAttribute(null=True, attr_name="Stopped")
+    expired = NumberAttribute(null=True, attr_name="Expired")
+    cancelled = NumberAttribute(null=True, attr_name="Cancelled")
+    rejected = NumberAttribute(null=True, attr_name="Rejected")
+    slot_seconds = NumberAttribute(null=True)
+    slot_ends = NumberAttribute(null=True)
+    succeeded_records = NumberAttribute(null=True)
+    failed_records = NumberAttribute(null=True)
+    input_tokens = NumberAttribute(null=True)
+    output_tokens = NumberAttribute(null=True)
+
+
+Row = EventRow | ViewRow | LineRow | SlotsRow | CountRow
+R = TypeVar("R", EventRow, ViewRow, LineRow, SlotsRow, CountRow)
 
 
 @dataclass(frozen=True)
@@ -119,11 +162,11 @@ class Put:
 
 @dataclass(frozen=True)
 class Update:
-    """Change parts of the row with this row's key."""
+    """Change parts of the row with this row's key; without a condition it is made where there is none."""
 
     row: Row
     actions: Sequence[Action]
-    condition: Condition
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -158,8 +201,12 @@ class Tables(Protocol):
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """The row with this key."""
 
-    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
-        """The first `limit` rows of a partition (all of them by default), in the order of their range key."""
+    def query(
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+    ) -> list[R]:  # fmt: skip
+        """The first `limit` rows of a partition (all of them by default), in the order of their range key; only those whose range
+        key begins with `prefix`, or is greater than `after`.
+        """
 
     def write(self, writes: Sequence[Write]) -> None:
         """All of it or nothing. One write alone is not a transaction and costs half. Raises ConditionFailed, Contended."""

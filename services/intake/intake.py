@@ -12,8 +12,8 @@ from typing import Protocol
 from services.intake.config import Config
 from services.intake.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
 from services.intake.objects import Lost, Opened
-from services.intake.uploads import Upload, choose_model, choose_priority
-from shared.events import JobQueued, JobRejected, Problem, Source
+from services.intake.uploads import ORDERS, Upload, choose_model, choose_priority
+from shared.events import JobQueued, JobRejected, Label, Problem, Source
 from shared.models import Model
 from shared.names import job_id, job_stream, output_prefix, s3_uri, staged_key
 from shared.store import Store, VersionTaken
@@ -58,7 +58,7 @@ def take_in(world: World, upload: Upload) -> None:
         return
     event = _decide(world, upload, job)
     try:
-        world.store.append(job_stream(job), 1, event)
+        world.store.append(job, None, event)
     except VersionTaken:
         world.note("UploadKnown", job=job)
         return
@@ -75,12 +75,12 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
             found = _inspection(world, opened, asked.limits)
             etag = opened.etag
         if asked.model is None or asked.problems or found.problem_count:
-            return _rejected(world, upload, asked.model, asked.problems, found)
+            return _rejected(world, upload, found, asked.problems, model=asked.model, labels=asked.labels)
         key = staged_key(job, upload.key)
         world.objects.copy(upload, etag, key)
     except Lost as error:
         nothing = Inspection(record_count=0, size_bytes=upload.size_bytes)
-        return _rejected(world, upload, None, (str(error),), nothing)
+        return _rejected(world, upload, nothing, (str(error),))
     return JobQueued(
         at=world.now(),
         model=asked.model,
@@ -90,6 +90,7 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
         output_uri=s3_uri(upload.bucket, output_prefix(job, upload.key)),
         record_count=found.record_count,
         size_bytes=found.size_bytes,
+        labels=asked.labels,
     )
 
 
@@ -101,6 +102,7 @@ class _Asked:
     priority: int
     problems: tuple[str, ...]
     limits: Limits
+    labels: tuple[Label, ...]
 
     @classmethod
     def by(cls, upload: Upload, opened: Opened, config: Config) -> "_Asked":
@@ -110,7 +112,8 @@ class _Asked:
         if opened.encoding.lower() not in PLAIN_ENCODINGS:
             wrong_encoding = "the object has a Content-Encoding: upload the file as it is, not compressed"
         problems = tuple(wrong for wrong in (wrong_model, wrong_priority, wrong_encoding) if wrong)
-        return cls(model=model, priority=priority, problems=problems, limits=_limits(config.models, model))
+        labels = tuple(Label(name=name, value=value) for name, value in sorted(opened.metadata.items()) if name not in ORDERS)
+        return cls(model=model, priority=priority, problems=problems, limits=_limits(config.models, model), labels=labels)
 
 
 def _limits(models: Mapping[str, Model], alias: str | None) -> Limits:
@@ -137,7 +140,10 @@ def _inspection(world: World, opened: Opened, limits: Limits) -> Inspection:
     return inspect(opened.chunks, limits)
 
 
-def _rejected(world: World, upload: Upload, model: str | None, reasons: tuple[str, ...], found: Inspection) -> JobRejected:
+def _rejected(
+    world: World, upload: Upload, found: Inspection, reasons: tuple[str, ...],
+    *, model: str | None = None, labels: tuple[Label, ...] = (),
+) -> JobRejected:  # fmt: skip
     """`reasons` are about the object as a whole, and come first."""
     problems = (*(Problem(line=None, text=reason) for reason in reasons), *found.problems)
     return JobRejected(
@@ -147,6 +153,7 @@ def _rejected(world: World, upload: Upload, model: str | None, reasons: tuple[st
         problems=problems[:MAX_PROBLEMS],
         problem_count=len(reasons) + found.problem_count,
         size_bytes=found.size_bytes,
+        labels=labels,
     )
 
 

@@ -18,6 +18,7 @@ CREATED = "ObjectCreated:"
 UNVERSIONED = "null"  # the id of what is written while versioning is off or suspended; the next write replaces it
 MAX_KEY_BYTES = 1024
 DEFAULT_PRIORITY = 5
+ORDERS = ("model", "priority")  # what metadata can ask for; every other word of it is a label
 PRIORITIES = {str(number): number for number in range(10)}
 
 

@@ -13,7 +13,7 @@ from services.scheduler.config import CREATE_TIMEOUT
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections
-from shared.job import LEASED, Job, evolve
+from shared.job import LEASED, Job
 from shared.names import attempt_name, holder, parse_holder
 from shared.slots import MAX_HELD, UNANSWERED, Lease, Refusal, lease_due, leased, refusal_of
 from shared.tables import ConditionFailed
@@ -85,15 +85,14 @@ def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, en
         over = fail(world, job.id, job.attempt, f"refused for {MAX_HELD.days} days: {message}", lease=lease)
         return Outcome.OVER if over else None
     world.timers.arm_model(job.model, refusal.retry_at)
-    event, after = None, job
+    event = None
     if kind not in job.refusals:  # at most one event for each kind: probes must not make history
         event = e.SubmissionRefused(
             at=world.now(), attempt=job.attempt, kind=kind, message=message, retry_at=refusal.retry_at
         )  # fmt: skip
-        after = evolve(job.id, job, event)
     whose = holder(job.id, job.attempt)
     try:
-        world.store.commit(projections.given_up(after, event, holder=whose, lease=lease, refusal=refusal, ends=ends))
+        world.store.commit(projections.given_up(job, event, holder=whose, lease=lease, refusal=refusal, ends=ends))
     except ConditionFailed:
         return None
     return Outcome.REFUSED
@@ -106,10 +105,9 @@ def record_submitted(world: World, job_id: str, attempt: int, lease: Lease, arn:
         if job is None or job.attempt != attempt or job.status not in LEASED:
             return False
         event = e.JobSubmitted(at=world.now(), attempt=attempt, arn=arn, found=found)
-        after = evolve(job.id, job, event)
         mine = replace(lease, submitted=True)
         try:
-            world.store.commit(projections.submitted(after, event, holder(job_id, attempt), mine))
+            world.store.commit(projections.submitted(job, event, holder(job_id, attempt), mine))
         except ConditionFailed:
             world.store.pause(tries)
             continue
@@ -212,10 +210,9 @@ def _cancel(world: World, job_id: str, attempt: int, lease: Lease) -> Outcome:
 
 
 def _release(world: World, job: Job, event: e.Event, lease: Lease | None) -> bool:
-    after = evolve(job.id, job, event)
     whose = holder(job.id, job.attempt)
     try:
-        world.store.commit(projections.released(after, event, whose, lease=lease, refused=lease is None))
+        world.store.commit(projections.released(job, event, whose, lease=lease, refused=lease is None))
     except ConditionFailed:
         return False
     return True

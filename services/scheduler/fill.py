@@ -57,7 +57,7 @@ def cancel_waiting(world: World, job: Job) -> bool:
     """Cancel a job in line; False where it left the line meanwhile."""
     event = e.JobCancelled(at=world.now())
     try:
-        world.store.commit(projections.left_line(evolve(job.id, job, event), event))
+        world.store.commit(projections.left_line(job, event))
     except ConditionFailed:
         return False
     return True
@@ -108,14 +108,13 @@ def _serve_waiting(world: World, slots: Slots, job_id: str, skip: set[str]) -> t
         at=world.now(), attempt=attempt, model_id=world.config.models[slots.model].model_id,
         job_name=attempt_name(world.config.deployment, job.id, attempt),
     )  # fmt: skip
-    job = evolve(job.id, job, event)
     try:
         world.store.commit(projections.claimed(job, event, whose, lease))
     except ConditionFailed:
         if not _won(world, slots.model, whose, lease.owner):
             return whose, Outcome.LOST
     world.note("SlotClaimed", job=job.id, model=slots.model, attempt=attempt)
-    return whose, submit(world, job, whose, lease, slots.ends)
+    return whose, submit(world, evolve(job.id, job, event), whose, lease, slots.ends)
 
 
 def _serve_refused(world: World, slots: Slots, whose: str, skip: set[str]) -> Outcome:

@@ -11,7 +11,7 @@ and committed on condition that it still is. `reconcile` loops until nothing is 
 | ended | fill the slot, clear the timers, count what was done, queue it again if policy says so |
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.scheduler.attempt import cancel_refused, record_submitted, take_over
@@ -29,12 +29,12 @@ from shared.job import (
     REJECTED,
     RUNNING,
     Job,
-    evolve,
+    fold,
     may_retry,
     news,
 )
 from shared.models import MAX_ATTEMPTS
-from shared.names import attempt_name, holder, model_stream
+from shared.names import attempt_name, holder, job_stream, model_stream
 from shared.slots import UNANSWERED, Lease, at_minute, check_in_due, fold_model, lease_due, minute_number
 from shared.tables import ConditionFailed, Write
 
@@ -54,11 +54,12 @@ def reconcile(world: World, job_id: str, visit: Visit) -> None:
     """Do all that the job needs now. Errors rise: the hint must come back."""
     projected = 0
     for _ in range(MAX_STEPS):
-        job = world.store.job(job_id)
+        events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
+        job = fold(job_id, events)
         if job is None:
             return
         if job.latest in APPENDED_BY_OTHERS and projected < job.version:
-            _project(world, job)
+            _project(world, job, events)
             projected = job.version
         if not _step(world, job, visit):
             return
@@ -86,7 +87,7 @@ def reconcile_model(world: World, alias: str, limit: int | None = None) -> None:
         if limit is not None and (not events or state.limit != limit):
             event = e.LimitSet(at=world.now(), limit=limit)
             state = fold_model(alias, [*events, event])
-            writes.append(projections.append(model_stream(alias), state.model_version, event))
+            writes.append(projections.append_to_model(alias, state.model_version, event))
         if state.model_version > (slots.model_version if slots else 0):
             writes.extend(projections.model_changed(slots, state))
         try:
@@ -107,14 +108,21 @@ def wake(world: World, alias: str | None = None, limits: Mapping[str, int] | Non
     return aliases
 
 
-def _project(world: World, job: Job) -> None:
-    """Put what others appended into the view and the line, before anybody looks for a slot: then one of two sees the other."""
-    if world.store.view_version(job.id) >= job.version:
-        return
-    try:
-        world.store.commit(projections.projected(job))
-    except ConditionFailed:
-        return  # the view is newer already
+def _project(world: World, job: Job, events: Sequence[e.Event]) -> None:
+    """Put what others appended into the view, the line and the counts, before anybody looks for a slot: then one of two sees the
+    other. What counts is moved from where the view has it, so the view must still be as it was seen.
+    """
+    for tries in range(MAX_STEPS):
+        seen = world.store.view_version(job.id)
+        if seen >= job.version:
+            return
+        try:
+            world.store.commit(projections.projected(fold(job.id, events[:seen]), job))
+        except ConditionFailed:
+            world.store.pause(tries)
+        else:
+            return
+    raise RuntimeError(f"the view of job {job.id} could not be brought up to date in {MAX_STEPS} tries")
 
 
 def _step(world: World, job: Job, visit: Visit) -> bool:
@@ -221,10 +229,10 @@ def _about(report: Report | None, job: Job) -> bool:
 def _record(world: World, job: Job, status: str, message: str) -> bool:
     if status in ENDS:
         end = e.JobEnded(at=world.now(), attempt=job.attempt, status=status, message=message, arn=job.arn)
-        writes = projections.released(evolve(job.id, job, end), end, holder(job.id, job.attempt))
+        writes = projections.released(job, end, holder(job.id, job.attempt))
     else:
         progress = e.JobProgressed(at=world.now(), attempt=job.attempt, status=status)
-        writes = projections.appended(evolve(job.id, job, progress), progress)
+        writes = projections.appended(job, progress)
     try:
         world.store.commit(writes)
     except ConditionFailed:
@@ -264,7 +272,7 @@ def _ended(world: World, job: Job) -> bool:
 
 def _append(world: World, job: Job, event: e.Event) -> None:
     try:
-        world.store.commit(projections.appended(evolve(job.id, job, event), event))
+        world.store.commit(projections.appended(job, event))
     except ConditionFailed:
         return  # the caller reads again
 

@@ -16,7 +16,7 @@ from shared import projections as p
 from shared.dynamodb import DynamoTables
 from shared.events import LimitSet, ModelPaused
 from shared.memory import MemoryTables
-from shared.names import holder, job_stream, model_stream
+from shared.names import holder, job_stream
 from shared.slots import Lease, Refusal, Slots
 from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Delete, LineRow, Put, SlotsRow, Tables, ViewRow
@@ -58,12 +58,12 @@ def filled(tables: Tables, jobs: int) -> Store:
     store = Store(tables, sleep=lambda _: None)
     for number in range(jobs):
         version = f"v{number}"
-        stream = job_stream(id_of(version=version))
-        store.append(stream, 1, queued(version=version))
-        store.append(stream, 2, slot_claimed(id_of(version=version)))
-        job = store.job(id_of(version=version))
+        job_id = id_of(version=version)
+        store.append(job_id, None, queued(version=version))
+        store.append(job_id, store.job(job_id), slot_claimed(job_id))
+        job = store.job(job_id)
         assert job
-        store.commit(p.rebuilt_view(job, None))
+        store.commit(p.rebuilt_view(job, None, None))
     return store
 
 
@@ -101,30 +101,30 @@ def test_a_page_says_what_it_cost(both: Both) -> None:
 def test_a_view_is_rebuilt_only_as_it_was_seen_and_while_no_newer_event_exists(both: Both) -> None:
     store = filled(both.tables, 0)
     job = life()
-    store.append(job_stream(job.id), 1, queued())
-    store.commit(p.rebuilt_view(job, None))
+    store.append(job.id, None, queued())
+    store.commit(p.rebuilt_view(job, None, None))
     assert store.line(MODEL, 9) == [job.id]
     with pytest.raises(ConditionFailed):
-        store.commit(p.rebuilt_view(job, None))
+        store.commit(p.rebuilt_view(job, None, None))
     view = both.tables.get(ViewRow, p.view_pk(job.id), "view")
-    store.commit(p.rebuilt_view(job, view))
-    store.append(job_stream(job.id), 2, slot_claimed(job.id))
+    store.commit(p.rebuilt_view(job, view, job))
+    store.append(job.id, job, slot_claimed(job.id))
     with pytest.raises(ConditionFailed):
-        store.commit(p.rebuilt_view(job, view))
+        store.commit(p.rebuilt_view(job, view, job))
     claimed = store.job(job.id)
     assert claimed
-    store.commit(p.rebuilt_view(claimed, view))
+    store.commit(p.rebuilt_view(claimed, view, claimed))
     assert (store.line(MODEL, 9), store.view_version(job.id)) == ([], 2)
     with pytest.raises(ConditionFailed):
-        store.commit(p.rebuilt_view(claimed, view))  # it was seen at version 1, and is at 2
+        store.commit(p.rebuilt_view(claimed, view, claimed))  # it was seen at version 1, and is at 2
 
 
 def test_a_ghost_is_removed_only_while_no_event_gives_it_life(both: Both) -> None:
     store = filled(both.tables, 0)
     job = life()
-    store.commit(p.projected(job))
+    store.commit(p.projected(None, job))
     line = p.line_row(job)
-    store.append(job_stream(job.id), 1, queued())
+    store.append(job.id, None, queued())
     with pytest.raises(ConditionFailed):
         store.commit(p.removed_ghost(line, job.id, 0))
     store.commit(p.removed_ghost(line, job.id, 1))
@@ -199,8 +199,8 @@ def test_the_scan_is_strongly_consistent() -> None:
 
 def test_a_table_without_slots_and_views_is_rebuilt_from_its_events(both: Both) -> None:
     store = filled(both.tables, 3)
-    store.append(model_stream(MODEL), 1, LimitSet(at=at(0), limit=2))
-    store.append(model_stream(MODEL), 2, ModelPaused(at=at(0), by="ann", why=""))
+    store.append_to_model(MODEL, 1, LimitSet(at=at(0), limit=2))
+    store.append_to_model(MODEL, 2, ModelPaused(at=at(0), by="ann", why=""))
     ids = [id_of(version=f"v{number}") for number in range(3)]
     both.tables.write([Delete(ViewRow(pk=p.view_pk(ids[0]), sk="view"))])
     both.tables.write([Put(LineRow(pk=p.line_pk(MODEL), sk=f"5#x#{ids[1]}", job=ids[1]))])

@@ -50,14 +50,13 @@ def with_limit(store: Store, limit: int, *, paused: bool = False) -> None:
 def claim(store: Store, version: str = "v1", lease: Lease = LEASE) -> Job:
     """Queue, project and claim an upload; the job after it."""
     key = "to-process/haiku/a.jsonl"
-    store.append(job_stream(id_of(key, version)), 1, queued(key, version))
+    store.append(id_of(key, version), None, queued(key, version))
     job = store.job(id_of(key, version))
     assert job
-    store.commit(p.projected(job))
+    store.commit(p.projected(None, job))
     event = slot_claimed(job.id)
-    job = next_state(job, event)
     store.commit(p.claimed(job, event, holder(job.id, 1), lease))
-    return job
+    return next_state(job, event)
 
 
 def slots(store: Store) -> Slots:
@@ -67,7 +66,7 @@ def slots(store: Store) -> Slots:
 
 
 def test_an_appended_event_is_read_back_as_it_was(store: Store) -> None:
-    store.append("job#x", 1, queued())
+    store.append("x", None, queued())
     (recorded,) = store.load("job#x")
     assert (recorded.version, recorded.event) == (1, queued())
     assert store.exists("job#x")
@@ -75,16 +74,16 @@ def test_an_appended_event_is_read_back_as_it_was(store: Store) -> None:
 
 
 def test_a_version_can_be_appended_once(store: Store) -> None:
-    store.append("job#x", 1, queued())
+    store.append("x", None, queued())
     with pytest.raises(VersionTaken):
-        store.append("job#x", 1, queued(seconds=9))
+        store.append("x", None, queued(seconds=9))
     assert [r.event for r in store.load("job#x")] == [queued()]
 
 
 def test_events_come_back_in_the_order_of_their_numbers(store: Store) -> None:
     for version in range(1, 13):
-        store.append("job#x", version, queued(seconds=version))
-    assert [r.version for r in store.load("job#x")] == list(range(1, 13))
+        store.append_to_model("x", version, e.LimitSet(at=at(version), limit=version))
+    assert [r.version for r in store.load("model#x")] == list(range(1, 13))
 
 
 def test_what_was_never_written_is_absent(store: Store, tables: Tables) -> None:
@@ -99,10 +98,10 @@ def test_the_line_is_ordered_by_priority_then_time(store: Store) -> None:
     uploads = [("late", 5, 20.0), ("early", 5, 10.0), ("urgent", 0, 30.0), ("idle", 9, 1.0)]
     for version, priority, seconds in uploads:
         event = queued("k", version, priority=priority, seconds=seconds)
-        store.append(job_stream(id_of("k", version)), 1, event)
+        store.append(id_of("k", version), None, event)
         job = store.job(id_of("k", version))
         assert job
-        store.commit(p.projected(job))
+        store.commit(p.projected(None, job))
     assert store.line(MODEL, 9) == [id_of("k", v) for v in ("urgent", "early", "late", "idle")]
     assert store.line(MODEL, 2) == [id_of("k", v) for v in ("urgent", "early")]
 
@@ -112,7 +111,7 @@ def test_projecting_an_older_reading_changes_nothing(store: Store, tables: Table
     job = claim(store)
     before = store.job(job.id)
     with pytest.raises(ConditionFailed):
-        store.commit(p.projected(life()))
+        store.commit(p.projected(None, life()))
     assert store.job(job.id) == before
     assert store.line(MODEL, 5) == []
     view = tables.get(ViewRow, p.view_pk(job.id), "view")
@@ -155,7 +154,7 @@ def test_slots_that_became_empty_again_still_count_as_empty(store: Store) -> Non
     with_limit(store, 1)
     job = claim(store)
     end = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ARN)
-    store.commit(p.released(next_state(job, end), end, holder(job.id, 1)))
+    store.commit(p.released(job, end, holder(job.id, 1)))
     assert slots(store).holders == {}
     assert claim(store, "v2").status == "Claimed"
 
@@ -185,8 +184,8 @@ def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_take
     job = claim(store)
     h = holder(job.id, 1)
     event = e.JobSubmitted(at=at(2), attempt=1, arn=ARN)
-    job = next_state(job, event)
     store.commit(p.submitted(job, event, h, replace(LEASE, submitted=True)))
+    job = next_state(job, event)
     assert slots(store).holders[h].submitted
     refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
     with pytest.raises(ConditionFailed):
@@ -199,9 +198,8 @@ def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_take
 def give_up(store: Store, job: Job, lease: Lease = LEASE, ends: int = 0) -> Job:
     refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
     event = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", retry_at=at(60))
-    job = next_state(job, event)
     store.commit(p.given_up(job, event, holder=holder(job.id, 1), lease=lease, refusal=refusal, ends=ends))
-    return job
+    return next_state(job, event)
 
 
 def test_giving_up_frees_the_slot_and_taking_needs_room_again(store: Store) -> None:
@@ -214,7 +212,7 @@ def test_giving_up_frees_the_slot_and_taking_needs_room_again(store: Store) -> N
     with pytest.raises(ConditionFailed):
         store.commit(p.taken(MODEL, h, again))
     end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="", arn=None)
-    store.commit(p.released(next_state(other, end), end, holder(other.id, 1)))
+    store.commit(p.released(other, end, holder(other.id, 1)))
     store.commit(p.taken(MODEL, h, again))
     assert (slots(store).holders, slots(store).refused) == ({h: again}, {})
     with pytest.raises(ConditionFailed):
@@ -251,7 +249,7 @@ def test_giving_up_is_for_the_owner_only(store: Store) -> None:
 def test_giving_up_without_an_event_fails_when_a_newer_event_came(store: Store) -> None:
     with_limit(store, 1)
     job = claim(store)
-    store.append(job_stream(job.id), 3, e.CancelRequested(at=at(3), by="ann", why=""))
+    store.append(job.id, job, e.CancelRequested(at=at(3), by="ann", why=""))
     refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
     with pytest.raises(ConditionFailed):
         store.commit(p.given_up(job, None, holder=holder(job.id, 1), lease=LEASE, refusal=refusal, ends=0))
@@ -279,10 +277,10 @@ def test_an_end_on_condition_of_the_refusal_spares_a_holder_that_was_taken(store
     store.commit(p.taken(MODEL, h, LEASE))
     end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="refused", arn=None)
     with pytest.raises(ConditionFailed):
-        store.commit(p.released(next_state(job, end), end, h, refused=True))
+        store.commit(p.released(job, end, h, refused=True))
     with pytest.raises(ConditionFailed):
-        store.commit(p.released(next_state(job, end), end, h, lease=Lease(owner="other", until=at(1))))
-    store.commit(p.released(next_state(job, end), end, h, lease=LEASE))
+        store.commit(p.released(job, end, h, lease=Lease(owner="other", until=at(1))))
+    store.commit(p.released(job, end, h, lease=LEASE))
     assert (slots(store).holders, slots(store).ends) == ({}, 1)
 
 
@@ -291,7 +289,7 @@ def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_li
     job = give_up(store, claim(store, "v1"))
     claim(store, "v2")
     event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN, found=True)
-    store.commit(p.submitted(next_state(job, event), event, holder(job.id, 1), replace(LEASE, submitted=True)))
+    store.commit(p.submitted(job, event, holder(job.id, 1), replace(LEASE, submitted=True)))
     assert (len(slots(store).holders), slots(store).refused) == (2, {})
 
 
@@ -311,30 +309,29 @@ def test_a_requeued_job_comes_back_to_its_own_place(store: Store, tables: Tables
     job = claim(store)
     (entry,) = [p.line_row(job)]
     end = e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=ARN)
-    job = next_state(job, end)
     store.commit(p.released(job, end, holder(job.id, 1)))
+    job = next_state(job, end)
     again = e.JobRequeued(at=at(10), attempt=1, by="policy", why="expired")
-    job = next_state(job, again)
     store.commit(p.appended(job, again))
     (row,) = tables.query(LineRow, p.line_pk(MODEL))
     assert (row.sk, row.job) == (entry.sk, job.id)
 
 
 def test_a_cancelled_waiting_job_leaves_the_line(store: Store) -> None:
-    store.append(job_stream(id_of()), 1, queued())
+    store.append(id_of(), None, queued())
     job = store.job(id_of())
     assert job
-    store.commit(p.projected(job))
+    store.commit(p.projected(None, job))
     event = e.JobCancelled(at=at(3))
-    store.commit(p.left_line(next_state(job, event), event))
+    store.commit(p.left_line(job, event))
     assert store.line(MODEL, 5) == []
 
 
 def test_half_of_a_transaction_is_never_written(store: Store, tables: Tables) -> None:
     job = life()
-    store.append(job_stream(job.id), 1, queued())
+    store.append(job.id, None, queued())
     event = slot_claimed(job.id)
     with pytest.raises(ConditionFailed):
-        store.commit(p.claimed(next_state(job, event), event, holder(job.id, 1), LEASE))
+        store.commit(p.claimed(job, event, holder(job.id, 1), LEASE))
     assert len(tables.query(EventRow, job_stream(job.id))) == 1
     assert tables.get(ViewRow, p.view_pk(job.id), "view") is None

@@ -92,7 +92,7 @@ def test_a_models_stream_record_brings_its_slots_up_to_date() -> None:
     bench = Bench(limit=0)
     job = bench.upload()
     run(bench, stream_of(job))
-    bench.store.append(model_stream(MODEL), 2, e.LimitSet(at=bench.time, limit=1))
+    bench.store.append_to_model(MODEL, 2, e.LimitSet(at=bench.time, limit=1))
     run(bench, stream_event(model_stream(MODEL)))
     assert bench.job(job).status == "Submitted"
 

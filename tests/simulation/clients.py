@@ -51,11 +51,11 @@ class Tables:
                 self.meddle(hash_key.partition("#")[2])
         return self._kernel.call(f"get {hash_key}", lambda: self._read(lambda: self._tables.get(kind, hash_key, range_key)))
 
-    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None) -> list[R]:
+    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[R]:
         """See Tables."""
 
         def read() -> list[R]:
-            rows = self._tables.query(kind, hash_key, limit=limit)
+            rows = self._tables.query(kind, hash_key, limit=limit, prefix=prefix, after=after)
             if hash_key.startswith("line#"):
                 self._watch.line_read(self._kernel.current, hash_key, [row.sk for row in rows if isinstance(row, LineRow)])
             return rows

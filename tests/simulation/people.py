@@ -135,6 +135,13 @@ def _cancel(sim: Simulation) -> None:
         sim.cancel(upload.job)
 
 
+def _reprioritise(sim: Simulation) -> None:
+    """An operator serves a job earlier or later."""
+    if (upload := _some_upload(sim)) and (job := sim.watch.jobs.get(upload.job)) and not job.poisoned:
+        priority = sim.chance.choice((0, 4, 5, 9))
+        sim.append(job_stream(upload.job), e.PriorityChanged(at=sim.kernel.now, priority=priority, by="ops", why="later"))
+
+
 def _requeue(sim: Simulation) -> None:
     """An operator retries a job that ended."""
     ended = [
@@ -453,6 +460,7 @@ def squat(sim: Simulation, upload: Upload, attempt: int = 1) -> None:
 ACTS = (
     (_cancel, "cancelled", 8),
     (_requeue, "requeued-by-an-operator", 6),
+    (_reprioritise, "priority-changed", 8),
     (_stop_at_bedrock, "stopped-by-a-human", 6),
     (_storm, "storm", 3),
     (_async_wake, "async-retries-exhausted", 1),

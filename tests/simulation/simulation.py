@@ -367,7 +367,11 @@ class Simulation:
         """An operator appends an event on condition, as the command line does."""
         for _ in range(5):
             try:
-                self.people.append(stream, len(self.people.load(stream)) + 1, event)
+                kind, _, name = stream.partition("#")
+                if kind == "job":
+                    self.people.append(name, self.people.job(name), event)
+                else:
+                    self.people.append_to_model(name, len(self.people.load(stream)) + 1, event)
             except VersionTaken:
                 continue
             except UnknownEvent:

@@ -65,7 +65,8 @@ class Shadow:
     tallied: bool = False
     processed: int | None = None
     statuses: list[str] = field(default_factory=list)  # by version, from 1
-    sort: tuple[str, str] = ("", "")  # priority, queued_at
+    priority: int = 0
+    priorities: list[int] = field(default_factory=list)  # by version, from 1
     poisoned: bool = False
     refusals: set[str] = field(default_factory=set)  # kinds, of this attempt
     cancel_at: float = 0.0
@@ -86,8 +87,8 @@ class Watch:
         self.jobs: dict[str, Shadow] = {}
         self.models: dict[str, list[tuple[int, bool]]] = {}  # limit, paused by version
         self.slots: dict[str, Item] = {}
-        self.lines: dict[str, dict[str, int]] = {}  # model -> job -> number of the write that put it in line
-        self.orders: dict[str, list[tuple[str, str, str]]] = {}  # model -> (priority, queued at, job), sorted
+        self.lines: dict[str, dict[str, dict[str, int]]] = {}  # model -> job -> place -> number of the write that put it there
+        self.orders: dict[str, list[str]] = {}  # model -> places, sorted
         self.views: dict[str, Item] = {}
         self.uploads: dict[tuple[str, str], str] = {}  # (key, version id) -> job, as the simulation accepted them
         self.never: dict[str, str] = {}  # attempt names that ended without Bedrock, and how
@@ -177,8 +178,11 @@ class Watch:
         self.writes += 1
         jobs: dict[str, str] = {}
         slots: list[Change] = []
+        left: dict[str, str] = {}  # job -> its place in line, which it has left
+        moved: Counter[str] = Counter()  # what the views say
+        told: Counter[str] = Counter()  # what the counts say
         for change in changes:
-            (table, partition, _), before, after = change
+            (table, partition, place), before, after = change
             kind, _, name = partition.partition("#")
             if table == "events":
                 assert after
@@ -188,11 +192,18 @@ class Watch:
             elif kind == "slots":
                 slots.append(change)
             elif kind == "line":
-                self._line(name, before, after)
+                self._line(name, str(place), before, after, left)
+            elif kind == "counts":
+                told.update(_counted(name, str(place), after))
+                told.subtract(_counted(name, str(place), before))
             else:
                 assert after
+                moved.update(_counts(after))
+                moved.subtract(_counts(before))
                 self.views[name] = after
                 jobs.setdefault(name, "")
+        if invocation is None or invocation.name != "operator":  # a repair is judged by its end
+            self.check("S9", +moved == +told and -moved == -told, f"views moved {moved}, counts {told}")
         for (_, partition, _), before, after in slots:
             assert after
             self._slots(invocation, partition.partition("#")[2], before, after, jobs)
@@ -200,7 +211,7 @@ class Watch:
             self._view(name, event)
             job = self.jobs[name]
             if event == "slot-claimed":
-                self._order(invocation, name, job)
+                self._order(invocation, name, job, left.get(name, ""))
             if event in {"slot-claimed", "job-ended", "job-cancelled", "job-submitted", "submission-refused"}:
                 self._holders(job.model)
         for (_, partition, _), _, _ in slots:
@@ -232,11 +243,13 @@ class Watch:
             job.poisoned = True
             self._wait(name, job)
             job.statuses.append(job.status)
+            job.priorities.append(job.priority)
             return
         was, holder = (job.state, job.status, job.attempt, job.arn), f"{name}#{job.attempt}"
         legal = self._apply(name, job, event, after["at"]["S"], data)
         self.check("S7", legal, f"{event} {data} of {name} after {was}")
         job.statuses.append(job.status)
+        job.priorities.append(job.priority)
         if event in {"job-ended", "job-cancelled"}:
             self.reasons[job.model] += 1
         self._wait(name, job)
@@ -261,11 +274,15 @@ class Watch:
             source = data["sources"][0]
             known = self.uploads.get((source["key"], source["version_id"]))
             self.check("S4", known == name, f"{name} is the stream of no upload, or of one that has another: {known}")
-            job.model, job.sort = data["model"] or "", (str(data.get("priority", "")), at)
+            job.model, job.priority = data["model"] or "", data.get("priority", 0)
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
             return state == ""
         if event == "cancel-requested":
             job.cancel, job.cancel_at = job.cancel or state not in {"ended", "cancelled", "rejected"}, self.kernel.time
+            return state != ""
+        if event == "priority-changed":
+            if state not in {"ended", "cancelled", "rejected"}:
+                job.priority = data["priority"]
             return state != ""
         if event == "slot-claimed":
             job.state, job.status, job.attempt, job.arn = "claimed", "Claimed", job.attempt + 1, None
@@ -430,39 +447,42 @@ class Watch:
 
     # Views and lines.
 
-    def _line(self, model: str, before: Item | None, after: Item | None) -> None:
+    def _line(self, model: str, place: str, before: Item | None, after: Item | None, left: dict[str, str]) -> None:
         line, order = self.lines.setdefault(model, {}), self.orders.setdefault(model, [])
-        item = after or before
-        if item is None:
-            return
-        name = item["job"]["S"]
-        place = (*self.jobs[name].sort, name)
-        if after is not None and name not in line:
-            line[name] = self.writes
+        if after is not None and before is None:
+            line.setdefault(after["job"]["S"], {})[place] = self.writes
             insort(order, place)
-        elif after is None and line.pop(name, None) is not None:
+        elif after is None and before is not None:
+            name = before["job"]["S"]
+            left[name] = place
             order.pop(bisect_left(order, place))
+            del line[name][place]
+            if not line[name]:
+                del line[name]
 
     def _view(self, name: str, event: str) -> None:
         job, view = self.jobs[name], self.views.get(name)
         if view is None or job.poisoned:
             return
         version = int(view["version"]["N"])
-        if event and event not in {"job-queued", "job-rejected", "cancel-requested", "job-requeued"}:
+        if event and event not in {"job-queued", "job-rejected", "cancel-requested", "job-requeued", "priority-changed"}:
             self.check("S9", version == len(job.statuses), f"{event} of {name} left its view at {version}")
         self.check("S9", 0 < version <= len(job.statuses), f"the view of {name} has seen {version} of {len(job.statuses)} events")
         status = job.statuses[version - 1]
         self.check("S9", view["status"]["S"] == status, f"the view of {name} says {view['status']['S']}, not {status}")
-        in_line = name in self.lines.get(job.model, {})
-        self.check("S9", in_line == (status == "Queued"), f"{name} is {status} and in line: {in_line}")
+        priority = job.priorities[version - 1]
+        self.check("S9", int(view["priority"]["N"]) == priority, f"the view of {name} says {view['priority']}, not {priority}")
+        places = [place.partition("#")[0] for place in self.lines.get(job.model, {}).get(name, {})]
+        due = [str(priority)] if status == "Queued" else []
+        self.check("S9", places == due, f"{name} is {status} at priority {priority}, and in line at {places}")
 
-    def _order(self, invocation: Invocation | None, name: str, job: Shadow) -> None:
+    def _order(self, invocation: Invocation | None, name: str, job: Shadow, place: str) -> None:
         """Nobody was passed who was in line when the line was read."""
         notes = invocation.notes if invocation is not None else {}
         read, unreadable = notes.get(f"line#{job.model}", self.writes), notes.get("unreadable", set())
         line, order = self.lines.get(job.model, {}), self.orders.get(job.model, [])
-        before = order[: bisect_left(order, (*job.sort, name))]
-        passed = [other for *_, other in before if line[other] <= read and other not in unreadable]
+        ahead = [(other.rpartition("#")[2], other) for other in order[: bisect_left(order, place)]]
+        passed = [other for other, where in ahead if line[other][where] <= read and other not in unreadable]
         self.check("S12", not passed, f"{name} passed {passed}")
 
     # Bits.
@@ -478,6 +498,23 @@ class Watch:
     @staticmethod
     def _mine(lease: Item, invocation: Invocation | None) -> bool:
         return invocation is not None and str(_value(lease, "owner")).startswith(f"{invocation}/")
+
+
+def _counts(view: Item | None) -> list[str]:
+    """What a view counts for: among those that wait, or on the day it was over, in a word."""
+    if view is None:
+        return []
+    model, status = view["model"]["S"], view["status"]["S"]
+    if status == "Queued":
+        return [f"{model} waiting jobs"]
+    return [f"{model} {view['ended_at']['S'][:10]} {view['outcome']['S']}"] if "outcome" in view else []
+
+
+def _counted(model: str, place: str, counts: Item | None) -> dict[str, int]:
+    """What a row of counts says of jobs; what they add up to is compared at the end."""
+    what = place.partition("#")[0]
+    numbers = {name: int(value["N"]) for name, value in (counts or {}).items() if name == "jobs" or name[:1].isupper()}
+    return {f"{model} {what} {name}": number for name, number in numbers.items()}
 
 
 def _map(item: Item | None, name: str) -> Item:

@@ -60,6 +60,7 @@ RATES = {
     "cancelled": 0.2,
     "stopped-by-a-human": 0.1,
     "requeued-by-an-operator": 0.1,
+    "priority-changed": 0.3,
     "meddled": 0.3,  # an operator or another team acts just while an invocation decides
     "others-end-just-then": 0.9,  # while Bedrock's refusal for its quota is on its way
     "cancelled-just-then": 0.6,  # while that refusal is on its way
@@ -104,7 +105,7 @@ GENTLE = frozenset({
     "malformed-hint", "others-take-the-quota", "tokens-forgotten", "token-ends-with-job", "quota-before-token",
     "names-conflict", "names-stay-taken", "events-name-no-model", "jobs-expire", "jobs-partly-complete", "jobs-fail",
     "input-refused-while-validating", "equal-timestamps", "limit-lowered", "limit-raised", "model-paused",
-    "stream-batch-split", "requeued-by-an-operator", "meddled", "others-end-just-then", "cancelled-just-then",
+    "stream-batch-split", "requeued-by-an-operator", "priority-changed", "meddled", "others-end-just-then", "cancelled-just-then",
 })  # fmt: skip
 
 CALM_SHARE, GENTLE_SHARE, MILD_SHARE = 0.07, 0.3, 0.6  # up to which share of the seeds: no faults; gentle; few; then many

@@ -203,13 +203,13 @@ class Bench:
         event = e.LimitSet(at=self.time, limit=limit)
         state = fold_model(MODEL, [*events, event])
         changes = p.model_changed(self.store.slots(MODEL), state)
-        self.store.commit([p.append(stream, state.model_version, event), *changes])
+        self.store.commit([p.append_to_model(MODEL, state.model_version, event), *changes])
 
     def upload(self, version: str = "v1", *, priority: int = 5) -> str:
         """Intake's part: the event, nothing projected. Answers the job id."""
         seconds = (self.time - T0).total_seconds()
         event = queued(version=version, seconds=seconds, priority=priority)
-        self.store.append(job_stream(id_of(version=version)), 1, event)
+        self.store.append(id_of(version=version), None, event)
         return id_of(version=version)
 
     def upload_id(self, version: str) -> str:
@@ -218,7 +218,7 @@ class Bench:
 
     def append(self, job: str, event: e.Event) -> None:
         """An operator's part: one more event on a job."""
-        self.store.append(job_stream(job), self.job(job).version + 1, event)
+        self.store.append(job, self.job(job), event)
 
     def job(self, job: str) -> Job:
         """The job now."""

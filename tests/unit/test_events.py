@@ -27,6 +27,7 @@ EVERY = [
     e.LimitSet(at=at(11), limit=0),
     e.ModelPaused(at=at(12), by="ann", why="maintenance"),
     e.ModelResumed(at=at(13), by="ann", why=""),
+    e.PriorityChanged(at=at(14), priority=0, by="ann", why="urgent"),
 ]
 
 

@@ -17,7 +17,7 @@ from shared import events as e
 from shared import projections as p
 from shared.job import Job, evolve, fold, may_retry, news, outcome
 from shared.memory import MemoryTables
-from shared.names import holder, job_stream
+from shared.names import holder
 from shared.slots import Lease, Refusal, Slots
 from shared.store import Store
 from shared.tables import LineRow, ViewRow, Write
@@ -38,6 +38,7 @@ class Plain:
     events: int = 1
     status: str = "Queued"
     attempt: int = 0
+    priority: int = 5
     arn: str | None = None
     cancel_by: str | None = None
     reason: str = ""
@@ -79,13 +80,15 @@ class AnyLife(RuleBasedStateMachine):
         self.clock = 0.0
         self.past: tuple[int, int, int] = (0, 0, 0)  # events, attempt, rank: as they were one step ago
 
-    @initialize(lives=st.integers(0, 2), begun=st.booleans(), status=st.sampled_from(ENDED), processed=COUNTS)
-    def uploaded_and_perhaps_run_before(self, lives: int, begun: bool, status: str, processed: int | None) -> None:
+    @initialize(lives=st.integers(0, 2), begun=st.booleans(), status=st.sampled_from(ENDED), processed=COUNTS, late=st.booleans())
+    def uploaded_and_perhaps_run_before(self, lives: int, begun: bool, status: str, processed: int | None, late: bool) -> None:
+        self.late = late  # whether what people ask for, and does not change the status, is projected with the next event only
         self.store.commit(p.model_changed(None, Slots(model=MODEL, limit=1, model_version=1)))
         self.events: list[e.Event] = [queued()]
-        self.store.append(job_stream(JOB), 1, self.events[0])
+        self.store.append(JOB, None, self.events[0])
         self.job = evolve(JOB, None, self.events[0])
-        self.store.commit(p.projected(self.job))
+        self.store.commit(p.projected(None, self.job))
+        self.seen = self.job
         for _ in range(lives):
             self.a_slot_is_claimed()
             self.bedrock_refuses("quota")
@@ -169,8 +172,14 @@ class AnyLife(RuleBasedStateMachine):
     def somebody_wants_it_again(self) -> None:
         if self.plain.status in ENDED:
             kept = self.plain
-            self.plain = Plain(events=kept.events, attempt=kept.attempt, reason="once more")
+            self.plain = Plain(events=kept.events, attempt=kept.attempt, priority=kept.priority, reason="once more")
         self._happens(e.JobRequeued(at=at(self._tick()), attempt=self.plain.attempt, by="ann", why="once more"))
+
+    @rule(priority=st.sampled_from([0, 1, 5, 9, 10, -1]))
+    def somebody_wants_it_sooner_or_later(self, priority: int) -> None:
+        if self.plain.may_still_run and 0 <= priority <= 9:
+            self.plain.priority = priority
+        self._happens(e.PriorityChanged(at=at(self._tick()), priority=priority, by="ann", why="urgent"))
 
     @rule(by=st.sampled_from(["ann", "bob"]))
     def somebody_wants_it_gone(self, by: str) -> None:
@@ -228,6 +237,9 @@ class AnyLife(RuleBasedStateMachine):
         plain = self.plain
         view = self.tables.get(ViewRow, f"job#{JOB}", "view")
         assert view
+        assert view.to_dynamodb_dict() == p.view_row(self.seen).to_dynamodb_dict()
+        if self.seen is not self.job:
+            return
         day = f"#{e.text_of(at(plain.times['ended']))[:10]}" if not plain.may_still_run else ""
         assert view.status_key == f"{MODEL}#{plain.status}{day}"
         assert (view.status, view.version, view.attempt) == (plain.status, plain.events, plain.attempt)
@@ -237,11 +249,27 @@ class AnyLife(RuleBasedStateMachine):
             e.text_of(at(self.clock)),
         )
         places = [(row.sk, row.job) for row in self.tables.query(LineRow, f"line#{MODEL}")]
-        assert places == ([(f"5#{e.text_of(at(0))}#{JOB}", JOB)] if plain.status == "Queued" else [])
+        assert places == ([(f"{plain.priority}#{e.text_of(at(0))}#{JOB}", JOB)] if plain.status == "Queued" else [])
+        assert self.store.waiting(MODEL) == ({"jobs": 1, "records": 100} if plain.status == "Queued" else {})
         slots = self.store.slots(MODEL)
         assert slots
         assert list(slots.holders) == ([self._holder] if plain.status in {"Claimed", *AT_BEDROCK} else [])
         assert list(slots.refused) == ([self._holder] if plain.status == "Held" else [])
+
+    @invariant()
+    def the_days_count_it_once_and_only_while_it_is_over(self) -> None:
+        days = {e.text_of(at(seconds))[:10] for seconds in range(0, int(self.clock) + 86_400, 86_400)}
+        found = {day: numbers for day in sorted(days) if (numbers := self.store.day(MODEL, day))}
+        if self.seen.status not in {*ENDED, "Cancelled"}:
+            assert found == {}
+            return
+        tally, times = self.plain.tally or {}, self.plain.times
+        expected = {self.plain.outcome: 1, "records": 100} | {
+            name: tally.get(name) or 0 for name in ("succeeded_records", "failed_records") if tally.get(name)
+        }
+        if "submitted" in times and self.plain.status != "Cancelled":
+            expected |= {"slot_ends": 1, "slot_seconds": int(times["ended"] - times["submitted"])}
+        assert found == {e.text_of(at(times["ended"]))[:10]: expected}
 
     @property
     def _holder(self) -> str:
@@ -258,13 +286,16 @@ class AnyLife(RuleBasedStateMachine):
         """Append and project, as whoever appends this event does it."""
         self.plain.events += 1
         self.events.append(event)
-        self.job = evolve(JOB, self.job, event)
-        if isinstance(event, e.JobRequeued | e.CancelRequested):  # by people, who project nothing
-            self.store.append(job_stream(JOB), self.job.version, event)
-            self.store.commit(p.projected(self.job))
+        before, self.job = self.job, evolve(JOB, self.job, event)
+        if isinstance(event, e.JobRequeued | e.CancelRequested | e.PriorityChanged):  # by people, who project nothing
+            self.store.append(JOB, before, event)
+            if not self.late or self.job.status != before.status:
+                self.store.commit(p.projected(self.seen, self.job))
+                self.seen = self.job
             return
-        made: list[Write] = writes(self.job) if writes else p.appended(self.job, event)
+        made: list[Write] = writes(before) if writes else p.appended(before, event)
         self.store.commit(made)
+        self.seen = self.job
 
 
 AnyLife.TestCase.settings = settings(max_examples=60, stateful_step_count=35, deadline=None)

@@ -45,7 +45,7 @@ def test_the_services_import_nothing_that_only_tests_need() -> None:
         assert found <= allowed | typing_only, path
 
 
-PURE = ["events", "job", "slots", "names", "models", "projections", "rebuild", "store", "memory"]
+PURE = ["events", "job", "slots", "names", "models", "projections", "counts", "rebuild", "store", "memory"]
 
 
 def test_pure_files_know_no_aws_client_no_clock_and_no_environment() -> None:

@@ -125,7 +125,7 @@ def queue_with_everything() -> tuple[Bench, set[str]]:
     bench.append(jobs["untallied"], e.JobEnded(at=bench.time, attempt=1, status="Completed", message="", arn=job.arn))
     rejected = e.JobRejected(at=bench.time, model=None, sources=queued().sources, problems=(), problem_count=0, size_bytes=1)
     for name in ("rejected", "rejected and projected"):
-        bench.store.append(job_stream(id_of(version=name)), 1, rejected)
+        bench.store.append(id_of(version=name), None, rejected)
     reconcile(bench.world(), id_of(version="rejected and projected"), Visit())
     bench.bedrock.script = [Refused("quota", "full")]
     reconcile(bench.world(), jobs["held"], Visit())

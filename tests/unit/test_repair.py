@@ -61,7 +61,7 @@ def see(bench: Bench, job: str, **visit: Any) -> None:
 
 def say(bench: Bench, event: e.Event) -> None:
     """An operator's or a deployment's word on the model, not yet seen by any scheduler."""
-    bench.store.append(model_stream(MODEL), len(bench.store.load(model_stream(MODEL))) + 1, event)
+    bench.store.append_to_model(MODEL, len(bench.store.load(model_stream(MODEL))) + 1, event)
 
 
 def pause(bench: Bench) -> None:
@@ -111,7 +111,7 @@ def busy(bench: Bench) -> dict[str, str]:
     rejected = e.JobRejected(
         at=bench.time, model=MODEL, sources=queued().sources, problems=(problem,), problem_count=1, size_bytes=3
     )  # fmt: skip
-    bench.store.append(job_stream(jobs["rejected"]), 1, rejected)
+    bench.store.append(jobs["rejected"], None, rejected)
     see(bench, jobs["rejected"])
     statuses = [bench.job(jobs[name]).status for name in UPLOADS]
     assert statuses == ["Submitted", "InProgress", "Held", "Claimed", "Queued", "Completed", "Rejected"]

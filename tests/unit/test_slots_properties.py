@@ -185,7 +185,7 @@ class Capacity(RuleBasedStateMachine):
         self.row: dict[str, Any] | None = None
         self.events = {parse_holder(whose)[0]: 1 for whose in HOLDERS}
         for job in self.events:
-            self.tables.write([p.append(job_stream(job), 1, slot_claimed(job))])
+            self.tables.write([p.append(replace(life(), id=job, version=1), slot_claimed(job))])
 
     @initialize(row=ANY_ROW, known=MOSTLY)
     def in_the_middle_of_any_story(self, row: dict[str, Any], known: bool) -> None:
@@ -206,7 +206,7 @@ class Capacity(RuleBasedStateMachine):
     @rule(whose=WHICH, lease=FEW_LEASES, honest=MOSTLY, free=MOSTLY)
     def a_claim(self, whose: str, lease: Lease, honest: bool, free: bool) -> None:
         whose = self._one_of(set(HOLDERS) - {*self._holders, *self._refused}, whose, honest=honest)
-        job = self._after(whose, free=free)
+        job = self._read(whose, free=free)
         allowed = free and self._room and whose not in self._holders and whose not in self._refused
         if self._commits(p.claimed(job, slot_claimed(job.id), whose, lease), allowed, whose):
             self._holders[whose] = lease
@@ -230,7 +230,7 @@ class Capacity(RuleBasedStateMachine):
 
     @rule(whose=WHICH, lease=FEW_LEASES, free=MOSTLY)
     def bedrock_has_it(self, whose: str, lease: Lease, free: bool) -> None:
-        job = self._after(whose, free=free)
+        job = self._read(whose, free=free)
         allowed = free and self.row is not None
         if self._commits(p.submitted(job, slot_claimed(job.id), whose, replace(lease, submitted=True)), allowed, whose):
             self._holders[whose] = replace(lease, submitted=True)
@@ -247,8 +247,7 @@ class Capacity(RuleBasedStateMachine):
         whose = self._one_of(self._holders, whose)
         held = self._holders.get(whose)
         mine = held if held and honest else seen
-        job = self._after(whose, free=free)
-        job = job if event else replace(job, version=job.version - 1)
+        job = self._read(whose, free=free)
         ends = None if missed is None else (self.row["ends"] if self.row else 0) - missed
         said = slot_claimed(job.id) if event else None
         writes = p.given_up(job, said, holder=whose, lease=mine, refusal=refusal, ends=ends)
@@ -270,7 +269,7 @@ class Capacity(RuleBasedStateMachine):
     def an_end(self, whose: str, seen: Lease | None, honest: bool, refused: bool, free: bool) -> None:
         held = self._holders.get(whose)
         mine = held if held and seen and honest else seen
-        job = self._after(whose, free=free)
+        job = self._read(whose, free=free)
         allowed = free and self.row is not None and (whose in self._refused or not refused)
         if mine is not None:
             allowed = allowed and held is not None and held.owner == mine.owner and not held.submitted
@@ -310,10 +309,10 @@ class Capacity(RuleBasedStateMachine):
         pool = sorted(likely)
         return pool[HOLDERS.index(whose) % len(pool)] if honest and pool else whose
 
-    def _after(self, whose: str, *, free: bool) -> Any:
-        """The holder's job after one more event: at the next version, or at the last one, which is taken."""
+    def _read(self, whose: str, *, free: bool) -> Any:
+        """The holder's job as somebody read it: as it is, or before its last event, so that the next version is taken."""
         job = parse_holder(whose)[0]
-        return replace(life(), id=job, status="Claimed", version=self.events[job] + free)
+        return replace(life(), id=job, status="Claimed", version=self.events[job] + free - 1)
 
     def _commits(self, writes: Sequence[Write], allowed: bool, whose: str | None = None) -> bool:
         """Commit; it must pass exactly when it is allowed to, and change nothing at all when it does not."""
