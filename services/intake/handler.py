@@ -11,8 +11,6 @@ from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,12 +22,12 @@ from services.intake.objects import Objects
 from services.intake.uploads import NotANotification, Upload, announced
 from shared.dynamodb import DynamoTables
 from shared.store import Store
+from shared.telemetry import Telemetry
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 120  # S3 answers a copy of gigabytes only when it is done
 
-logger = Logger()
-metrics = Metrics()
+telemetry = Telemetry()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -40,12 +38,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         objects=_objects(),
         now=lambda: datetime.now(UTC),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
-        note=_note,
+        note=telemetry.note,
     )
     try:
         return take_in_batch(world, event, context)
     finally:
-        metrics.flush_metrics()
+        telemetry.flush()
 
 
 def take_in_batch(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -79,12 +77,6 @@ def take_in_message(world: World, body: str) -> None:
                 world.note("UploadIgnored", reason=entry.reason)
     if failures:
         raise failures[0]
-
-
-def _note(name: str, **fields: object) -> None:
-    """A constant word, counted as a metric and logged with its fields. Powertools writes JSON, so no field can break a line."""
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
-    logger.info(name, extra={"about": fields})
 
 
 @cache

@@ -126,7 +126,7 @@ def fail(world: World, job_id: str, attempt: int, message: str, *, lease: Lease 
             return False
         event = e.JobEnded(at=world.now(), attempt=attempt, status="Failed", message=message, arn=None)
         if _release(world, job, event, lease):
-            world.note("JobFailed", job=job_id, model=job.model, reason=message)
+            world.note("JobEnded", job=job_id, model=job.model, status=event.status, reason=message)
             return True
         world.store.pause(tries)
     return False
@@ -215,6 +215,8 @@ def _release(world: World, job: Job, event: e.Event, lease: Lease | None) -> boo
         world.store.commit(projections.released(job, event, whose, lease=lease, refused=lease is None))
     except ConditionFailed:
         return False
+    if isinstance(event, e.JobCancelled):
+        world.note("JobCancelled", job=job.id, model=job.model)
     return True
 
 

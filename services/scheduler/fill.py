@@ -5,8 +5,11 @@ the job that was refused longest ago, then the head of the line. A job that is r
 own, so one more is tried beside it, whoever was refused least: if that is taken, the filling goes on.
 """
 
+from datetime import datetime
+
 from services.scheduler.attempt import Outcome, arm_for, cancel_refused, fail, new_lease, submit
 from services.scheduler.config import CREATE_TIMEOUT
+from services.scheduler.gauges import show
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections
@@ -23,23 +26,35 @@ UNREADABLE_MINUTES = 60  # a job that cannot be read is looked at again, in case
 UNREADABLE = (UnknownEvent, IllegalEvent)
 
 
-def fill(world: World, alias: str, *, probe: bool, skip: str | None = None) -> None:
+def fill(world: World, alias: str, *, probe: bool, skip: str | None = None, freed_at: datetime | None = None) -> None:
     """Fill the slots of a model. `probe` asks Bedrock even while refused jobs wait for their time: after an end, the model's
     timer, a raised limit or a resume; not because one more job came. `skip` is a holder that is not to be tried this time.
+    `freed_at` is when the slot became free that is to be filled, for the measure of it.
     """
     if alias not in world.config.models:
         world.note("ModelNotConfigured", model=alias)
         return
-    lost, suspect = 0, None
     skipped = {skip} if skip is not None else set()
+    slots = _fill(world, alias, skipped, probe=probe, freed_at=freed_at)
+    nobody_waits = slots is not None and slots.open and not slots.refused and not skipped
+    show(world, alias, slots, line_is_empty=nobody_waits)
+
+
+def _fill(world: World, alias: str, skipped: set[str], *, probe: bool, freed_at: datetime | None) -> Slots | None:
+    """The slots as they were last read, where nobody was left to be served; else None."""
+    lost, suspect = 0, None
     while True:
         if world.seconds_left() < ROUND_SECONDS:
             world.outbox.wake_model(alias)  # giving up leaves a hint behind
-            return
-        served = _serve_next(world, alias, skipped, probe=probe, beside=suspect)
+            return None
+        slots = world.store.slots(alias)
+        served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None
         if served is None:
-            return
+            return slots
         whose, outcome = served
+        if outcome is Outcome.ACCEPTED and freed_at is not None:
+            world.measure(alias, RefillTime=max((world.now() - freed_at).total_seconds(), 0) * 1000)
+            freed_at = None
         lost = lost + 1 if outcome is Outcome.LOST and whose not in skipped else 0
         if outcome is Outcome.LOST:
             _wait_or_give_up(world, alias, lost)
@@ -50,7 +65,7 @@ def fill(world: World, alias: str, *, probe: bool, skip: str | None = None) -> N
             suspect = whose
             skipped.add(whose)
         elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:  # two refusals in a row end the fill
-            return
+            return None
 
 
 def cancel_waiting(world: World, job: Job) -> bool:
@@ -60,6 +75,7 @@ def cancel_waiting(world: World, job: Job) -> bool:
         world.store.commit(projections.left_line(job, event))
     except ConditionFailed:
         return False
+    world.note("JobCancelled", job=job.id, model=job.model)
     return True
 
 
@@ -71,14 +87,13 @@ def _wait_or_give_up(world: World, alias: str, lost: int) -> None:
 
 
 def _serve_next(
-    world: World, alias: str, skip: set[str], *, probe: bool, beside: str | None
+    world: World, slots: Slots, skip: set[str], *, probe: bool, beside: str | None
 ) -> tuple[str, Outcome] | None:  # fmt: skip
     """Try whoever is next: (holder, outcome). None where nobody is, or nothing is free, or it is not yet time to ask again.
 
     `skip` collects those not to be tried again in this fill. `beside` a suspect, next is who is least likely to be another one.
     """
-    slots = world.store.slots(alias)
-    if slots is None or not slots.open or (not probe and slots.held_back(world.now())):
+    if not slots.open or (not probe and slots.held_back(world.now())):
         return None
     tried = frozenset(skip)
     whose = slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)
@@ -114,6 +129,7 @@ def _serve_waiting(world: World, slots: Slots, job_id: str, skip: set[str]) -> t
         if not _won(world, slots.model, whose, lease.owner):
             return whose, Outcome.LOST
     world.note("SlotClaimed", job=job.id, model=slots.model, attempt=attempt)
+    world.measure(slots.model, WaitTime=max((event.at - job.queued_at).total_seconds(), 0))
     return whose, submit(world, evolve(job.id, job, event), whose, lease, slots.ends)
 
 

@@ -16,8 +16,6 @@ from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -35,13 +33,16 @@ from services.scheduler.world import World
 from shared.dynamodb import DynamoTables
 from shared.slots import follow_up_due
 from shared.store import Store
+from shared.telemetry import Telemetry
 
 FIRST_RETRY_SECONDS = 30
 LONGEST_RETRY_SECONDS = 3600
 RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead
 
-logger = Logger()
-metrics = Metrics()
+GAUGE_SECONDS = 30.0  # a model's line is measured at most so often by one container
+
+telemetry = Telemetry()
+_measured: dict[str, float] = {}  # model -> when this container measured its line last, by its monotonic clock
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         return act_on(world, event, context)
     finally:
-        metrics.flush_metrics()
+        telemetry.flush()
 
 
 def act_on(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def on_hint(world: World, body: str) -> None:
         case hints.JobHint(job=job, attempt=attempt, due=due):
             if (again := follow_up_due(due, world.now())) is not None:
                 world.timers.arm_attempt(job, attempt, again)
-            reconcile(world, job, Visit(look=True))
+            reconcile(world, job, Visit(look=True, timer=due is not None))
         case hints.ModelHint(alias=hints.ALL):
             wake(world)
         case hints.ModelHint(alias=alias, due=due) if alias in config.models:
@@ -138,10 +139,12 @@ def _alias(event: dict[str, Any], config: Config) -> str | None:
     return str(alias)
 
 
-def _note(name: str, **fields: object) -> None:
-    """A constant word, counted as a metric and logged with its fields. Powertools writes JSON, so no field can break a line."""
-    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
-    logger.info(name, extra={"about": fields})
+def _gauges_due(alias: str) -> bool:
+    now = time.monotonic()
+    if now - _measured.get(alias, -GAUGE_SECONDS) < GAUGE_SECONDS:
+        return False
+    _measured[alias] = now
+    return True
 
 
 def _world(seconds_left: Any) -> World:
@@ -149,7 +152,8 @@ def _world(seconds_left: Any) -> World:
     bedrock, timers, outbox, results = _clients()
     return World(
         config=config, store=Store(_tables(), sleep=time.sleep), bedrock=bedrock, timers=timers, outbox=outbox,
-        results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left, new_id=lambda: uuid.uuid4().hex, note=_note,
+        results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left, new_id=lambda: uuid.uuid4().hex,
+        note=telemetry.note, measure=telemetry.measure, gauges_due=_gauges_due,
     )  # fmt: skip
 
 

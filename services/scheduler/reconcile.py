@@ -13,13 +13,16 @@ and committed on condition that it still is. `reconcile` loops until nothing is 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.scheduler.attempt import cancel_refused, record_submitted, take_over
 from services.scheduler.fill import cancel_waiting, fill
+from services.scheduler.gauges import show
 from services.scheduler.hints import Report, alias_of
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections
+from shared.events import text_of
 from shared.job import (
     APPENDED_BY_OTHERS,
     CANCELLED,
@@ -39,14 +42,18 @@ from shared.slots import UNANSWERED, Lease, at_minute, check_in_due, fold_model,
 from shared.tables import ConditionFailed, Write
 
 MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
+OVERDUE_MARGIN = timedelta(hours=1)  # beyond a job's own deadline, when a slot that is still held is worth an alarm
 
 
 @dataclass
 class Visit:
-    """One look at a job, and what woke us. `look` asks Bedrock once where nobody reported; `matched`: the report was about it."""
+    """One look at a job, and what woke us. `look` asks Bedrock once where nobody reported, `timer` says that a timer told us to;
+    `matched`: the report was about it.
+    """
 
     report: Report | None = None
     look: bool = False
+    timer: bool = False
     matched: bool = False
 
 
@@ -199,6 +206,9 @@ def _leased(world: World, job: Job, lease: Lease) -> bool:
 
 def _running(world: World, job: Job, visit: Visit) -> bool:
     said = _said(world, job, visit)
+    if visit.timer:
+        _check_in(world, job, missed=said is not None and news(job, said[0]))
+        visit.timer = False
     if said is not None and news(job, said[0]):
         return _record(world, job, *said)
     if job.cancel is not None and job.status != "Stopping" and _stop(world, job):
@@ -208,6 +218,17 @@ def _running(world: World, job: Job, visit: Visit) -> bool:
         job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now())
     )  # fmt: skip
     return False
+
+
+def _check_in(world: World, job: Job, *, missed: bool) -> None:
+    """What only a timer notices: that an event had not come, and that a slot is held longer than Bedrock should let it be."""
+    show(world, job.model)
+    if missed:
+        world.note("EventMissed", job=job.id, model=job.model)
+    model = world.config.models.get(job.model)
+    since = job.submitted_at or job.claimed_at or job.queued_at
+    if not missed and model is not None and world.now() - since > timedelta(hours=model.timeout_hours) + OVERDUE_MARGIN:
+        world.note("SlotOverdue", job=job.id, model=job.model, since=text_of(since))
 
 
 def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
@@ -238,6 +259,8 @@ def _record(world: World, job: Job, status: str, message: str) -> bool:
     except ConditionFailed:
         return True  # somebody recorded something first: read again
     world.note("JobEnded" if status in ENDS else "JobProgressed", job=job.id, model=job.model, status=status)
+    if status in ENDS and job.claimed_at is not None:
+        world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
     return True
 
 
@@ -256,10 +279,12 @@ def _stop(world: World, job: Job) -> bool:
 def _ended(world: World, job: Job) -> bool:
     """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
     if job.tally is None:
-        fill(world, job.model, probe=True)
+        fill(world, job.model, probe=True, freed_at=job.ended_at)
         _disarm(world, job)
         if job.arn is not None:
-            _append(world, job, _tally(world, job))
+            tally = _tally(world, job)
+            if _append(world, job, tally):
+                _measure(world, job, tally)
             return True
     # Also while its model is not configured: it waits in line for the model to come back, and nobody would look again.
     model = world.config.models.get(job.model)
@@ -270,11 +295,21 @@ def _ended(world: World, job: Job) -> bool:
     return False
 
 
-def _append(world: World, job: Job, event: e.Event) -> None:
+def _append(world: World, job: Job, event: e.Event) -> bool:
+    """Append it; False where somebody was faster. Either way the caller reads again."""
     try:
         world.store.commit(projections.appended(job, event))
     except ConditionFailed:
-        return  # the caller reads again
+        return False
+    return True
+
+
+def _measure(world: World, job: Job, tally: e.JobTallied) -> None:
+    values = {
+        "InputTokens": tally.input_tokens, "OutputTokens": tally.output_tokens,
+        "RecordsSucceeded": tally.succeeded_records, "RecordsFailed": tally.failed_records,
+    }  # fmt: skip
+    world.measure(job.model, **{name: value for name, value in values.items() if value is not None})
 
 
 def _disarm(world: World, job: Job) -> None:

@@ -46,7 +46,9 @@ class ResultCalls(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats; `note` logs and counts."""
+    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats; `note` logs and counts;
+    `measure` takes a model and values by metric (shared/telemetry.py); `gauges_due`: whether a model is to be measured again.
+    """
 
     config: Config
     store: Store
@@ -58,3 +60,5 @@ class World:
     seconds_left: Callable[[], float]
     new_id: Callable[[], str]
     note: Callable[..., None]
+    measure: Callable[..., None] = lambda *_, **__: None
+    gauges_due: Callable[[str], bool] = lambda _: False

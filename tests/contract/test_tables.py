@@ -16,7 +16,7 @@ from shared.memory import MemoryTables
 from shared.names import holder, job_stream
 from shared.slots import Lease, Refusal, Slots, leased
 from shared.store import Store, VersionTaken
-from shared.tables import ConditionFailed, EventRow, LineRow, SlotsRow, Tables, ViewRow
+from shared.tables import ConditionFailed, CountRow, EventRow, LineRow, SlotsRow, Tables, ViewRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
 from tests.support.tables import REGION, create_tables
 
@@ -104,6 +104,46 @@ def test_the_line_is_ordered_by_priority_then_time(store: Store) -> None:
         store.commit(p.projected(None, job))
     assert store.line(MODEL, 9) == [id_of("k", v) for v in ("urgent", "early", "late", "idle")]
     assert store.line(MODEL, 2) == [id_of("k", v) for v in ("urgent", "early")]
+
+
+def test_a_part_of_a_partition_is_read_by_prefix_or_from_a_place_on(store: Store) -> None:
+    for version, priority in (("v1", 0), ("v2", 5), ("v3", 5), ("v4", 9)):
+        store.append(id_of("k", version), None, queued("k", version, priority=priority, seconds=int(version[1])))
+        job = store.job(id_of("k", version))
+        assert job
+        store.commit(p.projected(None, job))
+    assert store.line(MODEL, 9, prefix="5#") == [id_of("k", "v2"), id_of("k", "v3")]
+    assert store.line(MODEL, 1, prefix="5#") == [id_of("k", "v2")]
+    assert store.line(MODEL, 9, prefix="7#") == []
+    assert store.oldest_place(MODEL) == at(1)
+    assert store.waiting(MODEL) == {"jobs": 4, "records": 400}
+
+
+def test_what_is_counted_is_added_to_what_was_and_falls_again(store: Store) -> None:
+    with_limit(store, 5)
+    jobs = [claim(store, f"v{number}") for number in range(5)]
+    assert store.waiting(MODEL) == {}
+    for job in jobs:
+        end = e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=None)
+        store.commit(p.released(job, end, holder(job.id, 1)))
+    day = e.text_of(at(9))[:10]
+    assert store.day(MODEL, day) == {"Expired": 5, "records": 500}
+    over = next_state(jobs[0], e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=None))
+    store.commit(p.appended(over, e.JobRequeued(at=at(10), attempt=1, by="ann", why="")))
+    assert (store.day(MODEL, day), store.waiting(MODEL)) == ({"Expired": 4, "records": 400}, {"jobs": 1, "records": 100})
+
+
+def test_a_count_is_rewritten_only_as_it_was_seen(store: Store, tables: Tables) -> None:
+    with_limit(store, 0)
+    store.append(id_of(), None, queued())
+    store.commit(p.projected(None, life()))
+    (row,) = tables.query(CountRow, f"counts#{MODEL}")
+    store.commit(p.recounted(row, row.pk, row.sk, {"jobs": 7}))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.recounted(row, row.pk, row.sk, {"jobs": 8}))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.recounted(None, row.pk, row.sk, {"jobs": 8}))
+    assert store.waiting(MODEL) == {"jobs": 7}
 
 
 def test_projecting_an_older_reading_changes_nothing(store: Store, tables: Tables) -> None:

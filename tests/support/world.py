@@ -173,6 +173,8 @@ class Bench:
     results: FakeResults = field(default_factory=FakeResults)
     tables: HookedTables = field(default_factory=HookedTables)
     notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    measured: list[tuple[str, float]] = field(default_factory=list)
+    gauges_due: bool = True
     config: Config = field(default_factory=config)
 
     def __post_init__(self) -> None:
@@ -187,7 +189,12 @@ class Bench:
             config=self.config, store=self.store, bedrock=self.bedrock, timers=self.timers, outbox=self.outbox,
             results=self.results, now=lambda: self.time, seconds_left=lambda: self.left,
             new_id=lambda: f"owner-{next(self._ids)}", note=lambda name, **fields: self.notes.append((name, fields)),
+            measure=lambda _, **values: self.measured.extend(values.items()), gauges_due=lambda _: self.gauges_due,
         )  # fmt: skip
+
+    def measures(self, name: str) -> list[float]:
+        """What was measured under this name, oldest first."""
+        return [value for metric, value in self.measured if metric == name]
 
     def wait(self, **time: float) -> None:
         """Let time pass."""

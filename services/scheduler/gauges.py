@@ -1,0 +1,24 @@
+"""How full a model's slots are and how long its line is, measured when somebody looks at them anyway: nothing is periodic here.
+
+What a fill has just read costs nothing. The length of the line and the age of its oldest place cost a few reads, so they are read
+at most once in a while (`World.gauges_due`), and at every check-in of a running job.
+"""
+
+from services.scheduler.world import World
+from shared.slots import Slots
+
+
+def show(world: World, alias: str, slots: Slots | None = None, *, line_is_empty: bool = False) -> None:
+    """Measure a model. `slots` as a fill has just read them; None to read them, where that is due."""
+    due = not line_is_empty and world.gauges_due(alias)
+    slots = slots or (world.store.slots(alias) if due else None)
+    if slots is None:
+        return
+    world.measure(alias, SlotsHeld=len(slots.holders), SlotLimit=slots.limit, JobsHeld=len(slots.refused))
+    if line_is_empty:
+        world.measure(alias, JobsWaiting=0, OldestWait=0, FreeSlotsWhileWaiting=0)
+    elif due:
+        waiting, oldest = world.store.waiting(alias).get("jobs", 0), world.store.oldest_place(alias)
+        free = slots.limit - len(slots.holders) if waiting and slots.open and not slots.refused else 0
+        age = (world.now() - oldest).total_seconds() if oldest is not None else 0
+        world.measure(alias, JobsWaiting=waiting, OldestWait=max(age, 0), FreeSlotsWhileWaiting=free)
