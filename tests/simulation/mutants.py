@@ -65,13 +65,13 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R4": _m(
         "after the lease, the attempt is created again without looking its name up",
-        (ATTEMPT, "    ours, _ = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
-         "    ours = None\n    if ours is not None:\n        return record"),
+        (ATTEMPT, "    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
+         "    ours, strangers = None, []\n    if ours is not None:\n        return record"),
     ),
     "R5": _m(
         "after the lease, Create is repeated, trusting its token",
-        (ATTEMPT, "    ours, _ = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
-         "    known = world.store.slots(job.model)\n    submit(world, None, whose, lease, known.ends if known else 0)\n    ours = None\n    if ours is not None:\n        return record"),
+        (ATTEMPT, "    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
+         "    known = world.store.slots(job.model)\n    submit(world, None, whose, lease, known.ends if known else 0)\n    ours, strangers = None, []\n    if ours is not None:\n        return record"),
     ),
     "R6": _m(
         "no answer is taken for a refusal",
@@ -233,6 +233,14 @@ MUTANTS: dict[str, Mutant] = {
     "B6": _m(
         "a fill ends with the second probe, even when it is taken",
         (FILL, "            _passed(world, alias, suspect)\n            suspect = None\n", "            _passed(world, alias, suspect)\n            return\n"),
+    ),
+    "B7": _m(
+        "every hour's hint about a job that cannot be read comes back for twelve days",
+        (HANDLER, "                if attempt or due is None:\n", "                if True:\n"),
+    ),
+    "B8": _m(
+        "a name that is in use is a stranger's wherever List shows one who had it, even if he ended",
+        (ATTEMPT, "    if any(job.status not in ENDS for job in strangers):", "    if strangers:"),
     ),
     # Conditions of the transactions.
     "limit-not-exceeded": _m("<= for <", (PROJECTIONS, "(size(SlotsRow.holders) < SlotsRow.limit)", "(size(SlotsRow.holders) < SlotsRow.limit + 1)")),
