@@ -13,13 +13,14 @@ from services.scheduler.config import CREATE_TIMEOUT
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections
-from shared.job import LEASED, Job
+from shared.job import ENDS, LEASED, Job
 from shared.names import attempt_name, holder, parse_holder
 from shared.slots import MAX_HELD, UNANSWERED, Lease, Refusal, lease_due, leased, refusal_of
 from shared.tables import ConditionFailed
 
 MAX_CREATES = 5  # calls of Create under one lease, each after a definite refusal and an end elsewhere
 MAX_APPENDS = 10  # tries to record an answer at the next free version
+NOT_OUR_NAME = "the name belongs to another job"
 RECORD_SECONDS = 5.0  # kept for recording the answer
 
 
@@ -57,6 +58,7 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
         if job.cancel is not None:
             return _cancel(world, job_id, attempt, lease)
         if _too_late(world, lease):
+            world.note("SubmissionUnknown", job=job.id, model=job.model, reason="no time left to call Create")
             return Outcome.UNKNOWN
         answer = world.bedrock.create(_request(world, job))
         if not isinstance(answer, bedrock.Refused):
@@ -147,9 +149,12 @@ def take_over(world: World, job: Job, old: Lease) -> bool:
     except ConditionFailed:
         return False  # another took it over, or its owner was late but alive
     world.note("LeaseTakenOver", job=job.id, model=job.model, attempt=job.attempt)
-    ours, _ = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
+    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
     if ours is not None:
         return record_submitted(world, job.id, job.attempt, lease, ours, found=True)
+    if strangers:
+        fail(world, job.id, job.attempt, NOT_OUR_NAME, lease=lease)
+        return False
     for _ in range(MAX_APPENDS):
         current = world.store.job(job.id)
         if current is None or current.attempt != job.attempt or current.status not in LEASED:
@@ -179,22 +184,23 @@ def _record(world: World, job: Job, lease: Lease, answer: bedrock.Answer) -> Out
 
 def _name_in_use(world: World, job: Job, lease: Lease, message: str) -> Outcome:
     """Ours, from a call whose answer was lost; or a stranger's, and then this attempt can never be made."""
-    ours, others = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
+    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
     if ours is not None:
         record_submitted(world, job.id, job.attempt, lease, ours, found=True)
         return Outcome.ACCEPTED
-    if others:
-        fail(world, job.id, job.attempt, f"{message} (the name belongs to another job)", lease=lease)
+    if any(job.status not in ENDS for job in strangers):  # no two live jobs have one name
+        fail(world, job.id, job.attempt, f"{message} ({NOT_OUR_NAME})", lease=lease)
         return Outcome.OVER
-    world.note("SubmissionUnknown", job=job.id, model=job.model, reason=message)  # List does not show it yet
+    # List may not show ours yet: one that ended may have had the name before it. After the lease it shows everything.
+    world.note("SubmissionUnknown", job=job.id, model=job.model, reason=message)
     return Outcome.UNKNOWN
 
 
-def _look_up(world: World, name: str) -> tuple[str | None, int]:
-    """(ARN of our job of this name, how many jobs of others have it). Ours is the one with our token."""
+def _look_up(world: World, name: str) -> tuple[str | None, list[bedrock.Found]]:
+    """(ARN of our job of this name, the jobs of others that have it). Ours is the one with our token."""
     found = world.bedrock.find(name)
     ours = next((job.arn for job in found if job.token == name), None)
-    return ours, sum(job.token != name for job in found)
+    return ours, [job for job in found if job.token != name]
 
 
 def _cancel(world: World, job_id: str, attempt: int, lease: Lease) -> Outcome:

@@ -25,6 +25,7 @@ from botocore.config import Config as ClientConfig
 from services.scheduler import hints
 from services.scheduler.bedrock import Bedrock
 from services.scheduler.config import CREATE_CONNECT_TIMEOUT_SECONDS, CREATE_READ_TIMEOUT_SECONDS, Config, read_config
+from services.scheduler.fill import UNREADABLE
 from services.scheduler.outbox import Outbox
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report, wake
 from services.scheduler.results import Results
@@ -98,7 +99,12 @@ def on_hint(world: World, body: str) -> None:
         case hints.JobHint(job=job, attempt=attempt, due=due):
             if (again := follow_up_due(due, world.now())) is not None:
                 world.timers.arm_attempt(job, attempt, again)
-            reconcile(world, job, Visit(look=True, timer=due is not None))
+            try:
+                reconcile(world, job, Visit(look=True, timer=due is not None))
+            except UNREADABLE:
+                if attempt or due is None:
+                    raise
+                world.note("JobUnreadable", job=job)  # the timer of a fill that passed it: the next fill arms another
         case hints.ModelHint(alias=hints.ALL):
             wake(world)
         case hints.ModelHint(alias=alias, due=due) if alias in config.models:

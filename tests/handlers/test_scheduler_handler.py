@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 from services.scheduler import handler as h
 from services.scheduler.config import read_config
 from shared import events as e
-from shared.names import attempt_name, model_stream
+from shared.names import attempt_name, job_stream, model_stream
+from shared.tables import EventRow, Put
 from tests.support.payloads import bedrock_event, body, sqs_event, stream_event, stream_of
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, arn
@@ -132,6 +133,20 @@ def test_a_hint_that_fails_comes_back_alone_and_later_each_time() -> None:
     assert run(bench, event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
     assert [seconds for _, seconds in bench.outbox.hidden] == [120]
     assert bench.job(good).status == "Submitted"
+
+
+def test_hints_about_a_job_that_cannot_be_read_do_not_pile_up() -> None:  # P6, found by simulation
+    """Each hour's fill leaves a hint about it; what must come back, until a person looks, is the one of its own event."""
+    bench = Bench(limit=0)
+    bad = bench.upload()
+    row = EventRow(stream=job_stream(bad), version=2, name="from-the-future", schema=1, at="x", data={})
+    bench.store.commit([Put(row)])
+    due = bench.time.isoformat()
+    own, of_a_fill, of_an_attempt = {"job": bad}, {"job": bad, "attempt": 0, "due": due}, {"job": bad, "attempt": 1, "due": due}
+    event = sqs_event(body(own), body(of_a_fill), body(of_an_attempt))
+    ids = [record["messageId"] for record in event["Records"]]
+    failed = [item["itemIdentifier"] for item in run(bench, event)["batchItemFailures"]]
+    assert failed == [ids[0], ids[2]]
 
 
 @pytest.mark.parametrize("which", ["job", "model"])

@@ -67,10 +67,12 @@ class Queue(Source):
         self.name = name
         self.dead: list[str] = []
         self.delivered: list[str] = []
+        self.again: Callable[[], None] = lambda: None  # hears that what is delivered was so before
         self._weather, self._invoke = weather, invoke
         self._visibility, self._receives, self._concurrency = visibility, receives, concurrency
         self._messages: dict[str, Message] = {}
         self._ready: list[Message] = []
+        self._known: set[str] = set()
         self._busy = 0
         self._numbers = itertools.count(1)
 
@@ -97,6 +99,10 @@ class Queue(Source):
     def holds(self, text: str) -> bool:
         """Whether a message that is not yet handled, or a dead letter, says this."""
         return any(text in message.body for message in self._messages.values()) or any(text in body for body in self.dead)
+
+    def count(self, text: str) -> int:
+        """How many messages that are not yet handled say this."""
+        return sum(text in message.body for message in self._messages.values())
 
     @property
     def depth(self) -> int:
@@ -125,6 +131,9 @@ class Queue(Source):
             self._busy += 1
             message.hidden_until = self._kernel.time + self._visibility
             self.delivered.append(message.body)
+            if message.body in self._known:
+                self.again()
+            self._known.add(message.body)
             self._kernel.say(self.name, f"delivers {message.id} (receive {message.receives}): {message.body[:160]}")
             self._invoke(sqs_event(message), lambda answer, message=message: self._done(message, answer))  # type: ignore[misc]
 

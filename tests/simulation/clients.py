@@ -13,18 +13,27 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from pynamodb.exceptions import PynamoDBException
 
-from local.bedrock_simulator.rules import Bedrock, BedrockError
+from local.bedrock_simulator.rules import NAME_IN_USE, Bedrock, BedrockError
 from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
 from shared.memory import MemoryTables
 from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
 from tests.simulation.aws import Queue, Schedules
-from tests.simulation.kernel import Kernel
+from tests.simulation.kernel import Invocation, Kernel
 from tests.simulation.watch import Watch
 from tests.simulation.weather import Weather
 
 Result = TypeVar("Result")
 MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still carry out a Create
+MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
+
+
+# What a write that was done looks like where its answer is lost: the SDK's own second try meets the first, or fails too.
+UNHEARD: Mapping[str, type[Exception]] = {
+    "write-done-but-contended": Contended,
+    "write-done-but-failed": ConditionFailed,
+    "write-done-but-error": PynamoDBException,
+}
 
 
 def client_error(code: str, operation: str, message: str = "injected") -> ClientError:
@@ -42,6 +51,9 @@ class Tables:
 
     def meddle(self, alias: str) -> None:
         """Somebody acts on this model at this very moment (`people.meddle`)."""
+
+    def unheard(self, invocation: Invocation, writes: Sequence[Write]) -> None:
+        """Writes were done, and the invocation that sent them does not know (`Run`)."""
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables."""
@@ -78,12 +90,13 @@ class Tables:
         if strike("write-error"):
             raise PynamoDBException("injected: write-error")
         self._apply(writes)
-        if strike("write-done-but-contended"):
-            raise Contended("injected: write-done-but-contended")
-        if strike("write-done-but-failed"):
-            raise ConditionFailed("injected: write-done-but-failed")
-        if strike("write-done-but-error"):
-            raise PynamoDBException("injected: write-done-but-error")
+        for fault, error in UNHEARD.items():
+            if strike(fault):
+                if self._kernel.current is not None:
+                    self.unheard(self._kernel.current, writes)
+                if strike("lost-answer-slow"):
+                    self._kernel.wait("a write without an answer", 10 ** self._kernel.chance.uniform(-1, 1))
+                raise error(f"injected: {fault}")
 
     def _apply(self, writes: Sequence[Write]) -> None:
         keys = [(write.row.TABLE, *key_of(write.row)) for write in writes if not isinstance(write, Check)]
@@ -111,7 +124,8 @@ class BedrockClient:
         self._kernel, self._weather, self._rules, self._watch, self._pump = kernel, weather, rules, watch, pump
         self.down = False
         self.denied = False
-        self.refusing: Callable[[str], None] = lambda _: None  # hears the job
+        self.refusing: Callable[[str], None] = lambda _: None  # hears the job, while the answer is on its way
+        self.accepting: Callable[[str], None] = lambda _: None
         self.unanswered: Callable[[str], None] = lambda _: None
         self.cursed: set[str] = set()  # jobs that are refused for a reason of their own
 
@@ -146,13 +160,16 @@ class BedrockClient:
         if self._weather.strike("list-behind"):
             request["submitTimeBefore"] = self._kernel.now - timedelta(seconds=LIST_BEHIND_SECONDS)
         while True:
-            page = self._kernel.call(
-                f"List {nameContains}", lambda: self._answer("List", lambda now: self._rules.list(request, now))
-            )
+            page = self._kernel.call(f"List {nameContains}", lambda: self._list(request))
             yield page
             if "nextToken" not in page:
                 return
             request["nextToken"] = page["nextToken"]
+
+    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._weather.strike("list-error"):
+            raise client_error("ThrottlingException", "List")
+        return self._answer("List", lambda now: self._rules.list(request, now))
 
     def _answer(self, operation: str, act: Callable[[datetime], Result]) -> Result:
         if self.down:
@@ -175,15 +192,16 @@ class BedrockClient:
 
     def _create(self, request: dict[str, Any], invocation: Any) -> dict[str, Any]:
         self._watch.create_called(invocation, request)
-        strike = self._weather.strike
+        strike, job = self._weather.strike, request["jobName"].split("-")[1]
         if self.down:
             self._weather.felt("bedrock-down")
             raise client_error("InternalServerException", "Create")
         if self.denied:
             self._weather.felt("access-denied")
             raise client_error("AccessDeniedException", "Create")
-        if any(job in request["jobName"] for job in self.cursed):
+        if job in self.cursed:
             self._weather.felt("job-refused-for-its-own-reason")
+            self.refusing(job)
             raise client_error("ServiceQuotaExceededException", "Create")
         if strike("bedrock-throttled"):
             raise client_error("ThrottlingException", "Create")
@@ -198,14 +216,23 @@ class BedrockClient:
         try:
             answer = {"jobArn": self._at_bedrock("Create", lambda now: self._rules.create(request, now))}
         except ClientError:
-            self.refusing(request["jobName"].split("-")[1])
+            self.refusing(job)
+            self._slowly()
             raise
         if strike("create-done-then-timeout"):
-            self.unanswered(request["jobName"].split("-")[1])
+            self.unanswered(job)
             self._time_out()
         if strike("create-done-then-500"):
             raise client_error("InternalServerException", "Create")
+        if strike("create-done-then-conflict"):
+            raise client_error(self._rules.faults.name_in_use_error, "Create", NAME_IN_USE)
+        self.accepting(job)
+        self._slowly()
         return answer
+
+    def _slowly(self) -> None:
+        if self._weather.strike("create-slow"):
+            self._kernel.wait("Create, slowly", self._kernel.chance.uniform(0.3, MOST_SLOW_SECONDS))
 
     def _late(self, request: dict[str, Any]) -> None:
         try:

@@ -25,6 +25,7 @@ PROJECTIONS, SLOTS, JOB, EVENTS, NAMES, TABLES = (
     f"shared/{name}.py" for name in ("projections", "slots", "job", "events", "names", "tables")
 )
 INTAKE, UPLOADS, OBJECTS, INTAKE_HANDLER = (f"services/intake/{name}.py" for name in ("intake", "uploads", "objects", "handler"))
+COUNTS = "shared/counts.py"
 REBUILD, REPAIR = "shared/rebuild.py", "cli/repair.py"
 
 
@@ -65,13 +66,13 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R4": _m(
         "after the lease, the attempt is created again without looking its name up",
-        (ATTEMPT, "    ours, _ = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
-         "    ours = None\n    if ours is not None:\n        return record"),
+        (ATTEMPT, "    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
+         "    ours, strangers = None, []\n    if ours is not None:\n        return record"),
     ),
     "R5": _m(
         "after the lease, Create is repeated, trusting its token",
-        (ATTEMPT, "    ours, _ = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
-         "    known = world.store.slots(job.model)\n    submit(world, None, whose, lease, known.ends if known else 0)\n    ours = None\n    if ours is not None:\n        return record"),
+        (ATTEMPT, "    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
+         "    known = world.store.slots(job.model)\n    submit(world, None, whose, lease, known.ends if known else 0)\n    ours, strangers = None, []\n    if ours is not None:\n        return record"),
     ),
     "R6": _m(
         "no answer is taken for a refusal",
@@ -144,7 +145,7 @@ MUTANTS: dict[str, Mutant] = {
         (PROJECTIONS, "ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()},",
          "ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()} or None,"),
     ),
-    "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "        Delete(line_row(job)),\n        Update(row,", "        Update(row,")),
+    "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "    return [*appended(before, event), *_no_place(before), slots]", "    return [*appended(before, event), slots]")),
     "R23": _m(
         "one refused job stops its model",
         (FILL, "        elif outcome is Outcome.REFUSED and suspect is None and", "        elif False and"),
@@ -152,15 +153,15 @@ MUTANTS: dict[str, Mutant] = {
     "R24": _m("every refused probe is an event", (ATTEMPT, "    if kind not in job.refusals:", "    if True:")),
     "R25": _m(
         "the loser of an append decides afresh",
-        (ATTEMPT, "            world.store.commit(projections.submitted(after, event, holder(job_id, attempt), mine))\n        except ConditionFailed:\n            world.store.pause(tries)\n            continue\n",
-         "            world.store.commit(projections.submitted(after, event, holder(job_id, attempt), mine))\n        except ConditionFailed:\n            _cancel(world, job_id, attempt, lease)\n            return False\n"),
+        (ATTEMPT, "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt), mine))\n        except ConditionFailed:\n            world.store.pause(tries)\n            continue\n",
+         "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt), mine))\n        except ConditionFailed:\n            _cancel(world, job_id, attempt, lease)\n            return False\n"),
         (ATTEMPT, "        if _release(world, job, e.JobCancelled(at=world.now()), lease):", "        if job.cancel is not None and _release(world, job, e.JobCancelled(at=world.now()), lease):"),
     ),
     "R26": _m(
         "a fill gives up after a conflict and leaves no hint",
         ("shared/store.py", "MAX_TRIES = 10", "MAX_TRIES = 1"),
-        (FILL, "        served = _serve_next(world, alias, skipped, probe=probe, beside=suspect)\n",
-         "        try:\n            served = _serve_next(world, alias, skipped, probe=probe, beside=suspect)\n        except Contended:\n            return\n"),
+        (FILL, "        served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n",
+         "        try:\n            served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n        except Contended:\n            return None\n"),
     ),
     "R27": _m(
         "a refused holder is taken whatever the limit and the pause say",
@@ -214,7 +215,7 @@ MUTANTS: dict[str, Mutant] = {
         "a timer that fires early leaves one behind only if its attempt needs it",
         (HANDLER, "                world.timers.arm_attempt(job, attempt, again)\n", "                visit.due = due\n"),
         (HANDLER, "        case hints.JobHint(job=job, attempt=attempt, due=due):\n", "        case hints.JobHint(job=job, attempt=attempt, due=due):\n            visit = Visit(look=True)\n"),
-        (HANDLER, "            reconcile(world, job, Visit(look=True))\n", "            reconcile(world, job, visit)\n"),
+        (HANDLER, "                reconcile(world, job, Visit(look=True, timer=due is not None))\n", "                reconcile(world, job, visit)\n"),
         (RECONCILE, "    matched: bool = False\n", "    matched: bool = False\n    due: object = None\n"),
         (RECONCILE, "        return _leased(world, job, lease)\n", "        return _leased(world, job, lease, visit)\n"),
         (RECONCILE, "def _leased(world: World, job: Job, lease: Lease) -> bool:\n", "def _leased(world: World, job: Job, lease: Lease, visit: Visit) -> bool:\n"),
@@ -234,6 +235,14 @@ MUTANTS: dict[str, Mutant] = {
         "a fill ends with the second probe, even when it is taken",
         (FILL, "            _passed(world, alias, suspect)\n            suspect = None\n", "            _passed(world, alias, suspect)\n            return\n"),
     ),
+    "B7": _m(
+        "every hour's hint about a job that cannot be read comes back for twelve days",
+        (HANDLER, "                if attempt or due is None:\n", "                if True:\n"),
+    ),
+    "B8": _m(
+        "a name that is in use is a stranger's wherever List shows one who had it, even if he ended",
+        (ATTEMPT, "    if any(job.status not in ENDS for job in strangers):", "    if strangers:"),
+    ),
     # Conditions of the transactions.
     "limit-not-exceeded": _m("<= for <", (PROJECTIONS, "(size(SlotsRow.holders) < SlotsRow.limit)", "(size(SlotsRow.holders) < SlotsRow.limit + 1)")),
     "append-only": _m(
@@ -242,7 +251,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "view-older": _m(
         "an older reading overwrites the view",
-        (PROJECTIONS, "    return [Put(view_row(job), older), *_line(job)]", "    return [Put(view_row(job)), *_line(job)]"),
+        (PROJECTIONS, "    return [Put(view_row(job), as_seen), *_line(job), *moved(seen, job)]", "    return [Put(view_row(job)), *_line(job), *moved(seen, job)]"),
     ),
     "take-over-as-read": _m(
         "a lease is taken over whatever became of it",
@@ -281,10 +290,10 @@ MUTANTS: dict[str, Mutant] = {
     # The loop.
     "write-then-look": _m(
         "a newcomer looks for a slot before he is in line",
-        (RECONCILE, "        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job)\n            projected = job.version\n        if not _step(world, job, visit):\n            return\n",
-         "        going = _step(world, job, visit)\n        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job)\n            projected = job.version\n        if not going:\n            return\n"),
+        (RECONCILE, "        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job, events)\n            projected = job.version\n        if not _step(world, job, visit):\n            return\n",
+         "        going = _step(world, job, visit)\n        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job, events)\n            projected = job.version\n        if not going:\n            return\n"),
     ),
-    "fill-after-end": _m("an end does not fill", (RECONCILE, "        fill(world, job.model, probe=True)\n        _disarm(world, job)\n", "        _disarm(world, job)\n")),
+    "fill-after-end": _m("an end does not fill", (RECONCILE, "        fill(world, job.model, probe=True, freed_at=job.ended_at)\n        _disarm(world, job)\n", "        _disarm(world, job)\n")),
     "fill-when-queued": _m("a newcomer does not look for a slot", (RECONCILE, "        fill(world, job.model, probe=False)\n        return False\n    if job.status in LEASED:", "        return False\n    if job.status in LEASED:")),
     "check-in": _m("a running attempt has no timer", (RECONCILE, "    anchor = job.claimed_at or job.queued_at\n    world.timers.arm_attempt(\n        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now())\n    )  # fmt: skip\n", "")),
     "ask-on-timer": _m("a timer does not ask Bedrock", (RECONCILE, "    if visit.look and job.arn is not None:", "    if False:")),
@@ -323,8 +332,21 @@ MUTANTS: dict[str, Mutant] = {
     "tally-once": _m("an ended job is tallied with every hint", (RECONCILE, "    if job.tally is None:\n", "    if job.tally is None or job.version < 12:\n")),
     "retry-policy": _m("whatever Expired is tried again, also when something was bought", (JOB, "    bought_nothing = job.tally is not None and job.tally.processed_records == 0\n", "    bought_nothing = True\n")),
     "rank": _m("a status may fall back", (JOB, "    return status in ENDS or RANK.get(status, 0) > RANK.get(job.status, 0)\n", "    return status != job.status\n")),
-    "order": _m("the line is ordered by id", (PROJECTIONS, "sk=f\"{job.priority}#{text_of(job.queued_at)}#{job.id}\"", "sk=f\"{job.priority}#{job.id}\"")),
-    "priority": _m("the line knows no priority", (PROJECTIONS, "sk=f\"{job.priority}#{text_of(job.queued_at)}#{job.id}\"", "sk=f\"{text_of(job.queued_at)}#{job.id}\"")),
+    "order": _m("the line is ordered by id", (PROJECTIONS, "sk=f\"{priority}#{text_of(job.queued_at)}#{job.id}\"", "sk=f\"{priority}#{job.id}\"")),
+    "priority": _m("the line knows no priority", (PROJECTIONS, "sk=f\"{priority}#{text_of(job.queued_at)}#{job.id}\"", "sk=f\"{text_of(job.queued_at)}#{job.id}\"")),
+    "old-places": _m(
+        "whoever leaves the line leaves only the place of his newest priority",
+        (PROJECTIONS, "for priority in sorted({job.priority, *job.left_places})]", "for priority in [job.priority]]"),
+    ),
+    "moved-in-line": _m(
+        "a changed priority leaves the old place behind",
+        (PROJECTIONS, "    return [Put(line_row(job)), *(Delete(_place(job, priority)) for priority in sorted(job.left_places))]", "    return [Put(line_row(job))]"),
+    ),
+    "counted-from-view": _m(
+        "what an operator appended is counted as if the job were new",
+        (PROJECTIONS, "    return [Put(view_row(job), as_seen), *_line(job), *moved(seen, job)]", "    return [Put(view_row(job), as_seen), *_line(job), *moved(None, job)]"),
+    ),
+    "counted-once": _m("a claim is not counted", (COUNTS, "    for job, sign in ((before, -1), (after, 1)):", "    for job, sign in ((None, -1), (after, 1)):")),
     "lowered-limit": _m("a lowered limit is not set", (RECONCILE, "    if limit is not None and (not events or state.limit != limit):", "    if limit is not None and (not events or state.limit < limit):")),
     "lease-long-enough": _m("a lease is shorter than its owner lives", ("services/scheduler/config.py", "        return self.function_timeout + CREATE_TIMEOUT + LEASE_MARGIN", "        return CREATE_TIMEOUT")),
     # The edges.

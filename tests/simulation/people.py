@@ -50,16 +50,16 @@ def bring_to_calm(sim: Simulation) -> None:
     """From now on nothing goes wrong; an operator redrives what was set aside, and the rest is up to the queue."""
     kernel = sim.kernel
     kernel.say("WEATHER", "calm from here on")
-    healing, was_gentle = not sim.weather.clear, sim.weather.gentle
+    healing, patient = not sim.weather.clear, sim.weather.patient
+    sim.rules.faults = Faults()
+    if sim.chance.random() < 0.5 and not sim.weather.patient:  # nobody tells of that either
+        sim.bedrock.cursed.clear()
     sim.weather.calm()
     sim.calm = True
-    sim.rules.faults = Faults()
-    if sim.chance.random() < 0.5:
-        sim.bedrock.cursed.clear()
     for _, _, end in WINDOWS:
         end(sim)
     for alias, model in MODELS.items():
-        if healing and not was_gentle:  # nobody tells of more quota: the refused find out in their time
+        if healing and not patient:  # nobody tells of more quota: the refused find out in their time
             sim.rules.set_quota(model, 100)
         stays_paused = sim.chance.random() >= 0.9  # then its jobs wait, and the line shows why
         if alias in sim.limits and alias not in sim.drilled and not stays_paused and is_paused(sim, alias):
@@ -284,6 +284,16 @@ def _others_again(sim: Simulation) -> None:
         _others(sim)
 
 
+def end_one_of_ours(sim: Simulation, model: str) -> None:
+    """A job of ours that is being processed is done at this moment."""
+    running = [job for job in sim.rules.jobs.values() if job.status == "InProgress" and job.model == model and not job.foreign]
+    if running:
+        job = sim.chance.choice(running)
+        job.due = sim.kernel.now
+        sim.rules._resume(job, sim.kernel.now)
+        sim.pump()
+
+
 def _invalid_model(sim: Simulation) -> None:
     alias = sim.chance.choice(list(sim.limits))
     sim.rules.faults = Faults(unsupported_models=(MODELS[alias],))
@@ -345,9 +355,11 @@ def _rebuild(sim: Simulation, alias: str) -> None:
 
     def done(rebuilt: Any) -> None:
         if rebuilt is None or any(left.pk == f"slots#{alias}" for left in rebuilt.left):
+            sim.half_rebuilt.add(alias)
             sim.kernel.after(400, lambda: _rebuild(sim, alias))
             return
         sim.drilled.discard(alias)
+        sim.half_rebuilt.discard(alias)
         sim.resume(alias)
 
     sim.kernel.start("operator", lambda: rebuild(sim.desk()), 10 * HOUR, done)
@@ -447,13 +459,24 @@ def malformed(sim: Simulation) -> str:
 
 def squat(sim: Simulation, upload: Upload, attempt: int = 1) -> None:
     """A stranger's job has our attempt's name, with a token of its own."""
+    _stranger(sim, attempt_name(DEPLOYMENT, upload.job, attempt), sim.chance.choice((5.0, 600.0)))
+
+
+def copy(sim: Simulation, job: str) -> None:
+    """Somebody makes copies of our job in the console. Their names begin as ours, and List shows them first: a page of them."""
+    name = attempt_name(DEPLOYMENT, job, sim.watch.jobs[job].attempt)
+    for number in range(3):
+        _stranger(sim, f"{name}-copy-{number}")
+
+
+def _stranger(sim: Simulation, name: str, seconds: float = 600.0) -> None:
     rules = sim.rules
     request = {
-        "jobName": attempt_name(DEPLOYMENT, upload.job, attempt), "clientRequestToken": "stranger", "modelId": MODELS["haiku"],
+        "jobName": name, "clientRequestToken": "stranger", "modelId": MODELS["haiku"],
         "roleArn": "arn:aws:iam::000000000000:role/other", "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://other/x.jsonl"}},
         "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://other/"}},
     }  # fmt: skip
-    rules._start(request, sim.kernel.now, foreign=True, plan=Plan({"InProgress": 600.0}))
+    rules._start(request, sim.kernel.now, foreign=True, plan=Plan({"InProgress": seconds}))
     sim.pump()
 
 

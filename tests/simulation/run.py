@@ -5,11 +5,14 @@ well again, an operator redrives the dead letters, and the queue runs until noth
 over, no slot may have stood free with somebody in line (L1-L5), and hints delivered again must change nothing (S10, S13).
 """
 
+from collections.abc import Callable, Sequence
+
 from cli.repair import verify
 from shared.models import MAX_ATTEMPTS
+from shared.tables import SlotsRow, Write
 from tests.simulation.aws import HOUR
-from tests.simulation.kernel import Kernel
-from tests.simulation.people import bring_to_calm, drill, forged, live, malformed, meddle
+from tests.simulation.kernel import Invocation, Kernel
+from tests.simulation.people import bring_to_calm, copy, drill, end_one_of_ours, forged, live, malformed, meddle
 from tests.simulation.simulation import MODELS, Simulation, Upload
 from tests.simulation.versions import newer_shape
 from tests.simulation.watch import Shadow
@@ -21,7 +24,10 @@ LONGEST_RUN_SECONDS = 20 * 24 * HOUR
 MAX_INVOCATIONS_PER_JOB = 15  # L5
 MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; a week of refusals takes a quarter of it
 # Faults by which a job that nobody touched may end otherwise than Completed.
-CRUEL = frozenset({"jobs-expire", "jobs-partly-complete", "jobs-fail", "input-refused-while-validating", "model-id-invalid"})
+CRUEL = frozenset({
+    "jobs-expire", "jobs-expire-half-done", "jobs-partly-complete", "jobs-fail", "input-refused-while-validating",
+    "model-id-invalid",
+})  # fmt: skip
 
 
 class Run(Simulation):
@@ -38,14 +44,17 @@ class Run(Simulation):
     ) -> None:
         super().__init__(seed, kernel=kernel, weather=weather, jobs=jobs)
         self.burst = burst
-        # Of the weather as it was drawn: no faults at all; none that loses or delays a hint; none that decides a job's end.
-        self.was_clear, self.was_gentle = self.weather.clear, self.weather.gentle
+        # Of the weather as it was drawn: no faults at all; none that loses or delays a hint; those, and jobs refused for a reason
+        # of their own; none that decides a job's end.
+        self.was_clear, self.was_gentle, self.was_patient = self.weather.clear, self.weather.gentle, self.weather.patient
         self.fate_was_cruel = bool(CRUEL & self.weather.spells)
         self.idle_since: dict[str, float] = {}
         self.longest_idle: dict[str, float] = {}
         self.idle_from = 0.0
+        self.said_no: dict[str, bool] = {}  # Bedrock's last answer, by model
         self.sim_tables.meddle = self._meddle  # type: ignore[method-assign] # people, who watch what invocations read
-        self.bedrock.refusing, self.bedrock.unanswered = self._refusing, self._unanswered
+        self.sim_tables.unheard = self._unheard  # type: ignore[method-assign] # as above
+        self.bedrock.refusing, self.bedrock.accepting, self.bedrock.unanswered = self._refusing, self._accepting, self._unanswered
 
     def run(self) -> None:
         """From the first deployment to the last check. Raises Violation."""
@@ -66,7 +75,7 @@ class Run(Simulation):
             kernel.step()
             at_rest = kernel.steps <= MAX_STEPS_PER_UPLOAD * (10 + len(self.uploads))
             watch.check("L5", at_rest, f"{kernel.steps} steps for {len(self.uploads)} uploads, and no rest")
-            if (self.calm or self.was_gentle) and seen != watch.writes + watch.at:
+            if (self.calm or self.was_patient) and seen != watch.writes + watch.at:
                 seen = watch.writes + watch.at
                 self._look_for_idle_slots()
         if at is not None:
@@ -75,7 +84,7 @@ class Run(Simulation):
     def _look_for_idle_slots(self) -> None:
         """L2: since when has a slot been free while somebody could have it? L1: since when is a cancel not carried out?"""
         now = self.kernel.time
-        if self.was_gentle:
+        if self.was_patient:
             for name, job in self.watch.to_cancel.items():
                 waits = job.state in {"queued", "held"} or (job.state == "running" and job.status != "Stopping")
                 late = (
@@ -96,6 +105,8 @@ class Run(Simulation):
         row = self.watch.slots.get(alias)
         if row is None or row["paused"]["BOOL"] or alias not in self.models:
             return False
+        if self.was_patient and not self.was_gentle and self.said_no.get(alias):
+            return False
         in_use = len(self.watch.alive.get(alias, {}))  # by Bedrock's truth: a probe that is refused again is no use
         model = MODELS[alias]
         if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
@@ -109,7 +120,7 @@ class Run(Simulation):
         check = self.watch.check
         for alias in list(self.idle_since):
             self._idle_over(alias)
-        bound = CALM_PATH_SECONDS if self.was_gentle else HEALED_SECONDS
+        bound = CALM_PATH_SECONDS if self.was_patient else HEALED_SECONDS
         for alias, seconds in self.longest_idle.items():
             check("L2", seconds <= bound, f"a slot of {alias} stood free for {seconds:.0f} s with somebody in line")
         for upload in self.uploads:
@@ -178,17 +189,49 @@ class Run(Simulation):
         if alias in self.limits:
             meddle(self, alias)
 
-    def _refusing(self, job: str) -> None:
-        """Bedrock has just refused: at this very moment others may end, or an operator cancel."""
+    def _accepting(self, job: str) -> None:
+        """Bedrock has just taken a job: an operator may cancel it before anybody knows."""
+        self.said_no[self.watch.jobs[job].model] = False
         if self.weather.strike("cancelled-just-then"):
-            self.kernel.after(self.chance.uniform(0.0, 0.02), lambda: self.cancel(job))
-        if self.weather.strike("others-end-just-then"):
-            self.kernel.after(self.chance.uniform(0.0, 0.02), self._others_end)
+            self._soon(lambda: self.cancel(job))
+
+    def _refusing(self, job: str) -> None:
+        """Bedrock has just refused: at this very moment jobs may end, or an operator cancel, or wake the model."""
+        alias = self.watch.jobs[job].model
+        strike, model = self.weather.strike, MODELS[alias]
+        self.said_no[alias] = True
+        if strike("cancelled-just-then"):
+            self._soon(lambda: self.cancel(job))
+        if strike("others-end-just-then"):
+            self._soon(self._others_end)
+        if strike("ours-end-just-then"):
+            self._soon(lambda: end_one_of_ours(self, model))
+        if strike("woken-just-then"):
+            self._soon(self._wake)
+
+    def _unheard(self, invocation: Invocation, writes: Sequence[Write]) -> None:
+        """A write was done, and its answer is lost: the same may happen meanwhile."""
+        slots = [write.row.pk for write in writes if isinstance(write.row, SlotsRow)]
+        jobs = [name for name, job in self.watch.jobs.items() if job.state == "held" and f"slots#{job.model}" in slots]
+        if invocation.name != "scheduler" or not jobs:
+            return
+        if self.weather.strike("cancelled-just-then"):
+            self.kernel.after(self.chance.uniform(0, 5), lambda: self.cancel(self.chance.choice(jobs)))
+        if self.weather.strike("woken-just-then"):
+            self._soon(self._wake)
 
     def _unanswered(self, job: str) -> None:
         """Create was carried out, and nobody hears of it."""
+        if self.weather.strike("copied-in-the-console"):
+            copy(self, job)
         if self.weather.strike("slots-lost-with-an-answer"):
             drill(self, self.watch.jobs[job].model)
+
+    def _wake(self) -> None:
+        self.wake()
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        self.kernel.after(self.chance.uniform(0.0, 0.02), lambda: None if self.calm else act())
 
     def _others_end(self) -> None:
         self.rules.end_foreign(self.kernel.now)

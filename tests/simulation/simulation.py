@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,8 +11,8 @@ from urllib.parse import quote_plus
 
 from cli.walk import Desk
 from local.bedrock_simulator.faults import Faults
+from local.bedrock_simulator.rules import EXPIRED, Inspection, Settings, Tally
 from local.bedrock_simulator.rules import Bedrock as Rules
-from local.bedrock_simulator.rules import Inspection, Settings, Tally
 from local.bedrock_simulator.rules import Job as BedrockJob
 from services.intake import handler as intake
 from services.intake import intake as taking_in
@@ -47,6 +47,7 @@ INTAKE_TIMEOUT = 300.0
 HINT_RECEIVES, UPLOAD_RECEIVES = 300, 10
 HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 10
 CHECK_IN_MINUTES = 30
+MAX_HINTS_UNREADABLE = 30  # of one job, at once
 
 LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)  # seconds of one way of a call
 
@@ -113,6 +114,7 @@ class Simulation:
         self._pumped: datetime | None = None
         self.deploying = False
         self.drilled: set[str] = set()  # models that an operator has paused to rebuild their slots
+        self.half_rebuilt: set[str] = set()  # of them, those where that failed: the operator will try again
         self._wire()
         self.calm = False  # once people have brought the weather to an end
 
@@ -134,6 +136,7 @@ class Simulation:
         self.sim_tables = clients.Tables(kernel, weather, self.tables, self.watch, self.stream.put)
         self._timer_client = clients.SchedulerClient(kernel, weather, self.schedules)
         self._timer_client.refuse_past = self.chance.random() < 0.5
+        self.hints.again = self._delivered_again
         self._sqs = clients.SqsClient(kernel, weather, self.hints)
         fair = Weather("fair")  # people try again until it works
         fair.calm()
@@ -154,6 +157,10 @@ class Simulation:
             lease=config(function_timeout=timedelta(seconds=FUNCTION_TIMEOUT)).lease, now=lambda: kernel.now,
             sleep=lambda seconds: kernel.wait("pause", seconds),
         )  # fmt: skip
+
+    def _delivered_again(self) -> None:
+        """A copy of a hint is a reason of its own to ask Bedrock again: nobody can know that it is one."""
+        self.watch.reasons[""] += 1
 
     def _timer_fired(self, body: str) -> None:
         self.watch.reasons[json.loads(body).get("wake", "")] += 1
@@ -278,9 +285,14 @@ class Simulation:
         left = [what for note, what in notes.items() if note.startswith("next in ")]
         excused = invocation.killed or invocation.error is not None or "failed" in notes or "unreadable" in notes
         self.watch.check("L2", excused or not left, f"{invocation} left with a slot free and {left} in line")
+        for unreadable in notes.get("unreadable", ()):
+            count = self.hints.count(unreadable)
+            self.watch.check("L5", count <= MAX_HINTS_UNREADABLE, f"{count} hints about {unreadable}, which nobody can read")
         if self.kernel.running:
             return
         for alias, row in self.watch.slots.items():
+            if alias in self.half_rebuilt:
+                continue
             for holder in row["holders"]["M"]:
                 job, _, attempt = holder.partition("#")
                 hint = self.schedules.holds(f"{job}-{attempt}-", job) or self.hints.holds(job) or self.stream.holds(job)
@@ -336,9 +348,12 @@ class Simulation:
 
     def _write(self, job: BedrockJob) -> Tally:
         _, prefix = split_s3_uri(job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
-        done = job.records_to_process
+        records = done = job.records_to_process
+        if self.weather.spell("jobs-expire-half-done") and self.chance.random() < 0.3:
+            self.weather.felt("jobs-expire-half-done")
+            job.plan, done = replace(job.plan, outcome=EXPIRED), max(1, records // 2)
         manifest = {
-            "totalRecordCount": done, "processedRecordCount": done, "successRecordCount": done, "errorRecordCount": 0,
+            "totalRecordCount": records, "processedRecordCount": done, "successRecordCount": done, "errorRecordCount": 0,
             "inputTokenCount": 10 * done, "outputTokenCount": 20 * done,
         }  # fmt: skip
         self.s3.put(f"{prefix}{job.id}/manifest.json.out", json.dumps(manifest).encode())

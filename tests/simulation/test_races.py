@@ -8,7 +8,7 @@ import json
 import pytest
 
 from shared.tables import SlotsRow, Update
-from tests.simulation.people import malformed
+from tests.simulation.people import malformed, squat
 from tests.simulation.stage import Stage
 
 
@@ -523,3 +523,39 @@ def test_R37_a_head_that_cannot_be_read_is_passed() -> None:
     stage.hint(malformed(stage)).end()
     stage.settle()
     assert json.loads(stage.said(good, "Completed"))["detail"]["status"] == "Completed"
+
+
+def test_whoever_gave_up_without_knowing_it_cancels_nothing_under_the_next_ones_lease() -> None:
+    stage = Stage()
+    job = stage.put("a")
+    stage.strike("create-timeout")
+    stage.see(job).end()
+    stage.wait(300)
+    late = stage.timer(job).to("write submission-refused")
+    stage.strike("write-done-but-failed")
+    late.through("write submission-refused")
+    owner = stage.wake_up().to("Create")
+    stage.cancel(job)
+    late.end()
+    assert stage.job(job).state == "held"
+    assert job in str(stage.holders)
+    owner.end()
+    assert stage.job(job).state == "running"
+    stage.settle()
+    assert stage.job(job).status == "Stopped"
+
+
+def test_a_name_that_an_ended_stranger_had_says_nothing_while_list_is_behind() -> None:
+    stage = Stage()
+    stage.deployed(0)
+    job = stage.put("a")
+    stage.see(job).end()
+    (upload,) = stage.uploads
+    squat(stage, upload)
+    stage.wait(3600)
+    stage.deploy({"haiku": 1})
+    stage.strike("create-done-then-conflict", "list-behind")
+    stage.last().end()
+    assert stage.job(job).state == "claimed"
+    stage.settle()
+    assert stage.job(job).status == "Completed"

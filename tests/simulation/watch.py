@@ -27,7 +27,7 @@ INVARIANTS = {
     "S2": "one Bedrock job for one attempt",
     "S3": "no Bedrock job without a slot-claimed before it",
     "S4": "one upload, one stream",
-    "S5": "holders are the attempts between claim and end; added only below the limit; Create only under a lease",
+    "S5": "holders are the attempts between claim and end; added only below the limit; Create only under a lease, not in vain",
     "S6": "only the holder gives its slot back",
     "S7": "ended is final, transitions are legal and true",
     "S8": "versions are dense",
@@ -70,6 +70,7 @@ class Shadow:
     poisoned: bool = False
     refusals: set[str] = field(default_factory=set)  # kinds, of this attempt
     cancel_at: float = 0.0
+    cancelled_by: int = 0  # number of the write
 
     @property
     def lives(self) -> bool:
@@ -102,6 +103,7 @@ class Watch:
         self.at = 0  # changes at Bedrock
         self.limit_changes: dict[str, list[tuple[float, int]]] = {}
         self.claimed_at: dict[str, float] = {}
+        self.added: dict[str, int] = {}  # holder -> number of the write that last gave it a slot
         self.made: Counter[str] = Counter()  # Bedrock jobs of ours, by name
         self.alive: dict[str, dict[str, str]] = {}  # model -> name -> holder, of those that have not ended
         self.live: dict[str, dict[str, Shadow]] = {}  # model -> holder -> job, of attempts between claim and end
@@ -145,6 +147,8 @@ class Watch:
         lease = _map(self.slots.get(job.model), "holders").get(holder)
         mine = lease is not None and not _value(lease, "submitted") and self._mine(lease, invocation)
         self.check("S5", mine, f"Create for {name} without its lease: {lease}")
+        in_vain = job.cancel and job.cancelled_by < self.added.get(holder, 0)
+        self.check("S5", not in_vain, f"Create for {name}, which was cancelled before it got its slot")
         assert lease
         until = datetime.fromisoformat(_value(lease, "until"))
         allowed = MAX_CREATES_FOR_A_REASON * (self.reasons[job.model] + self.reasons[""] + 1)
@@ -278,7 +282,8 @@ class Watch:
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
             return state == ""
         if event == "cancel-requested":
-            job.cancel, job.cancel_at = job.cancel or state not in {"ended", "cancelled", "rejected"}, self.kernel.time
+            job.cancel = job.cancel or state not in {"ended", "cancelled", "rejected"}
+            job.cancel_at, job.cancelled_by = self.kernel.time, self.writes
             return state != ""
         if event == "priority-changed":
             if state not in {"ended", "cancelled", "rejected"}:
@@ -394,6 +399,7 @@ class Watch:
         )
         self.check("S11", not before["paused"]["BOOL"], f"{holder} was added to a paused model")
         self.check("S5", self._mine(lease, invocation), f"{holder} was added for somebody else")
+        self.added[holder] = self.writes
 
     def _removed(self, invocation: Invocation | None, holder: str, lease: Item, events: dict[str, str], *, moved: bool) -> None:
         job = self.jobs[holder.partition("#")[0]]

@@ -33,20 +33,24 @@ RATES = {
     "old-code": 0.4,  # an invocation of the version before
     # DynamoDB
     "write-contended": 0.1,
-    "write-done-but-contended": 0.02,  # TransactionInProgress of the first try; the next meets it
-    "write-done-but-failed": 0.02,  # the answer was lost, the SDK's own repeat met its first try
+    "write-done-but-contended": 0.1,  # TransactionInProgress of the first try; the next meets it
+    "write-done-but-failed": 0.2,  # the answer was lost, the SDK's own repeat met its first try
     "write-done-but-error": 0.02,
+    "lost-answer-slow": 0.9,  # of these three: the SDK waits up to ten seconds before it tries again
     "write-error": 0.02,
     "read-error": 0.01,
     # Bedrock
     "create-done-then-timeout": 0.2,
     "create-timeout-then-done": 0.1,
     "create-done-then-500": 0.1,
-    "create-timeout": 0.1,
+    "create-done-then-conflict": 0.3,  # Bedrock's own front end tried twice: the job is made, and its name said to be in use
+    "create-timeout": 0.2,
     "create-500": 0.1,
     "bedrock-throttled": 0.1,
     "bedrock-call-error": 0.05,
+    "create-slow": 0.9,  # seconds
     "list-behind": 0.3,
+    "list-error": 0.6,
     # Scheduler, SQS, S3
     "timer-call-error": 0.03,
     "timer-call-done-but-error": 0.03,
@@ -62,8 +66,11 @@ RATES = {
     "requeued-by-an-operator": 0.1,
     "priority-changed": 0.3,
     "meddled": 0.3,  # an operator or another team acts just while an invocation decides
-    "others-end-just-then": 0.9,  # while Bedrock's refusal for its quota is on its way
-    "cancelled-just-then": 0.6,  # while that refusal is on its way
+    "others-end-just-then": 0.9,  # while Bedrock's refusal is on its way
+    "ours-end-just-then": 0.6,  # then, too
+    "woken-just-then": 0.5,  # then, too, or while a write that was done is not answered
+    "cancelled-just-then": 0.6,  # while an answer of Bedrock's is on its way, or a write that was done is not answered
+    "copied-in-the-console": 0.5,  # a job that was not answered, three times: their names begin as ours
     "slots-lost-with-an-answer": 0.9,  # a claimed holder disappears after its Create was not answered; an operator rebuilds
     "rebuilt-by-an-operator": 0.8,  # pause, damage, rebuild, resume
     "poison-record": 0.1,
@@ -82,6 +89,7 @@ SPELLS = {
     "names-stay-taken": 0.3,
     "events-name-no-model": 0.2,
     "jobs-expire": 0.35,
+    "jobs-expire-half-done": 0.2,
     "jobs-partly-complete": 0.2,
     "jobs-fail": 0.2,
     "input-refused-while-validating": 0.15,
@@ -106,9 +114,33 @@ GENTLE = frozenset({
     "names-conflict", "names-stay-taken", "events-name-no-model", "jobs-expire", "jobs-partly-complete", "jobs-fail",
     "input-refused-while-validating", "equal-timestamps", "limit-lowered", "limit-raised", "model-paused",
     "stream-batch-split", "requeued-by-an-operator", "priority-changed", "meddled", "others-end-just-then", "cancelled-just-then",
+    "quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then", "jobs-expire-half-done",
 })  # fmt: skip
 
-CALM_SHARE, GENTLE_SHARE, MILD_SHARE = 0.07, 0.3, 0.6  # up to which share of the seeds: no faults; gentle; few; then many
+# Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds has all of one row, often.
+TOGETHER = (
+    # a lost answer, nobody who tells of the job, and a look-up that does not show it at once
+    ("create-done-then-timeout", "every-event-dropped", "list-error", "copied-in-the-console"),
+    # the queue gives up an attempt that Bedrock never got, and is not told that it did
+    ("create-timeout", "write-done-but-failed", "write-done-but-contended", "lost-answer-slow", "woken-just-then",
+     "cancelled-just-then", "create-slow"),
+    # a full Bedrock that takes its time to say so
+    ("quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then"),
+    ("others-take-the-quota", "create-slow", "others-end-just-then", "cancelled-just-then"),
+    # whose name is it?
+    ("name-squatted", "create-done-then-conflict", "list-behind"),
+    # refused jobs whose timers cannot be trusted
+    ("others-take-the-quota", "quota-below-limit", "timer-early"),
+    # an attempt that may be tried again, while its model is not there
+    ("jobs-expire", "model-removed"),
+)  # fmt: skip
+TOGETHER_SHARE = 0.4
+
+# With this among gentle ones a free slot waits only as long as Bedrock's last answer was no.
+PATIENT = "job-refused-for-its-own-reason"
+
+# Up to which share of the seeds: no faults; gentle, and PATIENT; gentle; few; then many.
+CALM_SHARE, PATIENT_SHARE, GENTLE_SHARE, MILD_SHARE = 0.07, 0.12, 0.3, 0.6
 MILD, ROUGH = 0.15, 0.4  # the share of all faults that such a seed has
 
 
@@ -116,7 +148,7 @@ class Weather:
     """The faults of one run. `without` takes some away; every fault has dice of its own, so that the others fall as before."""
 
     def __init__(self, seed: int | str, without: frozenset[str] = frozenset()) -> None:
-        self._seed = seed
+        self._seed, self._left_out = seed, without
         self._dice: dict[str, random.Random] = {}
         self.fired: Counter[str] = Counter()
         self.rates: dict[str, float] = {}
@@ -126,6 +158,8 @@ class Weather:
         share = 0.0 if kind < CALM_SHARE else MILD if GENTLE_SHARE < kind < MILD_SHARE else ROUGH
         if kind < GENTLE_SHARE:
             without |= {*RATES, *SPELLS} - GENTLE
+        if CALM_SHARE < kind < PATIENT_SHARE and PATIENT not in self._left_out:
+            self.spells.add(PATIENT)
         for fault, highest in RATES.items():
             strikes, rate = chance.random() < share, highest * chance.random()
             if strikes and fault not in without:
@@ -133,6 +167,12 @@ class Weather:
         for fault, likely in SPELLS.items():
             if chance.random() < likely * share * 2.5 and fault not in without:
                 self.spells.add(fault)
+        if share and chance.random() < TOGETHER_SHARE:
+            for fault in set(chance.choice(TOGETHER)) - without:
+                if fault in SPELLS:
+                    self.spells.add(fault)
+                else:
+                    self.rates[fault] = RATES[fault] * 0.8
 
     @property
     def clear(self) -> bool:
@@ -143,6 +183,11 @@ class Weather:
     def gentle(self) -> bool:
         """Whether no hint is lost or late."""
         return GENTLE.issuperset(self.faults)
+
+    @property
+    def patient(self) -> bool:
+        """Whether no hint is lost or late, but some jobs are refused for a reason of their own."""
+        return (GENTLE | {PATIENT}).issuperset(self.faults)
 
     @property
     def faults(self) -> list[str]:
