@@ -1,0 +1,58 @@
+"""How long it will take: the position in line, the expected start, the time to drain. Pure arithmetic on what was counted.
+
+Every answer is a guess from the mean time that a job holds a slot, today or yesterday; None where there is nothing to go by.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+MAX_POSITION = 1_000  # counting further would read the whole line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A place in line, from 1. Not `exact`: there are more than `number` ahead, and nobody counted them."""
+
+    number: int
+    exact: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.exact else f"more than {self.number:,}"
+
+
+def position(ahead: int, *, more: bool) -> Position:
+    """The place behind `ahead` jobs; `more`: the counting stopped there although the line went on."""
+    return Position(number=ahead, exact=False) if more else Position(number=ahead + 1)
+
+
+def mean_slot_seconds(*days: Mapping[str, float]) -> float | None:
+    """How long a job held its slot on average on the first of these days (as `Store.day` counts them) on which any ended."""
+    for day in days:
+        if day.get("slot_ends"):
+            return float(day["slot_seconds"]) / float(day["slot_ends"])
+    return None
+
+
+def expected_start(
+    waiting_jobs_ahead: int, limit: int, held: int, mean_slot_seconds: float | None
+) -> timedelta | None:  # fmt: skip
+    """When a job gets a slot that has so many before it, at a model with `held` of `limit` slots taken. None: nobody can say.
+
+    Slots that are free go first. After that one is freed every mean / limit seconds, on average.
+    """
+    ends_needed = waiting_jobs_ahead + 1 - (limit - held)
+    if limit > 0 and ends_needed <= 0:
+        return timedelta(0)
+    if limit <= 0 or mean_slot_seconds is None:
+        return None
+    return timedelta(seconds=ends_needed * mean_slot_seconds / limit)
+
+
+def time_to_drain(waiting_jobs: int, limit: int, mean_slot_seconds: float | None) -> timedelta | None:
+    """Until everybody who waits now has had a slot, with all slots in use. None: nobody can say."""
+    if not waiting_jobs:
+        return timedelta(0)
+    if limit <= 0 or mean_slot_seconds is None:
+        return None
+    return timedelta(seconds=waiting_jobs * mean_slot_seconds / limit)

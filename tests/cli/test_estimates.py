@@ -1,0 +1,52 @@
+"""Position, expected start and time to drain, by arithmetic that a person can follow."""
+
+from datetime import timedelta
+
+import pytest
+
+from cli.estimates import expected_start, mean_slot_seconds, position, time_to_drain
+
+
+@pytest.mark.parametrize(
+    ("ahead", "limit", "held", "minutes"),
+    [
+        (0, 3, 2, 0),  # a slot is free
+        (1, 3, 1, 0),  # two are free, one is ahead
+        (0, 3, 3, 10),  # the first of three slots of 30 minutes, ten minutes apart
+        (2, 3, 3, 30),  # the third of them
+        (2, 3, 2, 20),  # one is free for the first ahead
+        (0, 2, 4, 45),  # a lowered limit: three must end
+        (5, 1, 1, 180),
+    ],
+)
+def test_a_start_is_so_many_ends_away(ahead: int, limit: int, held: int, minutes: int) -> None:
+    assert expected_start(ahead, limit, held, 30 * 60) == timedelta(minutes=minutes)
+
+
+def test_nobody_can_say_when_a_model_without_slots_starts_anything() -> None:
+    assert expected_start(0, 0, 0, 1800) is None
+    assert expected_start(0, 0, 2, 1800) is None
+
+
+def test_without_a_mean_only_a_free_slot_is_certain() -> None:
+    assert expected_start(0, 2, 1, None) == timedelta(0)
+    assert expected_start(1, 2, 1, None) is None
+
+
+def test_a_line_drains_as_fast_as_all_slots_together() -> None:
+    assert time_to_drain(10, 5, 600) == timedelta(minutes=20)
+    assert time_to_drain(0, 0, None) == timedelta(0)
+    assert time_to_drain(1, 0, 600) is None
+    assert time_to_drain(1, 5, None) is None
+
+
+def test_the_mean_is_of_the_first_day_on_which_a_job_ended() -> None:
+    assert mean_slot_seconds({"slot_seconds": 90, "slot_ends": 3}, {"slot_seconds": 5, "slot_ends": 1}) == 30
+    assert mean_slot_seconds({}, {"slot_seconds": 5, "slot_ends": 1}) == 5
+    assert mean_slot_seconds({"slot_seconds": 0, "slot_ends": 0}, {}) is None
+
+
+def test_a_position_is_counted_from_one_and_never_claimed_beyond_the_counting() -> None:
+    assert str(position(0, more=False)) == "1"
+    assert str(position(999, more=False)) == "1,000"
+    assert str(position(1000, more=True)) == "more than 1,000"
