@@ -1,0 +1,383 @@
+"""What the tables say, for people: views by status and day, a job and its history, a line's length before a place.
+
+There is no scan here, and nothing grows with history. Views are found by the status index, which has one partition for each model
+and status, and for each day once jobs are over: the number of requests is bounded by models x statuses x days asked for, each
+partition read no further than asked. The index is eventually consistent: a job that was changed a moment ago may be seen as it
+was. Nobody decides anything on these answers.
+
+IAM: dynamodb:Query on the projections table and its index, dynamodb:GetItem on the projections table, dynamodb:Query on the
+events table; s3:GetObject for `by_object` (HeadObject asks for that).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from botocore.exceptions import ClientError
+
+from cli.app import Fault, NotFound
+from cli.deployment import Deployment, client
+from cli.estimates import MAX_POSITION, Position, position
+from shared.events import Json, moment_of, text_of
+from shared.job import CLAIMED, ENDS, HELD, OVER, QUEUED, RANK, REJECTED, Job
+from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
+from shared.projections import VIEW_KEY, line_pk, line_row, view_pk, view_row
+from shared.tables import STATUS_INDEX, EventRow, ViewRow
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice rather than not at all.
+LIVE_STATUSES = (QUEUED, CLAIMED, HELD, *RANK)
+OVER_STATUSES = (*sorted(ENDS), "Cancelled", REJECTED)
+# What became of a Completed job may have a word of its own (shared/job.py: outcome).
+OUTCOMES_OF_COMPLETED = ("Completed", "CompletedWithErrors", "NoRecordSucceeded")
+OUTCOMES = (*OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if status != "Completed"))
+
+PARALLEL = 10  # requests at once: botocore's pool of connections
+DAY_ROWS = 300  # at least so many of a day are read, of one model and status, to find those that ended last
+MAX_PAGES = 5  # of one partition, each of at most 1 MB (aws-facts 8), where something is sought in it
+MAX_DAYS = 400  # asked for at once
+PRIORITY_END = "$"  # sorts right behind the "#" of every place in line with the priority before it
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Object:
+    """A job's source: one version of one S3 object."""
+
+    bucket: str
+    key: str
+    version_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A job as its view says. Absent numbers, times and texts are None. `outcome` is None until the job is over."""
+
+    job: str
+    model: str
+    status: str
+    outcome: str | None
+    reason: str | None
+    priority: int
+    attempt: int
+    records: int
+    size_bytes: int
+    processed_records: int | None
+    succeeded_records: int | None
+    failed_records: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    queued_at: datetime
+    claimed_at: datetime | None
+    submitted_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    updated_at: datetime
+    sources: tuple[Object, ...]
+    input_uri: str | None
+    output_uri: str | None
+    model_id: str | None
+    arn: str | None
+    cancel_by: str | None
+    problems: tuple[Json, ...] = ()
+    version: int
+
+    @property
+    def file(self) -> str:
+        """What was uploaded: the key without the prefix that all have."""
+        first = self.sources[0].key.removeprefix(INPUT_PREFIX) if self.sources else ""
+        return first if len(self.sources) < 2 else f"{first} (+{len(self.sources) - 1})"  # noqa: PLR2004 - one, or more
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing happens to it any more by itself."""
+        return self.status in OVER
+
+    @property
+    def word(self) -> str:
+        """The status, or what became of it."""
+        return self.outcome or self.status
+
+    def waited(self, now: datetime) -> timedelta | None:
+        """From its upload until Bedrock took it, it was over, or now. None for a file that was rejected: it never waited."""
+        if self.status == REJECTED:
+            return None
+        return (self.submitted_at or self.ended_at or now) - self.queued_at
+
+    def ran(self, now: datetime) -> timedelta | None:
+        """From the moment when Bedrock took it until it was over, or now. None where Bedrock never had it."""
+        return (self.ended_at or now) - self.submitted_at if self.submitted_at else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happened:
+    """One event of a job as it is stored: `data` is what it says, whichever version of the code wrote it."""
+
+    version: int
+    at: datetime
+    name: str
+    data: Json = field(default_factory=dict)
+
+
+def now() -> datetime:
+    """The clock of everything that is shown."""
+    return datetime.now(UTC)
+
+
+def live_views(
+    deployment: Deployment, models: Sequence[str], statuses: Iterable[str] = LIVE_STATUSES, limit: int | None = None
+) -> list[View]:
+    """Jobs that are not over, those furthest along first, then those queued first. Of each model and status at most `limit`,
+    and `limit` in all. One request for each model and status, and for each further MB of them where there is no limit.
+    """
+    wanted = [status for status in LIVE_STATUSES if status in set(statuses)]
+    keys = [f"{model}#{status}" for status in wanted for model in models]
+    found = newest(view for views in _at_once(lambda key: _indexed(deployment, key, limit), keys) for view in views)
+    rank = {status: number for number, status in enumerate(reversed(LIVE_STATUSES))}
+    return sorted(found, key=lambda view: (rank.get(view.status, 0), view.queued_at, view.job))[:limit]
+
+
+def over_views(
+    deployment: Deployment, models: Sequence[str], since: datetime, outcomes: Iterable[str] = OUTCOMES, limit: int | None = None
+) -> list[View]:
+    """Jobs that ended since then, last ended first; stops at the first day (UTC) that brings it to `limit`.
+
+    One request for each model, status and day, some more where a partition is larger than a page. With a limit a partition is
+    not read further than needed to find so many, DAY_ROWS at least: on a day with more ends of one kind, those that were queued
+    last are found. Rejected files that named no model of ours count as the model "". Raises Fault for more than MAX_DAYS.
+    """
+    wanted = set(outcomes)
+    found: list[View] = []
+    for day in _days_back(since):
+        ended = _over_that_day(deployment, models, day, wanted, limit)
+        found += sorted((v for v in ended if (v.ended_at or v.updated_at) >= since), key=_ended_at, reverse=True)
+        if limit is not None and len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def jobs_since(deployment: Deployment, since: datetime, models: Sequence[str] | None = None) -> Iterator[View]:
+    """Every job that was alive (waiting or running) at any time since then, in no order, each once. Rejected files never were.
+
+    Reads all of it: one request for each model and live status and for each model, status and day, and for each further MB.
+    """
+    models = list(deployment.models) if models is None else models
+    seen: set[str] = set()
+    alive = live_views(deployment, models)
+    lived = set(OUTCOMES) - {REJECTED}
+    days = (_over_that_day(deployment, models, day, lived, None) for day in _days_back(since))
+    for views in (alive, *days):  # the live first: a job that ends meanwhile is met
+        for view in views:
+            if view.job not in seen and (not view.over or (view.ended_at or view.updated_at) >= since):
+                seen.add(view.job)
+                yield view
+
+
+def view(deployment: Deployment, job: str) -> View | None:
+    """The job as it is now, strongly consistent; None where there is none (yet: see `history`)."""
+    row = deployment.tables.get(ViewRow, view_pk(job), VIEW_KEY)
+    return view_of(row) if row is not None else None
+
+
+def history(deployment: Deployment, job: str) -> list[Happened]:
+    """The job's events, oldest first, strongly consistent; of events newer than this code too."""
+    return [
+        Happened(version=int(row.version), at=moment_of(row.at), name=row.name, data=row.data)
+        for row in deployment.tables.query(EventRow, job_stream(job))
+    ]
+
+
+def by_object(deployment: Deployment, what: str) -> str:
+    """The job id of what a person named: an id, a key of the bucket, with or without `to-process/`, or `s3://bucket/key`. Of a
+    key the newest version counts. At most two HeadObject. Raises NotFound, Fault.
+    """
+    if is_job_id(what):
+        return what
+    unknown = NotFound(
+        f"there is no job and no file {what!r}: `bbq jobs` lists both (an id has {JOB_ID_LENGTH} letters and digits)"
+    )
+    if "/" not in what and not what.endswith(INPUT_SUFFIX):
+        raise unknown
+    bucket, key = split_s3_uri(what) if what.startswith("s3://") else (deployment.bucket, what)
+    if bucket != deployment.bucket:
+        raise Fault(f"the bucket of deployment {deployment.name!r} is {deployment.bucket}, not {bucket}")
+    for candidate in dict.fromkeys((key, key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key)):
+        version = _newest_version(bucket, candidate) if candidate else None
+        if version is not None:
+            return job_id(bucket, candidate, version, "", "")
+    raise unknown
+
+
+def place(deployment: Deployment, job: Job) -> Position | None:
+    """Where a waiting job is in its line, strongly consistent; None where it is not in line (any more, or yet). Two requests."""
+    key = line_row(job).sk
+    dynamodb = _dynamodb()
+    there = dynamodb.get_item(
+        TableName=deployment.projections_table, Key={"pk": {"S": line_pk(job.model)}, "sk": {"S": key}}, ConsistentRead=True
+    )
+    if "Item" not in there:
+        return None
+    answer = dynamodb.query(
+        TableName=deployment.projections_table, KeyConditionExpression="pk = :line AND sk < :place", Select="COUNT",
+        ExpressionAttributeValues={":line": {"S": line_pk(job.model)}, ":place": {"S": key}},
+        ConsistentRead=True, Limit=MAX_POSITION,
+    )  # fmt: skip
+    return position(answer["Count"], more="LastEvaluatedKey" in answer)
+
+
+def oldest_wait(deployment: Deployment, model: str) -> datetime | None:
+    """Since when the oldest of a line waits. The line is in order of priority first, so the head of each is asked for: one
+    request for each priority that is present, and one more, eleven at most.
+    """
+    oldest: datetime | None = None
+    after = " "
+    while True:
+        answer = _dynamodb().query(
+            TableName=deployment.projections_table, KeyConditionExpression="pk = :line AND sk > :after",
+            ExpressionAttributeValues={":line": {"S": line_pk(model)}, ":after": {"S": after}}, ConsistentRead=True, Limit=1,
+        )  # fmt: skip
+        if not answer["Items"]:
+            return oldest
+        priority, queued_at, _ = answer["Items"][0]["sk"]["S"].split("#", 2)
+        queued = moment_of(queued_at)
+        oldest = queued if oldest is None else min(oldest, queued)
+        after = priority + PRIORITY_END
+
+
+def newest(views: Iterable[View]) -> list[View]:
+    """Each job once, as it was seen last: a job that moves while the index is read is met twice."""
+    found: dict[str, View] = {}
+    for seen in views:
+        if seen.job not in found or found[seen.job].version <= seen.version:
+            found[seen.job] = seen
+    return list(found.values())
+
+
+def view_of(row: ViewRow) -> View:
+    """A row, with its times as times."""
+    return View(
+        job=row.job, model=row.model, status=row.status, outcome=row.outcome, reason=row.reason, priority=int(row.priority),
+        attempt=int(row.attempt), records=int(row.records), size_bytes=int(row.size_bytes),
+        processed_records=_whole(row.processed_records), succeeded_records=_whole(row.succeeded_records),
+        failed_records=_whole(row.failed_records), input_tokens=_whole(row.input_tokens),
+        output_tokens=_whole(row.output_tokens), queued_at=moment_of(row.queued_at), claimed_at=_moment(row.claimed_at),
+        submitted_at=_moment(row.submitted_at), started_at=_moment(row.started_at), ended_at=_moment(row.ended_at),
+        updated_at=moment_of(row.updated_at), sources=tuple(Object(**_plain(source)) for source in row.sources),
+        input_uri=row.input_uri, output_uri=row.output_uri, model_id=row.model_id, arn=row.arn, cancel_by=row.cancel_by,
+        problems=tuple(_plain(problem) for problem in row.problems or ()), version=int(row.version),
+    )  # fmt: skip
+
+
+def view_of_job(job: Job) -> View:
+    """What the view of a job will be that is not projected yet."""
+    return view_of(view_row(job))
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """The answers of all calls, in their order, some of them at the same time."""
+    return _at_once(lambda call: call(), calls)
+
+
+def _over_that_day(deployment: Deployment, models: Sequence[str], day: str, outcomes: set[str], limit: int | None) -> list[View]:
+    statuses = [status for status in OVER_STATUSES if status in outcomes]
+    of_completed = outcomes & set(OUTCOMES_OF_COMPLETED)
+    if of_completed and "Completed" not in statuses:
+        statuses.append("Completed")
+    most = None if limit is None else max(limit, DAY_ROWS)
+
+    def read(key: tuple[str, str]) -> list[View]:
+        model, status = key
+        some = status == "Completed" and of_completed != set(OUTCOMES_OF_COMPLETED)
+        return _indexed(
+            deployment, f"{model}#{status}#{day}", most, newest_first=True, outcomes=sorted(of_completed) if some else ()
+        )
+
+    keys = [(model, status) for model in models for status in statuses if model or status == REJECTED]
+    return newest(view for views in _at_once(read, keys) for view in views)
+
+
+def _indexed(
+    deployment: Deployment, status_key: str, most: int | None, *, newest_first: bool = False, outcomes: Sequence[str] = ()
+) -> list[View]:
+    """Views of one partition of the index by the time they were queued: all, or the first `most`, of these outcomes if any are
+    named (then no more than MAX_PAGES pages are read).
+    """
+    arguments: dict[str, Any] = {
+        "TableName": deployment.projections_table,
+        "IndexName": STATUS_INDEX,
+        "KeyConditionExpression": "status_key = :key",
+        "ExpressionAttributeValues": {":key": {"S": status_key}},
+        "ScanIndexForward": not newest_first,
+    }
+    if outcomes:
+        names = {f":outcome{number}": {"S": outcome} for number, outcome in enumerate(outcomes)}
+        arguments["FilterExpression"] = f"outcome IN ({', '.join(names)})"
+        arguments["ExpressionAttributeValues"] |= names
+    elif most is not None:
+        arguments["Limit"] = most
+    views: list[View] = []
+    pages = 0
+    while True:
+        answer = _dynamodb().query(**arguments)
+        for item in answer["Items"]:
+            row = ViewRow()
+            row.from_dynamodb_dict(cast("dict[str, Any]", item))
+            views.append(view_of(row))
+        pages += 1
+        enough = most is not None and (len(views) >= most or pages >= MAX_PAGES)
+        if enough or "LastEvaluatedKey" not in answer:
+            return views[:most]
+        arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _days_back(since: datetime) -> list[str]:
+    """The days (UTC) from today back to the day of `since`."""
+    first, today = since.astimezone(UTC).date(), now().date()
+    count = (today - first).days + 1
+    if count > MAX_DAYS:
+        raise Fault(f"that would be {count} days, and at most {MAX_DAYS} are read at once: say a later --since")
+    return [(today - timedelta(days=back)).isoformat() for back in range(count)]
+
+
+def _newest_version(bucket: str, key: str) -> str | None:
+    try:
+        answer = client("s3").head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"].get("Code") in {"404", "NoSuchKey", "NotFound"}:
+            return None
+        raise
+    found: str | None = answer.get("VersionId")
+    return found
+
+
+def _at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:
+    if len(keys) < 2:  # noqa: PLR2004 - nothing to share
+        return [read(key) for key in keys]
+    with ThreadPoolExecutor(min(PARALLEL, len(keys))) as pool:
+        return list(pool.map(read, keys))
+
+
+def _dynamodb() -> "DynamoDBClient":
+    return cast("DynamoDBClient", client("dynamodb"))
+
+
+def _ended_at(view: View) -> str:
+    return text_of(view.ended_at or view.updated_at)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return dict(value.as_dict() if hasattr(value, "as_dict") else value)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return moment_of(text) if text else None
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
