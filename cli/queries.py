@@ -1,4 +1,4 @@
-"""What the tables say, for people: views by status and day, a job and its history, a line's length before a place.
+"""What the tables say, for people: views by status and day, a job and its history and a place in line.
 
 There is no scan here, and nothing grows with history. Views are found by the status index, which has one partition for each model
 and status, and for each day once jobs are over: the number of requests is bounded by models x statuses x days asked for, each
@@ -9,9 +9,9 @@ IAM: dynamodb:Query on the projections table and its index, dynamodb:GetItem on 
 events table; s3:GetObject for `by_object` (HeadObject asks for that).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -40,7 +40,6 @@ PARALLEL = 10  # requests at once: botocore's pool of connections
 DAY_ROWS = 300  # at least so many of a day are read, of one model and status, to find those that ended last
 MAX_PAGES = 5  # of one partition, each of at most 1 MB (aws-facts 8), where something is sought in it
 MAX_DAYS = 400  # asked for at once
-PRIORITY_END = "$"  # sorts right behind the "#" of every place in line with the priority before it
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -85,6 +84,7 @@ class View:
     model_id: str | None
     arn: str | None
     cancel_by: str | None
+    labels: Mapping[str, str]
     problems: tuple[Json, ...] = ()
     version: int
 
@@ -122,7 +122,8 @@ class Happened:
     version: int
     at: datetime
     name: str
-    data: Json = field(default_factory=dict)
+    schema: int
+    data: Json
 
 
 def now() -> datetime:
@@ -138,7 +139,7 @@ def live_views(
     """
     wanted = [status for status in LIVE_STATUSES if status in set(statuses)]
     keys = [f"{model}#{status}" for status in wanted for model in models]
-    found = newest(view for views in _at_once(lambda key: _indexed(deployment, key, limit), keys) for view in views)
+    found = newest(view for views in at_once(lambda key: _indexed(deployment, key, limit), keys) for view in views)
     rank = {status: number for number, status in enumerate(reversed(LIVE_STATUSES))}
     return sorted(found, key=lambda view: (rank.get(view.status, 0), view.queued_at, view.job))[:limit]
 
@@ -188,7 +189,7 @@ def view(deployment: Deployment, job: str) -> View | None:
 def history(deployment: Deployment, job: str) -> list[Happened]:
     """The job's events, oldest first, strongly consistent; of events newer than this code too."""
     return [
-        Happened(version=int(row.version), at=moment_of(row.at), name=row.name, data=row.data)
+        Happened(version=int(row.version), at=moment_of(row.at), name=row.name, schema=int(row.schema), data=row.data)
         for row in deployment.tables.query(EventRow, job_stream(job))
     ]
 
@@ -231,25 +232,6 @@ def place(deployment: Deployment, job: Job) -> Position | None:
     return position(answer["Count"], more="LastEvaluatedKey" in answer)
 
 
-def oldest_wait(deployment: Deployment, model: str) -> datetime | None:
-    """Since when the oldest of a line waits. The line is in order of priority first, so the head of each is asked for: one
-    request for each priority that is present, and one more, eleven at most.
-    """
-    oldest: datetime | None = None
-    after = " "
-    while True:
-        answer = _dynamodb().query(
-            TableName=deployment.projections_table, KeyConditionExpression="pk = :line AND sk > :after",
-            ExpressionAttributeValues={":line": {"S": line_pk(model)}, ":after": {"S": after}}, ConsistentRead=True, Limit=1,
-        )  # fmt: skip
-        if not answer["Items"]:
-            return oldest
-        priority, queued_at, _ = answer["Items"][0]["sk"]["S"].split("#", 2)
-        queued = moment_of(queued_at)
-        oldest = queued if oldest is None else min(oldest, queued)
-        after = priority + PRIORITY_END
-
-
 def newest(views: Iterable[View]) -> list[View]:
     """Each job once, as it was seen last: a job that moves while the index is read is met twice."""
     found: dict[str, View] = {}
@@ -270,6 +252,7 @@ def view_of(row: ViewRow) -> View:
         submitted_at=_moment(row.submitted_at), started_at=_moment(row.started_at), ended_at=_moment(row.ended_at),
         updated_at=moment_of(row.updated_at), sources=tuple(Object(**_plain(source)) for source in row.sources),
         input_uri=row.input_uri, output_uri=row.output_uri, model_id=row.model_id, arn=row.arn, cancel_by=row.cancel_by,
+        labels=_plain(row.labels or {}),
         problems=tuple(_plain(problem) for problem in row.problems or ()), version=int(row.version),
     )  # fmt: skip
 
@@ -279,9 +262,12 @@ def view_of_job(job: Job) -> View:
     return view_of(view_row(job))
 
 
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """The answers of all calls, in their order, some of them at the same time."""
-    return _at_once(lambda call: call(), calls)
+def at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:
+    """What `read` answers for each key, in their order, some of them at the same time."""
+    if len(keys) < 2:  # noqa: PLR2004 - nothing to share
+        return [read(key) for key in keys]
+    with ThreadPoolExecutor(min(PARALLEL, len(keys))) as pool:
+        return list(pool.map(read, keys))
 
 
 def _over_that_day(deployment: Deployment, models: Sequence[str], day: str, outcomes: set[str], limit: int | None) -> list[View]:
@@ -299,7 +285,7 @@ def _over_that_day(deployment: Deployment, models: Sequence[str], day: str, outc
         )
 
     keys = [(model, status) for model in models for status in statuses if model or status == REJECTED]
-    return newest(view for views in _at_once(read, keys) for view in views)
+    return newest(view for views in at_once(read, keys) for view in views)
 
 
 def _indexed(
@@ -354,13 +340,6 @@ def _newest_version(bucket: str, key: str) -> str | None:
         raise
     found: str | None = answer.get("VersionId")
     return found
-
-
-def _at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:
-    if len(keys) < 2:  # noqa: PLR2004 - nothing to share
-        return [read(key) for key in keys]
-    with ThreadPoolExecutor(min(PARALLEL, len(keys))) as pool:
-        return list(pool.map(read, keys))
 
 
 def _dynamodb() -> "DynamoDBClient":

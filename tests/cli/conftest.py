@@ -16,11 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.client
 import pytest
 from moto import mock_aws
 
 from cli import deployment as cli_deployment
-from cli import queries
+from cli import progress, queries
 from cli.deployment import Deployment
 from cli.main import run
 from services.scheduler.bedrock import Refused
@@ -31,7 +32,7 @@ from shared import events as e
 from shared import projections as p
 from shared.job import Job
 from shared.models import Model
-from shared.names import INPUT_PREFIX, job_id, job_stream, model_stream, output_prefix, s3_uri, staged_key
+from shared.names import INPUT_PREFIX, job_id, model_stream, output_prefix, s3_uri, staged_key
 from shared.slots import fold_model
 from shared.store import Store
 from tests.support.tables import create_tables
@@ -71,6 +72,7 @@ class Deployed:
     results: FakeResults = field(default_factory=FakeResults)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     timers: FakeTimers = field(default_factory=FakeTimers)
+    processed: dict[str, int] = field(default_factory=dict)  # by ARN: what Bedrock counts while a job runs
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
@@ -98,7 +100,9 @@ class Deployed:
         """Let time pass."""
         self.time += timedelta(**time)
 
-    def upload(self, file: str, model: str = "haiku", *, priority: int = 5, records: int = 100, version: str = "v1") -> str:
+    def upload(
+        self, file: str, model: str = "haiku", *, priority: int = 5, records: int = 100, version: str = "v1", **labels: str
+    ) -> str:
         """A fit upload, as intake records it and the scheduler takes it up; the job's id."""
         key = INPUT_PREFIX + file
         job = job_id(BUCKET, key, version, "", "")
@@ -108,6 +112,7 @@ class Deployed:
                 at=self.time, model=model, priority=priority, sources=(self._source(key, version),), record_count=records,
                 size_bytes=records * 1000, input_uri=s3_uri(BUCKET, staged_key(job, key)),
                 output_uri=s3_uri(BUCKET, output_prefix(job, key)),
+                labels=tuple(e.Label(name=name, value=value) for name, value in labels.items()),
             ),
         )  # fmt: skip
         self.wake(job)
@@ -127,10 +132,14 @@ class Deployed:
         self.wake(job)
         return job
 
+    def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
+        """Bedrock, to the commands (aws-facts 1.2): moto does not know it."""
+        count = self.processed.get(jobIdentifier)
+        return {"jobArn": jobIdentifier} | ({"processedRecordCount": count} if count is not None else {})
+
     def append(self, job: str, event: e.Event) -> None:
         """An event of intake's or an operator's; nothing is projected by this."""
-        state = self.store.job(job)
-        self.store.append(job_stream(job), (state.version if state else 0) + 1, event)
+        self.store.append(job, self.store.job(job), event)
 
     def wake(self, job: str) -> None:
         """The scheduler looks at the job."""
@@ -171,10 +180,9 @@ class Deployed:
 
     def model_event(self, model: str, event: e.Event) -> None:
         """An event of the model, and what it changes."""
-        stream = model_stream(model)
-        events = [recorded.event for recorded in self.store.load(stream)]
+        events = [recorded.event for recorded in self.store.load(model_stream(model))]
         state = fold_model(model, [*events, event])
-        self.store.commit([p.append(stream, state.model_version, event)])
+        self.store.append_to_model(model, state.model_version, event)
         self.store.commit(p.model_changed(self.store.slots(model), state))
 
     def job(self, job: str) -> Job:
@@ -204,6 +212,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Deployed:
     """Deployment `bbq` with models haiku (limit 2) and nova (limit 1), idle."""
     found = Deployed(publish())
     monkeypatch.setattr(queries, "now", lambda: found.time)
+    monkeypatch.setattr(progress, "client", lambda _: found)
     return found
 
 
@@ -219,6 +228,21 @@ def bbq(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         return Result(code=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
 
     return call
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The name of every request to AWS, as it is made."""
+    made: list[str] = []
+    real = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined] # botocore's own door
+
+    def counted(self: Any, operation: str, arguments: Any) -> Any:
+        made.append(operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
+    yield made
+    assert "Scan" not in made
 
 
 def publish() -> Deployment:

@@ -1,11 +1,8 @@
 """What the tables say: which jobs are found, in which order, and with how many requests."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import boto3
-import botocore.client
 import pytest
 
 from cli import queries
@@ -159,29 +156,3 @@ def test_a_place_in_line_is_counted_and_not_guessed(deployed: Deployed, monkeypa
     assert place(running) == "None"
     monkeypatch.setattr(queries, "MAX_POSITION", 2)
     assert place(waiting[-1]) == "more than 2"
-
-
-def test_the_oldest_wait_is_sought_behind_the_head_of_every_priority(deployed: Deployed, requests: list[str]) -> None:
-    deployed.upload("nova/0.jsonl", "nova")
-    assert queries.oldest_wait(deployed.deployment, "nova") is None
-    for n, priority in enumerate((9, 5, 5, 0)):
-        deployed.wait(minutes=1)
-        deployed.upload(f"nova/{n + 1}.jsonl", "nova", priority=priority)
-    requests.clear()
-    assert queries.oldest_wait(deployed.deployment, "nova") == NOW + timedelta(minutes=1)
-    assert requests == ["Query"] * 4
-
-
-@pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The name of every request to AWS, as it is made."""
-    made: list[str] = []
-    real = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined] # botocore's own door
-
-    def counted(self: Any, operation: str, arguments: Any) -> Any:
-        made.append(operation)
-        return real(self, operation, arguments)
-
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
-    yield made
-    assert "Scan" not in made
