@@ -1,0 +1,155 @@
+"""`bbq jobs`: which jobs there are."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from cli import deployment as deployments
+from cli import queries, wording
+from cli.app import Fault, NotFound, app, err, out, plain, print_json, print_jsonl
+from cli.deployment import Deployment
+from cli.queries import LIVE_STATUSES, OUTCOMES, View
+from cli.wording import Column, Row, duration, moment
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 10_000
+DEFAULT_SINCE = timedelta(days=7)
+GROUPS = {"live": LIVE_STATUSES, "over": OUTCOMES}
+NO_MODEL = ""  # of a rejected file that named none of ours
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+_COLUMNS = (
+    Column(title="job"),
+    Column(title="file", file=True),
+    Column(title="model", spare=2),
+    Column(title="status"),
+    Column(title="records", right=True, spare=5),
+    Column(title="queued", right=True, spare=4),
+    Column(title="waited", right=True, spare=1),
+    Column(title="ran", right=True, spare=3),
+)
+
+
+@app.command()
+def jobs(  # noqa: PLR0917 - typer passes each by its name
+    context: typer.Context,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(help="Only jobs with this status or outcome, or 'live', or 'over'. May be said several times."),
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model's jobs. May be said several times.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Of the jobs that are over, those that ended since: 90m, 2h, 3d, or a day (UTC). Default: 7d."),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=MAX_LIMIT)] = DEFAULT_LIMIT,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document: a list.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON document a line.")] = False,
+) -> None:
+    """List jobs: first those that are not over, then those that ended last.
+
+    Example: [bold]bbq jobs --status Failed --status Rejected --since 2d[/bold]
+    """
+    now = queries.now()
+    words = _wanted(status or [])
+    beginning = since_when(since, now) if since else now - DEFAULT_SINCE
+    deployment = deployments.find(context.obj)
+    found = _found(deployment, model, words, beginning, limit + 1)
+    if jsonl:
+        return print_jsonl([document(view, now) for view in found[:limit]])
+    if json:
+        return print_json([document(view, now) for view in found[:limit]])
+    for line in job_lines(found[:limit], now, out().width):
+        out().print(line, no_wrap=True, crop=False)
+    if len(found) > limit:
+        err().print(f"there are more than these {limit:,}: say --limit, --status, --model or --since", style="dim")
+    if not found:
+        kind = "such job" if words or model else "job"
+        err().print(f"no {kind} is waiting or running, and none ended since {moment(beginning)} UTC (--since)", style="dim")
+    return None
+
+
+def job_lines(views: Sequence[View], now: datetime, width: int) -> list[Text]:
+    """The table; no lines for no jobs. Why a job is as it is stands below it."""
+    if not views:
+        return []
+    folders = all(view.file.startswith(f"{view.model}/") for view in views if view.model)  # the file says the model already
+    return wording.lines(_COLUMNS, [_row(view, now, folders=folders) for view in views], width)
+
+
+def document(view: View, now: datetime) -> dict[str, Any]:
+    """A job as --json says it: the view, and what a person would work out from it."""
+    waited, ran = view.waited(now), view.ran(now)
+    times = {"waited_seconds": waited.total_seconds() if waited is not None else None}
+    times["ran_seconds"] = ran.total_seconds() if ran is not None else None
+    return {"job": view.job, "file": view.file, **plain(view), **times}
+
+
+def since_when(text: str, now: datetime) -> datetime:
+    """`90m`, `2h`, `3d`, `1w`, `2026-11-23` or a whole time; UTC where no zone is named. Raises Fault."""
+    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
+        try:
+            return now - timedelta(**{UNITS[match[2]]: int(match[1])})
+        except OverflowError:
+            pass  # long before there were computers
+    else:
+        try:
+            said = datetime.fromisoformat(text.strip())
+            return said if said.tzinfo else said.replace(tzinfo=UTC)
+        except ValueError:
+            pass
+    raise Fault(f"--since {text!r} is not a time: say 90m, 2h, 3d or 1w, a day such as 2026-11-23, or 2026-11-23T08:00")
+
+
+def _found(
+    deployment: Deployment, named: Sequence[str] | None, words: set[str], since: datetime, limit: int
+) -> list[View]:  # fmt: skip
+    """Live ones first. A model that is not configured any more may still have jobs; one that never was has none."""
+    models = list(dict.fromkeys(named)) if named else [*deployment.models]
+    outcomes = (words & set(OUTCOMES)) if words else set(OUTCOMES)
+    statuses = (words & set(LIVE_STATUSES)) if words else set(LIVE_STATUSES)
+    live = queries.live_views(deployment, models, statuses, limit) if statuses else []
+    over: list[View] = []
+    if outcomes and len(live) < limit:
+        over = queries.over_views(deployment, models if named else [*models, NO_MODEL], since, outcomes, limit - len(live))
+    ended = {view.job for view in over}
+    found = [view for view in live if view.job not in ended] + over
+    unknown = [alias for alias in models if alias not in deployment.models and alias not in {view.model for view in found}]
+    if unknown:
+        raise NotFound(f"there is no model {unknown[0]!r} and no job of it: the models are {', '.join(deployment.models)}")
+    return found
+
+
+def _wanted(said: Iterable[str]) -> set[str]:
+    """Statuses and outcomes in their own spelling. Raises Fault."""
+    known = {word.lower(): (word,) for word in (*LIVE_STATUSES, *OUTCOMES)} | GROUPS
+    wanted: set[str] = set()
+    for word in said:
+        if word.lower() not in known:
+            raise Fault(f"there is no status {word!r}: say live, over, {', '.join((*LIVE_STATUSES, *OUTCOMES))}")
+        wanted.update(known[word.lower()])
+    return wanted
+
+
+def _row(view: View, now: datetime, *, folders: bool) -> Row:
+    waited, ran = view.waited(now), view.ran(now)
+    return Row(
+        cells=(
+            view.job, view.file, "" if folders else view.model or "-", wording.status(view.word), wording.records(view),
+            duration(now - view.queued_at), duration(waited) if waited is not None else "",
+            duration(ran) if ran is not None else "",
+        ),
+        under=why(view),
+    )  # fmt: skip
+
+
+def why(view: View) -> str:
+    """In a word why the job is as it is; empty where there is nothing to say."""
+    said = view.reason or ""
+    if view.cancel_by and not view.over:
+        return f"{view.cancel_by} asked to cancel it" + (f"; {said}" if said else "")
+    return said

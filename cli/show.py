@@ -1,0 +1,248 @@
+"""`bbq show`: everything about one job: what it is, what happened to it, and what it waits for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli import deployment as deployments
+from cli import queries, wording
+from cli.app import NotFound, app, out, plain, print_json
+from cli.deployment import Deployment
+from cli.estimates import expected_start, mean_slot_seconds
+from cli.jobs import document, why
+from cli.progress import Progress
+from cli.queries import Happened, View
+from cli.wording import KINDS, Column, Row, counted, duration, moment, next_try, rough, safe, size
+from shared.events import Event, Json, UnknownEvent, from_stored, moment_of, text_of
+from shared.job import CLAIMED, HELD, QUEUED, IllegalEvent, Job, fold
+from shared.names import holder
+
+_HISTORY = (
+    Column(title="#", right=True),
+    Column(title="at (UTC)"),
+    Column(title="after", right=True),
+    Column(title="event"),
+    Column(title="what it says"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What a job waits for: `what` is slot, retry, answer, end, scheduler or nothing; `text` says it; the rest where it is known.
+
+    `position` counts from 1; not `exact`, it is beyond that. `processed_records` is Bedrock's own count while it runs.
+    """
+
+    what: str
+    text: str
+    position: int | None = None
+    exact: bool = True
+    expected_start: datetime | None = None
+    refusal: str | None = None
+    retry_at: datetime | None = None
+    lease_until: datetime | None = None
+    processed_records: int | None = None
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="Its id, or its file: a key of the bucket, or s3://BUCKET/KEY.", metavar="JOB")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show one job: what it is, what happened to it, and what it waits for.
+
+    Example: [bold]bbq show haiku/reviews.jsonl[/bold]
+    """
+    now = queries.now()
+    deployment = deployments.find(context.obj)
+    found = queries.by_object(deployment, job)
+    happened = queries.history(deployment, found)
+    if not happened:
+        raise NotFound(
+            f"there is no job {found}" + ("" if job == found else f" for {job!r} (yet)") + ": `bbq jobs` lists the jobs"
+        )
+    view, state = queries.view(deployment, found), _folded(found, happened)
+    projected = view is not None
+    if view is None and state is not None:
+        view = queries.view_of_job(state)
+    if view is None:
+        raise NotFound(f"job {found} has events that this bbq cannot read, and no view: use the version that is deployed")
+    wait = waits_for(deployment, view, state, now, projected=projected)
+    if json:
+        print_json({**document(view, now), "waits_for": plain(wait), "history": plain(happened)})
+        return
+    console = out()
+    _tell_what(console, view, now)
+    console.print()
+    _tell_history(console, happened, console.width)
+    console.print()
+    console.print(Text.assemble(("waits for  ", "bold"), safe(wait.text)), soft_wrap=True)
+
+
+def waits_for(deployment: Deployment, view: View, job: Job | None, now: datetime, *, projected: bool) -> Wait:
+    """What the job waits for, from its model's slots and line as they are now."""
+    if view.over:
+        return Wait(what="nothing", text="nothing: it is over")
+    if not projected or job is None:
+        return Wait(what="scheduler", text="the scheduler, which has not taken it up yet (a second or two)")
+    if view.status == QUEUED:
+        return _for_a_slot(deployment, job, now)
+    if view.status in {CLAIMED, HELD}:
+        return _for_bedrock(deployment, view, now)
+    processed = Progress().ask(view.arn, now) if view.arn and view.status == "InProgress" else None
+    count = f", {processed:,} of {view.records:,} records processed so far" if processed is not None else ""
+    return Wait(what="end", text=f"its end at Bedrock{count}", processed_records=processed)
+
+
+def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
+    store, model = deployment.store, job.model
+    days = [(now - timedelta(days=ago)).astimezone(UTC).date().isoformat() for ago in (0, 1)]
+    place, slots = queries.place(deployment, job), store.slots(model)
+    if place is None:
+        return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
+    mean = mean_slot_seconds(*(store.day(model, day) for day in days))
+    start = None
+    if slots and place.exact and not slots.paused:
+        start = expected_start(place.number - 1 + len(slots.refused), slots.limit, len(slots.holders), mean)
+    text = f"a slot of {model}: position {place} in line"
+    if slots and slots.paused:
+        text += f"; {model} is paused" + (f" by {slots.pause.by}" if slots.pause else "") + f": bbq resume {model}"
+    elif slots and not slots.limit:
+        text += f"; {model} has a limit of 0, so nothing starts"
+    elif start is not None:
+        text += ", should start any moment" if not start else f", should start in {rough(start)}"
+    else:
+        text += "; when it starts is unknown, because no job of the model ended today or yesterday" if mean is None else ""
+    return Wait(
+        what="slot",
+        text=text,
+        position=place.number,
+        exact=place.exact,
+        expected_start=now + start if start is not None else None,
+    )
+
+
+def _for_bedrock(deployment: Deployment, view: View, now: datetime) -> Wait:
+    slots, name = deployment.store.slots(view.model), holder(view.job, view.attempt)
+    refusal = slots.refused.get(name) if slots else None
+    lease = slots.holders.get(name) if slots else None
+    if refusal is not None:
+        assert slots is not None  # noqa: S101 - for the type checker: there is a refusal
+        tries = f" (refused {counted(refusal.count, 'time')})" if refusal.count > 1 else ""
+        text = f"another try, because {KINDS.get(refusal.kind, refusal.kind)}{tries}: "
+        text += next_try(refusal.retry_at, now, paused_model=view.model if slots.paused else None)
+        text += "" if slots.paused else f", or when a job of {view.model} ends"
+        return Wait(what="retry", text=text, refusal=refusal.kind, retry_at=refusal.retry_at)
+    if lease is not None and not lease.submitted:
+        late = " (overdue: it is looked for at Bedrock then)" if lease.until < now else ""
+        text = f"Bedrock's answer, until {moment(lease.until)} UTC at the latest{late}"
+        return Wait(what="answer", text=text, lease_until=lease.until)
+    return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
+
+
+def _tell_what(console: Console, view: View, now: datetime) -> None:
+    def say(name: str, *parts: str | Text) -> None:
+        if any(str(part) for part in parts):
+            texts = [part if isinstance(part, Text) else Text(safe(part)) for part in parts]
+            console.print(Text.assemble((f"{name:<9}  ", "bold"), *texts), soft_wrap=True)
+
+    waited, ran = view.waited(now), view.ran(now)
+    say("job", view.job)
+    say("file", view.file)
+    say("status", wording.status(view.word), f" ({view.status})" if view.word != view.status else "")
+    say("why", why(view))
+    for problem in view.problems:
+        say("", f"line {problem['line']:,}: {problem['text']}" if problem.get("line") else problem["text"])
+    attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
+    say(
+        "model",
+        view.model or "none of ours",
+        f" ({view.model_id})" if view.model_id else "",
+        f", priority {view.priority}",
+        attempt,
+    )
+    say("records", _records(view))
+    if view.input_tokens is not None and view.output_tokens is not None:
+        say("tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out")
+    say("uploaded", f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, {size(view.size_bytes)}")
+    say("waited", duration(waited) if waited is not None and view.submitted_at else "")
+    say("waits", duration(waited) if waited is not None and not view.submitted_at and not view.over else "")
+    say("ran" if view.over else "runs", duration(ran) if ran is not None else "")
+    say("labels", " ".join(f"{name}={value}" for name, value in view.labels.items()))
+    for source in view.sources:
+        say("source", f"s3://{source.bucket}/{source.key}", f" version {source.version_id}" if source.version_id else "")
+    say("input", view.input_uri or "")
+    say("output", view.output_uri or "")
+    say("arn", view.arn or "")
+
+
+def _records(view: View) -> str:
+    if view.succeeded_records is None:
+        return f"{view.records:,}" + (f", {view.processed_records:,} processed" if view.processed_records is not None else "")
+    failed = f", {view.failed_records:,} failed" if view.failed_records is not None else ""
+    return f"{view.succeeded_records:,} of {view.records:,} succeeded{failed}"
+
+
+def _tell_history(console: Console, happened: Sequence[Happened], width: int) -> None:
+    """Event by event, with the time since the one before; the day where it changes."""
+    rows: list[Row] = []
+    before: datetime | None = None
+    for event in happened:
+        day, time = moment(event.at).split()
+        if before is None or moment(before)[:10] != day:
+            rows.append(Row(cells=("", day, "", "", "")))
+        after = "" if before is None else f"+{_gap(event.at - before)}"
+        said, words = what_it_says(event)
+        rows.append(Row(cells=(str(event.version), time, after, event.name, said), under=words, whole=True))
+        before = event.at
+    for line in wording.lines(_HISTORY, rows, width):
+        console.print(line, no_wrap=True, crop=False)
+
+
+def what_it_says(event: Happened) -> tuple[str, str]:
+    """The part of an event that a person wants to read: in short, and the words of whoever made it, which may be many."""
+    said: Json = event.data
+    match event.name:
+        case "job-queued":
+            return f"{said.get('record_count', 0):,} records, priority {said.get('priority')}", ""
+        case "job-rejected":
+            return counted(int(said.get("problem_count", 0)), "problem"), ""
+        case "slot-claimed":
+            return f"attempt {said.get('attempt')}", ""
+        case "submission-refused":
+            return f"{said.get('kind')}, next try {moment(moment_of(said['retry_at']))[11:]}", str(said.get("message", ""))
+        case "job-submitted":
+            return "found by its name" if said.get("found") else "", ""
+        case "job-tallied":
+            return _tallied(said), ""
+        case "priority-changed":
+            return f"to {said.get('priority')}, by {said.get('by')}", str(said.get("why", ""))
+    short = str(said.get("status") or (f"by {said['by']}" if said.get("by") else ""))
+    return short, str(said.get("message") or said.get("why") or "")
+
+
+def _tallied(said: Json) -> str:
+    if said.get("succeeded_records") is None:
+        return "counts unknown"
+    tokens = f", {said['output_tokens']:,} tokens out" if said.get("output_tokens") is not None else ""
+    return f"{said['succeeded_records']:,}/{said.get('total_records') or 0:,} succeeded{tokens}"
+
+
+def _gap(time: timedelta) -> str:
+    seconds = max(0.0, time.total_seconds())
+    return f"{seconds:.1f}s" if seconds < 10 else duration(time)  # noqa: PLR2004 - below it, tenths tell something
+
+
+def _folded(job: str, happened: Sequence[Happened]) -> Job | None:
+    """The state by the events; None where one of them is newer than this code, or cannot follow the others."""
+    try:
+        events: list[Event] = [from_stored(event.name, event.schema, text_of(event.at), event.data) for event in happened]
+        return fold(job, events)
+    except (UnknownEvent, IllegalEvent):
+        return None

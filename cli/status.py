@@ -1,0 +1,200 @@
+"""`bbq status`: each model at a glance: its slots, its line, who is held back, what ended today, and how long it will take.
+
+A bounded number of reads whatever the history: for each model its slots, its counts of the line and of two days, and the head of
+each priority in its line, eleven at most; and the depth of three queues.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cli import deployment as deployments
+from cli import queries
+from cli.app import app, out, print_json
+from cli.deployment import Deployment
+from cli.estimates import mean_slot_seconds, time_to_drain
+from cli.queries import OUTCOMES
+from cli.wording import KINDS, STYLES, bar, counted, duration, next_try, paragraph, rough, safe
+from shared.slots import Slots
+
+LETTERS = {  # what helps against dead letters, by queue
+    "uploads": ("notifications of uploads that could not be handled", "bbq redrive uploads"),
+    "hints": ("hints that could not be handled", "bbq redrive hints"),
+    "stream": ("records of the stream that could not be handled", "bbq redrive stream"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Who paused a model, when and why; None where the slots do not say."""
+
+    by: str | None = None
+    at: datetime | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldBack:
+    """Jobs that Bedrock turned away for one reason (quota, throttle, access, unanswered), and when the next of them is tried."""
+
+    reason: str
+    jobs: int
+    next_try: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStatus:
+    """One model. `mean_slot_seconds` and `drain_seconds` are None where there is nothing to go by. `ended_today`: by outcome."""
+
+    model: str
+    slots_held: int
+    slot_limit: int
+    paused: Pause | None
+    waiting_jobs: int
+    waiting_records: int
+    oldest_wait_since: datetime | None
+    held_back: tuple[HeldBack, ...]
+    ended_today: Mapping[str, int]
+    mean_slot_seconds: float | None
+    drain_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The whole deployment. `dead_letters`: messages by queue (uploads, hints, stream)."""
+
+    deployment: str
+    at: datetime
+    models: tuple[ModelStatus, ...]
+    dead_letters: Mapping[str, int]
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show each model's slots, its line, what ended today, and what needs a person.
+
+    Example: [bold]bbq --name bbq status[/bold]
+    """
+    found = read(deployments.find(context.obj))
+    if json:
+        return print_json(found)
+    console = out()
+    for line in status_lines(found, console.width):
+        console.print(line, no_wrap=True, crop=False)
+    return None
+
+
+def read(deployment: Deployment) -> Status:
+    """Everything, all models at once."""
+    now = queries.now()
+    queues = deployment.dead_letter_queue_urls
+    models = queries.at_once(lambda alias: model_status(deployment, alias, now), list(deployment.models))
+    depths = queries.at_once(lambda url: deployment.queue(url).depth(), list(queues.values()))
+    return Status(
+        deployment=deployment.name, at=now, models=tuple(models), dead_letters=dict(zip(queues, depths, strict=True))
+    )  # fmt: skip
+
+
+def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStatus:
+    """One model as it is now."""
+    store = deployment.store
+    slots = store.slots(alias) or Slots(model=alias, limit=0)  # before its first limit was set, nothing starts
+    today, yesterday = (store.day(alias, day) for day in days(now))
+    waiting = store.waiting(alias)
+    mean = mean_slot_seconds(today, yesterday)
+    drain = time_to_drain(waiting.get("jobs", 0) + len(slots.refused), slots.limit, mean) if not slots.paused else None
+    pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
+    return ModelStatus(
+        model=alias, slots_held=len(slots.holders), slot_limit=slots.limit,
+        paused=pause if slots.paused else None,
+        waiting_jobs=waiting.get("jobs", 0), waiting_records=waiting.get("records", 0),
+        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, held_back=_held_back(slots),
+        ended_today={outcome: today[outcome] for outcome in OUTCOMES if today.get(outcome)},
+        mean_slot_seconds=mean, drain_seconds=drain.total_seconds() if drain is not None else None,
+    )  # fmt: skip
+
+
+def days(now: datetime) -> tuple[str, str]:
+    """Today and yesterday (UTC), as the counts name them."""
+    today = now.astimezone(UTC).date()
+    return today.isoformat(), (today - timedelta(days=1)).isoformat()
+
+
+def status_lines(found: Status, width: int) -> list[Text]:
+    """A block for each model, and what needs a person at the end."""
+    indent = max(len(model.model) for model in found.models) + 2
+    blocks = [_block(model, found.at, width, indent) for model in found.models]
+    made = [line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block]
+    for queue, depth in found.dead_letters.items():
+        if depth:
+            what, command = LETTERS[queue]
+            made += [Text(), Text(f"{depth:,} {what}", style="red"), Text(f"  look at them with: {command}")]
+    return made
+
+
+def _block(model: ModelStatus, now: datetime, width: int, indent: int) -> list[Text]:
+    slots: str | Text = Text.assemble(
+        bar(model.slots_held, model.slot_limit), f" {model.slots_held} of {counted(model.slot_limit, 'slot')}"
+    )
+    made = paragraph([slots, _waiting(model, now)], width, indent=indent, between="   ")
+    if model.paused:
+        made += paragraph([Text(safe(paused(model.paused, now)), style="yellow")], width, indent=indent)
+    for held in model.held_back:
+        made += paragraph([Text(part, style="yellow") for part in _held(held, model, now)], width, indent=indent)
+    made += paragraph(_today(model), width, indent=indent)
+    name = Text(f"{safe(model.model):<{indent}}", style="bold")
+    return [name.append_text(made[0][indent:]), *made[1:]]
+
+
+def paused(pause: Pause, now: datetime) -> str:
+    """By whom, since when and why, as far as it is known."""
+    by = f" by {pause.by}" if pause.by else ""
+    since = f" {duration(now - pause.at)} ago" if pause.at else ""
+    return f"paused{by}{since}" + (f": {pause.why}" if pause.why else "")
+
+
+def _waiting(model: ModelStatus, now: datetime) -> str:
+    if not model.waiting_jobs:
+        return "nothing in line"
+    oldest = f", oldest {duration(now - model.oldest_wait_since)}" if model.oldest_wait_since else ""
+    return f"{counted(model.waiting_jobs, 'job')} in line ({counted(model.waiting_records, 'record')}){oldest}"
+
+
+def _held(held: HeldBack, model: ModelStatus, now: datetime) -> tuple[str, str]:
+    tried = f"next try {next_try(held.next_try, now, paused_model=model.model if model.paused else None)}"
+    return f"{held.jobs:,} held back: {KINDS.get(held.reason, held.reason)}", tried
+
+
+def _today(model: ModelStatus) -> list[str | Text]:
+    ended: list[str | Text] = [
+        Text.assemble(f"{'today ' if not number else ''}{count:,} ", (outcome, STYLES.get(outcome, "")))
+        for number, (outcome, count) in enumerate(model.ended_today.items())
+    ]
+    said = ended or ["nothing ended today"]
+    if model.mean_slot_seconds is not None:
+        said.append(f"{duration(timedelta(seconds=model.mean_slot_seconds))} each on average")
+    if model.waiting_jobs or model.held_back:
+        said.append(_drain(model))
+    return said
+
+
+def _drain(model: ModelStatus) -> str:
+    if model.paused:
+        return "the line stands still"
+    if model.drain_seconds is not None:
+        return f"the line takes {rough(timedelta(seconds=model.drain_seconds))}"
+    return "how long the line takes is unknown" if model.slot_limit else "a limit of 0 lets nothing start"
+
+
+def _held_back(slots: Slots) -> tuple[HeldBack, ...]:
+    kinds: dict[str, list[datetime]] = {}
+    for refusal in slots.refused.values():
+        kinds.setdefault(refusal.kind, []).append(refusal.retry_at)
+    return tuple(HeldBack(reason=kind, jobs=len(tries), next_try=min(tries)) for kind, tries in sorted(kinds.items()))
