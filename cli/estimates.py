@@ -30,7 +30,7 @@ def mean_slot_seconds(*days: Mapping[str, float]) -> float | None:
     """How long a job held its slot on average on the first of these days (as `Store.day` counts them) on which any ended."""
     for day in days:
         if day.get("slot_ends"):
-            return float(day["slot_seconds"]) / float(day["slot_ends"])
+            return float(day.get("slot_seconds", 0)) / float(day["slot_ends"])  # the counts leave out what is nought
     return None
 
 

@@ -170,7 +170,7 @@ def lines(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[Te
         made.append(_line([cells[n] for n in kept], kept, columns, widths, width))
         under = safe(row.under)
         below = wrap(under, width - GAP) if row.whole else [cut(under, width - GAP)] if under else []
-        made += [Text(" " * GAP + line, style="dim") for line in below]
+        made += [Text(" " * GAP + line.rstrip(), style="dim") for line in below]
     return made
 
 

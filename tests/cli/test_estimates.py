@@ -44,6 +44,7 @@ def test_the_mean_is_of_the_first_day_on_which_a_job_ended() -> None:
     assert mean_slot_seconds({"slot_seconds": 90, "slot_ends": 3}, {"slot_seconds": 5, "slot_ends": 1}) == 30
     assert mean_slot_seconds({}, {"slot_seconds": 5, "slot_ends": 1}) == 5
     assert mean_slot_seconds({"slot_seconds": 0, "slot_ends": 0}, {}) is None
+    assert mean_slot_seconds({"slot_ends": 2}) == 0  # a count of nought is left out
 
 
 def test_a_position_is_counted_from_one_and_never_claimed_beyond_the_counting() -> None:
