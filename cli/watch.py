@@ -42,7 +42,7 @@ MIN_INTERVAL_SECONDS = 0.5
 DRAW_SECONDS = 0.5
 HEAD = 10  # places of each line that are shown
 VIEW_AGE = timedelta(seconds=10)  # a job in a slot is looked at again after that; one in line does not change
-MEAN_AGE = timedelta(minutes=5)
+MEAN_AGE, NO_MEAN_AGE = timedelta(minutes=5), timedelta(seconds=20)  # until the mean is asked for again, and where there was none
 MAX_VIEWS_A_TICK = 50
 MAX_COUNTS_A_TICK = 5  # questions to Bedrock
 MAX_FAILURES = 5  # readings in a row that failed: then it gives up
@@ -141,11 +141,13 @@ class Watcher:
 
     def _model(self, alias: str, now: datetime) -> ModelFrame:
         store = self._deployment.store
-        if alias not in self._means or now - self._means[alias][0] >= MEAN_AGE:
-            self._means[alias] = (now, mean_slot_seconds(*(store.day(alias, day) for day in days(now))))
+        at, mean = self._means.get(alias, (None, None))
+        if at is None or now - at >= (NO_MEAN_AGE if mean is None else MEAN_AGE):
+            mean = mean_slot_seconds(*(store.day(alias, day) for day in days(now)))
+            self._means[alias] = (now, mean)
         return ModelFrame(
             model=alias, slots=store.slots(alias) or Slots(model=alias, limit=0), waiting=store.waiting(alias).get("jobs", 0),
-            head=store.line(alias, HEAD), mean_slot_seconds=self._means[alias][1],
+            head=store.line(alias, HEAD), mean_slot_seconds=mean,
         )  # fmt: skip
 
     def _look_at(self, places: Mapping[str, str], now: datetime) -> None:
@@ -182,22 +184,33 @@ def frame_lines(frame: Frame | None, now: datetime, *, width: int, height: int, 
         return [*made, Text(), Text("reading ...", style="dim")][:height]
     made += [Text(), *(_cut(_summary(model, frame.models, now), width) for model in frame.models)]
     in_slots = [row for model in frame.models for row in _slot_rows(model, frame, now)]
-    in_line = [row for model in frame.models for row in _line_rows(model, frame, now)]
+    lines = [list(_line_rows(model, frame, now)) for model in frame.models]
+    in_line = sum(model.waiting + len(model.slots.refused) for model in frame.models)
     room = height - len(made) - (2 if in_slots else 0) - (2 if in_line else 0)  # a blank and a heading each
-    line_rows = max(min(len(in_line), MIN_LINE_ROWS), min(len(in_line), room - len(in_slots)))
-    made += _table(_SLOTS, in_slots, room - line_rows, "in slots", width)
-    made += _table(_LINE, in_line, line_rows, "in line", width)
+    line_rows = min(sum(map(len, lines)) + 1, max(MIN_LINE_ROWS, room - len(in_slots)))
+    made += _table(_SLOTS, [in_slots], room - line_rows if in_line else room, len(in_slots), "in slots", width)
+    made += _table(_LINE, lines, line_rows, in_line, "in line", width)
     return made[: max(height, 1)]
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row], room: int, where: str, width: int) -> list[Text]:
-    if not rows:
+def _table(  # noqa: PLR0917 - two calls, side by side
+    columns: Sequence[Column], parts: Sequence[Sequence[Row]], room: int, count: int, where: str, width: int
+) -> list[Text]:  # fmt: skip
+    """All rows, or as many as there is room for, with a word about the rest of `count`."""
+    known = sum(map(len, parts))
+    if not known:
         return []
-    shown = rows if len(rows) <= room else rows[: max(room - 1, 0)]
+    shown = _heads(parts, known if count <= min(known, room) else room - 1)
     made = [Text(), *wording.lines(columns, shown, width)]
-    if len(shown) < len(rows):
-        made.append(Text(f"and {len(rows) - len(shown):,} more {where}", style="dim"))
+    if len(shown) < count:
+        made.append(Text(f"and {count - len(shown):,} more {where}", style="dim"))
     return made
+
+
+def _heads(parts: Sequence[Sequence[Row]], room: int) -> list[Row]:
+    """The first of each part, and then the second of each, as long as there is room; still part by part."""
+    turns = sorted((turn, number) for number, part in enumerate(parts) for turn in range(len(part)))[: max(room, 0)]
+    return [parts[number][turn] for number, turn in sorted((number, turn) for turn, number in turns)]
 
 
 def _summary(model: ModelFrame, models: Sequence[ModelFrame], now: datetime) -> Text:

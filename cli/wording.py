@@ -114,22 +114,28 @@ def status(word: str) -> Text:
     return Text(word, style=STYLES.get(word, ""))
 
 
-def cut(text: str, width: int, *, keep_end: bool = False) -> str:
-    """At most so many columns, with … for what is left out: at the end, or before it."""
+def cut(text: str, width: int, *, middle: bool = False) -> str:
+    """At most so many columns, with … for what is left out: the end, or what is behind the first third."""
     if cell_len(text) <= width:
         return text
-    pieces = text[::-1] if keep_end else text
+    head = _fitting(text, (width - 1) // 3 if middle else width - 1)
+    tail = _fitting(text[::-1], width - 1 - cell_len(head))[::-1] if middle else ""
+    return f"{head}…{tail}"
+
+
+def _fitting(text: str, width: int) -> str:
+    """As much of its beginning as fits; a letter may be two columns wide."""
     kept = ""
-    for letter in pieces:
-        if cell_len(kept) + cell_len(letter) > width - 1:
+    for letter in text:
+        if cell_len(kept + letter) > width:
             break
         kept += letter
-    return "…" + kept[::-1] if keep_end else kept + "…"
+    return kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column. `spare`: the lower, the sooner it goes when there is no room (0: it stays). A `file` is cut to its end."""
+    """One column. `spare`: the lower, the sooner it goes when there is no room (0: it stays). A `file` is cut in its middle."""
 
     title: str
     right: bool = False
@@ -192,9 +198,7 @@ def paragraph(items: Iterable[str | Text], width: int, *, indent: int, between: 
 def _line(cells: Sequence[Text], kept: Sequence[int], columns: Sequence[Column], widths: Sequence[int], width: int) -> Text:
     line = Text()
     for number, (cell, n) in enumerate(zip(cells, kept, strict=True)):
-        shown = (
-            cell if cell.cell_len <= widths[n] else Text(cut(cell.plain, widths[n], keep_end=columns[n].file), style=cell.style)
-        )
+        shown = cell if cell.cell_len <= widths[n] else Text(cut(cell.plain, widths[n], middle=columns[n].file), style=cell.style)
         pad = " " * (widths[n] - shown.cell_len)
         last = number == len(kept) - 1
         if columns[n].right:

@@ -9,7 +9,7 @@ import pytest
 from cli import queries
 from cli.app import Exit
 from shared import events as e
-from shared.names import holder
+from shared.names import holder, job_id
 from tests.cli.conftest import BUCKET, NOW, Deployed, Result
 
 Bbq = Callable[..., Result]
@@ -86,7 +86,7 @@ def test_held_it_waits_for_another_try(deployed: Deployed, bbq: Bbq) -> None:
 def test_claimed_it_waits_for_bedrocks_answer_until_the_lease_ends(deployed: Deployed, bbq: Bbq) -> None:
     seen: list[dict[str, object]] = []
     deployed.bedrock.on_create = lambda _: seen.append(waits_for(bbq, deployed_job[0]))
-    deployed_job = [queries.job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")]
+    deployed_job = [job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")]
     job = deployed.upload("haiku/a.jsonl")
     assert job == deployed_job[0]
     (wait,) = seen
@@ -117,7 +117,7 @@ def test_over_it_waits_for_nothing(deployed: Deployed, bbq: Bbq) -> None:
 
 
 def test_an_upload_that_the_scheduler_has_not_seen_is_shown_from_its_event(deployed: Deployed, bbq: Bbq) -> None:
-    job = queries.job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")
+    job = job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")
     source = deployed._source("to-process/haiku/a.jsonl", "v1")
     event = e.JobQueued(
         at=NOW, model="haiku", priority=5, sources=(source,), input_uri="s3://b/i", output_uri="s3://b/o",

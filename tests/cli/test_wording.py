@@ -41,9 +41,10 @@ def test_what_could_move_a_cursor_is_replaced(text: str) -> None:
 
 def test_a_name_is_cut_where_it_says_least() -> None:
     assert cut("haiku/reviews-01.jsonl", 12) == "haiku/revie…"
-    assert cut("haiku/reviews-01.jsonl", 12, keep_end=True) == "…ws-01.jsonl"
+    assert cut("haiku/2026/reviews-01.jsonl", 22, middle=True) == "haiku/2…views-01.jsonl"
     assert cut("short", 12) == "short"
-    assert cell_len(cut("日本日本日本", 6)) <= 6
+    assert cut("日本日本日本", 6) == "日本…"
+    assert cell_len(cut("日本日本日本日本日本", 14, middle=True)) <= 14
 
 
 def test_a_bar_is_as_long_as_the_slots_until_there_are_too_many() -> None:
@@ -103,7 +104,12 @@ def test_what_is_whole_is_never_cut() -> None:
 
 @pytest.mark.parametrize("width", [30, 80, 120])
 def test_a_paragraph_breaks_between_its_items(width: int) -> None:
-    items = ["1 Completed", "12 CompletedWithErrors", Text("3 Failed"), "a reason that is much longer than the line it is on"]
+    items: list[str | Text] = [
+        "1 Completed",
+        "12 CompletedWithErrors",
+        Text("3 Failed"),
+        "a reason that is much longer than the line it is on",
+    ]
     made = paragraph(items, width, indent=7)
     assert all(line.cell_len <= width and line.plain.startswith(" " * 7) for line in made)
     assert " ".join(line.plain.strip() for line in made).replace(", ", " ").split() == " ".join(str(i) for i in items).split()

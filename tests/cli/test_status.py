@@ -1,0 +1,160 @@
+"""`bbq status`: what it counts, what it says, and how little it reads."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import boto3
+import pytest
+
+from cli.jobs import DEFAULT_SINCE
+from cli.queries import LIVE_STATUSES, OVER_STATUSES
+from shared import events as e
+from shared.job import fold
+from shared.names import job_id
+from shared.projections import view_row
+from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Result
+
+Bbq = Callable[..., Result]
+
+
+def of(result: Result, model: str) -> dict[str, object]:
+    assert result.code == 0, result.err
+    (found,) = [each for each in result.json["models"] if each["model"] == model]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def busy(deployed: Deployed) -> Deployed:
+    """haiku runs two and has three in line, of two priorities; nova holds one back and is paused."""
+    deployed.time = NOW - timedelta(hours=2)
+    first, second = deployed.upload("haiku/1.jsonl"), deployed.upload("haiku/2.jsonl")
+    deployed.wait(minutes=10)
+    deployed.complete(first)
+    deployed.wait(minutes=10)
+    deployed.complete(second, succeeded=0, failed=100)
+    deployed.reject("haiku/broken.jsonl", e.Problem(line=1, text="no"))
+    deployed.upload("haiku/3.jsonl")
+    deployed.upload("haiku/4.jsonl")
+    deployed.time = NOW - timedelta(minutes=30)
+    for name, priority in (("5", 5), ("6", 0), ("7", 9)):
+        deployed.upload(f"haiku/{name}.jsonl", priority=priority, records=1000)
+        deployed.wait(minutes=10)
+    deployed.refuse_next("throttle")
+    deployed.upload("nova/1.jsonl", "nova")
+    deployed.pause("nova", by="ada", why="the budget of November")
+    deployed.wait(minutes=5)
+    return deployed
+
+
+def test_it_counts_slots_line_ends_and_how_long_it_will_take(busy: Deployed, bbq: Bbq) -> None:
+    haiku = of(bbq("status", "--json"), "haiku")
+    assert haiku == {
+        "model": "haiku",
+        "slots_held": 2,
+        "slot_limit": 2,
+        "paused": None,
+        "waiting_jobs": 3,
+        "waiting_records": 3000,
+        "oldest_wait_since": "2026-11-24T11:30:00.000000Z",
+        "held_back": [],
+        "ended_today": {"Completed": 1, "NoRecordSucceeded": 1, "Rejected": 1},
+        "mean_slot_seconds": 900.0,
+        "drain_seconds": 3 * 900 / 2,
+    }
+
+
+def test_it_says_who_is_held_back_and_who_paused(busy: Deployed, bbq: Bbq) -> None:
+    nova = of(bbq("status", "--json"), "nova")
+    assert nova["held_back"] == [{"reason": "throttle", "jobs": 1, "next_try": "2026-11-24T12:01:00.000000Z"}]
+    assert nova["paused"] == {"by": "ada", "at": "2026-11-24T12:00:00.000000Z", "why": "the budget of November"}
+    assert (nova["drain_seconds"], nova["mean_slot_seconds"]) == (None, None)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_it_fits_on_the_screen_and_leaves_nothing_out(
+    busy: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    told = bbq("status").out
+    assert all(len(line) <= width for line in told.splitlines())
+    words = " ".join(told.split())
+    for said in (
+        "haiku ■■ 2 of 2 slots", "3 jobs in line (3,000 records), oldest 35m00s", "1 NoRecordSucceeded, 1 Rejected",
+        "15m00s each on average", "the line takes about 22m", "nova □ 0 of 1 slot nothing in line",
+        "paused by ada 5m00s ago: the budget of November", "1 held back: Bedrock throttles", "next try when nova is resumed",
+        "nothing ended today", "the line stands still",
+    ):  # fmt: skip
+        assert said in words
+
+
+def test_the_mean_of_yesterday_serves_until_something_ends_today(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.time = NOW - timedelta(days=1)
+    job = deployed.upload("nova/1.jsonl", "nova")
+    deployed.wait(minutes=8)
+    deployed.complete(job)
+    deployed.time = NOW
+    deployed.upload("nova/2.jsonl", "nova")
+    deployed.upload("nova/3.jsonl", "nova")
+    nova = of(bbq("status", "--json"), "nova")
+    assert (nova["mean_slot_seconds"], nova["drain_seconds"], nova["ended_today"]) == (480.0, 480.0, {})
+    deployed.time = NOW + timedelta(days=1)
+    assert of(bbq("status", "--json"), "nova")["drain_seconds"] is None
+    assert "how long the line takes is unknown" in bbq("status").out
+
+
+def test_dead_letters_are_named_with_what_helps(deployed: Deployed, bbq: Bbq) -> None:
+    assert "redrive" not in bbq("status").out
+    url = deployed.deployment.dead_letter_queue_urls["hints"]
+    boto3.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
+    result = bbq("status")
+    assert "1 hint" in result.out
+    assert "bbq redrive hints" in result.out
+    assert bbq("status", "--json").json["dead_letters"] == {"uploads": 0, "hints": 1, "stream": 0}
+
+
+def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.set_limit("nova", 0)
+    deployed.upload("nova/1.jsonl", "nova")
+    assert "a limit of 0 lets nothing start" in bbq("status").out
+
+
+@pytest.mark.parametrize("history", [0, 100, 3000])
+def test_a_long_history_costs_no_more_requests(
+    deployed: Deployed, bbq: Bbq, requests: list[str], history: int
+) -> None:  # fmt: skip
+    """As many as the models, statuses and days ask for, never more, whatever has been. Scan fails the fixture `requests`."""
+    deployed.upload("haiku/a.jsonl")
+    _fill(history)
+    requests.clear()
+    assert bbq("status").code == 0
+    finding = 2  # of the parameter
+    of_a_model = 1 + 1 + 2  # slots, counts of the line, counts of two days
+    assert len(requests) == finding + len(MODELS) * of_a_model + 3
+    requests.clear()
+    found = bbq("jobs", "--json").json
+    assert len(found) == min(history + 1, 50)
+    days = DEFAULT_SINCE.days + 1
+    kinds = len(MODELS) * len(OVER_STATUSES) + 1  # and files rejected that name no model
+    assert len(requests) <= finding + len(MODELS) * len(LIVE_STATUSES) + days * kinds
+    if history >= 100:  # today's are enough
+        assert len(requests) == finding + len(MODELS) * len(LIVE_STATUSES) + kinds
+
+
+def _fill(count: int) -> None:
+    """So many completed jobs of today and the days before, as views alone."""
+    client = boto3.client("dynamodb")
+    for start in range(0, count, 25):
+        rows = []
+        for number in range(start, min(start + 25, count)):
+            job = job_id(BUCKET, f"{number}", "v", "", "")
+            at = NOW - timedelta(minutes=number // 2)
+            queued = e.JobQueued(
+                at=at, model="haiku", priority=5, sources=(), input_uri="i", output_uri="o", record_count=100, size_bytes=1
+            )
+            claimed = e.SlotClaimed(at=at, attempt=1, model_id="m", job_name="n")
+            ended = e.JobEnded(at=at, attempt=1, status="Completed", message="", arn=None)
+            state = fold(job, [queued, claimed, ended])
+            assert state
+            rows.append({"PutRequest": {"Item": view_row(state).to_dynamodb_dict()}})
+        client.batch_write_item(RequestItems={"bbq-projections": rows})  # type: ignore[dict-item] # as PynamoDB says it
