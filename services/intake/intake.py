@@ -113,10 +113,10 @@ class _Asked:
             wrong_encoding = "the object has a Content-Encoding: upload the file as it is, not compressed"
         problems = tuple(wrong for wrong in (wrong_model, wrong_priority, wrong_encoding) if wrong)
         labels = tuple(Label(name=name, value=value) for name, value in sorted(opened.metadata.items()) if name not in ORDERS)
-        return cls(model=model, priority=priority, problems=problems, limits=_limits(config.models, model), labels=labels)
+        return cls(model=model, priority=priority, problems=problems, limits=limits_for(config.models, model), labels=labels)
 
 
-def _limits(models: Mapping[str, Model], alias: str | None) -> Limits:
+def limits_for(models: Mapping[str, Model], alias: str | None) -> Limits:
     """The model's; for an unknown one the widest, so that only what is wrong for every model is reported with it."""
     possible = [models[alias]] if alias else models.values()
     return Limits(
