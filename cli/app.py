@@ -29,6 +29,7 @@ from rich.console import Console
 from shared.events import UnknownEvent, text_of
 from shared.tables import Contended
 
+INTERRUPTED = 130  # the exit code of Ctrl-C, as shells have it
 PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
 
 
@@ -138,10 +139,9 @@ def run() -> None:
     """The entry point of `bbq`."""
     try:
         code = app(standalone_mode=False)
-    except typer.Abort:
-        code = Exit.USAGE
-    except KeyboardInterrupt:
-        code = 130  # as shells say it
+    except (typer.Abort, KeyboardInterrupt) as stop:  # click turns Ctrl-C into an Abort
+        interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__cause__, KeyboardInterrupt)
+        code = INTERRUPTED if interrupted else Exit.USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `bbq jobs | head` is no fault
         code = Exit.OK
@@ -176,6 +176,8 @@ def explain(error: Exception) -> tuple[int, str]:  # noqa: C901 - a table of wha
             return Exit.FAILED, "others write to the same rows at this moment: try again in a minute"
         case UnknownEvent():
             return Exit.FAILED, f"{error}"
+        case OSError() if error.strerror:
+            return Exit.FAILED, f"{error.filename or 'a file'}: {error.strerror}"
     if (code := getattr(error, "exit_code", None)) is not None and hasattr(error, "format_message"):  # click's own
         return int(code), error.format_message()
     return Exit.FAILED, f"{type(error).__name__}: {error} (BBQ_DEBUG=1 shows where)"

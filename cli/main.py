@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+import cli.acts
 import cli.jobs
 import cli.show
 import cli.status

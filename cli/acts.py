@@ -1,0 +1,264 @@
+"""`bbq cancel`, `retry`, `priority`, `pause`, `resume`, `wake`: what an operator asks for, as events.
+
+Nothing is done here. Each act is one event, with who asked and why, appended on condition that the job or model is still as it
+was decided on (`decisions.py`); the stream wakes the scheduler, which carries it out. Whoever asks a second time sends a hint
+instead: what was dropped is picked up, and a hint too many changes nothing.
+
+IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem on the projections table for `--wait`,
+sqs:SendMessage on the hints queue.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cli import decisions, queries
+from cli import deployment as deployments
+from cli.app import Exit, Failed, Fault, NotFound, app, confirm, err, out, who
+from cli.decisions import Act, Already, Decision, Refused
+from cli.deployment import Deployment
+from cli.follow import Timeout, follow, seconds_of
+from services.scheduler.hints import ALL
+from shared.events import Event, UnknownEvent
+from shared.job import IllegalEvent, Job
+from shared.models import MAX_ATTEMPTS
+from shared.names import is_job_id, model_stream
+from shared.store import Store, VersionTaken
+
+MAX_TRIES = 10  # of one act, where others append to the same job or model
+MAX_JOBS = 10_000  # of one command
+MAX_SHOWN = 10  # of the jobs that a question is about
+MAX_WHY = 500  # characters
+
+Jobs = Annotated[
+    list[str], typer.Argument(help="Ids of jobs, or [bold]-[/bold] to read them from standard input.", metavar="JOB…")
+]
+Alias = Annotated[str, typer.Argument(help="Alias of the model.", metavar="MODEL")]
+Why = Annotated[str, typer.Option(help="The reason, for whoever reads the history.", metavar="TEXT")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command()
+def cancel(  # noqa: PLR0917 - typer passes each by its name
+    context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the jobs until they are Cancelled or Stopped.")] = False,
+    timeout: Timeout = None,
+) -> None:  # fmt: skip
+    """Take jobs out of the line, or stop them at Bedrock.
+
+    A job that has not been sent to Bedrock becomes Cancelled; one that runs becomes Stopped, and what it has done is billed.
+    Exit codes: 0 asked for (also before), 1 over already, 3 no such job, 8 with --wait: not over when the time was.
+
+    Example: [bold]bbq jobs --status Queued --jsonl | jq -r .job | bbq cancel - --yes --why 'wrong prompt'[/bold]
+    """
+    here = deployments.find(context.obj)
+    limit = seconds_of(timeout)
+
+    def decide(job: Job) -> Decision:
+        return decisions.cancel(job, at=queries.now(), by=who(), why=_reason(why))
+
+    done = _on_jobs(here, _ids(jobs), decide, verb="Cancel", yes=yes)
+    code = done.code
+    if wait and done.asked:
+        ends = follow(here, done.asked, limit)
+        others = [end for end in ends if end.job.status not in {"Cancelled", "Stopped"}]
+        for end in others:
+            err().print(f"{end.job.id} was not cancelled in time: {end.word}", markup=False)
+        code = code or (Exit.FAILED if others else Exit.OK)
+    raise typer.Exit(code)
+
+
+@app.command()
+def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -> None:
+    """Run jobs again that have ended, whole: the next attempt buys every record of the file again.
+
+    It reads the same staged copy, comes back to the job's old place in line, and writes beside the earlier attempt's output.
+    Exit codes: 0 done (also before), 1 not possible in this state, 3 no such job.
+
+    Example: [bold]bbq retry abcdefghijklmnopqrstuvwxyz --why 'model access was missing'[/bold]
+    """
+    here = deployments.find(context.obj)
+
+    def decide(job: Job) -> Decision:
+        model = here.models.get(job.model)
+        most = model.max_attempts if model is not None else MAX_ATTEMPTS
+        return decisions.retry(job, models=list(here.models), max_attempts=most, at=queries.now(), by=who(), why=_reason(why))
+
+    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Retry", yes=yes).code)
+
+
+@app.command()
+def priority(
+    context: typer.Context,
+    jobs: Jobs,
+    number: Annotated[int, typer.Argument(help="0 is served first, 9 last.", min=0, max=9, metavar="N")],
+    why: Why = "",
+    yes: Yes = False,
+) -> None:
+    """Let jobs be served earlier or later.
+
+    Exit codes: 0 done (also before), 1 over already, 3 no such job.
+
+    Example: [bold]bbq priority abcdefghijklmnopqrstuvwxyz 0[/bold]
+    """
+    here = deployments.find(context.obj)
+
+    def decide(job: Job) -> Decision:
+        return decisions.priority(job, number, at=queries.now(), by=who(), why=_reason(why))
+
+    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb=f"Give priority {number} to", yes=yes).code)
+
+
+@app.command()
+def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
+    """Start nothing new on a model. What runs goes on, and uploads wait in line.
+
+    Exit codes: 0 paused (also before, by whomever), 3 no such model.
+
+    Example: [bold]bbq pause haiku --why 'the prompt is being mended'[/bold]
+    """
+    here = deployments.find(context.obj)
+    _on_model(here, model, lambda history: decisions.pause(model, history, at=queries.now(), by=who(), why=_reason(why)))
+
+
+@app.command()
+def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
+    """Let a paused model start jobs again.
+
+    Exit codes: 0 resumed (also if it was not paused), 3 no such model.
+
+    Example: [bold]bbq resume haiku[/bold]
+    """
+    here = deployments.find(context.obj)
+    _on_model(here, model, lambda history: decisions.resume(model, history, at=queries.now(), by=who(), why=_reason(why)))
+
+
+@app.command()
+def wake(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="Alias of the model; all of them without it.", metavar="MODEL")] = None,
+) -> None:
+    """Make the scheduler look at a model now: bring its slots up to date and fill them. Harmless at any time.
+
+    Exit codes: 0 the hint is sent, 3 no such model.
+
+    Example: [bold]bbq wake haiku[/bold]
+    """
+    here = deployments.find(context.obj)
+    if model is not None:
+        _configured(here, model)
+    here.hints.wake_model(model or ALL)
+    out().print(f"{model or 'every model'} will be looked at", markup=False)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What became of a command on jobs: those for which it was asked, now or before, and the exit code."""
+
+    asked: tuple[str, ...]
+    code: Exit
+
+
+def _on_jobs(here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decision], *, verb: str, yes: bool) -> _Done:
+    """Look at all, ask where there is more than one or something would be bought again, then act on one after the other."""
+    store = here.store
+    first = {job_id: _decided(store, job_id, decide) for job_id in ids}
+    acts = {job_id: decision for job_id, decision in first.items() if isinstance(decision, Act)}
+    buys = sum(decision.buys for decision in acts.values())
+    if len(acts) > 1 or buys:
+        for job_id in list(acts)[:MAX_SHOWN]:
+            err().print(f"  {job_id} {acts[job_id].sentence}", markup=False)
+        if len(acts) > MAX_SHOWN:
+            err().print(f"  and {len(acts) - MAX_SHOWN:,} more")
+        again = f" ({buys:,} records that succeeded will be bought again)" if buys else ""
+        confirm(f"{verb} {len(acts):,} job{'s' if len(acts) > 1 else ''}{again}?", yes=yes)
+    asked: list[str] = []
+    code = Exit.OK
+    for job_id, seen in first.items():
+        decision = _act(store, job_id, decide) if isinstance(seen, Act) else seen
+        match decision:
+            case None:
+                err().print(f"{job_id}: there is no such job", markup=False)
+                code = Exit.NOT_FOUND
+            case Refused(sentence):
+                err().print(f"{job_id} {sentence}", markup=False)
+                code = code or Exit.FAILED
+            case Already(sentence):
+                here.hints.wake_job(job_id)
+                out().print(f"{job_id} {sentence}", markup=False)
+                asked.append(job_id)
+            case Act(_, sentence):
+                out().print(f"{job_id} {sentence}", markup=False)
+                asked.append(job_id)
+    return _Done(tuple(asked), code)
+
+
+def _decided(store: Store, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
+    try:
+        job = store.job(job_id)
+    except (UnknownEvent, IllegalEvent) as error:  # the others must not wait for it
+        return Refused(f"cannot be read: {error}")
+    return decide(job) if job is not None else None
+
+
+def _act(store: Store, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
+    """Load, decide, append; and again where others were faster."""
+    for tries in range(MAX_TRIES):
+        job = store.job(job_id)
+        if job is None:
+            return None
+        decision = decide(job)
+        if not isinstance(decision, Act):
+            return decision
+        try:
+            store.append(job_id, job, decision.event)
+        except VersionTaken:
+            store.pause(tries)
+        else:
+            return decision
+    raise Failed(f"job {job_id} changed {MAX_TRIES} times while it was looked at: try again in a minute")
+
+
+def _on_model(here: Deployment, alias: str, decide: Callable[[Sequence[Event]], Decision]) -> None:
+    _configured(here, alias)
+    store = here.store
+    for tries in range(MAX_TRIES):
+        history = [recorded.event for recorded in store.load(model_stream(alias))]
+        decision = decide(history)
+        if not isinstance(decision, Act):
+            here.hints.wake_model(alias)
+            break
+        try:
+            store.append_to_model(alias, len(history) + 1, decision.event)
+            break
+        except VersionTaken:
+            store.pause(tries)
+    else:
+        raise Failed(f"model {alias} changed {MAX_TRIES} times while it was looked at: try again in a minute")
+    out().print(f"{alias} {decision.sentence}", markup=False)
+
+
+def _configured(here: Deployment, alias: str) -> None:
+    if alias not in here.models:
+        raise NotFound(f"deployment {here.name} has no model {alias!r}; it has {', '.join(sorted(here.models))}")
+
+
+def _ids(arguments: Sequence[str]) -> list[str]:
+    """The ids, each once, from arguments or standard input. Raises Fault for what cannot be one, before anything is done."""
+    lines = [line for given in arguments for line in (sys.stdin.read().split() if given == "-" else [given])]
+    ids = list(dict.fromkeys(lines))
+    wrong = [job_id for job_id in ids if not is_job_id(job_id)]
+    if wrong:
+        raise Fault(f"{wrong[0]!r} is not a job's id (26 small letters and digits); `bbq jobs` lists them, nothing was done")
+    if len(ids) > MAX_JOBS:
+        raise Fault(f"{len(ids):,} jobs are more than {MAX_JOBS:,}: do it in parts, nothing was done")
+    if not ids:
+        raise Fault("no job was named: give ids, or - and ids on standard input")
+    return ids
+
+
+def _reason(why: str) -> str:
+    return "".join(letter for letter in why if letter.isprintable())[:MAX_WHY]

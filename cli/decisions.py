@@ -1,0 +1,123 @@
+"""What an operator may ask of a job or a model, in the state that it is in: the event to append, or a sentence that says why not.
+
+Pure. `acts.py` loads, asks here and appends; when others were faster it loads and asks again. That somebody asked for the same
+before is no failure: the answer then says who, and the command ends well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.scheduler.hints import MAX_ATTEMPT
+from shared import events as e
+from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, Job, may_retry, outcome
+from shared.slots import fold_model
+
+STOPPED = "Stopped"
+GOOD_OUTCOME = "Completed"
+
+
+@dataclass(frozen=True)
+class Act:
+    """Append this event; the sentence says what will come of it. `buys`: so many succeeded records will be bought again."""
+
+    event: e.Event
+    sentence: str
+    buys: int = 0
+
+
+@dataclass(frozen=True)
+class Already:
+    """Nothing to do: it is so, or was asked for."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """It makes no sense now, and what to do instead."""
+
+    sentence: str
+
+
+Decision = Act | Already | Refused
+
+
+def cancel(job: Job, *, at: datetime, by: str, why: str) -> Decision:
+    """Out of the line, or stopped at Bedrock."""
+    asked = f"{job.cancel.by} asked for it at {moment(job.cancel.at)}" if job.cancel else ""
+    if job.status == CANCELLED or (job.status == STOPPED and job.cancel is not None):
+        return Already(f"is {job.status} already" + (f": {asked}" if asked else ""))
+    if job.status in OVER:
+        late = f"; {asked}, which was too late" if asked else ""
+        return Refused(f"is over: {outcome(job)}{late}")
+    if job.cancel is not None:
+        return Already(f"is being cancelled already: {asked}")
+    if job.status == QUEUED:
+        meaning = "will leave the line"
+    elif job.status in RUNNING:
+        meaning = "will be stopped at Bedrock; what it has done until then is billed"
+    else:
+        meaning = "will not be sent to Bedrock, or be stopped there if it is on its way"
+    return Act(e.CancelRequested(at=at, by=by, why=why), meaning)
+
+
+def retry(job: Job, *, models: Sequence[str], max_attempts: int, at: datetime, by: str, why: str) -> Decision:
+    """Another attempt for a job that has ended. `models` are the configured aliases; `max_attempts` is policy's bound."""
+    if job.status == REJECTED:
+        return Refused("was Rejected and would be again: mend what `bbq show` lists and submit the file again")
+    if job.status == CANCELLED:
+        return Refused("was Cancelled before Bedrock had it: submit its file again")
+    if job.status == QUEUED:
+        again = job.latest == e.JobRequeued.NAME
+        return Already("waits in line for another attempt already") if again else Refused("waits in line: nothing to retry")
+    if job.status not in ENDS:
+        return Refused(f"is {job.status}: wait for its end, or cancel it first")
+    if job.model not in models:
+        return Refused(f"its model {job.model} is not configured any more: configure it again first")
+    if job.attempt >= MAX_ATTEMPT:
+        return Refused(f"has had {job.attempt} attempts, more than which have no name: submit its file again")
+    if not settled(job, max_attempts):
+        return Refused(f"is {job.status} since a moment ago, and its counts are still being read: try again in a minute")
+    bought = (job.tally.succeeded_records if job.tally else None) or 0
+    event = e.JobRequeued(at=at, attempt=job.attempt, by=by, why=why or f"retried by {by}")
+    return Act(event, f"will run again, as attempt {job.attempt + 1}", bought)
+
+
+def priority(job: Job, number: int, *, at: datetime, by: str, why: str) -> Decision:
+    """Another place in line. Legal while the job has a slot too: it counts if the job ever comes back to the line."""
+    if job.status in OVER:
+        return Refused(f"is over: {outcome(job)}")
+    if job.priority == number:
+        return Already(f"has priority {number} already")
+    place = "moves in line" if job.status == QUEUED else f"is {job.status}: it counts only if the job is queued again"
+    return Act(e.PriorityChanged(at=at, priority=number, by=by, why=why), f"priority {job.priority} becomes {number}; {place}")
+
+
+def pause(alias: str, history: Sequence[e.Event], *, at: datetime, by: str, why: str) -> Decision:
+    """Nothing new starts on the model."""
+    paused = fold_model(alias, history).pause
+    if paused is not None:
+        return Already(f"was paused already by {paused.by} at {moment(paused.at)}" + (f": {paused.why}" if paused.why else ""))
+    return Act(e.ModelPaused(at=at, by=by, why=why), "starts nothing new; what runs goes on")
+
+
+def resume(alias: str, history: Sequence[e.Event], *, at: datetime, by: str, why: str) -> Decision:
+    """The model starts jobs again."""
+    if fold_model(alias, history).paused:
+        return Act(e.ModelResumed(at=at, by=by, why=why), "starts jobs again")
+    last = next((event for event in reversed(history) if isinstance(event, e.ModelResumed)), None)
+    return Already(f"is not paused: {last.by} resumed it at {moment(last.at)}" if last else "is not paused")
+
+
+def settled(job: Job, max_attempts: int) -> bool:
+    """Whether the job is over for good: counted where there is anything to count, and policy does not try it again."""
+    if job.status not in OVER:
+        return False
+    uncounted = job.status in ENDS and job.arn is not None and job.tally is None
+    return not uncounted and not may_retry(job, max_attempts)
+
+
+def moment(at: datetime) -> str:
+    """For a sentence."""
+    return f"{at:%Y-%m-%d %H:%M} UTC"
