@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 import cli.acts
+import cli.cost
 import cli.jobs
 import cli.show
 import cli.status
+import cli.submit
 import cli.watch  # noqa: F401 - as the ones above: what is imported registers its commands
 from cli import deployment
 from cli.app import app, run

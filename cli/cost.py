@@ -1,0 +1,211 @@
+"""`bbq cost`: what the jobs that are over have used, and what that costs by a price table of the operator's.
+
+Tokens are Bedrock's own counts, from each job's manifest. A job that was tried more than once counts with all its attempts: its
+view has the last one only, so its events are read. No price is invented: without a table there are tokens, and no cost.
+
+IAM: dynamodb:Query on the projections table's index; dynamodb:Query on the events table for jobs with several attempts.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import deployment as deployments
+from cli import queries
+from cli.app import Fault, app, err, out, print_json
+from cli.jobs import since_when
+from cli.prices import VARIABLE, NotPrices, Price, Prices, cost, read_prices
+from cli.queries import OVER_STATUSES, View
+from cli.wording import Column, Row, counted, lines, moment
+from shared import events as e
+from shared.job import ENDS
+from shared.names import INPUT_PREFIX, job_stream
+from shared.store import Store
+
+DEFAULT_SINCE = timedelta(days=30)
+NO_FOLDER = "(none)"
+MONEY_PLACES = Decimal("0.0001")
+
+
+class By(StrEnum):
+    """What is added up."""
+
+    MODEL = "model"
+    PREFIX = "prefix"
+    DAY = "day"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What one job used, with all its attempts. Not `known`: of some attempt nobody could say, so it is at least this."""
+
+    group: str
+    known: bool
+    input_tokens: int
+    output_tokens: int
+    price: Price | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum:
+    """Of a group of jobs. `unknown` of them have no count, or not of every attempt; `unpriced` have tokens but no price."""
+
+    group: str
+    jobs: int = 0
+    unknown: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = field(default=Decimal(0))
+
+
+@app.command(name="cost")
+def cost_command(
+    context: typer.Context,
+    since: Annotated[
+        str | None, typer.Option(help="Of jobs that ended since: 90m, 2h, 3d, or a day (UTC). Default: 30d.", metavar="TIME")
+    ] = None,
+    by: Annotated[By, typer.Option(help="One line for each model, first folder of the key, or day (UTC) of the end.")] = By.MODEL,
+    prices: Annotated[Path | None, typer.Option(help="Price table, TOML or JSON. [dim]BBQ_PRICES[/dim]", metavar="FILE")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document; costs as text, exact.")] = False,
+) -> None:
+    """Add up tokens of the jobs that are over, and their cost by your price table (docs/commands.md shows one).
+
+    Exit codes: 0, 2 the price table cannot be used.
+
+    Example: [bold]bbq cost --since 2026-11-01 --by prefix --prices prices.toml[/bold]
+    """
+    table = prices_from(prices)
+    now = queries.now()
+    beginning = since_when(since, now) if since else now - DEFAULT_SINCE
+    here = deployments.find(context.obj)
+    views = queries.over_views(here, [*here.models], beginning, outcomes=_WITH_TOKENS)
+    sums = added(used(view, here.store, table, by) for view in views)
+    if json:
+        return print_json(_document(sums, table, by, since=beginning))
+    for line in lines(_COLUMNS, [_row(each, table) for each in [*sums, *_total(sums)]], out().width):
+        out().print(line, no_wrap=True, crop=False)
+    if not sums:
+        err().print(f"no job ended since {moment(beginning)} UTC (--since)", style="dim")
+    if unknown := sum(each.unknown for each in sums):
+        err().print(f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these numbers", style="dim")
+    if unpriced := sum(each.unpriced for each in sums):
+        missing = f"{counted(unpriced, 'job')} ran on models that the price table does not name"
+        err().print(missing if table.models else "no cost: say --prices FILE or set BBQ_PRICES", style="dim")
+    return None
+
+
+def prices_from(path: Path | None) -> Prices:
+    """The table of the option, else of BBQ_PRICES, else an empty one. Raises Fault."""
+    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if named is None:
+        return Prices()
+    try:
+        return read_prices(named)
+    except NotPrices as error:
+        raise Fault(str(error)) from None
+
+
+def used(view: View, store: Store, prices: Prices, by: By) -> Used:
+    """Of one job. One query where it was tried more than once."""
+    if view.attempt > 1:
+        history = [recorded.event for recorded in store.load(job_stream(view.job))]
+        known, tokens_in, tokens_out = of_attempts(history)
+    else:
+        known = view.arn is None or (view.input_tokens is not None and view.output_tokens is not None)
+        tokens_in, tokens_out = view.input_tokens or 0, view.output_tokens or 0
+    return Used(
+        group=_group(view, by), known=known, input_tokens=tokens_in, output_tokens=tokens_out,
+        price=prices.of(view.model, view.model_id),
+    )  # fmt: skip
+
+
+def of_attempts(history: Sequence[e.Event]) -> tuple[bool, int, int]:
+    """(whether all is known, tokens in, tokens out) of all attempts that Bedrock took."""
+    taken = {event.attempt for event in history if isinstance(event, e.JobSubmitted)}
+    tallies = {event.attempt: event for event in history if isinstance(event, e.JobTallied)}
+    counts = [(tally.input_tokens, tally.output_tokens) for attempt in taken if (tally := tallies.get(attempt)) is not None]
+    known = len(counts) == len(taken) and all(number is not None for pair in counts for number in pair)
+    return known, sum(pair[0] or 0 for pair in counts), sum(pair[1] or 0 for pair in counts)
+
+
+def added(jobs: Iterable[Used]) -> list[Sum]:
+    """One sum for each group, in their order."""
+    sums: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        of = sums.setdefault(
+            job.group, {"jobs": 0, "unknown": 0, "unpriced": 0, "input_tokens": 0, "output_tokens": 0, "cost": Decimal(0)}
+        )
+        of["jobs"] += 1
+        of["unknown"] += not job.known
+        of["unpriced"] += job.price is None and bool(job.input_tokens or job.output_tokens)
+        of["input_tokens"] += job.input_tokens
+        of["output_tokens"] += job.output_tokens
+        of["cost"] += cost(job.price, job.input_tokens, job.output_tokens) if job.price is not None else 0
+    return [Sum(group=group, **numbers) for group, numbers in sorted(sums.items())]
+
+
+def in_money(amount: Decimal, currency: str) -> str:
+    """For people: rounded to a hundredth of a cent."""
+    return f"{amount.quantize(MONEY_PLACES):,} {currency}"
+
+
+_WITH_TOKENS = tuple(dict.fromkeys([*queries.OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if status in ENDS)]))
+
+_COLUMNS = (
+    Column(title=""),
+    Column(title="jobs", right=True),
+    Column(title="tokens in", right=True),
+    Column(title="tokens out", right=True),
+    Column(title="unknown", right=True, spare=1),
+    Column(title="cost", right=True),
+)
+
+
+def _group(view: View, by: By) -> str:
+    match by:
+        case By.MODEL:
+            return view.model
+        case By.DAY:
+            return f"{view.ended_at or view.updated_at:%Y-%m-%d}"
+        case By.PREFIX:
+            key = view.sources[0].key.removeprefix(INPUT_PREFIX) if view.sources else ""
+            return f"{key.rpartition('/')[0].partition('/')[0]}/" if "/" in key else NO_FOLDER
+
+
+def _total(sums: Sequence[Sum]) -> list[Sum]:
+    if len(sums) < 2:  # noqa: PLR2004 - nothing to add
+        return []
+    return [
+        Sum(
+            group="all", jobs=sum(s.jobs for s in sums), unknown=sum(s.unknown for s in sums),
+            unpriced=sum(s.unpriced for s in sums), input_tokens=sum(s.input_tokens for s in sums),
+            output_tokens=sum(s.output_tokens for s in sums), cost=sum((s.cost for s in sums), Decimal(0)),
+        )
+    ]  # fmt: skip
+
+
+def _row(of: Sum, prices: Prices) -> Row:
+    """A cost that is not of all the group's tokens says so."""
+    money = in_money(of.cost, prices.currency) + ("+" if of.unpriced or of.unknown else "") if prices.models else ""
+    unknown = f"{of.unknown:,}" if of.unknown else ""
+    return Row(cells=(of.group, f"{of.jobs:,}", f"{of.input_tokens:,}", f"{of.output_tokens:,}", unknown, money))
+
+
+def _document(sums: Sequence[Sum], prices: Prices, by: By, since: Any) -> dict[str, Any]:
+    groups = [
+        {
+            by.value: of.group, "jobs": of.jobs, "jobs_with_unknown_tokens": of.unknown, "jobs_without_price": of.unpriced,
+            "input_tokens": of.input_tokens, "output_tokens": of.output_tokens,
+            "cost": f"{of.cost:f}" if prices.models else None,
+        }
+        for of in sums
+    ]  # fmt: skip
+    return {"since": since, "by": by.value, "currency": prices.currency or None, "groups": groups}
