@@ -7,6 +7,7 @@ import typer
 
 import cli.acts
 import cli.cost
+import cli.download
 import cli.jobs
 import cli.show
 import cli.status
