@@ -9,6 +9,7 @@ import cli.acts
 import cli.cost
 import cli.download
 import cli.jobs
+import cli.mend
 import cli.show
 import cli.status
 import cli.submit

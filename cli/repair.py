@@ -388,7 +388,7 @@ def _not_now(desk: Desk, model: _Model, cursor: Cursor) -> Left | None:
             return _slots_left(alias, f"the slots of {alias} disappeared, unpaused, while the jobs were read: {afresh}")
         return None
     if not model.state.paused:
-        return _slots_left(alias, f"model {alias} is not paused: append model-paused, then {afresh}")
+        return _slots_left(alias, f"model {alias} is not paused: `bbq pause {alias}`, then {afresh}")
     if not row.paused:
         desk.store.commit(projections.paused_again(row, model.state))
     if not row.paused or met != int(row.model_version or 0):
@@ -407,7 +407,7 @@ def _write_slots(desk: Desk, model: _Model, notes: list[str]) -> None:
     slots = rebuilt_slots(model.state, model.jobs, found, longest_lease=desk.lease, now=now, unknown=model.unknown)
     desk.store.commit(projections.rebuilt_slots(row, slots))
     if row is None:
-        notes.append(f"the slots of {alias} were missing; they were made anew, paused: append model-resumed to open the model")
+        notes.append(f"the slots of {alias} were missing; they were made anew, paused: `bbq resume {alias}` opens the model")
     if model.unknown:
         notes.append(f"jobs that cannot be read keep what they have in the slots of {alias}: {', '.join(sorted(model.unknown))}")
 

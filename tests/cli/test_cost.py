@@ -31,7 +31,7 @@ def test_groups_are_added_exactly() -> None:
         Used(group="b", known=True, input_tokens=2, output_tokens=0, price=None),
     ]
     a, b = added(jobs)
-    assert (a.group, a.jobs, a.unknown, a.cost) == ("a", 1, 1, 0)
+    assert (a.group, a.jobs, a.unknown, a.cost) == ("a", 1, 1, Decimal(0))
     assert (b.jobs, b.unknown, b.unpriced, b.input_tokens, b.output_tokens, b.cost) == (2, 0, 1, 3, 1, Decimal("0.000011"))
 
 
@@ -57,7 +57,7 @@ def test_tokens_are_those_of_the_manifests(deployed: Deployed, bbq: Bbq, prices:
     haiku, nova = result.json["groups"]
     assert (haiku["model"], haiku["jobs"], haiku["input_tokens"], haiku["output_tokens"]) == ("haiku", 2, 180_000, 20_000)
     assert Decimal(haiku["cost"]) == Decimal("0.38")
-    assert (nova["input_tokens"], Decimal(nova["cost"]), nova["jobs_without_price"]) == (9_000, 0, 1)
+    assert (nova["input_tokens"], nova["cost"], nova["jobs_without_price"]) == (9_000, "0", 1)
     words = bbq("cost", "--prices", prices)
     assert "0.3800 USD" in words.out
     assert "1 job ran on models that the price table does not name" in words.err

@@ -179,20 +179,19 @@ def test_a_server_that_does_not_know_ranges_sends_all_of_it(
 @pytest.mark.parametrize(
     "key", ["../outside", "a/../../outside", "/outside", "a//b", ".", "a\\..\\b", "C:x", "a\x07b", f"{'x' * 300}"]
 )  # fmt: skip
-def test_no_key_leads_out_of_the_directory(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path, key: str) -> None:
+def test_no_key_leads_out_of_the_directory(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     assert download.local_path(key) is None
     inside = tmp_path / "a" / "b"
-    monkey = download._listed
+    real = download._listed
 
     def listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:  # moto itself does not keep every such key
-        yield from monkey(bucket, prefix)
+        yield from real(bucket, prefix)
         yield {"Key": prefix + key, "ETag": '"x"', "Size": 4}
 
-    download._listed = listed  # type: ignore[assignment] # given back below
-    try:
-        result = bbq("download", job, str(inside))
-    finally:
-        download._listed = monkey
+    monkeypatch.setattr(download, "_listed", listed)
+    result = bbq("download", job, str(inside))
     assert result.code == 1
     assert "left out" in result.err
     assert files(tmp_path) == {f"a/b/{name}": data for name, data in WHOLE.items()}
@@ -200,7 +199,8 @@ def test_no_key_leads_out_of_the_directory(deployed: Deployed, bbq: Bbq, job: st
 
 def test_a_link_in_the_directory_does_not_lead_out_of_it(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
-    inside.mkdir(), outside.mkdir()
+    inside.mkdir()
+    outside.mkdir()
     (inside / "abcdefghwxyz").symlink_to(outside)
     result = bbq("download", job, str(inside))
     assert result.code == 2

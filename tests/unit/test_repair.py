@@ -505,10 +505,10 @@ def test_the_slots_of_a_model_that_is_not_paused_are_left_alone() -> None:
     office, _ = damaged(submitted_holder_lost)
     say(office.bench, e.ModelResumed(at=office.bench.time, by="ann", why=""))
     before = office.bench.slots
-    assert "is not paused: append model-paused" in left_of(rebuild(office.desk)).why
+    assert "is not paused: `bbq pause" in left_of(rebuild(office.desk)).why
     put_slots(office.bench, paused=False)
     before = office.bench.slots
-    assert "is not paused: append model-paused" in left_of(rebuild(office.desk)).why
+    assert "is not paused: `bbq pause" in left_of(rebuild(office.desk)).why
     assert office.bench.slots == before
 
 
@@ -558,7 +558,7 @@ def test_missing_slots_are_made_anew_and_paused_whatever_the_events_say() -> Non
     slots_lost(office.bench, jobs)
     assert [str(difference) for difference in verify(office.desk).differences if difference.sk == "slots"]
     rebuilt = rebuild(office.desk)
-    assert any("append model-resumed" in note for note in rebuilt.notes)
+    assert any("`bbq resume" in note for note in rebuilt.notes)
     slots = office.bench.slots
     assert (slots.paused, slots.limit, slots.model_version, len(slots.holders)) == (True, 4, 1, 4)
     goes_on(office, jobs)

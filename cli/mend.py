@@ -1,0 +1,282 @@
+"""`bbq verify`, `rebuild`, `reconcile`, `redrive`: the tools of last resort (`repair.py`, `redrive.py`), as commands.
+
+Those that walk through whole tables can be broken off: with `--cursor FILE` they note after every page how far they are, and go
+on from there when they are started again with the same file. It is removed when they are done.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.status import Status
+
+from cli import deployment as deployments
+from cli import redrive as letters
+from cli import repair
+from cli.app import Exit, Failed, Fault, NotFound, app, confirm, err, out, print_json
+from cli.deployment import Deployment
+from cli.walk import DEFAULT_READ_UNITS_PER_SECOND, Cursor
+from cli.wording import counted, safe
+from shared.names import is_job_id, job_stream
+
+LINE_SECONDS = 15.0  # between two lines of progress where there is no terminal
+DEFAULT_MOST = 10_000  # dead letters
+
+CursorFile = Annotated[
+    Path | None, typer.Option("--cursor", help="Note here how far it is, and go on from there.", metavar="FILE")
+]
+Rate = Annotated[
+    float, typer.Option(help="Read units a second that it may take from the tables, roughly.", min=1.0, metavar="UNITS")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+class Which(StrEnum):
+    """The dead-letter queues, by what they are for."""
+
+    UPLOADS = "uploads"
+    HINTS = "hints"
+    STREAM = "stream"
+
+
+@app.command()
+def verify(
+    context: typer.Context, cursor: CursorFile = None, rate: Rate = DEFAULT_READ_UNITS_PER_SECOND,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:  # fmt: skip
+    """Compare everything that is shown and decided on with the events. Changes nothing; may run at any time.
+
+    Reads both tables whole. What differs is read three times before it is reported. Exit codes: 0 all is as it should be,
+    1 something differs (each thing is a line), 2 the cursor is of something else.
+
+    Example: [bold]bbq verify --cursor verify.cursor --rate 50[/bold]
+    """
+    here = deployments.find(context.obj)
+    with _walk(here, "verify", cursor) as walk:
+        report = repair.verify(here.desk(walk.note, rate), walk.begin)
+    if as_json:
+        print_json({"complete": report.complete, "streams": report.cursor.jobs, "differences": report.differences})
+    else:
+        for difference in report.differences:
+            out().print(safe(str(difference)), markup=False, soft_wrap=True)
+    if report.uncounted:
+        moved = counted(len(report.uncounted), "row")
+        err().print(f"{moved} of counts changed meanwhile, or cannot be told: run it again in a quiet hour", soft_wrap=True)
+    if not report.complete:
+        err().print(
+            "so much differs that this stopped half way, and the slots were not looked at: run bbq rebuild", soft_wrap=True
+        )
+    what = counted(len(report.differences), "difference") if report.differences else "no difference"
+    err().print(f"{_streams(report.cursor)} looked at: {what}")
+    raise typer.Exit(Exit.FAILED if report.differences or not report.complete else Exit.OK)
+
+
+@app.command()
+def rebuild(
+    context: typer.Context, cursor: CursorFile = None, rate: Rate = DEFAULT_READ_UNITS_PER_SECOND, yes: Yes = False
+) -> None:  # fmt: skip
+    """Make what is shown and decided on what the events say, and wake whatever was repaired. May run beside a living system.
+
+    A model's slots are rebuilt only while the model is paused since before the walk began: `bbq pause MODEL` first.
+    Exit codes: 0 done, 1 something is left, and each thing says why and what to do, 2 the cursor is of something else.
+
+    Example: [bold]bbq rebuild --cursor rebuild.cursor[/bold]
+    """
+    here = deployments.find(context.obj)
+    confirm(f"Rebuild the projections of deployment {here.name} from its events?", yes=yes)
+    with _walk(here, "rebuild", cursor) as walk:
+        rebuilt = repair.rebuild(here.desk(walk.note, rate), walk.begin)
+        later = [left.until for left in rebuilt.left if left.until is not None]
+        if later:
+            walk.keep(rebuilt.cursor)
+    for pk, sk in rebuilt.repaired:
+        out().print(f"repaired {safe(pk)} / {safe(sk)}", markup=False, soft_wrap=True)
+    for left in rebuilt.left:
+        out().print(f"left {safe(left.pk)} / {safe(left.sk)}: {safe(left.why)}", markup=False, soft_wrap=True)
+    for note in rebuilt.notes:
+        err().print(safe(note), markup=False, soft_wrap=True)
+    if later:
+        go_on = f"bbq rebuild --cursor {cursor}" if cursor is not None else "bbq rebuild"
+        err().print(f"run {go_on} again after {max(later):%Y-%m-%d %H:%M:%S} UTC", markup=False, soft_wrap=True)
+    done = counted(len(rebuilt.repaired), "row")
+    err().print(f"{_streams(rebuilt.cursor)} looked at, {done} repaired, {len(rebuilt.left):,} left")
+    raise typer.Exit(Exit.FAILED if rebuilt.left else Exit.OK)
+
+
+@app.command()
+def reconcile(
+    context: typer.Context,
+    job: Annotated[str | None, typer.Argument(help="Id of a job.", metavar="JOB")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every job with anything left to do; reads the events table whole.")
+    ] = False,
+    cursor: CursorFile = None,
+    rate: Rate = DEFAULT_READ_UNITS_PER_SECOND,
+) -> None:
+    """Make the scheduler look at a job again, or at every job that is not finished, and at all models. Harmless at any time.
+
+    Exit codes: 0 the hints are sent, 2 usage, 3 no such job.
+
+    Example: [bold]bbq reconcile --all --cursor reconcile.cursor[/bold]
+    """
+    if (job is None) != every:
+        raise Fault("say the id of a job, or --all")
+    here = deployments.find(context.obj)
+    if job is not None:
+        if not is_job_id(job):
+            raise Fault(f"{job!r} is not a job's id (26 small letters and digits): `bbq jobs` lists them")
+        if not here.store.exists(job_stream(job)):
+            raise NotFound(f"there is no job {job}")
+        letters.reconcile_jobs(here.desk(), job)
+        out().print(f"{job} and every model will be looked at", markup=False)
+        return
+    with _walk(here, "reconcile", cursor, table="events") as walk:
+        woken = letters.reconcile_jobs(here.desk(walk.note, rate), cursor=walk.begin)
+    out().print(f"{counted(woken, 'job')} and every model will be looked at")
+
+
+@app.command()
+def redrive(
+    context: typer.Context,
+    which: Annotated[list[Which] | None, typer.Argument(help="uploads, hints or stream; all of them without.")] = None,
+    most: Annotated[int, typer.Option(help="At most so many letters of each queue.", min=1)] = DEFAULT_MOST,
+    rate: Rate = DEFAULT_READ_UNITS_PER_SECOND,
+    yes: Yes = False,
+) -> None:
+    """Give dead letters another chance: uploads and hints go back to their queues, stream failures wake every unfinished job.
+
+    Shows how many there are, and asks. A letter that dies again stays for the next time. Exit codes: 0 done, also where there was
+    nothing to do; 1 the deployment does not say where such letters are.
+
+    Example: [bold]bbq redrive uploads --most 100[/bold]
+    """
+    here = deployments.find(context.obj)
+    wanted = list(dict.fromkeys(which or list(Which)))
+    missing = [name for name in wanted if name.value not in here.dead_letter_queue_urls]
+    if missing:
+        raise Failed(f"deployment {here.name} publishes no dead-letter queue for {missing[0].value}: deploy it again")
+    dead = {name: here.queue(here.dead_letter_queue_urls[name.value]) for name in wanted}
+    depths = {name: queue.depth() for name, queue in dead.items()}
+    for name, depth in depths.items():
+        err().print(f"{name.value}: {counted(depth, 'dead letter')}")
+    due = [name for name in wanted if depths[name]]
+    if not due:
+        err().print("nothing to redrive")
+        return
+    confirm(f"Redrive {', '.join(f'{min(depths[name], most):,} of {name.value}' for name in due)}?", yes=yes)
+    for name in due:
+        match name:
+            case Which.STREAM:
+                moved = letters.redrive_stream_failures(here.desk(read_units_per_second=rate), dead[name], most=most)
+            case _:
+                source = here.uploads_queue_url if name is Which.UPLOADS else here.hints_queue_url
+                with _status(f"redriving {name.value}") as status:
+                    moved = letters.redrive(
+                        dead[name], here.queue(source), most=most, sleep=time.sleep,
+                        progress=_letters(status),
+                    )  # fmt: skip
+        out().print(f"{name.value}: {counted(moved, 'letter')} redriven")
+        if name is Which.STREAM and moved < min(depths[name], most):
+            err().print(f"{min(depths[name], most) - moved:,} came too late for this: run it again in a minute")
+
+
+Say = Callable[[str], None]
+
+
+def _streams(cursor: Cursor) -> str:
+    """Of jobs and of models."""
+    return f"{counted(cursor.jobs, 'stream')} of events"
+
+
+def _letters(say: Say) -> Callable[[int], None]:
+    return lambda count: say(counted(count, "letter"))
+
+
+class _Walk:
+    """A walk's beginning, and where its cursor is kept."""
+
+    def __init__(self, here: Deployment, command: str, path: Path | None, table: str | None, say: Say) -> None:
+        self._about = {"command": command, "deployment": here.name, "region": here.region, "account": here.account_id}
+        self._path, self._say, self._kept = path, say, False
+        self.begin = self._read()
+        if self.begin is None and table is not None:
+            self.begin = Cursor(table=table, began=datetime.now(UTC).isoformat())
+        elif self.begin is not None:
+            err().print(f"going on with {path}, after {counted(self.begin.pages, 'page')}", markup=False, soft_wrap=True)
+
+    def note(self, cursor: Cursor) -> None:
+        """After every page: the file is always a whole one, old or new."""
+        self._write(cursor)
+        wrong = f", {len(cursor.suspects):,} to be looked at again" if cursor.suspects else ""
+        self._say(f"{counted(cursor.pages, 'page')}, {_streams(cursor)}{wrong}")
+
+    def keep(self, cursor: Cursor) -> None:
+        """There is something left that a later run with this cursor can do."""
+        self._write(cursor)
+        self._kept = True
+
+    def done(self) -> None:
+        if self._path is not None and not self._kept:
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, cursor: Cursor) -> None:
+        if self._path is None:
+            return
+        beside = self._path.with_name(self._path.name + ".new")
+        beside.write_text(json.dumps({**self._about, "cursor": json.loads(cursor.to_text())}))
+        beside.replace(self._path)
+
+    def _read(self) -> Cursor | None:
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            said = json.loads(self._path.read_text())
+            cursor = Cursor.from_text(json.dumps(said.pop("cursor")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Fault(
+                f"{self._path} is not a cursor of bbq ({type(error).__name__}): remove it, or name another file"
+            ) from None
+        if said != self._about:
+            raise Fault(
+                f"{self._path} is the cursor of `bbq {said.get('command')}` on {said.get('deployment')}: name another file"
+            )
+        return cursor
+
+
+@contextmanager
+def _walk(here: Deployment, command: str, path: Path | None, table: str | None = None) -> Iterator[_Walk]:
+    """Where the walk is broken off, its cursor stays; where it came to its end, it goes."""
+    with _status(command) as say:
+        walk = _Walk(here, command, path, table, say)
+        try:
+            yield walk
+        except BaseException:
+            if path is not None and path.exists():
+                err().print(f"broken off: the same command with --cursor {path} goes on", markup=False, soft_wrap=True)
+            raise
+    walk.done()
+
+
+@contextmanager
+def _status(what: str) -> Iterator[Say]:
+    """Tells how far something is: in one moving line on a terminal, else in a line now and then."""
+    console = err()
+    if console.is_terminal:
+        with Status(f"{what} …", console=console) as status:
+            yield lambda text: status.update(f"{what}: {text}")
+        return
+    last = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            console.print(f"{what}: {text}", markup=False)
+
+    yield say
