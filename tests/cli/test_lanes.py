@@ -146,6 +146,24 @@ def test_a_gap_is_no_refill_while_a_job_of_the_model_is_held() -> None:
     assert found.refills.count == 0
 
 
+def test_a_gap_during_which_a_job_is_refused_is_no_refill() -> None:
+    lives = [job("a", claimed(0), ended(50)), job("b", claimed(0), ended(51)), job("c", claimed(52), refused(53), seconds=9),
+             job("d", claimed(90), seconds=9)]  # fmt: skip
+
+    found = panel(MODEL, lives, [e.LimitSet(at=at(-9), limit=2)], at(3), at(100))
+
+    assert [(gap.begin, gap.next_job, gap.held_back) for gap in found.gaps] == [
+        (at(50), id_of("c"), False), (at(51), id_of("d"), True),
+    ]  # fmt: skip
+    assert found.refills.count == 1
+
+
+def test_a_job_that_ends_the_moment_it_starts_did_use_a_slot() -> None:
+    found = panel(MODEL, [job("a", claimed(5), ended(5)), job("b", seconds=1)], [], at(0), at(100))
+
+    assert [(gap.begin, gap.end) for gap in found.gaps] == [(at(0), at(5)), (at(5), None)]
+
+
 def test_a_job_that_is_taken_again_fills_no_gap_where_another_slot_is_free_as_well() -> None:
     held = job("b", claimed(1), refused(2), submitted(60))
     lives = [job("a", claimed(0), ended(50)), held, job("c", claimed(70), seconds=9)]
