@@ -13,6 +13,7 @@ import cli.mend
 import cli.show
 import cli.status
 import cli.submit
+import cli.timeline
 import cli.watch  # noqa: F401 - as the ones above: what is imported registers its commands
 from cli import deployment
 from cli.app import app, run

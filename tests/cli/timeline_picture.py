@@ -13,7 +13,7 @@ from tests.cli.lives import HOUR, histories
 from tests.support import browser
 from tests.support.samples import at
 
-WIDTH, HEIGHT = 1200, 800
+WIDTH, HEIGHT = 1200, 850
 
 
 def main() -> None:
