@@ -228,7 +228,9 @@ def test_whatever_a_text_holds_the_page_has_no_more_elements_than_without_it(tex
 
     assert written.count("<") == expected.count("<")
     assert all(letter.isprintable() or letter == "\n" for letter in written)
-    json.loads(written.partition('id="figure">')[2].partition("</script>")[0])
+    drawn = written.partition('id="figure">')[2].partition("</script>")[0]
+    assert json.loads(drawn)["data"]
+    assert "<" not in drawn
 
 
 @given(st.text(), st.integers(3, 100))
