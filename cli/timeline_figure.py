@@ -15,7 +15,7 @@ from cli import wording
 from cli.lanes import HOLD, NOT_OVER, REFUSED, SLOT, Bar, Gap, Panel
 from shared.names import INPUT_PREFIX
 
-NOTABLE_GAP_SECONDS = 1.0  # shorter ones are as they should be, and get no mark
+NOTABLE_GAP_SECONDS = 5.0  # shorter ones are as they should be (a function may have to start first), and get no mark
 MAX_NAME = 72  # of a text in the box that a bar shows
 MAX_REASON = 240
 LINE_WIDTH = 72  # where a reason is broken

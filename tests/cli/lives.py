@@ -20,7 +20,7 @@ ENDS = (  # status, records, of them well, weight
 def histories(jobs: int, *, limit: int, hours: float = 24, model: str = "haiku") -> tuple[Histories, list[e.Event]]:
     """(events of each job, events of the model) of a time that began at `samples.T0`. The newest jobs are still on their way.
 
-    The same arguments always give the same answer. Of more than twenty jobs, one is started minutes late.
+    The same arguments always give the same answer. Of more than twenty jobs, two are started minutes late.
     """
     chance = random.Random(f"{model}/{jobs}")
     found: Histories = {}
@@ -29,7 +29,7 @@ def histories(jobs: int, *, limit: int, hours: float = 24, model: str = "haiku")
     for number, arrived in enumerate(sorted(_arrival(chance, hours) for _ in range(jobs))):
         key = f"to-process/{model}/{chance.choice(FOLDERS)}/batch-{number:04}.jsonl"
         events: list[e.Event] = [queued(key, seconds=arrived, model=model)]
-        late = chance.uniform(300, 900) if jobs > 20 and number == jobs // 3 else chance.lognormvariate(-1.2, 0.5)
+        late = chance.uniform(300, 900) if jobs > 20 and number in {jobs // 3, jobs // 2} else chance.lognormvariate(-1.2, 0.5)
         claimed = max(heapq.heappop(slots), arrived) + late
         end = _attempt(chance, events, id_of(key), claimed, run_seconds * chance.uniform(0.35, 1.65))
         heapq.heappush(slots, end)

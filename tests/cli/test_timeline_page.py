@@ -10,7 +10,7 @@ import pytest
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from cli.lanes import SLOT, Bar, Panel, Setting, life, panel
+from cli.lanes import SLOT, Bar, Gap, Panel, Setting, life, panel
 from cli.timeline_figure import TALL, figure
 from cli.timeline_page import page
 from tests.cli.lives import HOUR, histories
@@ -124,6 +124,17 @@ def test_a_pause_is_a_band_and_a_limit_a_line_below_its_last_lane() -> None:
     assert [(shape["type"], shape["x1"] - shape["x0"], shape["y0"]) for shape in shapes] == [
         ("line", 600_000, 1.5), ("rect", 3_000_000, 0), ("line", 3_000_000, 1.5),
     ]  # fmt: skip
+
+
+def test_only_long_gaps_that_were_ours_are_marked() -> None:
+    whole = of(1, hours=1)
+    gap = Gap(model="haiku", begin=at(0), end=at(9), seconds=9.0, after="end", after_job="a", next_job="b", held_back=False)
+    gaps = (gap, replace(gap, begin=at(20), held_back=True), replace(gap, begin=at(40), seconds=0.3), replace(gap, begin=at(60)))
+
+    (marks,) = (t for t in figure([replace(whole, gaps=gaps)], at(0), at(HOUR))[0]["data"] if t.get("meta") == "gaps")
+
+    assert [moment / 1000 - at(0).timestamp() for moment in marks["x"]] == [0, 60]
+    assert "a free slot for 9.0s" in marks["customdata"][0][0]
 
 
 def test_held_jobs_have_rows_below_the_slots_and_every_row_is_in_sight() -> None:
