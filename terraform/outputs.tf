@@ -34,12 +34,8 @@ output "hints_queue_url" {
 }
 
 output "dead_letter_queue_urls" {
-  description = "Where messages end that could not be handled, by where they were: `uploads`, `hints`, and the events' `stream`."
-  value = {
-    uploads = module.uploads.dead_letter_url
-    hints   = module.hints.dead_letter_url
-    stream  = aws_sqs_queue.stream_failures.url
-  }
+  description = "Where messages end that could not be handled, by where they were: `uploads`, `hints`, the events' `stream`, and the `notifications` that read it too."
+  value       = merge(local.dead_letter_queue_urls, { notifications = module.notification_failures.url })
 }
 
 output "event_rule" {
@@ -60,4 +56,29 @@ output "limits" {
 output "bedrock_role_arn" {
   description = "The role that Bedrock runs the jobs with."
   value       = local.bedrock_role_arn
+}
+
+output "parameter" {
+  description = "The SSM parameter by which `bbq` finds the deployment."
+  value       = aws_ssm_parameter.deployment.name
+}
+
+output "events_topic_arn" {
+  description = "The SNS topic of all events of jobs."
+  value       = aws_sns_topic.events.arn
+}
+
+output "viewer_policy_arn" {
+  description = "The policy for whoever may look."
+  value       = aws_iam_policy.viewer.arn
+}
+
+output "operator_policy_arn" {
+  description = "The policy for whoever may act."
+  value       = aws_iam_policy.operator.arn
+}
+
+output "dashboard" {
+  description = "The CloudWatch dashboard."
+  value       = aws_cloudwatch_dashboard.this.dashboard_name
 }

@@ -53,7 +53,7 @@ data "aws_iam_policy_document" "scheduler" {
   statement {
     sid       = "SetAside"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.stream_failures.arn]
+    resources = [module.stream_failures.arn]
   }
 
   statement {
@@ -156,8 +156,8 @@ module "scheduler" {
   }, { for arn in var.kms_key_arn[*] : "BBQ_KMS_KEY_ARN" => arn })
 }
 
-# New events. Those that leave nothing to do are filtered out here; one of a name that nobody knows yet is not. Retried without limit for 23 of the 24 hours that a stream
-# keeps them; what is left then is set aside while it can still be read.
+# New events. Those that leave nothing to do are filtered out here; one of a name that nobody knows yet is not. Retried without
+# limit for 23 of the 24 hours that a stream keeps them; what is left then is set aside while it can still be read.
 resource "aws_lambda_event_source_mapping" "events" {
   event_source_arn                   = aws_dynamodb_table.events.stream_arn
   function_name                      = module.scheduler.arn
@@ -182,7 +182,7 @@ resource "aws_lambda_event_source_mapping" "events" {
 
   destination_config {
     on_failure {
-      destination_arn = aws_sqs_queue.stream_failures.arn
+      destination_arn = module.stream_failures.arn
     }
   }
 }
@@ -201,31 +201,17 @@ resource "aws_lambda_event_source_mapping" "hints" {
   }
 }
 
-# Where the stream's records go that could neither be handled nor become a hint. Itself a dead-letter queue.
-resource "aws_sqs_queue" "stream_failures" {
-  name                      = "${var.name}-stream-failures"
-  message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = true
-  policy                    = data.aws_iam_policy_document.stream_failures.json
-  tags                      = local.tags
+# Where the stream's records go that could neither be handled nor become a hint.
+module "stream_failures" {
+  source = "./modules/dead_letters"
+
+  refused_transport = local.refused_transport
+  name              = "${var.name}-stream-failures"
+  arn_prefix        = local.queue_arn_prefix
+  tags              = local.tags
 }
 
-data "aws_iam_policy_document" "stream_failures" {
-  statement {
-    sid       = "TlsOnly"
-    effect    = "Deny"
-    actions   = ["sqs:*"]
-    resources = ["${local.queue_arn_prefix}${var.name}-stream-failures"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = [local.refused_transport]
-    }
-  }
+moved {
+  from = aws_sqs_queue.stream_failures
+  to   = module.stream_failures.aws_sqs_queue.this
 }

@@ -113,7 +113,7 @@ variable "bucket_name" {
 }
 
 variable "kms_key_arn" {
-  description = "ARN of a KMS key that encrypts the bucket, the tables and Bedrock's output. Keys that AWS owns or manages are used when left out."
+  description = "ARN of a KMS key that encrypts the bucket, the tables, the topic of events and Bedrock's output. Keys that AWS owns or manages are used when left out."
   type        = string
   default     = null
 
@@ -154,6 +154,25 @@ variable "alarm_topic_arn" {
     condition     = var.alarm_topic_arn == null || can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:.+$", var.alarm_topic_arn))
     error_message = "The alarm_topic_arn must be the ARN of an SNS topic."
   }
+}
+
+variable "max_wait_hours" {
+  description = "Hours that the oldest job in a model's line may have waited before an alarm tells of it."
+  type        = number
+  default     = 24
+  nullable    = false
+
+  validation {
+    condition     = var.max_wait_hours > 0 && var.max_wait_hours <= 4320
+    error_message = "The max_wait_hours must be above 0 and at most 4320: after 180 days a staged copy is gone."
+  }
+}
+
+variable "publish_events" {
+  description = "Whether the events of jobs are published to the SNS topic. A stream has two readers at most, the scheduler and this one: turn it off where something of yours must read the events table's stream."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "data_protection" {

@@ -1,25 +1,90 @@
-# Every dead-letter queue has an alarm, by the queue's very name, and so has "access denied".
+# Every alarm watches something that is there, says what it means, and tells the topic.
 mock_provider "aws" {
   source = "./tests/mocks"
 }
 
 variables {
-  models = { haiku = { model_id = "anthropic.claude-haiku-4-5-20251001-v1:0", limit = 1 } }
+  default_model = "haiku"
+  models = {
+    haiku = { model_id = "anthropic.claude-haiku-4-5-20251001-v1:0", limit = 1 }
+    nova  = { model_id = "amazon.nova-lite-v1:0", limit = 1 }
+  }
 }
 
-run "every_dead_letter_queue_has_an_alarm" {
+run "what_is_watched" {
   command = plan
 
   assert {
-    condition = toset([for alarm in aws_cloudwatch_metric_alarm.dead_letters : alarm.dimensions.QueueName]) == toset([
-      "bbq-uploads-dead", "bbq-hints-dead", "bbq-stream-failures",
+    condition = toset([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.QueueName if alarm.namespace == "AWS/SQS"]) == toset([
+      "bbq-uploads-dead", "bbq-hints-dead", "bbq-stream-failures", "bbq-notification-failures",
     ])
     error_message = "An alarm watches a queue that is not there, or a dead-letter queue has none."
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.access_denied.dimensions.service == "bbq-scheduler"
-    error_message = "The alarm must watch the metric of this deployment's scheduler."
+    condition = jsonencode(sort([for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.namespace != "AWS/SQS"])) == jsonencode([
+      "access-denied-haiku", "access-denied-nova", "events-unread", "free-slots-haiku", "free-slots-nova", "hints-failing",
+      "intake-errors", "intake-throttles", "notifications-failing", "oldest-wait-haiku", "oldest-wait-nova",
+      "scheduler-errors", "scheduler-throttles", "slot-overdue",
+    ])
+    error_message = "There are exactly these alarms."
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.service == "bbq-scheduler" if alarm.namespace == "BedrockBatchQueue"])
+    error_message = "An alarm must watch the metrics of this deployment's scheduler."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.model == regex("(haiku|nova)$", name)[0]
+      if can(regex("(haiku|nova)$", name))
+    ])
+    error_message = "A model's alarm watches that model."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["oldest-wait-nova"].threshold == 24 * 3600
+    error_message = "A job may wait a day."
+  }
+
+  # 30 minutes between two gauges of a model: a period must hold at least one.
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["free-slots-nova"].period > 30 * 60 && aws_cloudwatch_metric_alarm.this["slot-overdue"].period > 30 * 60
+    error_message = "A gauge is written every check_in_minutes only."
+  }
+}
+
+# CloudWatch: at most a week of evaluation, and a day where the period is below an hour.
+run "the_longest_check_in_is_still_a_legal_alarm" {
+  command = plan
+
+  variables {
+    check_in_minutes = 1440
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.period * alarm.evaluation_periods <= (alarm.period >= 3600 ? 604800 : 86400) && alarm.period % 60 == 0])
+    error_message = "CloudWatch would refuse this alarm."
+  }
+}
+
+run "the_shortest_check_in_is_still_a_legal_alarm" {
+  command = plan
+
+  variables {
+    check_in_minutes = 1
+    max_wait_hours   = 0.5
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.period * alarm.evaluation_periods <= (alarm.period >= 3600 ? 604800 : 86400) && alarm.period % 60 == 0])
+    error_message = "CloudWatch would refuse this alarm."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["oldest-wait-haiku"].threshold == 1800
+    error_message = "max_wait_hours is the bound."
   }
 }
 
@@ -31,8 +96,17 @@ run "a_topic_is_told" {
   }
 
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.dead_letters : contains(alarm.alarm_actions, "arn:aws:sns:us-east-1:123456789012:operators")])
-    error_message = "The topic must be told."
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : contains(alarm.alarm_actions, "arn:aws:sns:us-east-1:123456789012:operators") && alarm.ok_actions == alarm.alarm_actions])
+    error_message = "The topic must be told, of the end too."
+  }
+}
+
+run "without_a_topic_nobody_is_told" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_actions) == 0])
+    error_message = "No topic, no action."
   }
 }
 
@@ -44,4 +118,14 @@ run "what_is_no_topic_is_refused" {
   }
 
   expect_failures = [var.alarm_topic_arn]
+}
+
+run "waiting_has_a_bound" {
+  command = plan
+
+  variables {
+    max_wait_hours = 0
+  }
+
+  expect_failures = [var.max_wait_hours]
 }

@@ -212,9 +212,10 @@ run "defaults" {
 
   assert {
     condition = jsonencode(output.dead_letter_queue_urls) == jsonencode({
-      hints   = "https://sqs/bbq-hints-dead"
-      stream  = "https://sqs/bbq-stream-failures"
-      uploads = "https://sqs/bbq-uploads-dead"
+      hints         = "https://sqs/bbq-hints-dead"
+      notifications = "https://sqs/bbq-notification-failures"
+      stream        = "https://sqs/bbq-stream-failures"
+      uploads       = "https://sqs/bbq-uploads-dead"
     })
     error_message = "Every dead-letter queue is an output."
   }

@@ -60,7 +60,7 @@ override_resource {
 }
 
 override_resource {
-  target = aws_sqs_queue.stream_failures
+  target = module.stream_failures.aws_sqs_queue.this
   values = { arn = "arn:aws:sqs:eu-west-1:111122223333:bbq-stream-failures", url = "https://sqs/bbq-stream-failures" }
 }
 
@@ -112,4 +112,34 @@ override_resource {
 override_resource {
   target = module.scheduler.aws_lambda_function.this
   values = { arn = "arn:aws:lambda:eu-west-1:111122223333:function:bbq-scheduler" }
+}
+
+override_resource {
+  target = module.notification_failures.aws_sqs_queue.this
+  values = { arn = "arn:aws:sqs:eu-west-1:111122223333:bbq-notification-failures", url = "https://sqs/bbq-notification-failures" }
+}
+
+override_resource {
+  target = aws_sns_topic.events
+  values = { arn = "arn:aws:sns:eu-west-1:111122223333:bbq-events" }
+}
+
+override_resource {
+  target = aws_iam_role.notifications
+  values = { arn = "arn:aws:iam::111122223333:role/bbq-eu-west-1-notifications" }
+}
+
+override_resource {
+  target = aws_ssm_parameter.deployment
+  values = { arn = "arn:aws:ssm:eu-west-1:111122223333:parameter/bedrock-batch-queue/bbq" }
+}
+
+override_resource {
+  target = aws_iam_policy.viewer
+  values = { arn = "arn:aws:iam::111122223333:policy/bbq-eu-west-1-viewer" }
+}
+
+override_resource {
+  target = aws_iam_policy.operator
+  values = { arn = "arn:aws:iam::111122223333:policy/bbq-eu-west-1-operator" }
 }
