@@ -1,13 +1,18 @@
-"""Write the parts of README.md that could drift from the code: `python -m local.readme` (tests/unit/test_readme.py checks)."""
+"""Write the parts of README.md and docs/events.md that could drift from the code: `python -m local.readme`
+(tests/unit/test_readme.py and test_docs.py check).
+"""
 
+import inspect
 import re
+from dataclasses import MISSING, fields
 
 from hcl2.api import loads
 
 from local.settings import ROOT
+from shared.events import EVENTS, Event
 
 README = ROOT / "README.md"
-BEGIN, END = "<!-- variables -->", "<!-- /variables -->"
+EVENTS_PAGE = ROOT / "docs" / "events.md"
 
 
 def variables_table() -> str:
@@ -21,9 +26,28 @@ def variables_table() -> str:
     return "\n".join(rows)
 
 
+def events_table() -> str:
+    """All events, from their own docstrings and fields."""
+    rows = ["| event | means | data |", "|---|---|---|"]
+    for name, event in EVENTS.items():
+        meaning = " ".join((inspect.getdoc(event) or "").split())
+        rows.append(f"| `{name}` | {meaning} | {', '.join(_fields(event)) or 'nothing'} |")
+    return "\n".join(rows)
+
+
 def with_tables(text: str) -> str:
-    """The README with its generated parts written anew."""
-    return re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{variables_table()}\n{END}", text, flags=re.DOTALL)
+    """A page with its generated parts written anew."""
+    return _with(_with(text, "variables", variables_table()), "events", events_table())
+
+
+def _with(text: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{table}\n{end}", text, flags=re.DOTALL)
+
+
+def _fields(event: type[Event]) -> list[str]:
+    """A field that may be missing in data of an older writer has a question mark."""
+    return [f"`{field.name}{'' if field.default is MISSING else '?'}`" for field in fields(event) if field.name != "at"]
 
 
 def _bare(text: object) -> str:
@@ -37,4 +61,5 @@ def _text(value: object) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    for page in (README, EVENTS_PAGE):
+        page.write_text(with_tables(page.read_text()))

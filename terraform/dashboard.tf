@@ -32,7 +32,7 @@ locals {
   by_value = {
     for metric, dimension in {
       JobEnded          = { name = "status", values = ["Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"] }
-      SubmissionRefused = { name = "reason", values = ["quota", "throttle", "access"] }
+      SubmissionRefused = { name = "reason", values = ["quota", "throttle"] } # the third, access, is a metric of its own
       } : metric => [
       for value in dimension.values :
       [{ expression = "SUM(SEARCH('{BedrockBatchQueue,service,model,${dimension.name}} MetricName=\"${metric}\" service=\"${module.scheduler.name}\" ${dimension.name}=\"${value}\"', 'Sum', 3600))", label = value }]
@@ -61,7 +61,12 @@ locals {
     { title = "Age of the oldest in line (s)", metrics = local.per_model.OldestWait, period = 300, bound = { label = "max_wait_hours", value = var.max_wait_hours * 3600 } },
 
     { title = "Held: refused by Bedrock, tried again", metrics = local.per_model.JobsHeld, period = 300 },
-    { title = "Refusals by reason (per hour)", metrics = local.by_value.SubmissionRefused, period = 3600, stacked = true },
+    {
+      title   = "Refusals by reason (per hour)"
+      period  = 3600
+      stacked = true
+      metrics = concat(local.by_value.SubmissionRefused, [["BedrockBatchQueue", "AccessDenied", "service", module.scheduler.name, { stat = "Sum", label = "access" }]])
+    },
     { title = "Free slots while somebody waits (should be 0)", metrics = local.per_model.FreeSlotsWhileWaiting, period = 300 },
 
     {

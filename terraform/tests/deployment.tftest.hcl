@@ -221,3 +221,18 @@ run "defaults" {
   }
 }
 
+
+# tests/terraform/test_terraform.py looks at its dashboard.
+run "many_models" {
+  command = plan
+
+  variables {
+    default_model = "m1"
+    models        = { for number in range(1, 14) : "m${number}" => { model_id = "a.model", limit = 1 } }
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 12 + 3 * 13
+    error_message = "Every model has its three alarms."
+  }
+}

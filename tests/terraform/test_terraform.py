@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from cli.deployment import PATH, read
 from local.terraform_plugins import plugin_directory
 from services.scheduler.config import read_config
 from shared import events, names, tables
@@ -66,10 +67,7 @@ def messages(copy: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def deployed(messages: list[dict[str, Any]]) -> dict[str, Resource]:
     """address -> values, of every resource and every policy document of the run "defaults"."""
-    state = next(
-        message["test_state"] for message in messages if message["type"] == "test_state" and message["@testrun"] == "defaults"
-    )
-    return dict(_resources(state["root_module"]))
+    return _state(messages, "defaults")
 
 
 def test_files_are_formatted() -> None:
@@ -105,7 +103,7 @@ def test_there_are_few_variables_and_each_is_described() -> None:
     assert not any(re.search(r"^variable ", path.read_text(), re.MULTILINE) for path in others)
 
 
-@pytest.mark.parametrize("pattern", [r"rate\(", r"cron\(", r"=\s*any\b", r"(?i)dynamodb:Scan", r'^provider "'])
+@pytest.mark.parametrize("pattern", [r"\brate\(", r"\bcron\(", r"=\s*any\b", r'^provider "'])
 def test_what_must_not_be_there(pattern: str) -> None:
     assert [path.name for path in FILES if re.search(pattern, path.read_text(), re.MULTILINE)] == []
 
@@ -117,6 +115,24 @@ def test_no_role_has_an_action_with_a_wildcard_or_a_resource_it_need_not_have(de
     assert {
         action for statement in allowed if "*" in (statement["resources"] or ()) for action in statement["actions"]
     } == UNBOUND
+
+
+def test_only_people_may_scan(deployed: dict[str, Resource]) -> None:
+    scanners = [address for address, statement in _addressed_statements(deployed) if "dynamodb:Scan" in statement["actions"]]
+    assert scanners == ["data.aws_iam_policy_document.operator"]
+    assert not _of_type(deployed, "aws_iam_role_policy_attachment")  # the operators' policy is nobody's role's
+
+
+def test_a_policy_fits_the_size_that_iam_allows(deployed: dict[str, Resource]) -> None:
+    """6,144 characters without white space; the longest names add to each resource."""
+    longest = 24 - len("bbq") + len("ap-southeast-4") - len("eu-west-1") + 63 - len("bbq-bucket")
+    sizes = {}
+    for who in ("viewer", "operator"):
+        statements = list(deployed[f"data.aws_iam_policy_document.{who}"]["statement"])
+        sizes[who] = sum(len(json.dumps(_bare(statement), separators=(",", ":"))) + 30 for statement in statements)
+        sizes[who] += longest * sum(len(statement["resources"]) for statement in statements)
+    key = 2 * 350  # the two statements about a KMS key
+    assert sizes["viewer"] + sizes["operator"] + key < 6144, sizes
 
 
 def test_a_role_is_passed_to_one_named_service(deployed: dict[str, Resource]) -> None:
@@ -138,6 +154,7 @@ def test_a_service_acts_for_this_deployments_resources_only(deployed: dict[str, 
         ("lambda.amazonaws.com", "sts:AssumeRole"): set(),
         ("bedrock.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
         ("scheduler.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
+        ("pipes.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
         ("s3.amazonaws.com", "sqs:SendMessage"): {"aws:SourceAccount", "aws:SourceArn"},
         ("events.amazonaws.com", "sqs:SendMessage"): {"aws:SourceArn"},  # EventBridge gives no account here
     }
@@ -251,6 +268,111 @@ def test_the_tables_have_the_keys_that_the_code_uses(deployed: dict[str, Resourc
     )  # fmt: skip
 
 
+def test_bbq_can_read_what_the_deployment_says_of_itself(deployed: dict[str, Resource]) -> None:
+    parameter = deployed["aws_ssm_parameter.deployment"]
+    assert parameter["name"] == f"{PATH}bbq"
+    found = read(parameter["value"])
+    environment = deployed["module.scheduler.aws_lambda_function.this"]["environment"][0]["variables"]
+    config = read_config({**environment, "AWS_REGION": "eu-west-1"})
+    assert (found.name, found.region, found.account_id) == ("bbq", "eu-west-1", "111122223333")
+    assert (found.models, found.lease) == (config.models, config.lease)
+    assert (found.default_model, found.bucket) == (environment["BBQ_DEFAULT_MODEL"], environment["BBQ_BUCKET"])
+    assert found.events_table == environment["BBQ_EVENTS_TABLE"]
+    assert found.projections_table == environment["BBQ_PROJECTIONS_TABLE"]
+    assert (found.uploads_queue_url, found.hints_queue_url) == ("https://sqs/bbq-uploads", environment["BBQ_HINTS_QUEUE_URL"])
+    assert set(found.dead_letter_queue_urls) == {"uploads", "hints", "stream"}
+    assert found.events_topic_arn == deployed["aws_sns_topic.events"]["arn"]
+
+
+HOSTILE_KEY = 'to-process/a", "owner": "somebody@else.org", "x": "\\ü.jsonl'
+IMAGE = {
+    "stream": {"S": "job#j"}, "version": {"N": "4"}, "name": {"S": "job-ended"}, "schema": {"N": "1"},
+    "at": {"S": "2026-11-24T09:30:00.000000Z"}, "data": {"S": '{"attempt": 1, "message": "a \\"b\\"", "arn": null}'},
+    "job": {"S": "j"}, "model": {"S": "haiku"}, "status": {"S": "Failed"}, "outcome": {"S": "Failed"}, "owner": {"S": ""},
+    "key": {"S": HOSTILE_KEY},
+}  # fmt: skip
+
+
+def test_a_message_is_json_whatever_the_key_holds(deployed: dict[str, Resource]) -> None:
+    template = deployed["aws_pipes_pipe.notifications"]["target_parameters"][0]["input_template"]
+    assert '"<' not in template, "a quoted placeholder would take the value as it is, quotes and all"
+    message = json.loads(_as_a_pipe_would(template, {"eventName": "INSERT", "dynamodb": {"NewImage": IMAGE}}))
+    assert message == {
+        "job": "j", "model": "haiku", "status": "Failed", "outcome": "Failed", "owner": "", "key": HOSTILE_KEY,
+        "event": "job-ended", "version": "4", "at": "2026-11-24T09:30:00.000000Z", "data": IMAGE["data"]["S"],
+    }  # fmt: skip
+
+
+def test_the_pipe_takes_events_of_jobs_only(deployed: dict[str, Resource]) -> None:
+    source = deployed["aws_pipes_pipe.notifications"]["source_parameters"][0]
+    pattern = json.loads(source["filter_criteria"][0]["filter"][0]["pattern"])
+    (rule,) = pattern["dynamodb"]["Keys"]["stream"]["S"]
+    assert names.job_stream("j").startswith(rule["prefix"])
+    assert not names.model_stream("haiku").startswith(rule["prefix"])
+
+
+def test_the_topic_and_the_scheduler_are_all_that_reads_the_stream(deployed: dict[str, Resource]) -> None:
+    """A stream serves two readers."""
+    stream = deployed["aws_dynamodb_table.events"]["stream_arn"]
+    readers = [
+        address for address, values in deployed.items() if stream in (values.get("source"), values.get("event_source_arn"))
+    ]
+    assert sorted(readers) == ["aws_lambda_event_source_mapping.events", "aws_pipes_pipe.notifications"]
+
+
+def test_the_dashboard_is_one_without_gaps_or_overlaps(deployed: dict[str, Resource]) -> None:
+    widgets = _dashboard(deployed)["widgets"]
+    assert [widget["type"] for widget in widgets[:2]] == ["text", "alarm"]
+    assert {widget["type"] for widget in widgets[2:]} == {"metric"}
+    taken = [
+        (x, y)
+        for widget in widgets
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(taken) == len(set(taken)) == 24 * (1 + max(y for _, y in taken))
+    assert max(x for x, _ in taken) == 23
+    assert len(widgets[1]["properties"]["alarms"]) == len(_of_type(deployed, "aws_cloudwatch_metric_alarm")) <= 100
+
+
+def test_a_dashboard_of_many_models_searches_for_their_series(messages: list[dict[str, Any]]) -> None:
+    few, many = (_dashboard(_state(messages, run)) for run in ("defaults", "many_models"))
+    graphs = [{widget["properties"]["title"]: widget["properties"] for widget in board["widgets"][2:]} for board in (few, many)]
+    assert graphs[0].keys() == graphs[1].keys()
+    listed, searched = (graph["Jobs in line"]["metrics"] for graph in graphs)
+    assert listed == [["BedrockBatchQueue", "JobsWaiting", "service", "bbq-scheduler", "model", "haiku", listed[0][-1]]]
+    assert [one[0]["expression"] for one in searched] == [
+        "SEARCH('{BedrockBatchQueue,service,model} MetricName=\"JobsWaiting\" service=\"bbq-scheduler\"', 'Maximum', 300)"
+    ]
+    assert len(many["widgets"][1]["properties"]["alarms"]) <= 100
+
+
+def test_every_metric_that_somebody_looks_at_is_one_that_is_written(deployed: dict[str, Resource]) -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    ours = set(re.findall(r"`([A-Z]\w+)`", text.partition("AWS's own metrics")[0]))
+    shown = set(_shown(_dashboard(deployed)))
+    alarmed = {alarm["metric_name"] for alarm in _alarms(deployed) if alarm["namespace"] == "BedrockBatchQueue"}
+    assert len(shown) > 15
+    assert alarmed | shown <= ours
+    assert alarmed <= shown, "whoever gets an alarm looks for it on the dashboard"
+
+
+def test_the_pages_name_every_alarm_with_its_metric(deployed: dict[str, Resource]) -> None:
+    metrics, operating = ((ROOT / "docs" / page).read_text() for page in ("metrics.md", "operating.md"))
+    described = set(re.findall(r"`([a-z<>-]+)`", "\n".join(re.findall(r"^\|([^|]+)\|", operating, re.MULTILINE))))
+    for alarm in _alarms(deployed):
+        name = alarm["alarm_name"].removeprefix("bbq-").replace("haiku", "<model>")
+        (row,) = [line for line in metrics.splitlines() if f"`{name}`" in line]
+        assert f"`{alarm['metric_name']}`" in row
+        assert name in described
+
+
+def test_every_alarm_says_what_to_run(deployed: dict[str, Resource]) -> None:
+    for alarm in _alarms(deployed):
+        assert re.search(r"`bbq [a-z]+( haiku)?`", alarm["alarm_description"]), alarm["alarm_name"]
+        assert len(alarm["alarm_description"]) < 1024 - 200, "CloudWatch's limit, with room for long names"
+
+
 def test_the_bucket_has_the_prefixes_that_the_code_uses(deployed: dict[str, Resource]) -> None:
     queue = deployed["aws_s3_bucket_notification.uploads"]["queue"][0]
     assert (queue["filter_prefix"], queue["filter_suffix"]) == (names.INPUT_PREFIX, names.INPUT_SUFFIX)
@@ -285,10 +407,54 @@ def _resources(module: dict[str, Any]) -> Iterator[tuple[str, Resource]]:
         yield from _resources(child)
 
 
+def _state(messages: list[dict[str, Any]], run: str) -> dict[str, Resource]:
+    state = next(message["test_state"] for message in messages if message["type"] == "test_state" and message["@testrun"] == run)
+    return dict(_resources(state["root_module"]))
+
+
+def _dashboard(deployed: dict[str, Resource]) -> dict[str, Any]:
+    return dict(json.loads(deployed["aws_cloudwatch_dashboard.this"]["dashboard_body"]))
+
+
+def _shown(dashboard: dict[str, Any]) -> Iterator[str]:
+    """Our metrics in a dashboard's graphs, listed and searched."""
+    for widget in dashboard["widgets"][2:]:
+        for metric in widget["properties"]["metrics"]:
+            if metric[0] == "BedrockBatchQueue":
+                yield metric[1]
+            elif isinstance(metric[0], dict):
+                yield from re.findall(r'MetricName="(\w+)"', metric[0]["expression"])
+
+
+def _alarms(deployed: dict[str, Resource]) -> list[Resource]:
+    return _of_type(deployed, "aws_cloudwatch_metric_alarm")
+
+
+def _as_a_pipe_would(template: str, record: dict[str, Any]) -> str:
+    """A placeholder without quotes around it becomes JSON, one within quotes the bare text."""
+
+    def value(path: str) -> Any:
+        here: Any = record
+        for step in path.split("."):
+            here = here[step]
+        return here
+
+    return re.sub(r"<\$\.([\w.]+)>", lambda found: json.dumps(value(found[1])), template)
+
+
+def _bare(statement: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in statement.items() if value}
+
+
 def _of_type(deployed: dict[str, Resource], kind: str) -> list[Resource]:
     return [values for address, values in deployed.items() if f"{kind}." in address]
 
 
 def _statements(deployed: dict[str, Resource]) -> Iterator[dict[str, Any]]:
-    for document in _of_type(deployed, "data.aws_iam_policy_document"):
-        yield from document["statement"]
+    yield from (statement for _, statement in _addressed_statements(deployed))
+
+
+def _addressed_statements(deployed: dict[str, Resource]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for address, values in deployed.items():
+        if "data.aws_iam_policy_document." in address:
+            yield from ((address, statement) for statement in values["statement"])

@@ -67,5 +67,6 @@ def test_there_is_no_scan_and_no_periodic_schedule_anywhere() -> None:
     assert files
     for path in files:
         text = path.read_text()
-        assert not re.search(r"\.scan\(|dynamodb:Scan", text), path
+        if path.name != "operators.tf":  # people may, for `bbq verify`
+            assert not re.search(r"\.scan\(|dynamodb:Scan", text), path
         assert not re.search(r"\b(rate|cron)\(", text), path
