@@ -224,7 +224,7 @@ run "defaults" {
 
 # tests/terraform/test_terraform.py looks at its dashboard.
 run "many_models" {
-  command = plan
+  command = apply
 
   variables {
     default_model = "m1"

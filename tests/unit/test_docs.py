@@ -1,6 +1,5 @@
 """What docs/ says is what the code does: events, filter policies, metrics, alarms."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,8 @@ from local.readme import EVENTS_PAGE, with_tables
 from local.settings import ROOT
 from shared import events as e
 from shared.job import ENDS, Job, fold, outcome
+from shared.telemetry import FURTHER
+from shared.telemetry import METRICS as METRICS_WRITTEN
 
 EVENTS = EVENTS_PAGE.read_text()
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
@@ -62,14 +63,14 @@ def test_the_queue_hears_once_of_every_job_that_is_over() -> None:
         assert heard == (outcome(folded(history)) != ""), [event.NAME for event in history]
 
 
-def test_every_metric_that_is_counted_is_in_the_table() -> None:
-    assert set(counted()) <= set(documented())
-    assert len(documented()) == len(set(documented()))
-
-
-def test_every_metric_of_the_table_is_a_word_of_the_code() -> None:
-    words = {node.value for tree in services() for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    assert set(documented()) - words == set()
+def test_the_table_of_metrics_is_what_is_written() -> None:
+    rows = re.findall(r"^\| (`[A-Z].*?) \| (\w+) \| (.*?) \|", METRICS.partition("AWS's own metrics")[0], re.MULTILINE)
+    found = [(name, unit, further) for names, unit, further in rows for name in re.findall(r"`(\w+)`", names)]
+    assert len(found) == len(METRICS_WRITTEN)
+    assert {name: unit for name, unit, _ in found} == {name: unit.value for name, unit in METRICS_WRITTEN.items()}
+    assert {name: re.findall(r"model and (\w+)", further)[0] for name, _, further in found if "model and" in further} == {
+        name: dimension for name, (_, dimension) in FURTHER.items()
+    }
 
 
 def test_pages_that_are_linked_exist() -> None:
@@ -83,25 +84,6 @@ def block(marker: str, language: str) -> str:
     found = re.search(rf"<!-- {marker} -->\s*```{language}\n(.*?)```", EVENTS, re.DOTALL)
     assert found, marker
     return found[1]
-
-
-def documented() -> list[str]:
-    """The names in the first column of the table of metrics."""
-    table = METRICS.partition("AWS's own metrics")[0]
-    return [name for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)]
-
-
-def services() -> Iterator[ast.Module]:
-    for file in (ROOT / "services").rglob("*.py"):
-        yield ast.parse(file.read_text())
-
-
-def counted() -> Iterator[str]:
-    """The constant words of `note(...)`."""
-    for tree in services():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in {"note", "_note"}:
-                yield from (str(word.value) for word in ast.walk(node.args[0]) if isinstance(word, ast.Constant))
 
 
 def matches(policy: Mapping[str, Any], body: Mapping[str, str]) -> bool:
