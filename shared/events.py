@@ -56,7 +56,10 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class JobQueued(Event):
-    """The upload is fit to run. A list of sources, so that splitting and packing need no new event."""
+    """The upload is fit to run. A list of sources, so that splitting and packing need no new event.
+
+    `line_at`: its place in line is that of a job queued then, where its model does not serve first come, first served.
+    """
 
     NAME: ClassVar[str] = "job-queued"
     model: str
@@ -67,6 +70,7 @@ class JobQueued(Event):
     record_count: int
     size_bytes: int
     labels: tuple[Label, ...] = ()
+    line_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +273,8 @@ def _plain(value: object) -> Any:
 
 
 def _typed(kind: Any, value: Any) -> object:
+    if kind == datetime | None:
+        return None if value is None else _typed(datetime, value)
     if kind is datetime:
         moment = moment_of(value)
         if moment.tzinfo is None:

@@ -58,6 +58,7 @@ class Job:
     left_places: frozenset[int] = frozenset()
     sources: tuple[e.Source, ...]
     queued_at: datetime
+    line_at: datetime
     updated_at: datetime
     latest: str  # name of the newest event: only what others append may still wait to be projected
     input_uri: str = ""
@@ -110,7 +111,7 @@ def _begin(job_id: str, event: e.Event) -> Job:
                 id=job_id, version=1, status=QUEUED, model=event.model, priority=event.priority, sources=event.sources,
                 queued_at=event.at, updated_at=event.at, latest=event.NAME, input_uri=event.input_uri,
                 output_uri=event.output_uri, record_count=event.record_count, size_bytes=event.size_bytes,
-                labels=event.labels,
+                labels=event.labels, line_at=event.line_at or event.at,
             )  # fmt: skip
         case e.JobRejected():
             first = event.problems[0].text if event.problems else "unknown"
@@ -119,6 +120,7 @@ def _begin(job_id: str, event: e.Event) -> Job:
                 id=job_id, version=1, status=REJECTED, model=event.model or "", priority=0, sources=event.sources,
                 queued_at=event.at, updated_at=event.at, latest=event.NAME, ended_at=event.at,
                 problems=event.problems, reason=first + more, size_bytes=event.size_bytes, labels=event.labels,
+                line_at=event.at,
             )  # fmt: skip
         case _:
             raise IllegalEvent(f"a job cannot begin with {event.NAME}")

@@ -7,8 +7,12 @@ again because a wrong limit costs money.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from math import log
 
 INVOCATION_TYPES = ("InvokeModel", "Converse")  # aws-facts 1.1
+FIFO, LARGEST_FIRST = ORDERS = ("fifo", "largest-first")
+LARGEST_FIRST_WINDOW = timedelta(hours=24)  # nobody is overtaken by a job that was uploaded later than this after his
 TIMEOUT_HOURS = range(24, 169)  # aws-facts 1.1
 MAX_ATTEMPTS = 3  # of a job, unless its model says otherwise
 
@@ -26,6 +30,18 @@ class Model:
     max_records: int = 100_000
     max_bytes: int = 1024**3
     max_attempts: int = MAX_ATTEMPTS
+    order: str = FIFO
+
+    def line_at(self, queued_at: datetime, record_count: int) -> datetime | None:
+        """When a job counts as queued: None for when it was. With largest-first, earlier the larger it is,
+        LARGEST_FIRST_WINDOW at most. Long jobs that begin last are what a batch waits for; the bound is what keeps a small one from waiting for ever.
+
+        By the logarithm, so that twice the records count for the same among small jobs as among large ones.
+        """
+        if self.order != LARGEST_FIRST or self.max_records <= self.min_records:
+            return None
+        share = log(max(record_count, 1) / self.min_records) / log(self.max_records / self.min_records)
+        return queued_at - LARGEST_FIRST_WINDOW * min(max(share, 0), 1)
 
 
 def parse_models(text: str) -> dict[str, Model]:
@@ -65,6 +81,8 @@ def _problems(model: Model) -> list[str]:
     ]
     if model.invocation_type not in INVOCATION_TYPES:
         found.append(f"invocation_type must be one of {', '.join(INVOCATION_TYPES)}")
+    if model.order not in ORDERS:
+        found.append(f"order must be one of {', '.join(ORDERS)}")
     if model.timeout_hours not in TIMEOUT_HOURS:
         found.append(f"timeout_hours must be from {TIMEOUT_HOURS[0]} to {TIMEOUT_HOURS[-1]}")
     return found

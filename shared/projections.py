@@ -224,7 +224,7 @@ def status_key(job: Job) -> str:
 
 
 def line_row(job: Job) -> LineRow:
-    """The place in line: by priority, then by when it was first queued, also if it is queued again."""
+    """The place in line: by priority, then by when it was first queued or counts as queued, also if it is queued again."""
     return _place(job, job.priority)
 
 
@@ -273,7 +273,8 @@ def _event_row(stream: str, version: int, event: e.Event, model: str) -> EventRo
 
 
 def _place(job: Job, priority: int) -> LineRow:
-    return LineRow(pk=line_pk(job.model), sk=f"{priority}#{text_of(job.queued_at)}#{job.id}", job=job.id)
+    sk = f"{priority}#{text_of(job.line_at)}#{job.id}"
+    return LineRow(pk=line_pk(job.model), sk=sk, job=job.id, queued_at=text_of(job.queued_at))
 
 
 def _line(job: Job) -> list[Write]:

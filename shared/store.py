@@ -79,12 +79,14 @@ class Store:
         return [row.job for row in self._tables.query(LineRow, projections.line_pk(model), limit=limit, prefix=prefix)]
 
     def oldest_place(self, model: str) -> datetime | None:
-        """When whoever has been in line longest was queued. One query for each priority that somebody waits at, and one more."""
+        """When the oldest of those was queued who are first at their priority. One query for each priority that somebody waits
+        at, and one more.
+        """
         found: list[datetime] = []
         after = ""
         while first := self._tables.query(LineRow, projections.line_pk(model), limit=1, after=after):
-            priority, queued_at, _ = first[0].sk.split("#")
-            found.append(moment_of(queued_at))
+            priority, line_at, _ = first[0].sk.split("#")
+            found.append(moment_of(first[0].queued_at or line_at))
             after = f"{priority}$"  # behind every place of this priority, before every one of the next
         return min(found, default=None)
 

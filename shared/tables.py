@@ -9,7 +9,7 @@ events: hash `stream`, range `version`. projections: hash `pk`, range `sk`:
 | row | pk | sk |
 |---|---|---|
 | ViewRow | `job#<id>` | `view` |
-| LineRow | `line#<alias>` | `<priority>#<queued_at>#<id>` |
+| LineRow | `line#<alias>` | `<priority>#<line_at>#<id>` |
 | SlotsRow | `slots#<alias>` | `slots` |
 | CountRow | `counts#<alias>` | `waiting#<shard>`, `<YYYY-MM-DD>#<shard>` |
 """
@@ -95,12 +95,13 @@ class ViewRow(Model):
 
 
 class LineRow(Model):
-    """A place in line. Exists exactly while the view says Queued."""
+    """A place in line: `<priority>#<line_at>#<id>`. Exists exactly while the view says Queued."""
 
     TABLE: ClassVar[str] = PROJECTIONS
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     job = UnicodeAttribute()
+    queued_at = UnicodeAttribute(null=True)
 
 
 class SlotsRow(Model):

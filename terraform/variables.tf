@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "models" {
-  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3)."
+  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first."
   nullable    = false
   type = map(object({
     model_id        = string
@@ -22,6 +22,7 @@ variable "models" {
     max_records     = optional(number)
     max_bytes       = optional(number)
     max_attempts    = optional(number)
+    order           = optional(string)
   }))
 
   validation {
@@ -71,6 +72,11 @@ variable "models" {
       ] : try(setting.value >= setting.least && setting.value <= setting.most && floor(setting.value) == setting.value, setting.value == null)
     ]]))
     error_message = "limit must be a whole number from 0 to 10000, timeout_hours from 24 to 168, min_records and max_records from 1 to 10 million, max_bytes from 1 to 5 GiB, max_attempts from 1 to 10."
+  }
+
+  validation {
+    condition     = alltrue([for model in var.models : contains(["fifo", "largest-first"], coalesce(model.order, "fifo"))])
+    error_message = "An order must be fifo or largest-first."
   }
 
   validation {

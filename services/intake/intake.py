@@ -81,8 +81,9 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
     except Lost as error:
         nothing = Inspection(record_count=0, size_bytes=upload.size_bytes)
         return _rejected(world, upload, nothing, (str(error),))
+    now = world.now()
     return JobQueued(
-        at=world.now(),
+        at=now,
         model=asked.model,
         priority=asked.priority,
         sources=(_source(upload, found),),
@@ -91,6 +92,7 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
         record_count=found.record_count,
         size_bytes=found.size_bytes,
         labels=asked.labels,
+        line_at=world.config.models[asked.model].line_at(now, found.record_count),
     )
 
 

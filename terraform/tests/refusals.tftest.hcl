@@ -158,6 +158,16 @@ run "a_job_is_tried_at_least_once" {
   expect_failures = [var.models]
 }
 
+run "an_order_is_one_that_there_is" {
+  command = plan
+
+  variables {
+    models = { m = { model_id = "a.model", limit = 1, order = "smallest-first" } }
+  }
+
+  expect_failures = [var.models]
+}
+
 run "min_records_are_not_above_max_records" {
   command = plan
 

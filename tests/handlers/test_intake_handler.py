@@ -75,6 +75,11 @@ class Bench:
         answer = h.take_in_batch(self.world, sqs_event(*bodies), Context())  # type: ignore[arg-type] # what is used
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
+    def event_of(self, message: str) -> e.Event:
+        """Take in a message; the event it became."""
+        assert self.run(message) == []
+        return self.event(message)
+
     def event(self, message: str) -> e.Event:
         """The one event of the upload that a message is about."""
         upload = upload_of(message)
@@ -101,6 +106,21 @@ def reasons(event: e.Event) -> list[str]:
 def bench() -> Iterator[Bench]:
     with mock_aws():
         yield Bench()
+
+
+def test_labels_and_the_place_in_line_come_from_the_upload_and_its_model(bench: Bench) -> None:
+    message = bench.put("to-process/haiku/a.jsonl", Metadata={"priority": "2", "Owner": "ann@example.com", "team": "x"})
+    assert bench.run(message) == []
+    event = bench.event(message)
+    assert isinstance(event, e.JobQueued)
+    assert [(label.name, label.value) for label in event.labels] == [("owner", "ann@example.com"), ("team", "x")]
+    assert event.line_at is None
+    largest_first = {"haiku": replace(MODELS["haiku"], order="largest-first")}
+    bench.world = replace(bench.world, config=replace(bench.world.config, models=largest_first))
+    later = bench.event_of(bench.put("to-process/haiku/b.jsonl", GOOD * 2))
+    assert isinstance(later, e.JobQueued)
+    assert later.line_at is not None
+    assert later.line_at < later.at
 
 
 def test_a_fit_upload_is_staged_and_queued(bench: Bench) -> None:

@@ -332,8 +332,8 @@ MUTANTS: dict[str, Mutant] = {
     "tally-once": _m("an ended job is tallied with every hint", (RECONCILE, "    if job.tally is None:\n", "    if job.tally is None or job.version < 12:\n")),
     "retry-policy": _m("whatever Expired is tried again, also when something was bought", (JOB, "    bought_nothing = job.tally is not None and job.tally.processed_records == 0\n", "    bought_nothing = True\n")),
     "rank": _m("a status may fall back", (JOB, "    return status in ENDS or RANK.get(status, 0) > RANK.get(job.status, 0)\n", "    return status != job.status\n")),
-    "order": _m("the line is ordered by id", (PROJECTIONS, "sk=f\"{priority}#{text_of(job.queued_at)}#{job.id}\"", "sk=f\"{priority}#{job.id}\"")),
-    "priority": _m("the line knows no priority", (PROJECTIONS, "sk=f\"{priority}#{text_of(job.queued_at)}#{job.id}\"", "sk=f\"{text_of(job.queued_at)}#{job.id}\"")),
+    "order": _m("the line is ordered by id", (PROJECTIONS, "sk = f\"{priority}#{text_of(job.line_at)}#{job.id}\"", "sk = f\"{priority}#{job.id}\"")),
+    "priority": _m("the line knows no priority", (PROJECTIONS, "sk = f\"{priority}#{text_of(job.line_at)}#{job.id}\"", "sk = f\"{text_of(job.line_at)}#{job.id}\"")),
     "old-places": _m(
         "whoever leaves the line leaves only the place of his newest priority",
         (PROJECTIONS, "for priority in sorted({job.priority, *job.left_places})]", "for priority in [job.priority]]"),
