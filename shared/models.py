@@ -33,8 +33,8 @@ class Model:
     order: str = FIFO
 
     def line_at(self, queued_at: datetime, record_count: int) -> datetime | None:
-        """When a job counts as queued: None for when it was. With largest-first, earlier the larger it is,
-        LARGEST_FIRST_WINDOW at most. Long jobs that begin last are what a batch waits for; the bound is what keeps a small one from waiting for ever.
+        """When a job counts as queued: None for when it was. With largest-first, earlier the larger it is, LARGEST_FIRST_WINDOW
+        at most. Long jobs that begin last are what a batch waits for; the bound keeps a small one from waiting for ever.
 
         By the logarithm, so that twice the records count for the same among small jobs as among large ones.
         """

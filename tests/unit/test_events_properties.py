@@ -144,7 +144,7 @@ def test_a_damaged_event_raises_no_error_but_unknown_event(event: e.Event, data:
     ],
 )
 def test_sources_problems_and_times_of_a_wrong_shape_are_an_unknown_event(name: str, field: str, wrong: list[Any]) -> None:
-    right = {"sources": [], "problems": [], "labels": [], "line_at": None, "retry_at": e.text_of(at(0))}
+    right: dict[str, Any] = {"sources": [], "problems": [], "labels": [], "line_at": None, "retry_at": e.text_of(at(0))}
     whole = {
         each.name: right.get(each.name, "x" if each.type in {str, str | None} else 1)
         for each in fields(e.EVENTS[name])
