@@ -105,6 +105,8 @@ def record_submitted(world: World, job_id: str, attempt: int, lease: Lease, arn:
     for tries in range(MAX_APPENDS):
         job = world.store.job(job_id)
         if job is None or job.attempt != attempt or job.status not in LEASED:
+            if tries and job is not None and job.cancel is not None:  # it may be recorded by this very call, unheard
+                world.outbox.wake_job(job_id)
             return False
         event = e.JobSubmitted(at=world.now(), attempt=attempt, arn=arn, found=found)
         mine = replace(lease, submitted=True)
