@@ -12,7 +12,7 @@ from typing import Any
 
 from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import Settings, StatusChange
+from local.bedrock_simulator.rules import TERMINAL, Settings, StatusChange
 from tests.simulation.kernel import Kernel
 from tests.simulation.weather import Weather
 
@@ -236,6 +236,8 @@ class Bus:
         self.sent.append(body)
         if self._weather.spell("every-event-dropped"):
             return self._weather.felt("every-event-dropped")
+        if self._weather.spell("events-of-ends-only") and change.status not in TERMINAL:
+            return self._weather.felt("events-of-ends-only")
         if self._weather.strike("bedrock-event-dropped"):
             return None
         if self._weather.strike("event-retries-exhausted"):

@@ -243,6 +243,10 @@ MUTANTS: dict[str, Mutant] = {
         "a name that is in use is a stranger's wherever List shows one who had it, even if he ended",
         (ATTEMPT, "    if any(job.status not in ENDS for job in strangers):", "    if strangers:"),
     ),
+    "B9": _m(
+        "a cancel during an accepted Create is left to the timer where job-submitted was recorded unheard",
+        (ATTEMPT, "            if tries and job is not None and job.cancel is not None:", "            if False:"),
+    ),
     # Conditions of the transactions.
     "limit-not-exceeded": _m("<= for <", (PROJECTIONS, "(size(SlotsRow.holders) < SlotsRow.limit)", "(size(SlotsRow.holders) < SlotsRow.limit + 1)")),
     "append-only": _m(

@@ -88,6 +88,7 @@ SPELLS = {
     "names-conflict": 0.2,
     "names-stay-taken": 0.3,
     "events-name-no-model": 0.2,
+    "events-of-ends-only": 0.2,  # which changes of status have an event is not documented
     "jobs-expire": 0.35,
     "jobs-expire-half-done": 0.2,
     "jobs-partly-complete": 0.2,
@@ -114,7 +115,7 @@ GENTLE = frozenset({
     "names-conflict", "names-stay-taken", "events-name-no-model", "jobs-expire", "jobs-partly-complete", "jobs-fail",
     "input-refused-while-validating", "equal-timestamps", "limit-lowered", "limit-raised", "model-paused",
     "stream-batch-split", "requeued-by-an-operator", "priority-changed", "meddled", "others-end-just-then", "cancelled-just-then",
-    "quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then", "jobs-expire-half-done",
+    "events-of-ends-only", "quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then", "jobs-expire-half-done",
 })  # fmt: skip
 
 # Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds has all of one row, often.
@@ -127,6 +128,8 @@ TOGETHER = (
     # a full Bedrock that takes its time to say so
     ("quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then"),
     ("others-take-the-quota", "create-slow", "others-end-just-then", "cancelled-just-then"),
+    # a job that is taken and cancelled at once, and no event that tells of it
+    ("create-slow", "cancelled-just-then", "events-of-ends-only"),
     # whose name is it?
     ("name-squatted", "create-done-then-conflict", "list-behind"),
     # refused jobs whose timers cannot be trusted
@@ -148,7 +151,7 @@ class Weather:
     """The faults of one run. `without` takes some away; every fault has dice of its own, so that the others fall as before."""
 
     def __init__(self, seed: int | str, without: frozenset[str] = frozenset()) -> None:
-        self._seed, self._left_out = seed, without
+        self._seed = seed
         self._dice: dict[str, random.Random] = {}
         self.fired: Counter[str] = Counter()
         self.rates: dict[str, float] = {}
@@ -156,10 +159,10 @@ class Weather:
         chance = random.Random(f"{seed}/weather")
         kind = chance.random()
         share = 0.0 if kind < CALM_SHARE else MILD if GENTLE_SHARE < kind < MILD_SHARE else ROUGH
+        if CALM_SHARE < kind < PATIENT_SHARE and PATIENT not in without:
+            self.spells.add(PATIENT)
         if kind < GENTLE_SHARE:
             without |= {*RATES, *SPELLS} - GENTLE
-        if CALM_SHARE < kind < PATIENT_SHARE and PATIENT not in self._left_out:
-            self.spells.add(PATIENT)
         for fault, highest in RATES.items():
             strikes, rate = chance.random() < share, highest * chance.random()
             if strikes and fault not in without:
