@@ -13,7 +13,7 @@ from cli import deployment as deployments
 from cli import queries, wording
 from cli.app import NotFound, app, out, plain, print_json
 from cli.deployment import Deployment
-from cli.estimates import expected_start, mean_slot_seconds
+from cli.estimates import bedrock_decides, expected_start, mean_slot_seconds
 from cli.jobs import document, why
 from cli.progress import Progress
 from cli.queries import Happened, View
@@ -108,13 +108,16 @@ def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
         return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
     mean = mean_slot_seconds(*(store.day(model, day) for day in days))
     start = None
-    if slots and place.exact and not slots.paused:
+    refusing = slots is not None and bedrock_decides(len(slots.refused), slots.limit, len(slots.holders))
+    if slots and place.exact and not slots.paused and not refusing:
         start = expected_start(place.number - 1 + len(slots.refused), slots.limit, len(slots.holders), mean)
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
         text += f"; {model} is paused" + (f" by {slots.pause.by}" if slots.pause else "") + f": bbq resume {model}"
     elif slots and not slots.limit:
         text += f"; {model} has a limit of 0, so nothing starts"
+    elif refusing:
+        text += f"; when it starts is unknown, because Bedrock turns away jobs of {model} at this time"
     elif start is not None:
         text += ", should start any moment" if not start else f", should start in {rough(start)}"
     else:
@@ -135,9 +138,9 @@ def _for_bedrock(deployment: Deployment, view: View, now: datetime) -> Wait:
     if refusal is not None:
         assert slots is not None  # noqa: S101 - for the type checker: there is a refusal
         tries = f" (refused {counted(refusal.count, 'time')})" if refusal.count > 1 else ""
-        text = f"another try, because {KINDS.get(refusal.kind, refusal.kind)}{tries}: "
-        text += next_try(refusal.retry_at, now, paused_model=view.model if slots.paused else None)
-        text += "" if slots.paused else f", or when a job of {view.model} ends"
+        when = next_try(refusal.retry_at, now, paused_model=view.model if slots.paused else None)
+        when += "" if slots.paused else f", or when a job of {view.model} ends"
+        text = f"another try {when}: {KINDS.get(refusal.kind, refusal.kind)}{tries}"
         return Wait(what="retry", text=text, refusal=refusal.kind, retry_at=refusal.retry_at)
     if lease is not None and not lease.submitted:
         late = " (overdue: it is looked for at Bedrock then)" if lease.until < now else ""

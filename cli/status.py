@@ -16,7 +16,7 @@ from cli import deployment as deployments
 from cli import queries
 from cli.app import app, out, print_json
 from cli.deployment import Deployment
-from cli.estimates import mean_slot_seconds, time_to_drain
+from cli.estimates import bedrock_decides, mean_slot_seconds, time_to_drain
 from cli.queries import OUTCOMES
 from cli.wording import KINDS, STYLES, bar, counted, duration, next_try, paragraph, rough, safe
 from shared.slots import Slots
@@ -109,7 +109,8 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
     today, yesterday = (store.day(alias, day) for day in days(now))
     waiting = store.waiting(alias)
     mean = mean_slot_seconds(today, yesterday)
-    drain = time_to_drain(waiting.get("jobs", 0) + len(slots.refused), slots.limit, mean) if not slots.paused else None
+    stuck = slots.paused or bedrock_decides(len(slots.refused), slots.limit, len(slots.holders))
+    drain = None if stuck else time_to_drain(waiting.get("jobs", 0) + len(slots.refused), slots.limit, mean)
     pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
     return ModelStatus(
         model=alias, slots_held=len(slots.holders), slot_limit=slots.limit,
@@ -190,6 +191,8 @@ def _drain(model: ModelStatus) -> str:
         return "the line stands still"
     if model.drain_seconds is not None:
         return f"the line takes {rough(timedelta(seconds=model.drain_seconds))}"
+    if bedrock_decides(sum(held.jobs for held in model.held_back), model.slot_limit, model.slots_held):
+        return "the line waits for Bedrock"
     return "how long the line takes is unknown" if model.slot_limit else "a limit of 0 lets nothing start"
 
 

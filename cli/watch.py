@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import FrameType
 from typing import Annotated, Self
@@ -28,7 +28,7 @@ from cli import deployment as deployments
 from cli import queries, wording
 from cli.app import Exit, Fault, NotFound, app, explain
 from cli.deployment import Deployment
-from cli.estimates import expected_start, mean_slot_seconds
+from cli.estimates import bedrock_decides, expected_start, mean_slot_seconds
 from cli.progress import Progress
 from cli.queries import View
 from cli.status import Pause, days, paused
@@ -41,12 +41,13 @@ INTERVAL_SECONDS = 2.0
 MIN_INTERVAL_SECONDS = 0.5
 DRAW_SECONDS = 0.5
 HEAD = 10  # places of each line that are shown
-VIEW_AGE = timedelta(seconds=10)  # a job in a slot is looked at again after that; one in line does not change
+VIEW_AGE = timedelta(seconds=5)  # a job in a slot is looked at again after that; one in line does not change
 MEAN_AGE, NO_MEAN_AGE = timedelta(minutes=5), timedelta(seconds=20)  # until the mean is asked for again, and where there was none
 MAX_VIEWS_A_TICK = 50
 MAX_COUNTS_A_TICK = 5  # questions to Bedrock
 MAX_FAILURES = 5  # readings in a row that failed: then it gives up
 MIN_LINE_ROWS = 3
+STALE_SECONDS = 3  # beside two intervals: then what is shown is said to be old
 
 _SLOTS = (
     Column(title="model"),
@@ -79,12 +80,12 @@ class ModelFrame:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """Everything that is drawn. `views` and `processed` may lack a job that has just come."""
+    """Everything that is drawn, as it was read `at` that time. `views` and `processed` may lack a job that has just come."""
 
-    deployment: str
-    models: Sequence[ModelFrame] = ()
-    views: Mapping[str, View] = field(default_factory=dict)
-    processed: Mapping[str, int] = field(default_factory=dict)
+    at: datetime
+    models: Sequence[ModelFrame]
+    views: Mapping[str, View]
+    processed: Mapping[str, int]
 
 
 @app.command()
@@ -137,7 +138,7 @@ class Watcher:
         self._count(places, now)
         views = {job: view for job, (_, _, view) in self._views.items() if job in places}
         counts = {job: count for job, view in views.items() if (count := self._progress.known(view.arn)) is not None}
-        return Frame(deployment=self._deployment.name, models=models, views=views, processed=counts)
+        return Frame(at=now, models=models, views=views, processed=counts)
 
     def _model(self, alias: str, now: datetime) -> ModelFrame:
         store = self._deployment.store
@@ -177,6 +178,8 @@ class Watcher:
 def frame_lines(frame: Frame | None, now: datetime, *, width: int, height: int, trouble: str, interval: float) -> list[Text]:
     """The screen, no wider and no higher than it is: the line is cut first, then the slots, with a word about the rest."""
     title = Text.assemble(("bbq watch", "bold"), (f"  {moment(now)} UTC, every {interval:g}s, q ends it", "dim"))
+    if frame and now - frame.at > timedelta(seconds=STALE_SECONDS + 2 * interval):
+        title.append(f", but this is {duration(now - frame.at)} old", style="yellow")
     made = [_cut(title, width)]
     if trouble:
         made.append(_cut(Text(f"the last reading failed: {safe(trouble)}", style="red"), width))
@@ -254,13 +257,21 @@ def _line_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
 
     slots = model.slots
     for name, refusal in sorted(slots.refused.items(), key=lambda held: (held[1].retry_at, held[0])):
-        tried = "paused" if slots.paused else f"next try {next_try(refusal.retry_at, now, paused_model=None)}"
-        starts = Text(f"held ({refusal.kind}), {tried}", style="yellow")
+        tried = "paused" if slots.paused else next_try(refusal.retry_at, now, paused_model=None)
+        starts = Text(f"held ({refusal.kind}): {tried}", style="yellow")
         yield row(parse_holder(name)[0], "-", starts)
     for number, job in enumerate(model.head):
-        start = expected_start(number + len(slots.refused), slots.limit, len(slots.holders), model.mean_slot_seconds)
-        said = "paused" if slots.paused else "unknown" if start is None else f"in {rough(start)}" if start else "any moment"
-        yield row(job, str(number + 1), said)
+        yield row(job, str(number + 1), _starts(model, number + len(slots.refused)))
+
+
+def _starts(model: ModelFrame, ahead: int) -> str:
+    slots = model.slots
+    if slots.paused:
+        return "paused"
+    if bedrock_decides(len(slots.refused), slots.limit, len(slots.holders)):
+        return "waits for Bedrock"
+    start = expected_start(ahead, slots.limit, len(slots.holders), model.mean_slot_seconds)
+    return "unknown" if start is None else f"in {rough(start)}" if start else "any moment"
 
 
 def _places(model: ModelFrame) -> dict[str, str]:

@@ -67,10 +67,10 @@ def rough(time: timedelta) -> str:
 
 
 def next_try(retry_at: datetime, now: datetime, *, paused_model: str | None) -> str:
-    """When a job that was turned away is tried again by itself."""
+    """When a job that was turned away is tried again by itself, at the latest."""
     if paused_model is not None:
         return f"when {paused_model} is resumed"
-    return f"in {duration(retry_at - now)}" if retry_at > now else "any moment"
+    return f"within {duration(retry_at - now)}" if retry_at > now else "any moment"
 
 
 def moment(at: datetime) -> str:

@@ -212,7 +212,7 @@ def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Deployed:
     """Deployment `bbq` with models haiku (limit 2) and nova (limit 1), idle."""
     found = Deployed(publish())
     monkeypatch.setattr(queries, "now", lambda: found.time)
-    monkeypatch.setattr(progress, "client", lambda _: found)
+    monkeypatch.setattr(progress, "client", lambda: found)
     return found
 
 

@@ -77,10 +77,19 @@ def test_held_it_waits_for_another_try(deployed: Deployed, bbq: Bbq) -> None:
     wait = waits_for(bbq, job)
     assert (wait["what"], wait["refusal"], wait["retry_at"]) == ("retry", "throttle", "2026-11-24T12:01:00.000000Z")
     text = bbq("show", job).out
-    assert "Bedrock throttles: in 1m00s, or when a job of nova ends" in text
+    assert "another try within 1m00s, or when a job of nova ends: Bedrock throttles" in text
     assert "slow down" in text
     deployed.pause("nova")
     assert "when nova is resumed" in str(waits_for(bbq, job)["text"])
+
+
+def test_behind_one_that_is_held_nobody_says_when_it_starts(full: Deployed, bbq: Bbq) -> None:
+    full.set_limit("nova", 2)
+    full.refuse_next()
+    full.upload("nova/held.jsonl", "nova")
+    wait = waits_for(bbq, full.upload("nova/3.jsonl", "nova"))
+    assert (wait["position"], wait["expected_start"]) == (1, None)
+    assert "Bedrock turns away jobs of nova" in str(wait["text"])
 
 
 def test_claimed_it_waits_for_bedrocks_answer_until_the_lease_ends(deployed: Deployed, bbq: Bbq) -> None:

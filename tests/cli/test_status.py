@@ -103,6 +103,15 @@ def test_the_mean_of_yesterday_serves_until_something_ends_today(deployed: Deplo
     assert "how long the line takes is unknown" in bbq("status").out
 
 
+def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.refuse_next()
+    deployed.upload("nova/1.jsonl", "nova")
+    result = bbq("status")
+    assert "1 held back: Bedrock's quota of jobs is full, next try within 1m00s" in result.out
+    assert "the line waits for Bedrock" in result.out
+    assert of(bbq("status", "--json"), "nova")["drain_seconds"] is None
+
+
 def test_dead_letters_are_named_with_what_helps(deployed: Deployed, bbq: Bbq) -> None:
     assert "redrive" not in bbq("status").out
     url = deployed.deployment.dead_letter_queue_urls["hints"]

@@ -22,7 +22,7 @@ import pyte
 import pytest
 from botocore.exceptions import ClientError
 
-from cli import watch
+from cli import progress, watch
 from cli.app import Exit
 from cli.progress import BETWEEN, Progress
 from tests.cli.conftest import NOW, Deployed, Result
@@ -69,7 +69,7 @@ def test_it_draws_slots_and_the_heads_of_the_lines(busy: Deployed, width: int) -
     (first,) = [line for line in screen if "waiting-00.jsonl" in line]
     assert re.fullmatch(r"haiku +1 .*waiting-00.jsonl +50m00s +in about 5m", first)
     (held,) = [line for line in screen if "held.jsonl" in line]
-    assert held.endswith("held (quota), next try any moment")
+    assert held.endswith("held (quota): any moment")
     assert "haiku  ■■ 2 of 2 slots, 14 in line" in screen
     assert "1 free" in "\n".join(screen)
 
@@ -91,6 +91,15 @@ def test_a_paused_model_says_so_and_starts_nothing(busy: Deployed) -> None:
     assert re.search(r"waiting-00.jsonl +50m00s +paused", screen)
 
 
+def test_while_bedrock_turns_jobs_away_no_start_is_promised(busy: Deployed) -> None:
+    slots = busy.store.slots("nova")
+    assert slots
+    busy.time = min(refusal.since for refusal in slots.refused.values())  # it is not yet time for another try
+    busy.upload("nova/behind.jsonl", "nova")
+    (behind,) = [line for line in drawn(busy, 120, 40) if "behind.jsonl" in line]
+    assert behind.endswith("waits for Bedrock")
+
+
 def test_trouble_is_shown_and_what_was_read_last_stays(busy: Deployed) -> None:
     screen = drawn(busy, 80, 24, trouble="AWS could not be asked: \x1b[2J" + "x" * 99)
     assert screen[1].startswith("the last reading failed: AWS could not be asked: \N{REPLACEMENT CHARACTER}[2J")
@@ -102,7 +111,7 @@ def test_a_tick_reads_slots_counts_and_heads_and_each_view_once(busy: Deployed, 
     watcher.tick(busy.time)
     assert requests.count("GetItem") == 2 + 3 + watch.HEAD  # slots; views of two running, one held, and the heads
     requests.clear()
-    for second in range(0, 8, 2):
+    for second in range(4):
         watcher.tick(busy.time + timedelta(seconds=second))
     each = 2 * 3  # models; slots, counts, head
     assert len(requests) == 4 * each
@@ -147,6 +156,38 @@ def test_bedrock_is_asked_once_a_minute_for_each_job_and_never_again_once_it_den
         frame = watcher.tick(busy.time + minute * BETWEEN)
     assert len(asked) == 3
     assert list(frame.processed.values()) == [2]  # the last that was said
+
+
+def test_a_reading_that_takes_long_is_said_to_be_old(busy: Deployed) -> None:
+    frame = watch.Watcher(busy.deployment, MODELS).tick(NOW)
+
+    def title(seconds: float) -> str:
+        lines = watch.frame_lines(frame, NOW + timedelta(seconds=seconds), width=80, height=24, trouble="", interval=2)
+        return lines[0].plain
+
+    assert "old" not in title(6)
+    assert title(14).endswith("but this is 14s old")
+
+
+def test_a_bedrock_that_throttles_is_left_alone_for_a_minute_by_all_jobs() -> None:
+    asked: list[str] = []
+
+    class Bedrock:
+        def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
+            asked.append(jobIdentifier)
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "GetModelInvocationJob")
+
+    counts = Progress(Bedrock)
+    assert [counts.ask(arn, NOW) for arn in ("a", "b", "c")] == [None, None, None]
+    assert asked == ["a"]
+    counts.ask("b", NOW + BETWEEN)
+    assert asked == ["a", "b"]
+
+
+def test_bedrock_is_asked_without_retries_because_readings_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = progress.client.__wrapped__().meta.config
+    assert config.retries["total_max_attempts"] == 1
+    assert (config.connect_timeout, config.read_timeout) == (progress.TIMEOUT_SECONDS, progress.TIMEOUT_SECONDS)
 
 
 def test_without_a_terminal_it_names_the_command_that_needs_none(deployed: Deployed, bbq: Callable[..., Result]) -> None:

@@ -27,7 +27,7 @@ def main() -> None:
     deployed.report(first, "InProgress")
     deployed.processed[deployed.job(first).arn or ""] = 37
     patch.object(queries, "now", lambda: NOW).start()
-    patch.object(progress, "client", lambda _: deployed).start()
+    patch.object(progress, "client", lambda: deployed).start()
     if "fail" in sys.argv:
         names = (deployed.deployment.events_table, deployed.deployment.projections_table)
         threading.Timer(1.5, lambda: [client("dynamodb").delete_table(TableName=name) for name in names]).start()
