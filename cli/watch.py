@@ -204,9 +204,9 @@ def _table(  # noqa: PLR0917 - two calls, side by side
     if not known:
         return []
     shown = _heads(parts, known if count <= min(known, room) else room - 1)
-    made = [Text(), *wording.lines(columns, shown, width)]
+    made = [Text(), *wording.lines(columns, shown, width)] if shown else [Text()]
     if len(shown) < count:
-        made.append(Text(f"and {count - len(shown):,} more {where}", style="dim"))
+        made.append(Text(f"and {count - len(shown):,} more {where}" if shown else f"{count:,} {where}", style="dim"))
     return made
 
 

@@ -48,6 +48,12 @@ MODELS = {
 QUEUES = ("uploads", "hints", "uploads-dlq", "hints-dlq", "stream-failures")
 
 
+class Requests(list[str]):
+    """Names of requests, and how many rows the queries among them answered."""
+
+    items = 0
+
+
 @dataclass
 class Result:
     """What a command answered."""
@@ -231,14 +237,16 @@ def bbq(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 
 @pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[Requests]:
     """The name of every request to AWS, as it is made."""
-    made: list[str] = []
+    made = Requests()
     real = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined] # botocore's own door
 
     def counted(self: Any, operation: str, arguments: Any) -> Any:
         made.append(operation)
-        return real(self, operation, arguments)
+        answer = real(self, operation, arguments)
+        made.items += len(answer.get("Items", ()))
+        return answer
 
     monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
     yield made

@@ -7,7 +7,7 @@ import pytest
 
 from cli import queries
 from cli.app import Fault, NotFound
-from tests.cli.conftest import BUCKET, NOW, Deployed
+from tests.cli.conftest import BUCKET, NOW, Deployed, Requests
 
 MODELS = ["haiku", "nova"]
 
@@ -28,6 +28,15 @@ def test_live_jobs_come_furthest_along_first_and_then_by_age(deployed: Deployed)
     assert [view.status for view in found] == ["InProgress", "Submitted", "Submitted", "Queued"]
     assert jobs(queries.live_views(deployed.deployment, ["haiku"], ["Queued"])) == [third]
     assert jobs(queries.live_views(deployed.deployment, MODELS, limit=2)) == [second, first]
+
+
+def test_of_a_long_line_no_more_is_read_than_is_shown(deployed: Deployed, requests: Requests) -> None:
+    for number in range(9):
+        deployed.upload(f"nova/{number}.jsonl", "nova")
+    requests.clear()
+    assert len(queries.live_views(deployed.deployment, MODELS, limit=3)) == 3
+    assert requests.items == 1 + 3
+    assert requests == ["Query"] * len(MODELS) * len(queries.LIVE_STATUSES)
 
 
 def test_jobs_that_are_over_come_last_ended_first_and_stop_at_the_limit(deployed: Deployed) -> None:

@@ -7,12 +7,13 @@ import boto3
 import pytest
 
 from cli.jobs import DEFAULT_SINCE
-from cli.queries import LIVE_STATUSES, OVER_STATUSES
+from cli.queries import DAY_ROWS, LIVE_STATUSES, OVER_STATUSES
 from shared import events as e
+from shared.counts import SHARDS
 from shared.job import fold
 from shared.names import job_id
 from shared.projections import view_row
-from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Result
+from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Requests, Result
 
 Bbq = Callable[..., Result]
 
@@ -130,7 +131,7 @@ def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(deployed:
 
 @pytest.mark.parametrize("history", [0, 100, 3000])
 def test_a_long_history_costs_no_more_requests(
-    deployed: Deployed, bbq: Bbq, requests: list[str], history: int
+    deployed: Deployed, bbq: Bbq, requests: Requests, history: int
 ) -> None:  # fmt: skip
     """As many as the models, statuses and days ask for, never more, whatever has been. Scan fails the fixture `requests`."""
     deployed.upload("haiku/a.jsonl")
@@ -140,9 +141,12 @@ def test_a_long_history_costs_no_more_requests(
     finding = 2  # of the parameter
     of_a_model = 1 + 1 + 2  # slots, counts of the line, counts of two days
     assert len(requests) == finding + len(MODELS) * of_a_model + 3
+    assert requests.items <= len(MODELS) * (3 * SHARDS + 11)
     requests.clear()
+    requests.items = 0
     found = bbq("jobs", "--json").json
     assert len(found) == min(history + 1, 50)
+    assert requests.items <= 1 + DAY_ROWS
     days = DEFAULT_SINCE.days + 1
     kinds = len(MODELS) * len(OVER_STATUSES) + 1  # and files rejected that name no model
     assert len(requests) <= finding + len(MODELS) * len(LIVE_STATUSES) + days * kinds

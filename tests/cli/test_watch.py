@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def test_it_draws_slots_and_the_heads_of_the_lines(busy: Deployed, width: int) -
 @pytest.mark.parametrize("height", [5, 10, 15, 18, 24, 40])
 def test_what_does_not_fit_is_counted_and_every_line_has_its_turn(busy: Deployed, height: int) -> None:
     screen = drawn(busy, 100, height)
+    assert not any(before == after == "" for before, after in pairwise(screen))
     if height >= 15:
         assert any("held.jsonl" in line for line in screen)
         assert any("waiting-00.jsonl" in line for line in screen)
