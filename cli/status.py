@@ -116,7 +116,7 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
         model=alias, slots_held=len(slots.holders), slot_limit=slots.limit,
         paused=pause if slots.paused else None,
         waiting_jobs=waiting.get("jobs", 0), waiting_records=waiting.get("records", 0),
-        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, held_back=_held_back(slots),
+        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, held_back=held_back(slots),
         ended_today={outcome: today[outcome] for outcome in OUTCOMES if today.get(outcome)},
         mean_slot_seconds=mean, drain_seconds=drain.total_seconds() if drain is not None else None,
     )  # fmt: skip
@@ -196,7 +196,8 @@ def _drain(model: ModelStatus) -> str:
     return "how long the line takes is unknown" if model.slot_limit else "a limit of 0 lets nothing start"
 
 
-def _held_back(slots: Slots) -> tuple[HeldBack, ...]:
+def held_back(slots: Slots) -> tuple[HeldBack, ...]:
+    """Those that Bedrock turned away, by reason."""
     kinds: dict[str, list[datetime]] = {}
     for refusal in slots.refused.values():
         kinds.setdefault(refusal.kind, []).append(refusal.retry_at)

@@ -53,6 +53,11 @@ class Requests(list[str]):
 
     items = 0
 
+    def clear(self) -> None:
+        """Begin anew."""
+        super().clear()
+        self.items = 0
+
 
 @dataclass
 class Result:

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from cli import queries
 from cli.app import Exit
 from cli.jobs import since_when
 from shared import events as e
@@ -137,6 +139,26 @@ def test_bad_options_are_said_in_a_sentence(deployed: Deployed, bbq: Bbq, argume
 def test_a_model_that_is_not_configured_any_more_keeps_its_jobs(deployed: Deployed, bbq: Bbq) -> None:
     job = deployed.reject("old/x.jsonl", e.Problem(line=1, text="no"), model="old")
     assert listed(bbq("jobs", "--model", "old", "--json")) == [job]
+
+
+def test_a_job_that_ends_while_the_list_is_read_is_listed_once_as_over(
+    busy: dict[str, str], deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = queries.live_views
+
+    def and_then_it_ends(*arguments: Any) -> list[queries.View]:
+        found = live(*arguments)
+        deployed.complete(busy["running"])
+        return found
+
+    monkeypatch.setattr(queries, "live_views", and_then_it_ends)
+    documents = [job for job in bbq("jobs", "--json").json if job["job"] == busy["running"]]
+    assert [job["status"] for job in documents] == ["Completed"]
+
+
+def test_a_rejected_file_has_no_count_of_records(busy: dict[str, str], bbq: Bbq) -> None:
+    (row,) = [row for row in bbq("jobs").out.splitlines() if busy["rejected"] in row]
+    assert row.split()[2:] == ["Rejected", "2h35m"]
 
 
 @pytest.mark.parametrize(

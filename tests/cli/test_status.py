@@ -8,11 +8,13 @@ import pytest
 
 from cli.jobs import DEFAULT_SINCE
 from cli.queries import DAY_ROWS, LIVE_STATUSES, OVER_STATUSES
+from cli.status import HeldBack, held_back
 from shared import events as e
 from shared.counts import SHARDS
 from shared.job import fold
 from shared.names import job_id
 from shared.projections import view_row
+from shared.slots import Refusal, Slots
 from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Requests, Result
 
 Bbq = Callable[..., Result]
@@ -105,12 +107,31 @@ def test_the_mean_of_yesterday_serves_until_something_ends_today(deployed: Deplo
 
 
 def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.complete(deployed.upload("nova/1.jsonl", "nova"))  # so that there is a mean
     deployed.refuse_next()
-    deployed.upload("nova/1.jsonl", "nova")
+    deployed.upload("nova/2.jsonl", "nova")
     result = bbq("status")
     assert "1 held back: Bedrock's quota of jobs is full, next try within 1m00s" in result.out
     assert "the line waits for Bedrock" in result.out
-    assert of(bbq("status", "--json"), "nova")["drain_seconds"] is None
+    nova = of(bbq("status", "--json"), "nova")
+    assert (nova["mean_slot_seconds"], nova["drain_seconds"]) == (0, None)
+
+
+def test_those_held_back_are_counted_by_reason_with_the_first_try_of_each() -> None:
+    def refusal(kind: str, minutes: int) -> Refusal:
+        return Refusal(kind=kind, since=NOW, retry_at=NOW + timedelta(minutes=minutes))
+
+    refused = {"a#1": refusal("quota", 9), "b#1": refusal("quota", 3), "c#1": refusal("access", 5)}
+    assert held_back(Slots(model="nova", limit=1, refused=refused)) == (
+        HeldBack(reason="access", jobs=1, next_try=NOW + timedelta(minutes=5)),
+        HeldBack(reason="quota", jobs=2, next_try=NOW + timedelta(minutes=3)),
+    )
+
+
+def test_a_paused_line_takes_no_time_that_anybody_knows(busy: Deployed, bbq: Bbq) -> None:
+    assert of(bbq("status", "--json"), "haiku")["drain_seconds"] is not None
+    busy.pause("haiku")
+    assert of(bbq("status", "--json"), "haiku")["drain_seconds"] is None
 
 
 def test_dead_letters_are_named_with_what_helps(deployed: Deployed, bbq: Bbq) -> None:
@@ -143,7 +164,6 @@ def test_a_long_history_costs_no_more_requests(
     assert len(requests) == finding + len(MODELS) * of_a_model + 3
     assert requests.items <= len(MODELS) * (3 * SHARDS + 11)
     requests.clear()
-    requests.items = 0
     found = bbq("jobs", "--json").json
     assert len(found) == min(history + 1, 50)
     assert requests.items <= 1 + DAY_ROWS

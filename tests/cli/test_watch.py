@@ -249,7 +249,8 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
     def start(*arguments: str, **environment: str) -> Terminal:
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 90, 0, 0))
-        kept = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
+        theirs = ("AWS_", "BBQ_", "COLUMNS", "LINES", "NO_COLOR")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.watched", *arguments], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave,
             env=kept | {"TERM": "xterm-256color"} | environment, start_new_session=True,
