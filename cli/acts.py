@@ -17,7 +17,7 @@ import typer
 
 from cli import decisions, queries
 from cli import deployment as deployments
-from cli.app import Exit, Failed, Fault, NotFound, app, confirm, err, out, who
+from cli.app import Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
 from cli.decisions import Act, Already, Decision, Refused
 from cli.deployment import Deployment
 from cli.follow import Timeout, follow, seconds_of
@@ -66,7 +66,7 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
         ends = follow(here, done.asked, limit)
         others = [end for end in ends if end.job.status not in {"Cancelled", "Stopped"}]
         for end in others:
-            err().print(f"{end.job.id} was not cancelled in time: {end.word}", markup=False)
+            say(f"{end.job.id} was not cancelled in time: {end.word}")
         code = code or (Exit.FAILED if others else Exit.OK)
     raise typer.Exit(code)
 
@@ -151,7 +151,7 @@ def wake(
     if model is not None:
         _configured(here, model)
     here.hints.wake_model(model or ALL)
-    out().print(f"{model or 'every model'} will be looked at", markup=False)
+    answer(f"{model or 'every model'} will be looked at")
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def _on_jobs(here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decis
     buys = sum(decision.buys for decision in acts.values())
     if len(acts) > 1 or buys:
         for job_id in list(acts)[:MAX_SHOWN]:
-            err().print(f"  {job_id} {acts[job_id].sentence}", markup=False)
+            say(f"  {job_id} {acts[job_id].sentence}")
         if len(acts) > MAX_SHOWN:
-            err().print(f"  and {len(acts) - MAX_SHOWN:,} more")
+            say(f"  and {len(acts) - MAX_SHOWN:,} more")
         again = f" ({buys:,} records that succeeded will be bought again)" if buys else ""
         confirm(f"{verb} {len(acts):,} job{'s' if len(acts) > 1 else ''}{again}?", yes=yes)
     asked: list[str] = []
@@ -181,17 +181,17 @@ def _on_jobs(here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decis
         decision = _act(store, job_id, decide) if isinstance(seen, Act) else seen
         match decision:
             case None:
-                err().print(f"{job_id}: there is no such job", markup=False)
+                say(f"{job_id}: there is no such job")
                 code = Exit.NOT_FOUND
             case Refused(sentence):
-                err().print(f"{job_id} {sentence}", markup=False)
+                say(f"{job_id} {sentence}")
                 code = code or Exit.FAILED
             case Already(sentence):
                 here.hints.wake_job(job_id)
-                out().print(f"{job_id} {sentence}", markup=False)
+                answer(f"{job_id} {sentence}")
                 asked.append(job_id)
             case Act(_, sentence):
-                out().print(f"{job_id} {sentence}", markup=False)
+                answer(f"{job_id} {sentence}")
                 asked.append(job_id)
     return _Done(tuple(asked), code)
 
@@ -238,7 +238,7 @@ def _on_model(here: Deployment, alias: str, decide: Callable[[Sequence[Event]], 
             store.pause(tries)
     else:
         raise Failed(f"model {alias} changed {MAX_TRIES} times while it was looked at: try again in a minute")
-    out().print(f"{alias} {decision.sentence}", markup=False)
+    answer(f"{alias} {decision.sentence}")
 
 
 def _configured(here: Deployment, alias: str) -> None:

@@ -88,6 +88,16 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def answer(text: str) -> None:
+    """One line of the result, as it is: nothing in it is markup, and no line is broken."""
+    out().print(text, markup=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line about the result, to standard error, as it is."""
+    err().print(text, markup=False, soft_wrap=True)
+
+
 def interactive() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

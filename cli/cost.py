@@ -19,7 +19,7 @@ import typer
 
 from cli import deployment as deployments
 from cli import queries
-from cli.app import Fault, app, err, out, print_json
+from cli.app import Fault, app, out, print_json, say
 from cli.jobs import since_when
 from cli.prices import VARIABLE, NotPrices, Price, Prices, cost, read_prices
 from cli.queries import OVER_STATUSES, View
@@ -93,12 +93,12 @@ def cost_command(
     for line in lines(_COLUMNS, [_row(each, table) for each in [*sums, *_total(sums)]], out().width):
         out().print(line, no_wrap=True, crop=False)
     if not sums:
-        err().print(f"no job ended since {moment(beginning)} UTC (--since)", style="dim")
+        say(f"no job ended since {moment(beginning)} UTC (--since)")
     if unknown := sum(each.unknown for each in sums):
-        err().print(f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these numbers", style="dim")
+        say(f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these numbers")
     if unpriced := sum(each.unpriced for each in sums):
         missing = f"{counted(unpriced, 'job')} ran on models that the price table does not name"
-        err().print(missing if table.models else "no cost: say --prices FILE or set BBQ_PRICES", style="dim")
+        say(missing if table.models else "no cost: say --prices FILE or set BBQ_PRICES")
     return None
 
 

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli import deployment as deployments
-from cli.app import Exit, Failed, Fault, NotFound, app, err
+from cli.app import Exit, Failed, Fault, NotFound, app, err, say
 from cli.deployment import Deployment
 from cli.follow import Pending
 from cli.wording import counted, safe, size
@@ -74,9 +74,9 @@ def download(
         raise Failed(f"job {job} is over ({outcome(state)}) and left no output{safe(why)}")
     fetched = fetch_all(here.bucket, things, directory, force=force)
     left = len(things) - fetched
-    err().print(f"{counted(fetched, 'file')} fetched, {left:,} there already, {size(sum(t.size_bytes for t in things))} in all")
+    say(f"{counted(fetched, 'file')} fetched, {left:,} there already, {size(sum(t.size_bytes for t in things))} in all")
     for key in refused:
-        err().print(f"left out, its name is not one for a file: {safe(key)}", markup=False, soft_wrap=True)
+        say(f"left out, its name is not one for a file: {safe(key)}")
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 

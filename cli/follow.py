@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from pynamodb.exceptions import PynamoDBException
 
-from cli.app import INTERRUPTED, Exit, Fault, err
+from cli.app import INTERRUPTED, Exit, Fault, say
 from cli.decisions import settled
 from cli.deployment import Deployment
 from shared.job import OVER, Job, outcome
@@ -72,7 +72,7 @@ def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -
     except KeyboardInterrupt:
         first = jobs[0]
         goes = "the job goes" if len(jobs) == 1 else "the jobs go"
-        err().print(f"\n{goes} on without you: `bbq show {first}` looks, `bbq cancel {first}` stops", soft_wrap=True)
+        say(f"\n{goes} on without you: `bbq show {first}` looks, `bbq cancel {first}` stops")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -97,7 +97,7 @@ def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) 
         unseen = [job_id for job_id in pending if job_id not in seen]
         if unseen and waited > UNSEEN_SECONDS and not told:
             told = True
-            err().print(f"{unseen[0]} has not been taken in yet: `bbq status` shows the uploads queue", soft_wrap=True)
+            say(f"{unseen[0]} has not been taken in yet: `bbq status` shows the uploads queue")
         if limit_seconds is not None and waited >= limit_seconds:
             states = ", ".join(f"{job_id} is {seen.get(job_id, 'not seen yet')}" for job_id in pending[:3])
             raise Pending(f"{len(pending)} of {len(ends) + len(pending)} not over after {limit_seconds:g} s: {states}")
@@ -116,5 +116,5 @@ def _look(here: Deployment, job_id: str, seen: dict[str, str]) -> End | None:
     word = outcome(job) if job is not None and over else row.status
     if seen.get(job_id) != word:
         seen[job_id] = word
-        err().print(f"{datetime.now().astimezone():%H:%M:%S} {job_id} {word}", markup=False)
+        say(f"{datetime.now().astimezone():%H:%M:%S} {job_id} {word}")
     return End(job) if job is not None and over else None

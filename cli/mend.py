@@ -19,7 +19,7 @@ from rich.status import Status
 from cli import deployment as deployments
 from cli import redrive as letters
 from cli import repair
-from cli.app import Exit, Failed, Fault, NotFound, app, confirm, err, out, print_json
+from cli.app import Exit, Failed, Fault, NotFound, answer, app, confirm, err, print_json, say
 from cli.deployment import Deployment
 from cli.walk import DEFAULT_READ_UNITS_PER_SECOND, Cursor
 from cli.wording import counted, safe
@@ -64,16 +64,14 @@ def verify(
         print_json({"complete": report.complete, "streams": report.cursor.jobs, "differences": report.differences})
     else:
         for difference in report.differences:
-            out().print(safe(str(difference)), markup=False, soft_wrap=True)
+            answer(safe(str(difference)))
     if report.uncounted:
         moved = counted(len(report.uncounted), "row")
-        err().print(f"{moved} of counts changed meanwhile, or cannot be told: run it again in a quiet hour", soft_wrap=True)
+        say(f"{moved} of counts changed meanwhile, or cannot be told: run it again in a quiet hour")
     if not report.complete:
-        err().print(
-            "so much differs that this stopped half way, and the slots were not looked at: run bbq rebuild", soft_wrap=True
-        )
+        say("so much differs that this stopped half way, and the slots were not looked at: run bbq rebuild")
     what = counted(len(report.differences), "difference") if report.differences else "no difference"
-    err().print(f"{_streams(report.cursor)} looked at: {what}")
+    say(f"{_streams(report.cursor)} looked at: {what}")
     raise typer.Exit(Exit.FAILED if report.differences or not report.complete else Exit.OK)
 
 
@@ -96,16 +94,16 @@ def rebuild(
         if later:
             walk.keep(rebuilt.cursor)
     for pk, sk in rebuilt.repaired:
-        out().print(f"repaired {safe(pk)} / {safe(sk)}", markup=False, soft_wrap=True)
+        answer(f"repaired {safe(pk)} / {safe(sk)}")
     for left in rebuilt.left:
-        out().print(f"left {safe(left.pk)} / {safe(left.sk)}: {safe(left.why)}", markup=False, soft_wrap=True)
+        answer(f"left {safe(left.pk)} / {safe(left.sk)}: {safe(left.why)}")
     for note in rebuilt.notes:
-        err().print(safe(note), markup=False, soft_wrap=True)
+        say(safe(note))
     if later:
         go_on = f"bbq rebuild --cursor {cursor}" if cursor is not None else "bbq rebuild"
-        err().print(f"run {go_on} again after {max(later):%Y-%m-%d %H:%M:%S} UTC", markup=False, soft_wrap=True)
+        say(f"run {go_on} again after {max(later):%Y-%m-%d %H:%M:%S} UTC")
     done = counted(len(rebuilt.repaired), "row")
-    err().print(f"{_streams(rebuilt.cursor)} looked at, {done} repaired, {len(rebuilt.left):,} left")
+    say(f"{_streams(rebuilt.cursor)} looked at, {done} repaired, {len(rebuilt.left):,} left")
     raise typer.Exit(Exit.FAILED if rebuilt.left else Exit.OK)
 
 
@@ -134,11 +132,11 @@ def reconcile(
         if not here.store.exists(job_stream(job)):
             raise NotFound(f"there is no job {job}")
         letters.reconcile_jobs(here.desk(), job)
-        out().print(f"{job} and every model will be looked at", markup=False)
+        answer(f"{job} and every model will be looked at")
         return
     with _walk(here, "reconcile", cursor, table="events") as walk:
         woken = letters.reconcile_jobs(here.desk(walk.note, rate), cursor=walk.begin)
-    out().print(f"{counted(woken, 'job')} and every model will be looked at")
+    answer(f"{counted(woken, 'job')} and every model will be looked at")
 
 
 @app.command()
@@ -164,10 +162,10 @@ def redrive(
     dead = {name: here.queue(here.dead_letter_queue_urls[name.value]) for name in wanted}
     depths = {name: queue.depth() for name, queue in dead.items()}
     for name, depth in depths.items():
-        err().print(f"{name.value}: {counted(depth, 'dead letter')}")
+        say(f"{name.value}: {counted(depth, 'dead letter')}")
     due = [name for name in wanted if depths[name]]
     if not due:
-        err().print("nothing to redrive")
+        say("nothing to redrive")
         return
     confirm(f"Redrive {', '.join(f'{min(depths[name], most):,} of {name.value}' for name in due)}?", yes=yes)
     for name in due:
@@ -181,12 +179,12 @@ def redrive(
                         dead[name], here.queue(source), most=most, sleep=time.sleep,
                         progress=_letters(status),
                     )  # fmt: skip
-        out().print(f"{name.value}: {counted(moved, 'letter')} redriven")
+        answer(f"{name.value}: {counted(moved, 'letter')} redriven")
         if name is Which.STREAM and moved < min(depths[name], most):
-            err().print(f"{min(depths[name], most) - moved:,} came too late for this: run it again in a minute")
+            say(f"{min(depths[name], most) - moved:,} came too late for this: run it again in a minute")
 
 
-Say = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 def _streams(cursor: Cursor) -> str:
@@ -194,27 +192,27 @@ def _streams(cursor: Cursor) -> str:
     return f"{counted(cursor.jobs, 'stream')} of events"
 
 
-def _letters(say: Say) -> Callable[[int], None]:
-    return lambda count: say(counted(count, "letter"))
+def _letters(tell: Tell) -> Callable[[int], None]:
+    return lambda count: tell(counted(count, "letter"))
 
 
 class _Walk:
     """A walk's beginning, and where its cursor is kept."""
 
-    def __init__(self, here: Deployment, command: str, path: Path | None, table: str | None, say: Say) -> None:
+    def __init__(self, here: Deployment, command: str, path: Path | None, table: str | None, tell: Tell) -> None:
         self._about = {"command": command, "deployment": here.name, "region": here.region, "account": here.account_id}
-        self._path, self._say, self._kept = path, say, False
+        self._path, self._tell, self._kept = path, tell, False
         self.begin = self._read()
         if self.begin is None and table is not None:
             self.begin = Cursor(table=table, began=datetime.now(UTC).isoformat())
         elif self.begin is not None:
-            err().print(f"going on with {path}, after {counted(self.begin.pages, 'page')}", markup=False, soft_wrap=True)
+            say(f"going on with {path}, after {counted(self.begin.pages, 'page')}")
 
     def note(self, cursor: Cursor) -> None:
         """After every page: the file is always a whole one, old or new."""
         self._write(cursor)
         wrong = f", {len(cursor.suspects):,} to be looked at again" if cursor.suspects else ""
-        self._say(f"{counted(cursor.pages, 'page')}, {_streams(cursor)}{wrong}")
+        self._tell(f"{counted(cursor.pages, 'page')}, {_streams(cursor)}{wrong}")
 
     def keep(self, cursor: Cursor) -> None:
         """There is something left that a later run with this cursor can do."""
@@ -252,19 +250,19 @@ class _Walk:
 @contextmanager
 def _walk(here: Deployment, command: str, path: Path | None, table: str | None = None) -> Iterator[_Walk]:
     """Where the walk is broken off, its cursor stays; where it came to its end, it goes."""
-    with _status(command) as say:
-        walk = _Walk(here, command, path, table, say)
+    with _status(command) as tell:
+        walk = _Walk(here, command, path, table, tell)
         try:
             yield walk
         except BaseException:
             if path is not None and path.exists():
-                err().print(f"broken off: the same command with --cursor {path} goes on", markup=False, soft_wrap=True)
+                say(f"broken off: the same command with --cursor {path} goes on")
             raise
     walk.done()
 
 
 @contextmanager
-def _status(what: str) -> Iterator[Say]:
+def _status(what: str) -> Iterator[Tell]:
     """Tells how far something is: in one moving line on a terminal, else in a line now and then."""
     console = err()
     if console.is_terminal:
@@ -273,10 +271,10 @@ def _status(what: str) -> Iterator[Say]:
         return
     last = time.monotonic()
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            console.print(f"{what}: {text}", markup=False)
+            console.print(f"{what}: {text}")
 
-    yield say
+    yield tell

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from cli import deployment as deployments
 from cli import queries
-from cli.app import Exit, Failed, Fault, app, err, out, print_json
+from cli.app import Exit, Failed, Fault, answer, app, err, out, print_json, say
 from cli.cost import in_money, prices_from
 from cli.decisions import GOOD_OUTCOME
 from cli.deployment import Deployment
@@ -150,7 +150,7 @@ def submit(  # noqa: PLR0917 - typer passes each by its name
             outcomes = {end.job.id: end.word for end in ends}
             for end in ends:
                 if end.word != GOOD_OUTCOME:
-                    err().print(f"{end.job.id} {end.word} {end.job.reason}".rstrip(), markup=False, soft_wrap=True)
+                    say(f"{end.job.id} {end.word} {end.job.reason}".rstrip())
     finally:
         if as_json:
             print_json(_document(here, checked, outlooks=outlooks, submitted=submitted, outcomes=outcomes))
@@ -331,9 +331,7 @@ def _upload_all(here: Deployment, checked: Sequence[Checked], *, quiet: bool) ->
                     typer.echo(done[-1].job)  # as soon as it is known, whatever comes then
     except BaseException:
         if len(checked) > 1:
-            err().print(
-                f"{len(done)} of {len(checked)} files were submitted; not {checked[len(done)].order.path} and what follows"
-            )
+            say(f"{len(done)} of {len(checked)} files were submitted; not {checked[len(done)].order.path} and what follows")
         raise
     return done
 
@@ -371,9 +369,9 @@ def _print_problems(unfit: Sequence[Checked]) -> None:
         name = safe(str(file.order.path))
         for problem in file.found.problems:
             line = f":{problem.line}" if problem.line is not None else ""
-            err().print(f"{name}{line}: {problem.text}", markup=False, soft_wrap=True)
+            say(f"{name}{line}: {problem.text}")
         if (rest := file.found.problem_count - len(file.found.problems)) > 0:
-            err().print(f"{name}: and {counted(rest, 'problem')} more", markup=False, soft_wrap=True)
+            say(f"{name}: and {counted(rest, 'problem')} more")
 
 
 _COLUMNS = (
@@ -418,11 +416,11 @@ def _print_estimates(checked: Sequence[Checked], estimates: Sequence[Estimate], 
             text += f"; about {in_money(guess.input_cost, prices.currency)} in"
         if guess.cost_at_most is not None:
             text += f", about {in_money(guess.cost_at_most, prices.currency)} at most in all"
-        out().print(text, markup=False, soft_wrap=True)
-    out().print(f"an estimate: {BYTES_PER_TOKEN} bytes of the file count as a token; nothing was uploaded", soft_wrap=True)
+        answer(text)
+    answer(f"an estimate: {BYTES_PER_TOKEN} bytes of the file count as a token; nothing was uploaded")
     if any(guess.input_cost is None for guess in estimates):
         missing = "the price table does not name the model" if prices.models else "say --prices or BBQ_PRICES"
-        err().print(f"no cost: {missing}", style="dim")
+        say(f"no cost: {missing}")
 
 
 def _document(
@@ -463,7 +461,7 @@ def _text(money: Decimal | None) -> str | None:
 
 def _bars() -> Progress:
     console = err()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
