@@ -89,10 +89,10 @@ def fetch_all(bucket: str, things: Sequence[Thing], directory: Path, *, force: b
         _must_be_inside(root, thing)
     with _bars() as progress:
         task = progress.add_task("downloading", total=sum(thing.size_bytes for thing in due.values()))
-        for thing in things:
-            if thing.key in due:
-                _fetch(bucket, thing, root, lambda count: progress.advance(task, count), afresh=force)
-            typer.echo(str(directory / thing.path))
+        for thing in due.values():
+            _fetch(bucket, thing, root, lambda count: progress.advance(task, count), afresh=force)
+    for thing in things:
+        typer.echo(str(directory / thing.path))  # not beside a bar, which takes standard output over
     return len(due)
 
 

@@ -323,12 +323,11 @@ def _check_all(here: Deployment, orders: Sequence[Order], *, count_output: bool)
 def _upload_all(here: Deployment, checked: Sequence[Checked], *, quiet: bool) -> list[Submitted]:
     done: list[Submitted] = []
     try:
-        with _bars() as progress:
-            for file in checked:
-                bar = _bar(progress, f"uploading {file.order.path.name}", file.found.size_bytes)
-                done.append(upload(here, file, bar))
-                if not quiet:
-                    typer.echo(done[-1].job)  # as soon as it is known, whatever comes then
+        for file in checked:
+            with _bars() as progress:
+                done.append(upload(here, file, _bar(progress, f"uploading {file.order.path.name}", file.found.size_bytes)))
+            if not quiet:
+                typer.echo(done[-1].job)  # as soon as it is known; not beside a bar, which takes standard output over
     except BaseException:
         if len(checked) > 1:
             say(f"{len(done)} of {len(checked)} files were submitted; not {checked[len(done)].order.path} and what follows")

@@ -83,6 +83,15 @@ def test_everything_below_the_output_is_fetched(deployed: Deployed, bbq: Bbq, jo
     assert "2 files fetched, 0 there already" in result.err
 
 
+def test_paths_go_to_standard_output_also_while_a_bar_is_drawn(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # standard error counts as a terminal
+    result = bbq("download", job, str(tmp_path))
+    assert "downloading" in result.err
+    assert result.out.splitlines() == [str(tmp_path / name) for name in WHOLE]
+
+
 def test_what_is_finished_is_not_fetched_again(
     deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path, requests: list[str]
 ) -> None:

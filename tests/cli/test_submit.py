@@ -73,6 +73,15 @@ def test_the_printed_id_is_the_job_that_intake_makes(deployed: Deployed, bbq: Bb
     assert body == good()
 
 
+def test_ids_go_to_standard_output_also_while_a_bar_is_drawn(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # standard error counts as a terminal
+    result = bbq("submit", file(tmp_path, "a.jsonl"), file(tmp_path, "b.jsonl"))
+    assert "uploading" in result.err
+    assert result.out.splitlines() == [job_id(BUCKET, key, version, "", "") for key, version in sorted(versions())]
+
+
 def test_the_default_model_is_in_the_key(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
     assert bbq("submit", file(tmp_path)).code == 0
     assert [key for key, _ in versions()] == ["to-process/haiku/reviews.jsonl"]
