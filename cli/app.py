@@ -98,6 +98,11 @@ def say(text: str) -> None:
     err().print(text, markup=False, soft_wrap=True)
 
 
+def nobody_reads() -> None:
+    """Standard output is closed at its other end: what is still in its buffer goes nowhere, without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def interactive() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
@@ -153,7 +158,7 @@ def run() -> None:
         interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__cause__, KeyboardInterrupt)
         code = INTERRUPTED if interrupted else Exit.USAGE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `bbq jobs | head` is no fault
+        nobody_reads()  # `bbq jobs | head` is no fault
         code = Exit.OK
     except Exception as error:  # the last place where anything can be said properly
         code, sentence = explain(error)

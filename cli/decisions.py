@@ -80,7 +80,7 @@ def retry(job: Job, *, models: Sequence[str], max_attempts: int, at: datetime, b
     if not settled(job, max_attempts):
         return Refused(f"is {job.status} since a moment ago, and its counts are still being read: try again in a minute")
     bought = (job.tally.succeeded_records if job.tally else None) or 0
-    event = e.JobRequeued(at=at, attempt=job.attempt, by=by, why=why or f"retried by {by}")
+    event = e.JobRequeued(at=at, attempt=job.attempt, by=by, why=why)
     return Act(event, f"will run again, as attempt {job.attempt + 1}", bought)
 
 

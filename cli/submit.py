@@ -26,7 +26,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from cli import deployment as deployments
 from cli import queries
-from cli.app import Exit, Failed, Fault, answer, app, err, out, print_json, say
+from cli.app import Exit, Failed, Fault, answer, app, err, nobody_reads, out, print_json, say
 from cli.cost import in_money, prices_from
 from cli.decisions import GOOD_OUTCOME
 from cli.deployment import Deployment
@@ -322,17 +322,30 @@ def _check_all(here: Deployment, orders: Sequence[Order], *, count_output: bool)
 
 def _upload_all(here: Deployment, checked: Sequence[Checked], *, quiet: bool) -> list[Submitted]:
     done: list[Submitted] = []
+    read = True
     try:
         for file in checked:
             with _bars() as progress:
                 done.append(upload(here, file, _bar(progress, f"uploading {file.order.path.name}", file.found.size_bytes)))
-            if not quiet:
-                typer.echo(done[-1].job)  # as soon as it is known; not beside a bar, which takes standard output over
+            # As soon as it is known; not beside a bar, which takes standard output over.
+            read = quiet or (read and _printed(done[-1].job))
+            if not read:
+                say(done[-1].job)
     except BaseException:
         if len(checked) > 1:
             say(f"{len(done)} of {len(checked)} files were submitted; not {checked[len(done)].order.path} and what follows")
         raise
     return done
+
+
+def _printed(job: str) -> bool:
+    """False where nobody reads standard output any more: the files that follow are submitted all the same."""
+    try:
+        typer.echo(job)
+    except BrokenPipeError:
+        nobody_reads()
+        return False
+    return True
 
 
 def _outlooks(here: Deployment, checked: Sequence[Checked]) -> list[Outlook]:

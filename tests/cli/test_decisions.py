@@ -81,13 +81,6 @@ def test_a_retry_that_makes_no_sense_says_what_to_do_instead(wrong: Job, says: s
     assert says in decision.sentence
 
 
-def test_a_retry_without_a_reason_names_who_asked() -> None:
-    decision = retry(job("Failed"), models=[MODEL], max_attempts=3, at=at(1), by="ada", why="")
-    assert isinstance(decision, Act)
-    assert isinstance(decision.event, e.JobRequeued)
-    assert decision.event.why == "retried by ada"
-
-
 @pytest.mark.parametrize("status", ALL)
 def test_a_priority_changes_until_the_job_is_over(status: str) -> None:
     decision = priority(job(status), 0, **ASKED)  # type: ignore[arg-type] # the three words
