@@ -195,6 +195,14 @@ def test_a_start_is_guessed_from_what_slots_took_today(deployed: Deployed, bbq: 
     assert "paused by ada" in result.out
 
 
+def test_no_start_is_promised_while_bedrock_turns_jobs_away(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+    deployed.refuse_next()
+    deployed.upload("haiku/held.jsonl")
+    [entry] = bbq("submit", file(tmp_path), "--dry-run", "--json").json["files"]
+    assert entry["expected_start_seconds"] is None
+    assert "unknown" in bbq("submit", file(tmp_path), "--dry-run").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
