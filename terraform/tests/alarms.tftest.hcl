@@ -48,6 +48,11 @@ run "what_is_watched" {
     error_message = "A job may wait a day."
   }
 
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_actions) == 0])
+    error_message = "No topic, no action."
+  }
+
   # 30 minutes between two gauges of a model: a period must hold at least one.
   assert {
     condition     = aws_cloudwatch_metric_alarm.this["free-slots-nova"].period > 30 * 60 && aws_cloudwatch_metric_alarm.this["slot-overdue"].period > 30 * 60
@@ -69,12 +74,18 @@ run "the_longest_check_in_is_still_a_legal_alarm" {
   }
 }
 
-run "the_shortest_check_in_is_still_a_legal_alarm" {
+run "the_shortest_check_in_is_still_a_legal_alarm_and_a_topic_is_told" {
   command = plan
 
   variables {
     check_in_minutes = 1
     max_wait_hours   = 0.5
+    alarm_topic_arn  = "arn:aws:sns:us-east-1:123456789012:operators"
+  }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : contains(alarm.alarm_actions, "arn:aws:sns:us-east-1:123456789012:operators") && alarm.ok_actions == alarm.alarm_actions])
+    error_message = "The topic must be told, of the end too."
   }
 
   assert {
@@ -86,46 +97,4 @@ run "the_shortest_check_in_is_still_a_legal_alarm" {
     condition     = aws_cloudwatch_metric_alarm.this["oldest-wait-haiku"].threshold == 1800
     error_message = "max_wait_hours is the bound."
   }
-}
-
-run "a_topic_is_told" {
-  command = plan
-
-  variables {
-    alarm_topic_arn = "arn:aws:sns:us-east-1:123456789012:operators"
-  }
-
-  assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : contains(alarm.alarm_actions, "arn:aws:sns:us-east-1:123456789012:operators") && alarm.ok_actions == alarm.alarm_actions])
-    error_message = "The topic must be told, of the end too."
-  }
-}
-
-run "without_a_topic_nobody_is_told" {
-  command = plan
-
-  assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_actions) == 0])
-    error_message = "No topic, no action."
-  }
-}
-
-run "what_is_no_topic_is_refused" {
-  command = plan
-
-  variables {
-    alarm_topic_arn = "operators"
-  }
-
-  expect_failures = [var.alarm_topic_arn]
-}
-
-run "waiting_has_a_bound" {
-  command = plan
-
-  variables {
-    max_wait_hours = 0
-  }
-
-  expect_failures = [var.max_wait_hours]
 }

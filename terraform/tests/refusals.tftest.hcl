@@ -21,6 +21,8 @@ run "every_wrong_input_is_refused" {
     kms_key_arn        = "arn:aws:kms:eu-west-1:111122223333:alias/mine"
     check_in_minutes   = 0
     log_retention_days = 10
+    alarm_topic_arn    = "operators"
+    max_wait_hours     = 0
     event_source       = "aws.s3"
     environment        = { BBQ_DEPLOYMENT = "other" }
   }
@@ -33,6 +35,8 @@ run "every_wrong_input_is_refused" {
     var.kms_key_arn,
     var.check_in_minutes,
     var.log_retention_days,
+    var.alarm_topic_arn,
+    var.max_wait_hours,
     var.event_source,
     var.environment,
   ]
