@@ -210,7 +210,7 @@ def _of_aws(error: ClientError) -> tuple[int, str]:
     if code in _DENIED:
         return Exit.NO_ACCESS, (
             f"AWS denied {error.operation_name} ({code}: {said}). docs/operating.md lists the rights; "
-            "the policies <name>-operator and <name>-viewer hold them"
+            "the policies <name>-<region>-operator and -viewer hold them"
         )
     return Exit.FAILED, f"AWS answered {error.operation_name} with {code}: {said}"
 
