@@ -90,16 +90,11 @@ data "aws_iam_policy_document" "viewer" {
     resources = ["${aws_s3_bucket.this.arn}/processed/*", "${aws_s3_bucket.this.arn}/to-process/*"]
   }
 
+  # Names of objects; and without it a missing object answers 403 instead of 404. A condition on s3:prefix would undo that.
   statement {
     sid       = "ListObjects"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.this.arn]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["processed/*", "to-process/*"]
-    }
   }
 
   dynamic "statement" {
@@ -142,7 +137,7 @@ data "aws_iam_policy_document" "operator" {
     resources = [aws_dynamodb_table.projections.arn]
   }
 
-  # `bbq verify`, `rebuild` and `reconcile` walk whole tables. No function has this right.
+  # `bbq verify`, `rebuild`, `reconcile` and `redrive stream` walk whole tables. No function has this right.
   statement {
     sid       = "WalkTables"
     actions   = ["dynamodb:Scan"]

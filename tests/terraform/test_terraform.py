@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from cli.deployment import PATH, read
+from cli.main import app
 from local.terraform_plugins import plugin_directory
 from services.scheduler.config import read_config
 from shared import events, names, tables
@@ -28,6 +30,7 @@ TERRAFORM = ROOT / "terraform"
 FILES = sorted(TERRAFORM.rglob("*.tf"))
 MAX_VARIABLES = 15
 LAMBDA_ENVIRONMENT_BYTES = 4096
+COMMANDS = typer.main.get_group(app).commands.keys()
 
 # Actions that IAM cannot tie to a resource (service authorization reference).
 UNBOUND = {
@@ -368,8 +371,16 @@ def test_the_pages_name_every_alarm_with_its_metric(deployed: dict[str, Resource
 
 def test_every_alarm_says_what_to_run(deployed: dict[str, Resource]) -> None:
     for alarm in _alarms(deployed):
-        assert re.search(r"`bbq [a-z]+( haiku)?`", alarm["alarm_description"]), alarm["alarm_name"]
+        named = set(re.findall(r"`bbq ([a-z]+)", alarm["alarm_description"]))
+        assert named, alarm["alarm_name"]
+        assert named <= COMMANDS
         assert len(alarm["alarm_description"]) < 1024 - 200, "CloudWatch's limit, with room for long names"
+
+
+def test_the_dashboard_names_commands_that_exist(deployed: dict[str, Resource]) -> None:
+    text = _dashboard(deployed)["widgets"][0]["properties"]["markdown"]
+    assert len(set(re.findall(r"`bbq ([a-z]+)", text))) > 5
+    assert set(re.findall(r"`bbq ([a-z]+)", text)) <= COMMANDS
 
 
 def test_the_bucket_has_the_prefixes_that_the_code_uses(deployed: dict[str, Resource]) -> None:

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
+import typer.main
+
+from cli.main import app
 from local.readme import EVENTS_PAGE, with_tables
 from local.settings import ROOT
 from shared import events as e
@@ -77,6 +80,12 @@ def test_pages_that_are_linked_exist() -> None:
     for page in (ROOT / "docs").glob("*.md"):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_command_that_is_named_exists() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = {command for page in pages for command in re.findall(r"`bbq ([a-z]+)", page.read_text())}
+    assert {"jobs", "redrive", "verify"} <= named <= typer.main.get_group(app).commands.keys()
 
 
 def block(marker: str, language: str) -> str:
