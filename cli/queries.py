@@ -196,7 +196,7 @@ def history(deployment: Deployment, job: str) -> list[Happened]:
 
 def by_object(deployment: Deployment, what: str) -> str:
     """The job id of what a person named: an id, a key of the bucket, with or without `to-process/`, or `s3://bucket/key`. Of a
-    key the newest version counts. At most two HeadObject. Raises NotFound, Fault.
+    key the newest version counts. At most one HeadObject. Raises NotFound, Fault.
     """
     if is_job_id(what):
         return what
@@ -208,11 +208,11 @@ def by_object(deployment: Deployment, what: str) -> str:
     bucket, key = split_s3_uri(what) if what.startswith("s3://") else (deployment.bucket, what)
     if bucket != deployment.bucket:
         raise Fault(f"the bucket of deployment {deployment.name!r} is {deployment.bucket}, not {bucket}")
-    for candidate in dict.fromkeys((key, key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key)):
-        version = _newest_version(bucket, candidate) if candidate else None
-        if version is not None:
-            return job_id(bucket, candidate, version, "", "")
-    raise unknown
+    key = key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key  # nothing else is a job, or a viewer's to read
+    version = _newest_version(bucket, key)
+    if version is None:
+        raise unknown
+    return job_id(bucket, key, version, "", "")
 
 
 def place(deployment: Deployment, job: Job) -> Position | None:

@@ -39,7 +39,7 @@ locals {
           { function = function, metric = "Throttles", is = "is kept from running: the account's or the function's concurrency is used up" },
         ]
         ]) : "${trimprefix(alarm.function, "${var.name}-")}-${lower(alarm.metric)}" => {
-        description        = "${alarm.function} ${alarm.is}, for a quarter of an hour. Nothing is lost while its messages are tried again. See /aws/lambda/${alarm.function}; `bbq status` shows what waits, `bbq reconcile` wakes all of it once this is mended."
+        description        = "${alarm.function} ${alarm.is}, for a quarter of an hour. Nothing is lost while its messages are tried again. See /aws/lambda/${alarm.function}; `bbq status` shows what waits, `bbq reconcile --all` wakes all of it once this is mended."
         namespace          = "AWS/Lambda"
         metric             = alarm.metric
         dimensions         = { FunctionName = alarm.function }
@@ -54,7 +54,7 @@ locals {
     {
       # The stream forgets after 24 hours; here are 23 more to act.
       events-unread = {
-        description        = "The scheduler is an hour behind the events: new uploads do not get in line. See /aws/lambda/${module.scheduler.name} for what fails; once it is mended, `bbq reconcile` wakes whatever was passed over."
+        description        = "The scheduler is an hour behind the events: new uploads do not get in line. See /aws/lambda/${module.scheduler.name} for what fails; once it is mended, `bbq reconcile --all` wakes whatever was passed over."
         namespace          = "AWS/Lambda"
         metric             = "IteratorAge"
         dimensions         = { FunctionName = module.scheduler.name }

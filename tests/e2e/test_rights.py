@@ -1,0 +1,94 @@
+"""The policies for people are enough for `bbq`, and no more, with IAM enforced (terraform/operators.tf, docs/operating.md)."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.app import Exit
+from local.deployment import Deployment, records
+from local.settings import local_environment
+from tests.e2e.conftest import over
+
+pytestmark = pytest.mark.e2e
+
+Bbq = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_viewer_looks_and_may_not_act(deployment: Deployment, viewer: Bbq, tmp_path: Path) -> None:
+    job = deployment.upload("haiku/looked-at.jsonl", records())
+    assert over(deployment, job)["status"] == "Completed"
+    for command in (
+        ["status"], ["jobs"], ["show", job], ["show", "haiku/looked-at.jsonl"], ["download", job, str(tmp_path)],
+        ["timeline", "--json"],
+    ):  # fmt: skip
+        assert viewer(*command).returncode == Exit.OK, (command, viewer(*command).stderr)
+    assert list(tmp_path.rglob("*.jsonl.out"))
+    assert viewer("show", "haiku/never-uploaded.jsonl").returncode == Exit.NOT_FOUND
+    (tmp_path / "mine.jsonl").write_bytes(records())
+    for command in (
+        ["pause", "haiku"], ["wake", "haiku"], ["priority", job, "0"], ["submit", str(tmp_path / "mine.jsonl")],
+        ["verify"], ["reconcile", job],
+    ):  # fmt: skip
+        denied = viewer(*command)
+        assert denied.returncode in {Exit.NO_ACCESS, Exit.FAILED, Exit.USAGE}, (command, denied)
+        assert "Traceback" not in denied.stderr
+    assert [event["name"] for event in deployment.history(job)][-1] == "job-tallied"
+    assert not deployment.slots("haiku").get("paused")
+
+
+def test_an_operator_acts(deployment: Deployment, operator: Bbq, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_bytes(records())
+    for command in (
+        ["submit", str(tmp_path / "mine.jsonl"), "--model", "haiku", "--wait"],
+        ["pause", "haiku", "--why", "trying"], ["resume", "haiku"], ["wake", "haiku"], ["verify"], ["reconcile", "--all"],
+        ["redrive", "--yes"],
+    ):  # fmt: skip
+        done = operator(*command)
+        assert done.returncode == Exit.OK, (command, done)
+
+
+def test_not_even_an_operator_changes_an_event(deployment: Deployment, operator: Bbq) -> None:
+    key = '{"stream": {"S": "model#haiku"}, "version": {"N": "1"}}'
+    for change in (["delete-item"], ["update-item", "--update-expression", "REMOVE schema"]):
+        command = ["aws", "dynamodb", *change, "--table-name", deployment.outputs["events_table"], "--key", key]
+        assert "AccessDenied" in operator(*command, program=[]).stderr
+
+
+@pytest.fixture
+def viewer(deployment: Deployment) -> Iterator[Bbq]:
+    yield from somebody(deployment, "viewer")
+
+
+@pytest.fixture
+def operator(deployment: Deployment) -> Iterator[Bbq]:
+    yield from somebody(deployment, "operator")
+
+
+def somebody(deployment: Deployment, what: str) -> Iterator[Bbq]:
+    """Runs `bbq` as a user who has this policy and nothing else."""
+    iam, arn = deployment.client("iam"), deployment.outputs[f"{what}_policy_arn"]
+    iam.create_user(UserName=what)
+    iam.attach_user_policy(UserName=what, PolicyArn=arn)
+    key = iam.create_access_key(UserName=what)["AccessKey"]
+    tools = Path(sys.executable).parent
+    environment = local_environment() | {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        "BBQ_NAME": "bbq-local",  # MiniStack lets nobody list the deployments who may not list everything
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    def run(*arguments: str, program: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+        command = [*(["bbq"] if program is None else program), *arguments]
+        return subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+        )  # fmt: skip
+
+    yield run
+    iam.delete_access_key(UserName=what, AccessKeyId=key["AccessKeyId"])
+    iam.detach_user_policy(UserName=what, PolicyArn=arn)
+    iam.delete_user(UserName=what)
