@@ -1,6 +1,7 @@
 """What the tables say: which jobs are found, in which order, and with how many requests."""
 
 from datetime import timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -50,6 +51,7 @@ def test_jobs_that_are_over_come_last_ended_first_and_stop_at_the_limit(deployed
     assert jobs(queries.over_views(deployed.deployment, MODELS, week)) == [days_ago[0], days_ago[1], days_ago[2]]
     assert jobs(queries.over_views(deployed.deployment, MODELS, week, limit=2)) == [days_ago[0], days_ago[1]]
     assert jobs(queries.over_views(deployed.deployment, MODELS, NOW - timedelta(hours=30))) == [days_ago[0], days_ago[1]]
+    assert jobs(queries.over_views(deployed.deployment, MODELS, NOW - timedelta(hours=47))) == [days_ago[0], days_ago[1]]
     assert queries.over_views(deployed.deployment, ["nova"], week) == []
 
 
@@ -98,7 +100,21 @@ def test_whoever_was_alive_since_a_moment_is_met_once(deployed: Deployed) -> Non
     found = jobs(list(queries.jobs_since(deployed.deployment, since)))
     assert sorted(found) == sorted([running, across, *waiting])
     assert before in jobs(list(queries.jobs_since(deployed.deployment, NOW - timedelta(days=4))))
+    assert before not in jobs(list(queries.jobs_since(deployed.deployment, NOW - timedelta(days=3) + timedelta(seconds=1))))
     assert jobs(list(queries.jobs_since(deployed.deployment, since, ["nova"]))) == []
+
+
+def test_a_job_that_ends_while_all_are_read_is_met_once(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = deployed.upload("haiku/a.jsonl")
+    live = queries.live_views
+
+    def and_then_it_ends(*arguments: Any) -> list[queries.View]:
+        found = live(*arguments)
+        deployed.complete(job)
+        return found
+
+    monkeypatch.setattr(queries, "live_views", and_then_it_ends)
+    assert jobs(list(queries.jobs_since(deployed.deployment, NOW - timedelta(hours=1)))) == [job]
 
 
 def test_a_job_that_moved_while_the_index_was_read_is_shown_as_it_was_seen_last(deployed: Deployed) -> None:
