@@ -216,7 +216,7 @@ class Stream(Source):
         handled = min((i for i, record in enumerate(batch) if sequence(record) in failed), default=len(batch))
         del lane.records[:handled]
         lane.failures = 0 if handled else lane.failures + 1
-        pause = min(60.0, 2.0**lane.failures) if failed else 0.0
+        pause = min(60.0, 2.0 ** min(lane.failures, 6)) if failed else 0.0
         self._kernel.after(pause, lambda: self._let(lambda: self._pump(lane)))
 
 
