@@ -29,7 +29,6 @@ from rich.console import Console
 from shared.events import UnknownEvent, text_of
 from shared.tables import Contended
 
-INTERRUPTED = 130  # the exit code of Ctrl-C, as shells have it
 PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
 
 
@@ -154,9 +153,10 @@ def run() -> None:
     """The entry point of `bbq`."""
     try:
         code = app(standalone_mode=False)
-    except (typer.Abort, KeyboardInterrupt) as stop:  # click turns Ctrl-C into an Abort
-        interrupted = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__cause__, KeyboardInterrupt)
-        code = INTERRUPTED if interrupted else Exit.USAGE
+    except typer.Abort:
+        code = Exit.USAGE
+    except KeyboardInterrupt:
+        code = 130  # as shells say it
     except BrokenPipeError:
         nobody_reads()  # `bbq jobs | head` is no fault
         code = Exit.OK

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from pynamodb.exceptions import PynamoDBException
 
-from cli.app import INTERRUPTED, Exit, Fault, say
+from cli.app import Exit, Fault, say
 from cli.decisions import settled
 from cli.deployment import Deployment
 from shared.job import OVER, Job, outcome
@@ -73,7 +73,7 @@ def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -
         first = jobs[0]
         goes = "the job goes" if len(jobs) == 1 else "the jobs go"
         say(f"\n{goes} on without you: `bbq show {first}` looks, `bbq cancel {first}` stops")
-        raise typer.Exit(INTERRUPTED) from None
+        raise
 
 
 def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[End]:

@@ -33,6 +33,14 @@ def last(deployed: Deployed, job: str) -> e.Event:
     return deployed.store.load(job_stream(job))[-1].event
 
 
+def put_raw(deployed: Deployed, job: str, name: str, data: str) -> None:
+    """An event as nobody of ours could write it."""
+    deployed.deployment.tables._connection.put_item(
+        deployed.deployment.events_table, f"job#{job}", "1",
+        attributes={"name": {"S": name}, "schema": {"N": "1"}, "at": {"S": "2026-11-24T00:00:00.000000Z"}, "data": {"S": data}},
+    )  # fmt: skip
+
+
 def hints(deployed: Deployed) -> list[str]:
     sqs, url = boto3.client("sqs"), deployed.deployment.hints_queue_url
     return [message["Body"] for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])]
@@ -143,17 +151,14 @@ def test_ids_come_from_standard_input_each_once(deployed: Deployed, bbq: Bbq, mo
 def test_one_that_cannot_be_cancelled_does_not_keep_the_others(deployed: Deployed, bbq: Bbq) -> None:
     over = deployed.upload("haiku/a.jsonl")
     deployed.complete(over)
-    damaged = "b" * 26
-    deployed.deployment.tables._connection.put_item(  # as nobody of ours could write it
-        deployed.deployment.events_table, f"job#{damaged}", "1",
-        attributes={
-            "name": {"S": "job-ended"}, "schema": {"N": "1"}, "at": {"S": "2026-11-24T00:00:00.000000Z"}, "data": {"S": "{}"},
-        },
-    )  # fmt: skip
+    unreadable, illegal = "b" * 26, "c" * 26
+    put_raw(deployed, unreadable, "job-doubled", "{}")
+    put_raw(deployed, illegal, "job-cancelled", "{}")  # which no job begins with
     running = deployed.upload("haiku/b.jsonl")
-    result = bbq("cancel", over, damaged, running, "--yes")
+    result = bbq("cancel", over, unreadable, illegal, running, "--yes")
     assert result.code == 1
-    assert "cannot be read" in result.err
+    assert f"{unreadable} cannot be read" in result.err
+    assert f"{illegal} cannot be read" in result.err
     assert last(deployed, running).NAME == "cancel-requested"
     assert bbq("cancel", over, NOBODY, "--yes").code == 3
 

@@ -26,7 +26,7 @@ def job(deployed: Deployed) -> str:
     done = deployed.upload("haiku/reviews.jsonl")
     deployed.complete(done)
     put(deployed, done, "abcdefghwxyz/reviews.jsonl.out", OUTPUT)
-    put(deployed, done, "abcdefghwxyz/manifest.json.out", b"{}")
+    put(deployed, done, "abcdefghwxyz/manifest.json.out", b"")  # not fetched, and still a file
     return done
 
 
@@ -39,7 +39,7 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
-WHOLE = {"abcdefghwxyz/manifest.json.out": b"{}", "abcdefghwxyz/reviews.jsonl.out": OUTPUT}
+WHOLE = {"abcdefghwxyz/manifest.json.out": b"", "abcdefghwxyz/reviews.jsonl.out": OUTPUT}
 
 
 class Breaking:
@@ -101,15 +101,13 @@ def test_what_is_finished_is_not_fetched_again(
     assert (result.code, requests.count("GetObject") - count) == (0, 0)
     assert "0 files fetched, 2 there already" in result.err
     bbq("download", job, str(tmp_path), "--force")
-    assert requests.count("GetObject") - count == 2
+    assert requests.count("GetObject") - count == 1
 
 
 def test_a_connection_that_breaks_goes_on_where_it_was(
     deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Breaking(monkeypatch, after=1_000_000, times=3)
-    (tmp_path / "abcdefghwxyz").mkdir()
-    (tmp_path / "abcdefghwxyz" / "manifest.json.out").write_bytes(b"{}")
     assert bbq("download", job, str(tmp_path)).code == 0
     assert broken.ranges == ["bytes=0-", "bytes=1000000-", "bytes=2000000-", "bytes=3000000-"]
     assert files(tmp_path) == WHOLE
@@ -120,7 +118,6 @@ def test_a_download_that_was_killed_goes_on_where_it_was(
 ) -> None:
     with monkeypatch.context() as patch:
         Breaking(patch, after=1_000_000, times=9, error=KeyboardInterrupt())
-        put(deployed, job, "abcdefghwxyz/manifest.json.out", b"")  # nothing to fetch, and still a file
         assert bbq("download", job, str(tmp_path)).code == 130
     [part] = [name for name in files(tmp_path) if name.endswith(".part")]
     assert len(files(tmp_path)[part]) == 1_000_000
@@ -128,7 +125,7 @@ def test_a_download_that_was_killed_goes_on_where_it_was(
     second = Breaking(monkeypatch, after=0, times=0)
     assert bbq("download", job, str(tmp_path)).code == 0
     assert second.ranges == ["bytes=1000000-"]
-    assert files(tmp_path) == {**WHOLE, "abcdefghwxyz/manifest.json.out": b""}
+    assert files(tmp_path) == WHOLE
 
 
 def test_a_part_of_another_version_is_not_gone_on_with(
@@ -140,6 +137,16 @@ def test_a_part_of_another_version_is_not_gone_on_with(
     put(deployed, job, "abcdefghwxyz/reviews.jsonl.out", OUTPUT[::-1])
     assert bbq("download", job, str(tmp_path)).code == 0
     assert files(tmp_path)["abcdefghwxyz/reviews.jsonl.out"] == OUTPUT[::-1]
+
+
+def test_a_part_that_is_too_long_is_begun_again(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+    things, _ = download._things(deployed.deployment, deployed.job(job))
+    for thing in things:
+        part = tmp_path / thing.path.parent / download._part_name(thing)
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(b"x" * (thing.size_bytes + 1))
+    assert bbq("download", job, str(tmp_path)).code == 0
+    assert files(tmp_path) == WHOLE
 
 
 def test_an_object_that_changes_while_it_is_fetched_is_not_mixed(

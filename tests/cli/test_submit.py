@@ -9,7 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
+from pynamodb.exceptions import GetError
 
 from cli import deployment as cli_deployment
 from cli import submit
@@ -19,7 +20,9 @@ from services.intake.objects import Objects
 from services.intake.uploads import Upload
 from shared import events as e
 from shared import projections
+from shared.dynamodb import DynamoTables
 from shared.names import INPUT_PREFIX, job_id, job_stream
+from shared.tables import ViewRow
 from tests.cli.conftest import BUCKET, REGION, Deployed, Result
 
 Bbq = Callable[..., Result]
@@ -251,14 +254,14 @@ def test_files_that_cannot_be_read_are_named(deployed: Deployed, bbq: Bbq, tmp_p
 
 @pytest.mark.parametrize("change", ["same size", "shorter", "longer"])
 def test_a_file_that_changes_behind_its_check_is_not_uploaded(
-    deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch, requests: list[str], change: str
 ) -> None:
-    path = Path(file(tmp_path, data=good(200, "x" * 100_000)))  # of more than one part
+    path = Path(file(tmp_path, data=good(200, "x" * 100_000)))  # of three parts
     real = submit.upload
 
     def upload(*arguments: Any) -> submit.Submitted:
         before = path.read_bytes()
-        after = {"same size": before[:-9] + b"8" + before[-8:], "shorter": before[:-1], "longer": before + b"\n"}[change]
+        after = {"same size": before[:-9] + b"8" + before[-8:], "shorter": before[:-1], "longer": before * 3}[change]
         assert after != before
         path.write_bytes(after)
         return real(*arguments)
@@ -268,6 +271,7 @@ def test_a_file_that_changes_behind_its_check_is_not_uploaded(
     assert result.code == 2
     assert "was changed while it was submitted" in result.err
     assert versions() == unfinished() == []
+    assert requests.count("UploadPart") <= 3  # a file that grows and grows is not followed
 
 
 def test_an_upload_that_s3_refuses_leaves_nothing_and_says_what_was_done(
@@ -430,6 +434,37 @@ def test_who_leaves_hears_that_the_job_goes_on(
     assert result.code == 130
     assert "the job goes on without you" in result.err
     assert len(versions()) == 1
+
+
+def outage(monkeypatch: pytest.MonkeyPatch, readings: int) -> None:
+    """So many readings of a view fail as they do without a network."""
+    real, left = DynamoTables.get, [readings]
+
+    def get(self: DynamoTables, kind: Any, hash_key: str, range_key: str) -> Any:
+        if kind is ViewRow and left[0]:
+            left[0] -= 1
+            raise GetError("no network", EndpointConnectionError(endpoint_url="http://127.0.0.1:1"))
+        return real(self, kind, hash_key, range_key)
+
+    monkeypatch.setattr(DynamoTables, "get", get)
+
+
+def test_a_network_that_is_gone_for_a_moment_does_not_end_the_waiting(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(deployed, monkeypatch, *[lambda _: None] * 4, taken(deployed), deployed.complete)
+    outage(monkeypatch, 4)
+    assert bbq("submit", file(tmp_path), "--wait").code == 0
+
+
+def test_a_long_outage_ends_the_waiting_with_a_sentence(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(deployed, monkeypatch)
+    outage(monkeypatch, 1_000)
+    result = bbq("submit", file(tmp_path), "--wait")
+    assert result.code == 4
+    assert "Could not connect" in result.err
 
 
 # --- dry run
