@@ -82,7 +82,7 @@ class Queue(Source):
         for _ in range(copies):
             message = Message(f"{self.name}-{next(self._numbers)}", body)
             self._messages[message.id] = message
-            self._deliver_after(delay + delayed(self._kernel, self._weather), message)
+            self._deliver_after(delay + delayed(self._kernel, self._weather, self.name), message)
 
     def hide(self, message_id: str, seconds: float) -> None:
         """ChangeMessageVisibility."""
@@ -176,7 +176,7 @@ class Stream(Source):
             return
         lane = self._lanes[sum(stream.encode()) % self.LANES]
         lane.records.append((stream, version, name))
-        lag = self._kernel.chance.uniform(0.05, 0.3)
+        lag = self._kernel.delay("stream")
         if self._weather.strike("stream-lag"):
             lag = self._kernel.chance.uniform(1, 600)
         self._kernel.after(lag, lambda: self._let(lambda: self._pump(lane)))
@@ -244,7 +244,7 @@ class Bus:
             self._queue.dead.append(body)
             return None
         reordered = self._kernel.chance.uniform(0, 120) if self._weather.strike("bedrock-event-reordered") else 0.0
-        self._queue.send(body, float(10 ** self._kernel.chance.uniform(-2.5, -0.3)) + reordered)
+        self._queue.send(body, self._kernel.delay("bus") + reordered)
         return None
 
 
@@ -308,10 +308,10 @@ class Schedules:
         self._queue.send(body, self._kernel.chance.uniform(0.0, 0.2))
 
 
-def delayed(kernel: Kernel, weather: Weather) -> float:
+def delayed(kernel: Kernel, weather: Weather, queue: str) -> float:
     """How long a hint takes: milliseconds, or hours."""
     if not weather.strike("hint-delayed"):
-        return kernel.chance.uniform(0.005, 0.1)
+        return kernel.delay(queue)
     return float(10 ** kernel.chance.uniform(-1, 4))
 
 

@@ -58,6 +58,7 @@ class Kernel:
         self.started: Counter[str] = Counter()
         self.trace: list[tuple[float, str, str]] | None = [] if trace else None
         self.latency: Callable[[str], float] = lambda _: self.chance.uniform(0.001, 0.02)
+        self.delay: Callable[[str], float] = lambda _: self.chance.uniform(0.005, 0.1)  # of what carries hints, by its name
         self.may_kill: Callable[[Invocation], bool] = lambda _: False
         self.finished: Callable[[Invocation], None] = lambda _: None
         self._heap: list[tuple[float, int, Callable[[], None]]] = []

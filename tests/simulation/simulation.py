@@ -143,7 +143,7 @@ class Simulation:
         theirs = clients.Tables(kernel, fair, self.tables, self.watch, self.stream.put)
         self.people = Store(theirs, sleep=lambda _: None)
         self._fair_tables = theirs
-        kernel.latency = self._latency
+        kernel.latency, kernel.delay = self._latency, self._delay
         kernel.finished = self._finished
         self.schedules.heard = self._timer_fired
         kernel.may_kill = self._may_kill
@@ -315,6 +315,13 @@ class Simulation:
         if self.weather.strike("stalled"):
             return self.kernel.chance.uniform(0.5, 30.0)
         return float(self.kernel.chance.choice(LATENCIES))
+
+    def _delay(self, carrier: str) -> float:
+        """Seconds under way in `stream`, `bus`, or a queue, where nothing goes wrong."""
+        chance = self.kernel.chance
+        if carrier == "bus":
+            return float(10 ** chance.uniform(-2.5, -0.3))
+        return chance.uniform(0.05, 0.3) if carrier == "stream" else chance.uniform(0.005, 0.1)
 
     def _may_kill(self, invocation: Invocation) -> bool:
         return self.weather.strike("killed-after-a-call" if invocation.arrived else "killed-before-a-call")
