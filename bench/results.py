@@ -1,0 +1,72 @@
+"""`bench/results.json`: what was measured, and of what, where, when and with which versions, so that no figure stands alone.
+
+Each part keeps its own envelope, because parts may be run one by one: {"parts": {name: {command, commit, changed, taken_at,
+seconds, quick, machine, versions, result}}}. `changed` says that files differed from the commit. Raw samples are in `result`; seeds
+too, where there are any.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from local.settings import ROOT
+
+RESULTS = ROOT / "bench" / "results.json"
+QUICK_RESULTS = ROOT / ".local" / "bench.json"  # of runs that only show that everything works
+MEASURED_WITH = ("boto3", "botocore", "pynamodb", "aws-lambda-powertools", "ministack", "greenlet", "matplotlib")
+
+
+def read(path: Path = RESULTS) -> dict[str, Any]:
+    """What was measured so far; nothing where there is no such file."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"parts": {}}
+    return found
+
+
+def write(results: dict[str, Any], path: Path = RESULTS) -> None:
+    """One number, or one short list of numbers, a line: a change shows as what it is."""
+    text = json.dumps(results, indent=1, sort_keys=True)
+    text = re.sub(r"\[[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
+
+
+def measure(name: str, run: Callable[..., dict[str, Any]], *, quick: bool) -> dict[str, Any]:
+    """Run one part: its result in its envelope."""
+    began = monotonic()
+    result = run(quick=quick)
+    return {
+        "command": f"make bench ARGS={name}", "quick": quick, "seconds": round(monotonic() - began, 1),
+        "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **_commit(), "machine": _machine(),
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in MEASURED_WITH}},
+        "result": result,
+    }  # fmt: skip
+
+
+def _commit() -> dict[str, Any]:
+    changed = _git("status", "--porcelain", "--", ".", ":!bench/results.json", ":!docs")
+    return {"commit": _git("rev-parse", "HEAD"), "changed": bool(changed)}
+
+
+def _git(*arguments: str) -> str:
+    """Empty where this is no clone."""
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 - constants
+    return done.stdout.strip()
+
+
+def _machine() -> dict[str, Any]:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else []
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+    }

@@ -1,0 +1,271 @@
+"""Many jobs, many models: does a job cost the same when a million have gone before it? And what does one cost?
+
+The production functions, called directly: intake's append, then reconcile as the stream's record, then Bedrock's reports, each as
+the hints queue would bring it. Fifty models, each with a line that never runs empty. Tables in memory, a Bedrock that takes
+everything, a clock that ticks. The time is processor time of this process.
+
+Memory is bounded as it would be in a table with an archive: an ended job's events and view are dropped once its last hint is
+handled. What remains are lines, slots and counts.
+
+`make bench` runs 100,000 jobs; `BENCH_JOBS=1000000 make bench ARGS=scale` a million (about ten times as long).
+
+What a job costs at DynamoDB is counted in a short run of its own, by the rules of its documentation: a write is one unit for each
+KB begun of the larger of the item before and after, twice as much in a transaction (aws-facts 8.3; DynamoDB developer guide, "Item
+sizes and formats"). The index's writes are counted too: a changed key is two.
+"""
+
+import math
+import os
+import resource
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from bench.samples import console, show_targets, target
+from bench.tables import LongTables
+from services.scheduler.bedrock import Accepted, Answer, Found, Request
+from services.scheduler.hints import Report
+from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
+from services.scheduler.world import World
+from shared.events import JobQueued, Source
+from shared.memory import Item
+from shared.models import Model
+from shared.names import job_id, job_stream
+from shared.projections import view_pk
+from shared.store import Store
+from shared.tables import EVENTS, PROJECTIONS, Check, CountRow, EventRow, LineRow, SlotsRow, ViewRow, Write, key_of
+from tests.support.world import FakeOutbox, FakeResults, arn, config
+
+JOBS, JOBS_QUICK = 100_000, 2_000
+BLOCK, BLOCK_QUICK = 10_000, 200
+MODELS = 50
+SLOTS, WAITING = 20, 30  # of each model
+COSTED_SLOTS = (20, 100)
+COSTED_JOBS = 500
+TICK = timedelta(seconds=1)  # of the clock, for each upload: a million are eleven days
+T0 = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
+GROWS_AT_MOST = 1.1  # the last tenth of the blocks to the first, by medians
+KB = 1024
+KINDS = {EventRow: "events", ViewRow: "views", LineRow: "line", SlotsRow: "slots", CountRow: "counts"}
+INDEX = "by-status"
+
+
+class _Bedrock:
+    """Takes every job."""
+
+    def __init__(self) -> None:
+        self.created = 0
+        self.arns: dict[str, str] = {}
+
+    def create(self, request: Request) -> Answer:
+        self.created += 1
+        self.arns[request.name] = arn(self.created)
+        return Accepted(self.arns[request.name])
+
+    def get(self, arn: str) -> Found | None:  # noqa: ARG002 - nobody asks: every event comes
+        return None
+
+    def find(self, name: str) -> list[Found]:  # noqa: ARG002 - as above
+        return []
+
+    def stop(self, arn: str) -> bool:  # noqa: ARG002 - as above
+        return False
+
+
+class _Timers:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def arm_attempt(self, job: str, attempt: int, due: datetime) -> None:  # noqa: ARG002 - only counted
+        self.calls["armed"] += 1
+
+    def arm_model(self, alias: str, due: datetime) -> None:  # noqa: ARG002 - only counted
+        self.calls["armed"] += 1
+
+    def disarm_attempt(self, job: str, attempt: int, due: datetime) -> None:  # noqa: ARG002 - only counted
+        self.calls["disarmed"] += 1
+
+
+class CountedTables(LongTables):
+    """Counts what DynamoDB would, by kind of row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counting = False
+        self.reads: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()
+        self.units: Counter[str] = Counter()
+        self.transactions: Counter[str] = Counter()  # that have an item of this kind
+
+    def get(self, kind: Any, hash_key: str, range_key: str) -> Any:
+        """See Tables."""
+        self._read(kind)
+        return super().get(kind, hash_key, range_key)
+
+    def query(self, kind: Any, hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[Any]:
+        """See Tables."""
+        self._read(kind)
+        return super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """See Tables."""
+        if not self.counting:
+            return super().write(writes)
+        keys = [(write.row.TABLE, *key_of(write.row)) for write in writes]
+        before = [self.peek(*key) for key in keys]
+        super().write(writes)
+        factor = 2 if len(writes) > 1 else 1
+        for write, key, old in zip(writes, keys, before, strict=True):
+            kind, new = KINDS[type(write.row)], self.peek(*key)
+            self.writes[kind] += not isinstance(write, Check)
+            self.units[kind] += factor * _units(old, new)
+            if new is not None and "status_key" in new:
+                self.units[INDEX] += _index_units(old, new)
+        for kind in {KINDS[type(write.row)] for write in writes}:
+            self.transactions[kind] += len(writes) > 1
+        return None
+
+    def _read(self, kind: type[Any]) -> None:
+        if self.counting:
+            self.reads[KINDS[kind]] += 1
+
+
+class Deployment:
+    """Some models at work. `turn()` is the life of one job: one is uploaded, and the oldest that runs ends."""
+
+    def __init__(self, models: int, slots: int, waiting: int) -> None:
+        self.now = T0
+        self.tables, self.bedrock, self.timers = CountedTables(), _Bedrock(), _Timers()
+        self.uploaded = 0
+        self.claimed: list[str] = []  # whose slot-claimed is on its way through the stream
+        self.running: dict[str, deque[str]] = {f"m{number}": deque() for number in range(models)}
+        known = {alias: Model(alias=alias, model_id=f"vendor.{alias}-v1:0", limit=slots) for alias in self.running}
+        self.world = World(
+            config=config(models=known), store=Store(self.tables, sleep=lambda _: None), bedrock=self.bedrock, timers=self.timers,
+            outbox=FakeOutbox(), results=FakeResults(), now=lambda: self.now, seconds_left=lambda: 110.0,
+            new_id=lambda: f"{self.uploaded:032x}", note=self._note,
+        )  # fmt: skip
+        for alias in known:
+            reconcile_model(self.world, alias, slots)
+        for _ in range((slots + waiting) * models):
+            self._upload()
+
+    def turn(self) -> None:
+        """One job comes, another ends and is dropped."""
+        job = self.running[self._upload()].popleft()
+        name = f"bbq-{job}-1"
+        for status in ("Validating", "Scheduled", "InProgress", "Completed"):
+            report = Report(arn=self.bedrock.arns[name], model_id="", status=status, message="", job=job, attempt=1)
+            reconcile_report(self.world, report)
+            self._stream()
+        reconcile(self.world, job, Visit())  # the stream's record of job-ended
+        self.tables.drop(EVENTS, job_stream(job))
+        self.tables.drop(PROJECTIONS, view_pk(job))
+        del self.bedrock.arns[name]
+
+    def _upload(self) -> str:
+        self.uploaded += 1
+        self.now += TICK
+        alias = f"m{self.uploaded % len(self.running)}"
+        key = f"to-process/{alias}/{self.uploaded:08d}.jsonl"
+        job = job_id("bucket", key, "v1", "", "")
+        source = Source(bucket="bucket", key=key, version_id="v1", etag="e" * 32, sequencer="", size_bytes=10**6, record_count=1000)
+        event = JobQueued(
+            at=self.now, model=alias, priority=5, sources=(source,), input_uri=f"s3://bucket/staged/{job}/{self.uploaded:08d}.jsonl",
+            output_uri=f"s3://bucket/processed/{alias}/{self.uploaded:08d}/{job}/", record_count=1000, size_bytes=10**6,
+        )  # fmt: skip
+        self.world.store.append(job, None, event)
+        reconcile(self.world, job, Visit())
+        self._stream()
+        return alias
+
+    def _stream(self) -> None:
+        while self.claimed:
+            reconcile(self.world, self.claimed.pop(), Visit())
+
+    def _note(self, name: str, **fields: Any) -> None:
+        if name == "SlotClaimed":
+            self.running[fields["model"]].append(fields["job"])
+            self.claimed.append(fields["job"])
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Milliseconds of each job, block by block; and what a job costs."""
+    jobs, block = (JOBS_QUICK, BLOCK_QUICK) if quick else (int(os.environ.get("BENCH_JOBS", JOBS)), BLOCK)
+    deployment = Deployment(MODELS, SLOTS, WAITING)
+    blocks = []
+    for _ in range(jobs // block):
+        began = time.process_time()
+        for _ in range(block):
+            deployment.turn()
+        blocks.append(round((time.process_time() - began) / block * 1000, 4))
+        console.print(f"{len(blocks) * block:,} jobs: {blocks[-1]:.3f} ms a job")
+    grows = growth(blocks)
+    kept = deployment.tables.count()
+    found = [target("time of a job, the last tenth of all to the first", grows, at_most=GROWS_AT_MOST)]
+    show_targets(found)
+    return {
+        "jobs": jobs, "block": block, "models": MODELS, "slots": SLOTS, "waiting": WAITING, "milliseconds_per_job": blocks,
+        "growth": grows, "items_kept": kept, "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "costs": [cost(slots, COSTED_JOBS) for slots in COSTED_SLOTS], "targets": found,
+    }  # fmt: skip
+
+
+def growth(blocks: Sequence[float]) -> float:
+    """Mean of the last tenth of the blocks to that of the first, at least one each."""
+    tenth = max(1, len(blocks) // 10)
+    return sum(blocks[-tenth:]) / sum(blocks[:tenth])
+
+
+def cost(slots: int, jobs: int) -> dict[str, Any]:
+    """What one job of a model with so many slots, all in use, costs: reads, writes, write units, timers, by kind of item."""
+    deployment = Deployment(1, slots, WAITING)
+    tables = deployment.tables
+    tables.counting = True
+    deployment.timers.calls.clear()
+    for _ in range(jobs):
+        deployment.turn()
+    item = tables.peek(PROJECTIONS, "slots#m0", "slots")
+    assert item is not None  # noqa: S101 - it was made above
+    counted = {"reads": tables.reads, "writes": tables.writes, "write_units": tables.units, "transactions": tables.transactions}
+    return {
+        "slots": slots, "jobs": jobs, "slots_item_bytes": size(item),
+        **{name: {kind: round(count / jobs, 2) for kind, count in sorted(counter.items())} for name, counter in counted.items()},
+        "timers": {name: round(count / jobs, 2) for name, count in sorted(deployment.timers.calls.items())},
+    }  # fmt: skip
+
+
+def size(item: Item) -> int:
+    """Bytes of an item by DynamoDB's rules: names and values in UTF-8, about a byte for two digits, 3 bytes for a map or list and
+    one for each of its members.
+    """
+    return sum(len(name.encode()) + _size(value) for name, value in item.items())
+
+
+def _size(value: Item) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return math.ceil(len(content.strip("-").replace(".", "")) / 2) + 1
+        case "M":
+            return 3 + len(content) + size(content)
+        case "L":
+            return 3 + len(content) + sum(_size(one) for one in content)
+        case _:
+            return 1
+
+
+def _units(old: Item | None, new: Item | None) -> int:
+    return max(1, math.ceil(max(size(old) if old else 0, size(new) if new else 0) / KB))
+
+
+def _index_units(old: Item | None, new: Item) -> int:
+    """Of the status index: an entry is written anew; where its key changed, another is deleted too."""
+    units = _units(None, new)
+    return units + (_units(old, None) if old is not None and old["status_key"] != new["status_key"] else 0)

@@ -1,0 +1,63 @@
+"""The tables in memory, for lines of many thousands and for runs that would not fit: the same writes and conditions.
+
+What differs is cost, not meaning. The head of a line is looked up in a sorted list (DynamoDB's own range key does as much), and
+nothing is kept of what was written before: no log, and a bounded number of rows that were read.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from typing import Any
+
+from shared.memory import Item, MemoryTables
+from shared.tables import Check, Delete, LineRow, R, Write
+
+MAX_ROWS_KEPT = 20_000  # rows that were read are remembered by the item they came from
+
+
+class _Forgotten(list[tuple[str, Item]]):
+    def append(self, _: Any) -> None:
+        """Nobody will ask."""
+
+
+class LongTables(MemoryTables):
+    """`MemoryTables` whose cost does not grow with the length of a line or of the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = _Forgotten()
+        self._places: dict[str, list[str]] = {}
+
+    def query(
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+    ) -> list[R]:  # fmt: skip
+        """See Tables."""
+        if kind is not LineRow or limit is None or prefix or after:
+            return super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)
+        partition = self._partition(kind.TABLE, hash_key)
+        return [self._row(kind, partition[place]) for place in self._places.get(hash_key, [])[:limit]]
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """See Tables."""
+        super().write(writes)
+        for write in writes:
+            if isinstance(write.row, LineRow) and not isinstance(write, Check):
+                self._place(write.row, gone=isinstance(write, Delete))
+        if len(self._rows) > MAX_ROWS_KEPT:
+            self._rows.clear()
+
+    def drop(self, table: str, hash_key: str) -> None:
+        """Forget a partition, as an archive would that took it out of the table."""
+        self._items[table].pop(hash_key, None)
+
+    def count(self) -> int:
+        """How many items there are, in both tables."""
+        return sum(len(partition) for table in self._items.values() for partition in table.values())
+
+    def _place(self, row: LineRow, *, gone: bool) -> None:
+        places = self._places.setdefault(row.pk, [])
+        at = bisect_left(places, row.sk)
+        known = at < len(places) and places[at] == row.sk
+        if gone and known:
+            del places[at]
+        elif not gone and not known:
+            insort(places, row.sk)
