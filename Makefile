@@ -52,6 +52,10 @@ explore: $(READY) ## small worlds under every schedule: two preemptions, one fau
 mutants: $(READY) ## put each known mistake back, and count the seeds until the simulation sees it (about half an hour)
 	@$(RUN) -m tests.simulation.mutants $(ARGS)
 
+.PHONY: bench
+bench: $(READY) ## every measurement of docs/benchmarks.md (about half an hour), or the parts in ARGS (ARGS="--quick scale")
+	@$(RUN) -m bench $(ARGS)
+
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, terraform fmt
 	@$(RUN) -m ruff check .

@@ -1,4 +1,5 @@
-"""The charts of docs/benchmarks.md, drawn from bench/results.json: SVG, small, in colours that colour-blind readers can tell apart.
+"""The charts of docs/benchmarks.md, drawn from bench/results.json: SVG, small, in colours that colour-blind readers can tell
+apart.
 
 Each file says in its description of which numbers it was drawn (`digest`), so that a test can tell when they are not the
 results' any more.
@@ -19,7 +20,12 @@ from local.settings import ROOT
 FOLDER = ROOT / "docs"
 # Okabe and Ito's colours.
 OURS, FIFTEEN, ONE, IDEAL = "#0072B2", "#D55E00", "#E69F00", "#555555"
-STYLE = {"svg.hashsalt": "bedrock-batch-queue", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "bedrock-batch-queue",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+}
 MAX_POINTS = 400  # of a line
 
 Parts = Mapping[str, Any]

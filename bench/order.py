@@ -1,12 +1,13 @@
-"""First come, first served, against `order = "largest-first"`: how much sooner a finite batch is done, and what the bound is worth.
+"""First come, first served, against `order = "largest-first"`: how much sooner a finite batch is done, and what the bound is
+worth.
 
 A batch is what somebody uploads at once and waits for as a whole. Its jobs have lognormal lengths (median 1 h, sigma 0.7); how
-much the number of records says of the length is the correlation of the two logarithms. The queue knows the records only. Makespans
-are compared with the lower bound, which no order can beat. Ours is the production code in simulation, one run a cell; beside it
-stand many seeds of the same order without any delay, for what is chance.
+much the number of records says of the length is the correlation of the two logarithms. The queue knows the records only.
+Makespans are compared with the lower bound, which no order can beat. Ours is the production code in simulation, one run a cell;
+beside it stand many seeds of the same order without any delay, for what is chance.
 
-The rule has a bound: nobody is overtaken by a job that was uploaded later than 24 h after his (`shared/models.py`). The second part
-shows it: more large jobs than the slots can do, for days, and one small one among them.
+The rule has a bound: nobody is overtaken by a job that was uploaded later than 24 h after his (`shared/models.py`). The second
+part shows it: more large jobs than the slots can do, for days, and one small one among them.
 """
 
 import math
@@ -46,14 +47,15 @@ def run(*, quick: bool) -> dict[str, Any]:
         ratios = dict(zip(tasks, pool.map(measured, tasks), strict=True))
         stream = waited.result()
     found = [
-        {"slots": slots, "jobs": jobs, "order": order, "correlation": correlation, "makespan_to_bound": ratios[slots, jobs, order, correlation],
+        {"slots": slots, "jobs": jobs, "order": order, "correlation": correlation,
+         "makespan_to_bound": ratios[slots, jobs, order, correlation],
          "without_delay": without_delay(slots, jobs, order, correlation, seeds)}
         for slots, jobs, order, correlation in tasks
     ]  # fmt: skip
-    result = {"seeds": seeds, "batches": found, "stream": stream, "targets": targets(found, stream)}
+    kept = targets(found, stream)
     show(found, stream)
-    show_targets(result["targets"])
-    return result
+    show_targets(kept)
+    return {"seeds": seeds, "batches": found, "stream": stream, "targets": kept}
 
 
 def measured(task: tuple[int, int, str, float | None]) -> float:
@@ -100,7 +102,8 @@ def starved() -> dict[str, float]:
     begins = {int(name.rpartition("/")[2].partition(".")[0]): begin for name, (begin, _) in zip(names, spans, strict=True)}
     overtaking = [at - small_at for number, at in enumerate(uploaded) if at > small_at and begins[number] < begins[large]]
     return {
-        "slots": STREAM_SLOTS, "large_jobs": large, "large_jobs_to_capacity": STREAM_JOB_SECONDS / STREAM_EVERY_SECONDS / STREAM_SLOTS,
+        "slots": STREAM_SLOTS, "large_jobs": large,
+        "large_jobs_to_capacity": STREAM_JOB_SECONDS / STREAM_EVERY_SECONDS / STREAM_SLOTS,
         "hours": STREAM_HOURS, "bound_hours": LARGEST_FIRST_WINDOW.total_seconds() / HOUR,
         "small_job_waited_hours": (begins[large] - small_at) / HOUR, "overtaken_by": len(overtaking),
         "latest_upload_that_overtook_hours": max(overtaking) / HOUR,
@@ -113,9 +116,10 @@ def targets(found: Sequence[dict[str, Any]], stream: dict[str, float]) -> list[d
     sized = [one for one in found if one["correlation"] == 1.0 and one["jobs"] >= ENOUGH * one["slots"]]
     worst = max((one["makespan_to_bound"] for one in sized), default=math.nan)
     return [
-        target(f"makespan to the lower bound, largest first, correlation 1, {ENOUGH} or more jobs a slot", worst, at_most=MAKESPAN_AT_MOST),
-        target("hours after the small job in which a job was uploaded that overtook it", stream["latest_upload_that_overtook_hours"],
-               at_most=stream["bound_hours"]),
+        target(f"makespan to the lower bound, largest first, correlation 1, {ENOUGH} or more jobs a slot", worst,
+               at_most=MAKESPAN_AT_MOST),
+        target("hours after the small job in which a job was uploaded that overtook it",
+               stream["latest_upload_that_overtook_hours"], at_most=stream["bound_hours"]),
     ]  # fmt: skip
 
 

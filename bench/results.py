@@ -1,8 +1,8 @@
 """`bench/results.json`: what was measured, and of what, where, when and with which versions, so that no figure stands alone.
 
 Each part keeps its own envelope, because parts may be run one by one: {"parts": {name: {command, commit, changed, taken_at,
-seconds, quick, machine, versions, result}}}. `changed` says that files differed from the commit. Raw samples are in `result`; seeds
-too, where there are any.
+seconds, quick, machine, versions, result}}}. `changed` says that files differed from the commit. Raw samples are in `result`;
+seeds too, where there are any.
 """
 
 import json

@@ -1,22 +1,23 @@
 """Our queue on the simulation's virtual clock, with nothing going wrong, and with the delays that AWS documents.
 
-Intake, reconcile and fill are the production code, started by the production handlers; queues, stream, bus and timers are those of
-`tests/simulation`, and its watch looks at every write. A burst of uploads goes in, spans at Bedrock come out.
+Intake, reconcile and fill are the production code, started by the production handlers; queues, stream, bus and timers are those
+of `tests/simulation`, and its watch looks at every write. A burst of uploads goes in, spans at Bedrock come out.
 
 Each figure below is the time of a whole call or of the way of a hint, in seconds, drawn evenly from the range unless it says
-otherwise. Sources: [D] Amazon DynamoDB documentation ("single-digit millisecond performance"; also AWS database blog, "Understanding
-Amazon DynamoDB latency"); [L] Lambda developer guide, "Using Lambda with DynamoDB" and "DynamoDB Streams and Lambda triggers" (each
-shard is polled four times a second); [O] Lambda operator guide, "Execution environments" (a cold start takes from under 100 ms to
-over a second); [S3] S3 user guide, "Amazon S3 Event Notifications" (typically in seconds, sometimes a minute or longer) and the
-whitepaper "Best practices design patterns: optimizing Amazon S3 performance" (the median of small requests is often in the tens of
-milliseconds); [B] Bedrock user guide, "Monitor with EventBridge" (near real time, best effort). UNVERIFIED: nobody documents a
-figure, and the range is chosen to be rather slow.
+otherwise. Sources: [D] Amazon DynamoDB documentation ("single-digit millisecond performance"; also AWS database blog,
+"Understanding Amazon DynamoDB latency"); [L] Lambda developer guide, "Using Lambda with DynamoDB" and "DynamoDB Streams and
+Lambda triggers" (each shard is polled four times a second); [O] Lambda operator guide, "Execution environments" (a cold start
+takes from under 100 ms to over a second); [S3] S3 user guide, "Amazon S3 Event Notifications" (typically in seconds, sometimes
+a minute or longer) and the whitepaper "Best practices design patterns: optimizing Amazon S3 performance" (the median of small
+requests is often in the tens of milliseconds); [B] Bedrock user guide, "Monitor with EventBridge" (near real time, best
+effort). UNVERIFIED: nobody documents a figure, and the range is chosen to be rather slow.
 
-What is left out: throttling by anybody, Create's own rate limit (not documented), the hours in which a function is not asked for
-anything and must start anew are in.
+What is left out: throttling by anybody, Create's own rate limit (not documented), the hours in which a function is not asked
+for anything and must start anew are in.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -61,7 +62,9 @@ NOTIFICATION_SECONDS = (1.0, 3.0)  # [S3]
 COLD_SECONDS = (0.5, 1.5)  # [O]; of this package: bench/cold.py, on the machine at hand
 WARM_SECONDS = 300.0  # how long an idle environment is kept: UNVERIFIED
 COMPUTE_SECONDS = (0.02, 0.06)  # of a warm invocation, its own work: UNVERIFIED
-CONFLICT_SECONDS = 0.01  # two transactions on one item within so long: one is cancelled (transaction conflict); how long is UNVERIFIED
+CONFLICT_SECONDS = (
+    0.01  # two transactions on one item within so long: one is cancelled (transaction conflict); how long is UNVERIFIED
+)
 STAGE_SECONDS = 10.0  # in each of Submitted, Validating and Scheduled; a part of the job's length
 MAX_RECORDS = 1000  # of an upload here; the order depends on the logarithm of the share only (shared/models.py)
 DEPLOYED_SECONDS = 60.0  # after which the uploads come
@@ -106,13 +109,13 @@ class Deployment(Simulation):
     def __init__(self, seed: int | str, slots: int, order: str = FIFO) -> None:
         self.slots, self.order = slots, order
         self.invocations = 0
-        self.hint_seconds = 0.0  # for which the hints queue's invocations ran, all together
+        self.seconds: defaultdict[str, float] = defaultdict(
+            float
+        )  # for which invocations ran, all together, by what brought them
         self.idle_environments: dict[str, list[float]] = {"scheduler": [], "intake": []}  # when each was last in use
         super().__init__(seed, weather=Weather(seed, frozenset({*RATES, *SPELLS})))
         self.limits = {ALIAS: slots}
         self.models = {ALIAS: self.model(ALIAS, slots)}
-        self.lengths: dict[str, float] = {}
-        self.rules.lengths = self.lengths
         self.began = 0.0
         self.kernel.after(0.0, lambda: self.deploy({}))
         self._run_until(DEPLOYED_SECONDS)
@@ -134,7 +137,7 @@ class Deployment(Simulation):
         self.kernel.after(after, put)
 
     def run(self, lengths: Sequence[float], records: Sequence[int] | None = None) -> list[Span]:
-        """Upload all of it now; the spans, in the order of upload. Raises Unfinished, or Violation of what the watch looks for."""
+        """Upload all of it now; the spans, in the order of upload. Raises Unfinished, or Violation."""
         self.began = self.kernel.time
         for number, length in enumerate(lengths):
             self.put(number, length, records[number] if records else 1)
@@ -168,11 +171,13 @@ class Deployment(Simulation):
 
     def _wire(self) -> None:
         self.tables = LongTables()
-        self.rules = _Rules(Settings(quota=self.slots, min_records=1), Faults(), self._inspect, self._write)
-        self.watch.bedrock = self.rules
+        self.lengths: dict[str, float] = {}
+        self.rules = rules = _Rules(Settings(quota=self.slots, min_records=1), Faults(), self._inspect, self._write)
+        rules.lengths = self.lengths
+        self.watch.bedrock = rules
         super()._wire()
         self.sim_tables = _Tables(self.kernel, self.weather, self.tables, self.watch, self.stream.put)
-        self.sim_tables._last = {}  # noqa: SLF001 - a class of this file
+        self.sim_tables._last = {}
 
     def _latency(self, what: str) -> float:
         low, high = CALLS[what.partition(" ")[0]]
@@ -188,19 +193,17 @@ class Deployment(Simulation):
         return announced + chance.uniform(*QUEUE_SECONDS)
 
     def _scheduler(self, settings: Config, event: dict[str, Any], *, old: bool) -> Any:
-        began = self.kernel.time
-        answer = self._in_environment("scheduler", lambda: super(Deployment, self)._scheduler(settings, event, old=old))
-        self.invocations += 1
-        if (event.get("Records") or [{}])[0].get("eventSource") == "aws:sqs":
-            self.hint_seconds += self.kernel.time - began
-        return answer
+        source = (event.get("Records") or [{"eventSource": "a call"}])[0]["eventSource"]
+        brought = {"aws:sqs": "hints", "aws:dynamodb": "stream"}.get(source, source)
+        return self._in_environment("scheduler", brought, lambda: super(Deployment, self)._scheduler(settings, event, old=old))
 
     def _intake(self, settings: IntakeConfig, event: dict[str, Any]) -> Any:
-        return self._in_environment("intake", lambda: super(Deployment, self)._intake(settings, event))
+        return self._in_environment("intake", "uploads", lambda: super(Deployment, self)._intake(settings, event))
 
-    def _in_environment(self, function: str, act: Callable[[], Any]) -> Any:
+    def _in_environment(self, function: str, brought: str, act: Callable[[], Any]) -> Any:
         """In one that is warm, the last used first; or in a new one."""
-        idle, chance = self.idle_environments[function], self.kernel.chance
+        idle, chance, began = self.idle_environments[function], self.kernel.chance, self.kernel.time
+        self.invocations += 1
         warm = bool(idle) and self.kernel.time - idle.pop() < WARM_SECONDS
         if not warm:
             idle.clear()  # the last used was too old, and so are the others
@@ -210,6 +213,7 @@ class Deployment(Simulation):
             return act()
         finally:
             idle.append(self.kernel.time)
+            self.seconds[brought] += self.kernel.time - began
 
-    def _inspect(self, job: BedrockJob) -> Inspection:
+    def _inspect(self, job: BedrockJob) -> Inspection:  # noqa: ARG002 - every file is fit
         return Inspection(records=1, largest_file_records=1)

@@ -43,7 +43,7 @@ def ideal(lengths: Sequence[float], slots: int) -> list[Span]:
 
 def lower_bound(lengths: Sequence[float], slots: int) -> float:
     """No schedule whatever ends sooner: the work must fit into the slots, and the longest job must run."""
-    return max(sum(lengths) / slots, max(lengths))
+    return max(sum(lengths) / slots, *lengths)
 
 
 def polled(lengths: Sequence[float], slots: int, poller: Poller) -> list[Span]:
@@ -112,6 +112,6 @@ def occupancy(spans: Sequence[Span]) -> list[tuple[float, int]]:
     steps, in_use = [(0.0, 0)], 0
     for (at, change), (following, _) in pairwise([*changes, (float("inf"), 0)]):
         in_use += change
-        if following > at:
+        if following > at and in_use != steps[-1][1]:
             steps.append((at, in_use))
     return steps

@@ -45,7 +45,7 @@ MODELS = {"haiku": "anthropic.claude-haiku-4-5-20251001-v1:0", "nova": "amazon.n
 FUNCTION_TIMEOUT = 120.0  # terraform/scheduler.tf, intake.tf, hints.tf say these (a test compares)
 INTAKE_TIMEOUT = 300.0
 HINT_RECEIVES, UPLOAD_RECEIVES = 300, 10
-HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 10
+HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
 CHECK_IN_MINUTES = 30
 MAX_HINTS_UNREADABLE = 30  # of one job, at once
 

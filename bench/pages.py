@@ -1,0 +1,263 @@
+"""The generated parts of docs/benchmarks.md and docs/scale.md, from bench/results.json: `python -m bench.pages`
+(tests/bench/test_pages.py checks that they are what the results say).
+
+A table whose part was not measured yet says so.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import bench.charts
+from bench import results
+from local.settings import ROOT
+
+PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md")
+Parts = Mapping[str, Any]
+
+# What AWS allows (aws-facts, with the sources that the page names). Per second unless said otherwise.
+PARTITION_UNITS = 1000
+HINTS_CONCURRENCY, UPLOADS_CONCURRENCY, STREAM_LANES = 10, 50, 10  # terraform/scheduler.tf, intake.tf; lanes of one shard
+CREATE_SCHEDULE_LEAST, CREATE_SCHEDULE_MOST, DELETE_SCHEDULE = 250, 5000, 1000
+ITEM_BYTES = 400 * 1024
+TRANSACTION_SECONDS = 0.02  # the middle of what the simulation draws: UNVERIFIED
+SHORTEST_JOB_SECONDS = 8.7 * 60  # seen in the field
+QUOTA = 100
+
+
+def write(parts: Parts) -> None:
+    """Write the generated parts anew."""
+    for page in PAGES:
+        page.write_text(with_tables(page.read_text(), parts))
+
+
+def with_tables(text: str, parts: Parts) -> str:
+    """A page with its generated parts as the results say."""
+    for name, (needs, table) in TABLES.items():
+        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        missing = [part for part in needs if part not in parts]
+        said = f"Not measured yet: `make bench ARGS={missing[0]}`." if missing else table(parts)
+        text = re.sub(f"{begin}.*?{end}", lambda _, new=f"{begin}\n{said}\n{end}": new, text, flags=re.DOTALL)  # type: ignore[misc] # a lambda with a default
+    return text
+
+
+# docs/benchmarks.md
+
+
+def targets(parts: Parts) -> str:
+    """Every part's targets, met or missed."""
+    rows = [
+        (name, one["name"], number(one["value"]), _bound(one), "met" if one["met"] else "**missed**")
+        for name, envelope in sorted(parts.items()) for one in envelope["result"].get("targets", ())
+    ]  # fmt: skip
+    return _table(("part", "what", "measured", "target", ""), rows)
+
+
+def measured(parts: Parts) -> str:
+    """Where each part's numbers come from."""
+    rows = [
+        (f"`{one['command']}`", f"`{one['commit'][:12]}`" + (" and changes" if one["changed"] else ""), one["taken_at"],
+         f"{one['seconds']:.0f} s", f"{one['machine']['cores']}, {one['machine']['processor']}", f"{one['machine']['load']:.1f}",
+         f"Python {one['versions']['python']}")
+        for _, one in sorted(parts.items())
+    ]  # fmt: skip
+    return _table(("command", "commit", "at (UTC)", "took", "machine", "load", "with"), rows)
+
+
+def makespans(parts: Parts) -> str:
+    """How full the slots were, and how long all of it took."""
+    rows = [
+        (*_cell(cell), *(number(cell[hand]["utilisation"], 5 if hand == "ours" else 3) for hand in HANDS),
+         *(number(cell[hand]["makespan_to_ideal"], 5 if hand == "ours" else 3) for hand in HANDS),
+         number(cell["ours"]["makespan_to_bound"], 3), number(cell["ideal"]["makespan_to_bound"], 3))
+        for cell in parts["scheduling"]["result"]["cells"]
+    ]  # fmt: skip
+    return _table(
+        ("jobs of", "slots", "jobs", "utilisation: ours", "1 min", "15 min", "makespan / ideal: ours", "1 min", "15 min",
+         "/ lower bound: ours", "ideal"), rows,
+    )  # fmt: skip
+
+
+def waits(parts: Parts) -> str:
+    """How long slots stood free, and how long jobs waited."""
+    rows = [
+        (*_cell(cell), *(number(cell["ours"][gap], 2) for gap in ("gap_p50", "gap_p99")),
+         *(number(cell[hand]["gap_p50"], 0) for hand in HANDS[1:]), number(cell["ours"]["first_job"], 1),
+         *(number(cell[hand]["first_job"], 0) for hand in HANDS[1:]),
+         *(number(cell[hand]["mean_wait"] / 3600, 2) for hand in (*HANDS, "ideal")))
+        for cell in parts["scheduling"]["result"]["cells"]
+    ]  # fmt: skip
+    return _table(
+        ("jobs of", "slots", "jobs", "gap p50: ours (s)", "p99", "1 min", "15 min", "first job: ours (s)", "1 min", "15 min",
+         "mean wait: ours (h)", "1 min", "15 min", "ideal"), rows,
+    )  # fmt: skip
+
+
+def order(parts: Parts) -> str:
+    """Makespans of batches under both orders."""
+    rows = [
+        (one["slots"], one["jobs"], one["order"], number(one["correlation"], 1), number(one["makespan_to_bound"], 4),
+         number(one["without_delay"]["p50"], 4), number(one["without_delay"]["p99"], 4))
+        for one in parts["order"]["result"]["batches"]
+    ]  # fmt: skip
+    seeds = parts["order"]["result"]["seeds"]
+    return _table(
+        ("slots", "jobs", "order", "correlation", "ours", f"without delay, {seeds} batches: p50", "p99"), rows
+    )  # fmt: skip
+
+
+def starvation(parts: Parts) -> str:
+    """The small job among large ones without end."""
+    said = parts["order"]["result"]["stream"]
+    return (
+        f"For {said['hours']} hours, {number(said['large_jobs_to_capacity'], 2)} times as many large jobs came as "
+        f"{said['slots']} slots can do. The small one waited {number(said['small_job_waited_hours'], 1)} h. Of the "
+        f"{said['large_jobs_that_came_after_it']} that came after it, {said['overtaken_by']} overtook it, the last of them "
+        f"uploaded {number(said['latest_upload_that_overtook_hours'], 2)} h after it."
+    )
+
+
+def scale(parts: Parts) -> str:
+    """Time of a job, at the beginning and at the end."""
+    said = parts["scale"]["result"]
+    blocks = said["milliseconds_per_job"]
+    rows = [
+        ("jobs", f"{said['jobs']:,} over {said['models']} models, {said['slots']} slots and {said['waiting']} in line each"),
+        (f"processor time of a job, first {said['block']:,}", f"{number(blocks[0], 2)} ms"),
+        (f"last {said['block']:,}", f"{number(blocks[-1], 2)} ms"),
+        ("least and most of any block", f"{number(min(blocks), 2)} and {number(max(blocks), 2)} ms"),
+        ("last tenth to first tenth", number(said["growth"], 3)),
+        ("items in the tables at the end", f"{said['items_kept']:,}"),
+        ("memory at most", f"{said['peak_mib']} MiB"),
+    ]
+    return _table(("", ""), rows)
+
+
+# docs/scale.md
+
+
+def costs(parts: Parts) -> str:
+    """What one job costs, by kind of row, for few and for many slots."""
+    few, many = parts["scale"]["result"]["costs"]
+    kinds = sorted({*many["reads"], *many["writes"]})
+    rows = [
+        (kind, *(number(many[what].get(kind, 0), 1) for what in ("reads", "writes", "transactions")),
+         number(few["write_units"].get(kind, 0), 1), number(many["write_units"].get(kind, 0), 1))
+        for kind in kinds
+    ]  # fmt: skip
+    index = sum(many["index_units"].values())
+    rows.append(("status index", "", "", "", number(sum(few["index_units"].values()), 1), number(index, 1)))
+    sums = [sum(one["write_units"].values()) + sum(one["index_units"].values()) for one in (few, many)]
+    rows.append(("**all**", "", "", "", *(f"**{number(one, 0)}**" for one in sums)))
+    return _table(
+        ("rows", "reads", "writes", "in transactions", f"write units, {few['slots']} slots", f"{many['slots']} slots"), rows
+    )  # fmt: skip
+
+
+def limits(parts: Parts) -> str:
+    """Which limit binds at which rate, the lowest first."""
+    rows = sorted(_limits(parts), key=lambda row: row[3])
+    return _table(
+        ("limit", "AWS allows", "a job needs", "jobs a second", "for"),
+        [(what, allows, needs, f"**{number(rate, 2 if rate < 1 else 0)}**", whose) for what, allows, needs, rate, whose in rows],
+    )
+
+
+def slots_item(parts: Parts) -> str:
+    """How many slots fit into one item, and what a write of it costs."""
+    few, many = parts["scale"]["result"]["costs"]
+    each = (many["slots_item_bytes"] - few["slots_item_bytes"]) / (many["slots"] - few["slots"])
+    return (
+        f"With {many['slots']} holders the slots item has {many['slots_item_bytes']:,} bytes, {number(each, 0)} for each; "
+        f"{number(ITEM_BYTES / each, 0)} slots would fill the 400 KB of an item."
+    )
+
+
+def _limits(parts: Parts) -> Iterator[tuple[str, str, str, float, str]]:
+    few, many = parts["scale"]["result"]["costs"]
+    cell = max(parts["scheduling"]["result"]["cells"], key=lambda cell: (cell["slots"], cell["jobs"] <= 1000, cell["jobs"]))  # noqa: PLR2004
+    seconds, timers = cell["seconds_per_job"], many["timers"]
+    rate = QUOTA / SHORTEST_JOB_SECONDS
+    yield (
+        "Bedrock's quota of jobs",
+        f"{QUOTA} at once",
+        f"{SHORTEST_JOB_SECONDS / 60:.1f} min, the shortest seen",
+        rate,
+        "a model",
+    )
+    for mapping, concurrency, brought in (
+        ("hints queue's function, `maximum_concurrency`", HINTS_CONCURRENCY, "hints"),
+        ("stream's function, lanes of one shard", STREAM_LANES, "stream"),
+        ("uploads queue's function, `maximum_concurrency`", UPLOADS_CONCURRENCY, "uploads"),
+    ):
+        needs = f"{number(seconds[brought], 2)} s of invocations"
+        yield mapping, f"{concurrency} at once", needs, concurrency / seconds[brought], "a deployment"
+    for costs in (few, many):
+        units = costs["write_units"]["slots"]
+        what = f"slots item, {costs['slots']} slots: write units of its partition"
+        yield what, f"{PARTITION_UNITS} a second", f"{number(units, 1)} units", PARTITION_UNITS / units, "a model"
+    ones = many["transactions"]["slots"]
+    yield (
+        "slots item: one transaction after another", f"{number(1 / TRANSACTION_SECONDS, 0)} a second (UNVERIFIED)",
+        f"{number(ones, 1)} transactions", 1 / TRANSACTION_SECONDS / ones, "a model",
+    )  # fmt: skip
+    for kind, what in (
+        ("line", "line: write units of its partition"),
+        ("counts", "counts: write units, while they are one partition"),
+    ):
+        units = many["write_units"][kind]
+        yield what, f"{PARTITION_UNITS} a second", f"{number(units, 1)} units", PARTITION_UNITS / units, "a model"
+    status, units = max(many["index_units"].items(), key=lambda one: one[1])
+    yield (
+        f"status index: write units of one status ({status})", f"{PARTITION_UNITS} a second", f"{number(units, 1)} units",
+        PARTITION_UNITS / units, "a model",
+    )  # fmt: skip
+    for allowed in (CREATE_SCHEDULE_LEAST, CREATE_SCHEDULE_MOST):
+        where = "us-east-1" if allowed == CREATE_SCHEDULE_MOST else "the smaller Regions"
+        yield (
+            f"Scheduler: CreateSchedule, {where}", f"{allowed} a second", f"{number(timers['armed'], 1)} calls",
+            allowed / timers["armed"], "an account",
+        )  # fmt: skip
+    yield (
+        "Scheduler: DeleteSchedule", f"{DELETE_SCHEDULE} a second", f"{number(timers['disarmed'], 1)} calls",
+        DELETE_SCHEDULE / timers["disarmed"], "an account",
+    )  # fmt: skip
+
+
+HANDS = ("ours", "poller_1_min", "poller_15_min")
+TABLES: dict[str, tuple[tuple[str, ...], Callable[[Parts], str]]] = {
+    "targets": ((), targets),
+    "measured": ((), measured),
+    "makespans": (("scheduling",), makespans),
+    "waits": (("scheduling",), waits),
+    "order": (("order",), order),
+    "starvation": (("order",), starvation),
+    "scale": (("scale",), scale),
+    "costs": (("scale",), costs),
+    "limits": (("scale", "scheduling"), limits),
+    "slots-item": (("scale",), slots_item),
+}
+
+
+def number(value: float | None, places: int = 3) -> str:
+    """As it stands in a table; nothing where there is none."""
+    return "" if value is None else f"{value:,.{places}f}"
+
+
+def _cell(cell: Mapping[str, Any]) -> tuple[str, str, str]:
+    return cell["length"], f"{cell['slots']:,}", f"{cell['jobs']:,}"
+
+
+def _bound(one: Mapping[str, Any]) -> str:
+    return f"≤ {one['at_most']:g}" if one["at_most"] is not None else f"≥ {one['at_least']:g}"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    measured_parts = results.read()["parts"]
+    write(measured_parts)
+    bench.charts.draw(measured_parts)

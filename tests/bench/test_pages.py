@@ -1,0 +1,88 @@
+"""No figure without its command: what the pages say is what bench/results.json says, and that is what was run."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import charts, pages, results
+from bench.__main__ import main, parts
+from local.settings import ROOT
+
+PARTS = results.read()["parts"]
+
+
+def test_the_tables_are_what_the_results_say() -> None:
+    for page in pages.PAGES:
+        text = page.read_text()
+        assert pages.with_tables(text, PARTS) == text, "run `python -m bench.pages`"
+
+
+def test_every_generated_table_stands_in_a_page() -> None:
+    text = "".join(page.read_text() for page in pages.PAGES)
+    assert set(re.findall(r"<!-- ([a-z-]+) -->", text)) == set(pages.TABLES)
+
+
+def test_no_number_with_a_fraction_stands_outside_a_generated_table() -> None:
+    for page in pages.PAGES:
+        prose = re.sub(r"<!-- ([a-z-]+) -->.*?<!-- /\1 -->", "", page.read_text(), flags=re.DOTALL)
+        assert not re.findall(r"\d+\.\d+", re.sub(r"\]\([^)]*\)|`[^`]*`", "", prose)), page
+
+
+def test_a_changed_result_changes_the_page() -> None:
+    if "scheduling" not in PARTS:
+        pytest.skip("scheduling was not measured yet")
+    changed = json.loads(json.dumps(PARTS))
+    changed["scheduling"]["result"]["cells"][0]["ours"]["makespan_to_ideal"] += 1
+    text = pages.PAGES[0].read_text()
+    assert pages.with_tables(text, changed) != text
+
+
+def test_results_that_are_kept_were_no_quick_run() -> None:
+    assert [name for name, envelope in PARTS.items() if envelope["quick"]] == []
+    assert set(PARTS) <= set(parts())
+    for name, envelope in PARTS.items():
+        assert envelope["command"] == f"make bench ARGS={name}"
+        assert re.fullmatch(r"[0-9a-f]{40}", envelope["commit"])
+
+
+def test_charts_are_small_and_of_these_results() -> None:
+    for name, (pick, _) in charts.CHARTS.items():
+        numbers = pick(PARTS)
+        if numbers is None:
+            continue
+        text = (charts.FOLDER / f"{name}.svg").read_text()
+        assert charts.digest(numbers) in text, "run `python -m bench.pages`"
+        assert len(text) < 200_000
+        assert f"{name}.svg" in pages.PAGES[0].read_text()
+
+
+def test_a_quick_run_works_from_end_to_end_and_touches_no_page(tmp_path: Path) -> None:
+    before = {page: page.read_text() for page in (*pages.PAGES, results.RESULTS)}
+    out = tmp_path / "results.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--out", str(out), "scheduling", "order", "scale"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    found = results.read(out)["parts"]
+    assert set(found) == {"scheduling", "order", "scale"}
+    assert all(envelope["quick"] for envelope in found.values())
+    drawn = charts.draw(found, tmp_path)
+    assert {path.stem for path in drawn} == set(charts.CHARTS)
+    text = "".join(pages.with_tables(page, found) for page in before.values())
+    assert "Not measured yet" not in text
+    assert {page: page.read_text() for page in before} == before
+
+
+def test_an_unknown_part_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schedulling"])
+    assert "no part is called schedulling; there are " in capsys.readouterr().err
+
+
+def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+    some = {"parts": {"a": {"result": {"gaps": [1.5, 2.25, 3], "pairs": [[1, 2], [3, 4]], "words": ["x, [y]", "z"]}}}}
+    results.write(some, tmp_path / "r.json")
+    assert results.read(tmp_path / "r.json") == some
+    assert "[1.5, 2.25, 3]" in (tmp_path / "r.json").read_text()
