@@ -93,6 +93,7 @@ def _draw_makespans(figure: Figure, numbers: Sequence[Sequence[Any]]) -> None:
     axes.set_yscale("log")
     axes.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
     axes.axhline(0.1, color=IDEAL, linewidth=0.8, linestyle=":")
+    axes.annotate("target", (0, 0.1), xytext=(-14, 3), textcoords="offset points", fontsize=8, color=IDEAL)
     axes.set_xticks(range(len(numbers)), [row[0] for row in numbers], fontsize=7)
     axes.set_ylabel("longer than the ideal line")
     axes.grid(axis="y", linewidth=0.3)

@@ -33,7 +33,7 @@ def read(path: Path = RESULTS) -> dict[str, Any]:
 def write(results: dict[str, Any], path: Path = RESULTS) -> None:
     """One number, or one short list of numbers, a line: a change shows as what it is."""
     text = json.dumps(results, indent=1, sort_keys=True)
-    text = re.sub(r"\[[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text)
+    text = re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)  # no text holds a line's end
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n")
 

@@ -38,12 +38,12 @@ from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS, Check, CountRow, EventRow, LineRow, SlotsRow, ViewRow, Write, key_of
 from tests.support.world import FakeOutbox, arn, config
 
-JOBS, JOBS_QUICK = 100_000, 2_000
-BLOCK, BLOCK_QUICK = 10_000, 200
-MODELS = 50
+JOBS, JOBS_QUICK = 100_000, 400
+BLOCK, BLOCK_QUICK = 10_000, 40
+MODELS, MODELS_QUICK = 50, 5
 SLOTS, WAITING = 20, 30  # of each model
 COSTED_SLOTS = (20, 100)
-COSTED_JOBS = 500
+COSTED_JOBS, COSTED_JOBS_QUICK = 500, 50
 TICK = timedelta(seconds=1)  # of the clock, for each upload: a million are eleven days
 T0 = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
 GROWS_AT_MOST = 1.1  # the last tenth of the blocks to the first, by medians
@@ -208,7 +208,8 @@ class Deployment:
 def run(*, quick: bool) -> dict[str, Any]:
     """Milliseconds of each job, block by block; and what a job costs."""
     jobs, block = (JOBS_QUICK, BLOCK_QUICK) if quick else (int(os.environ.get("BENCH_JOBS", JOBS)), BLOCK)
-    deployment = Deployment(MODELS, SLOTS, WAITING)
+    models, costed = (MODELS_QUICK, COSTED_JOBS_QUICK) if quick else (MODELS, COSTED_JOBS)
+    deployment = Deployment(models, SLOTS, WAITING)
     blocks = []
     for _ in range(jobs // block):
         began = time.process_time()
@@ -221,9 +222,9 @@ def run(*, quick: bool) -> dict[str, Any]:
     found = [target("time of a job, the last tenth of all to the first", grows, at_most=GROWS_AT_MOST)]
     show_targets(found)
     return {
-        "jobs": jobs, "block": block, "models": MODELS, "slots": SLOTS, "waiting": WAITING, "milliseconds_per_job": blocks,
+        "jobs": jobs, "block": block, "models": models, "slots": SLOTS, "waiting": WAITING, "milliseconds_per_job": blocks,
         "growth": grows, "items_kept": kept, "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "costs": [cost(slots, COSTED_JOBS) for slots in COSTED_SLOTS], "targets": found,
+        "costs": [cost(slots, costed) for slots in COSTED_SLOTS], "targets": found,
     }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ from shared.models import FIFO, Model
 from shared.names import parse_attempt_name
 from shared.tables import Contended, Write, key_of
 from tests.simulation import clients
+from tests.simulation.aws import Stream
 from tests.simulation.simulation import MODELS, Simulation
 from tests.simulation.watch import DEPLOYMENT
 from tests.simulation.weather import RATES, SPELLS, Weather
@@ -86,6 +87,12 @@ class _Rules(Rules):
         stages = dict.fromkeys((SUBMITTED, VALIDATING, SCHEDULED), STAGE_SECONDS)
         rest = self.lengths[parsed[0]] - sum(stages.values())
         return super()._start(request, now, plan=Plan({**stages, IN_PROGRESS: rest}), **foreign)
+
+
+class _Stream(Stream):
+    """One shard, in as many lanes as `parallelization_factor` in terraform/scheduler.tf (a test compares)."""
+
+    LANES = 10
 
 
 class _Tables(clients.Tables):
@@ -176,6 +183,7 @@ class Deployment(Simulation):
         rules.lengths = self.lengths
         self.watch.bedrock = rules
         super()._wire()
+        self.stream = _Stream(self.kernel, self.weather, self.invoke_scheduler)
         self.sim_tables = _Tables(self.kernel, self.weather, self.tables, self.watch, self.stream.put)
         self.sim_tables._last = {}
 

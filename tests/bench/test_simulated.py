@@ -2,18 +2,22 @@
 happened.
 """
 
+import re
+
 import pytest
 
-from bench import order, scale, scheduling
-from bench.simulated import Deployment, Unfinished
+from bench import order, pages, scale, scheduling
+from bench.simulated import Deployment, Unfinished, _Stream
 from bench.tables import LongTables
 from bench.yardsticks import occupancy, refill_gaps
+from local.settings import ROOT
 from shared.events import LimitSet
 from shared.memory import MemoryTables
 from shared.models import FIFO, LARGEST_FIRST
 from shared.projections import append_to_model
 from shared.tables import Delete, LineRow, Put
 from tests.simulation.kernel import T0
+from tests.simulation.simulation import HINT_CONCURRENCY, UPLOAD_CONCURRENCY
 
 
 def test_jobs_take_as_long_as_they_were_said_to_and_no_slot_is_used_twice() -> None:
@@ -149,6 +153,7 @@ def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
     for _ in range(60):
         deployment.turn()
     assert deployment.tables.count() - before <= 3 * 8 * 2  # counts of days, by shard
+    assert len(deployment.tables._items["events"]) == 3 + 3 * 6  # streams: of models, and of jobs that wait or run
     assert deployment.bedrock.created == 6 + 60
     assert {len(running) for running in deployment.running.values()} == {2}
 
@@ -156,3 +161,18 @@ def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
 def test_growth_is_the_end_to_the_beginning() -> None:
     assert scale.growth([2.0] * 10 + [3.0] * 10) == 1.5
     assert scale.growth([2.0]) == 1
+
+
+def test_concurrency_is_as_terraform_has_it() -> None:
+    files = {name: (ROOT / "terraform" / f"{name}.tf").read_text() for name in ("scheduler", "intake")}
+    assert (
+        set(re.findall(r"maximum_concurrency += (\d+)", files["scheduler"]))
+        == {str(HINT_CONCURRENCY)}
+        == {str(pages.HINTS_CONCURRENCY)}
+    )
+    assert (
+        set(re.findall(r"maximum_concurrency += (\d+)", files["intake"]))
+        == {str(UPLOAD_CONCURRENCY)}
+        == {str(pages.UPLOADS_CONCURRENCY)}
+    )
+    assert re.findall(r"parallelization_factor += (\d+)", files["scheduler"]) == [str(_Stream.LANES)] == [str(pages.STREAM_LANES)]
