@@ -10,6 +10,7 @@ from bench import order, pages, scale, scheduling
 from bench.simulated import Deployment, Unfinished, _Stream
 from bench.tables import LongTables
 from bench.yardsticks import occupancy, refill_gaps
+from local.bedrock_simulator.rules import Inspection
 from local.settings import ROOT
 from shared.events import LimitSet
 from shared.memory import MemoryTables
@@ -78,6 +79,13 @@ def test_a_run_that_did_not_complete_gives_no_figures() -> None:
     deployment.put(1, 600.0)
     with pytest.raises(Unfinished):
         deployment.finish()
+
+
+def test_a_job_that_failed_gives_no_figures_either() -> None:
+    deployment = Deployment("a", 1)
+    deployment.rules._inspect = lambda _: Inspection(problem="The role could not read the input.")
+    with pytest.raises(Unfinished):
+        deployment.run([600.0])
 
 
 def test_batches_have_the_same_lengths_and_records_that_tell_of_them_as_much_as_was_said() -> None:
