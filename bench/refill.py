@@ -1,0 +1,316 @@
+"""How long a slot stands free: from the Bedrock simulator ending a job to its accepting the next one, on the emulator.
+
+The yardstick runs beside it, on the same emulator, at the same time: a rule, a function and a role of its own, whose handler
+does nothing but call Create when a job of its own has ended. Both gaps are taken by the simulator's own clock, from the same
+kind of event. What our queue does in between is a message in SQS, the record of the end, the look at slots and line, a timer
+and a claim; the ratio says what that costs.
+
+Three times: `quiet`, one slot at a time on a machine that does little else; `load`, all jobs on ten slots; `traced`, as `load`, by
+a function that notes each of its calls. The targets are about `load`.
+"""
+
+import argparse
+import json
+import time
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from bench.emulator import deployed
+from bench.samples import console, percentile, show_summaries, show_targets, target
+from local.demo import OVER, refill_gaps
+from local.deployment import Deployment, records, simulator
+from local.settings import EVENT_SOURCE, REGION, ROOT, bedrock_endpoint_of
+from shared.dynamodb import DynamoTables
+from shared.events import Event, ModelPaused, ModelResumed
+from shared.names import model_stream
+from shared.store import Store
+
+LOAD, CALM, BARE = "bench.load-v1:0", "bench.calm-v1:0", "bench.bare-v1:0"
+CHAINS = 2  # bare jobs that follow one another, at any time
+PATIENCE_SECONDS = 300.0
+P50_AT_MOST, P99_AT_MOST = 2.0, 4.0
+MILLISECONDS = 1000.0
+
+BARE_HANDLER = """
+import os
+import boto3
+
+bedrock = boto3.client("bedrock")
+
+
+def handler(event, context):
+    before = event["detail"]["batchJobArn"][-12:]
+    bedrock.create_model_invocation_job(
+        jobName=f"bare-{before}", clientRequestToken=f"bare-{before}", roleArn=os.environ["ROLE"], modelId=os.environ["MODEL"],
+        inputDataConfig={"s3InputDataConfig": {"s3Uri": os.environ["INPUT"], "s3InputFormat": "JSONL"}},
+        outputDataConfig={"s3OutputDataConfig": {"s3Uri": os.environ["OUTPUT"]}}, timeoutDurationInHours=24,
+    )
+"""
+
+TRACED_HANDLER = """
+import json
+import os
+import time
+
+from botocore.client import BaseClient
+
+import services.scheduler.handler as real
+
+calls = []
+seen = 0
+call = BaseClient._make_api_call
+
+
+def timed(self, operation, arguments):
+    began = time.time()
+    try:
+        return call(self, operation, arguments)
+    finally:
+        calls.append([operation, began, time.time()])
+
+
+BaseClient._make_api_call = timed
+
+
+def handler(event, context):
+    global seen
+    began = time.time()
+    calls.clear()
+    seen += 1
+    try:
+        return real.handler(event, context)
+    finally:
+        record = (event.get("Records") or [{}])[0]
+        line = {"began": began, "ended": time.time(), "nth": seen, "calls": calls, "body": record.get("body"),
+                "sent": record.get("attributes", {}).get("SentTimestamp")}
+        with open(os.environ["BENCH_TRACE"], "a") as file:
+            file.write(json.dumps(line) + "\\n")
+"""
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Gaps in milliseconds, ours and the bare function's, and the steps of the traced refills."""
+    jobs, slots = (30, 3) if quick else (200, 10)
+    calm_jobs, traced_jobs = (5, 10) if quick else (30, 60)
+    models = {"load": {"model_id": LOAD, "limit": slots}, "calm": {"model_id": CALM, "limit": 1}}
+    with deployed(models, ("--job-seconds", "1-3")) as (deployment, work):
+        bare = _Bare(deployment)
+        bare.start()
+        phases: dict[str, tuple[float, float]] = {}
+        phases["quiet"] = _phase(lambda: _run_jobs(deployment, "calm", CALM, calm_jobs))
+        phases["load"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, jobs))
+        loaded = simulator("jobs")["jobs"]
+        trace = work / "trace.jsonl"
+        _trace(deployment, trace)
+        phases["traced"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, traced_jobs))
+        bare.stop()
+        made = simulator("jobs")["jobs"]
+        steps = _steps(trace.read_text().splitlines(), made)
+    known = {job["jobArn"] for job in loaded}
+    gaps = {
+        "quiet": _milliseconds(refill_gaps(loaded, CALM, 1)),
+        "load": _milliseconds(refill_gaps(loaded, LOAD, slots)),
+        "traced": _milliseconds(refill_gaps([job for job in made if job["jobArn"] not in known], LOAD, slots)),
+    }
+    bare_gaps = {name: _milliseconds(_bare_gaps(made, *times)) for name, times in phases.items()}
+    ratios = {name: {f"p{p}": round(percentile(gaps[name], p) / percentile(bare_gaps[name], p), 3) for p in (50, 90)} for name in gaps}
+    p99 = percentile(gaps["load"], 99)
+    targets = [
+        target("refill p50 / bare p50, under load", ratios["load"]["p50"], at_most=P50_AT_MOST),
+        target("refill p99 / bare p50, under load", round(p99 / percentile(bare_gaps["load"], 50), 3), at_most=P99_AT_MOST),
+    ]
+    _show(gaps, bare_gaps, steps)
+    show_targets(targets)
+    return {
+        "jobs": jobs, "slots": slots, "targets": targets, "ratios": ratios, "unit": "milliseconds",
+        "samples": {"refill": gaps, "bare": bare_gaps, "steps": steps},
+    }  # fmt: skip
+
+
+class _Bare:
+    """The function that only calls Create. Each of its jobs is named after the one whose end it follows."""
+
+    NAME = "bench-bare"
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._events = deployment.client("events")
+
+    def start(self) -> None:
+        """Make it, and begin its chains."""
+        self._make()
+        for number in range(CHAINS):
+            self._create(f"bare-first{number}")
+
+    def stop(self) -> None:
+        """Nothing follows the next ends."""
+        self._events.disable_rule(Name=self.NAME)
+
+    def _make(self) -> None:
+        iam, functions = self._deployment.client("iam"), self._deployment.client("lambda")
+        bucket = self._deployment.outputs["bucket"]
+        self._input = f"s3://{bucket}/staged/bare/input.jsonl"
+        self._output = f"s3://{bucket}/processed/bare/"
+        self._deployment.s3.put_object(Bucket=bucket, Key="staged/bare/input.jsonl", Body=records())
+        trust = _policy({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})
+        role = iam.create_role(RoleName=self.NAME, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        rights = _policy({"Effect": "Allow", "Action": ["bedrock:CreateModelInvocationJob", "iam:PassRole"], "Resource": "*"})
+        iam.put_role_policy(RoleName=self.NAME, PolicyName="create", PolicyDocument=rights)
+        environment = {
+            "ROLE": self._deployment.outputs["bedrock_role_arn"], "MODEL": BARE, "INPUT": self._input, "OUTPUT": self._output,
+            "AWS_ENDPOINT_URL_BEDROCK": bedrock_endpoint_of(),
+        }  # fmt: skip
+        function = functions.create_function(
+            FunctionName=self.NAME, Runtime="python3.13", Role=role, Handler="bare.handler", Timeout=30, MemorySize=1024,
+            Code={"ZipFile": _zip({"bare.py": BARE_HANDLER})}, Environment={"Variables": environment},
+        )["FunctionArn"]  # fmt: skip
+        pattern = {"source": [EVENT_SOURCE], "detail": {"status": ["Completed"], "batchJobName": [{"prefix": "bare-"}]}}
+        rule = self._events.put_rule(Name=self.NAME, EventPattern=json.dumps(pattern))["RuleArn"]
+        functions.add_permission(
+            FunctionName=self.NAME, StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com",
+            SourceArn=rule,
+        )  # fmt: skip
+        self._events.put_targets(Rule=self.NAME, Targets=[{"Id": "function", "Arn": function}])
+
+    def _create(self, name: str) -> None:
+        import boto3  # noqa: PLC0415 - the one call that goes to the simulator and not to the emulator
+
+        client = boto3.client(
+            "bedrock", endpoint_url=bedrock_endpoint_of(), region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
+        )  # fmt: skip
+        client.create_model_invocation_job(
+            jobName=name, clientRequestToken=name, roleArn=self._deployment.outputs["bedrock_role_arn"], modelId=BARE,
+            inputDataConfig={"s3InputDataConfig": {"s3Uri": self._input, "s3InputFormat": "JSONL"}},
+            outputDataConfig={"s3OutputDataConfig": {"s3Uri": self._output}}, timeoutDurationInHours=24,
+        )  # fmt: skip
+
+
+def _policy(statement: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _zip(files: Mapping[str, str], onto: bytes = b"") -> bytes:
+    """A zip of these files, added to those of another one."""
+    packed = BytesIO(onto)
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+def _run_jobs(deployment: Deployment, alias: str, model_id: str, count: int) -> None:
+    """All jobs wait in line before the first begins: so that at every end but the last ones somebody waits."""
+    tables = {"events": deployment.outputs["events_table"], "projections": deployment.outputs["projections_table"]}
+    store = Store(DynamoTables(tables, REGION), sleep=time.sleep)
+    done = _ended(model_id)
+    _say(store, alias, ModelPaused(at=datetime.now(UTC), by="bench", why="everybody lines up first"))
+    _until(lambda: bool((slots := store.slots(alias)) and not slots.open), f"{alias} is paused")
+    for number in range(count):
+        deployment.upload(f"{alias}/bench-{done}-{number:03d}.jsonl", records())
+    _until(lambda: store.waiting(alias).get("jobs", 0) == count, f"{count} jobs are in line")
+    _say(store, alias, ModelResumed(at=datetime.now(UTC), by="bench", why="now"))
+    _until(lambda: _ended(model_id) == done + count, f"{count} jobs are over")
+    _until(lambda: not (slots := store.slots(alias)) or not slots.holders, "every slot is free again")
+
+
+def _say(store: Store, alias: str, event: Event) -> None:
+    store.append_to_model(alias, len(store.load(model_stream(alias))) + 1, event)
+
+
+def _ended(model_id: str) -> int:
+    return sum(job["status"] in OVER for job in simulator("jobs")["jobs"] if job["modelId"] == model_id)
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {PATIENCE_SECONDS:.0f} s it is still not so that {what}")
+        time.sleep(0.25)
+
+
+def _phase(act: Callable[[], None]) -> tuple[float, float]:
+    """When it began and ended, in seconds since 1970."""
+    began = time.time()
+    act()
+    return began, time.time()
+
+
+def _bare_gaps(made: Sequence[Mapping[str, Any]], since: float, until: float) -> list[float]:
+    """From the end of a bare job to the Create of the one that is named after it, of the jobs that ended in a phase."""
+    creates = {job["jobName"]: job["epoch_seconds"]["Submitted"] for job in made if job["modelId"] == BARE}
+    ends = {f"bare-{job['jobId']}": job["epoch_seconds"].get("Completed") for job in made if job["modelId"] == BARE}
+    return [creates[name] - end for name, end in ends.items() if end is not None and name in creates and since <= end <= until]
+
+
+def _milliseconds(seconds: Sequence[float]) -> list[float]:
+    return [round(each * MILLISECONDS, 3) for each in seconds]
+
+
+def _trace(deployment: Deployment, file: Path) -> None:
+    """From now on the scheduler notes when it was called and how long each of its own calls took."""
+    functions, name = deployment.client("lambda"), deployment.outputs["scheduler_function"]
+    code = _zip({"traced.py": TRACED_HANDLER}, onto=(ROOT / ".build" / "scheduler.zip").read_bytes())
+    functions.update_function_code(FunctionName=name, ZipFile=code)
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(
+        FunctionName=name, Handler="traced.handler", Environment={"Variables": {**variables, "BENCH_TRACE": str(file)}}
+    )
+
+
+def _steps(lines: Sequence[str], made: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Milliseconds of each step of the invocations that learned of an end and created a job, in the order of the steps.
+
+    A call of our own is a step by its name and how often it had been called; what lies between the calls is `own work`.
+    """
+    ends = {job["jobArn"]: max(job["epoch_seconds"].values()) for job in made if job["status"] in OVER}
+    steps: dict[str, list[float]] = defaultdict(list)
+    for line in map(json.loads, lines):
+        create = next((call for call in line["calls"] if call[0] == "CreateModelInvocationJob"), None)
+        detail = json.loads(line["body"] or "{}").get("detail", {})
+        if create is None or detail.get("status") not in OVER or detail["batchJobArn"] not in ends:
+            continue
+        end, sent = ends[detail["batchJobArn"]], int(line["sent"]) / MILLISECONDS
+        first = "first of its process" if line["nth"] == 1 else "EventBridge to SQS"
+        if first != "EventBridge to SQS":
+            steps["(invocations that had to start a process, in all)"].append((create[2] - end) * MILLISECONDS)
+            continue
+        steps[first].append((sent - end) * MILLISECONDS)
+        steps["SQS to the handler"].append((line["began"] - sent) * MILLISECONDS)
+        counts: dict[str, int] = defaultdict(int)
+        own, last = 0.0, line["began"]
+        for name, began, ended in line["calls"]:
+            own += began - last
+            last = ended
+            counts[name] += 1
+            steps[f"{name} {counts[name]}"].append((ended - began) * MILLISECONDS)
+            if name == "CreateModelInvocationJob":
+                break
+        steps["own work, up to the answer of Create"].append(own * MILLISECONDS)
+        steps["(all, up to the answer of Create)"].append((create[2] - end) * MILLISECONDS)
+    return {name: [round(each, 3) for each in samples] for name, samples in steps.items()}
+
+
+def _show(gaps: Mapping[str, Sequence[float]], bare: Mapping[str, Sequence[float]], steps: Mapping[str, Sequence[float]]) -> None:
+    rows = {f"{who}, {name}": samples for name in gaps for who, samples in (("refill", gaps[name]), ("bare", bare[name]))}
+    show_summaries("from an end to the next Create", "ms", rows)
+    table = Table(box=None, padding=(0, 2), title="steps of a refill, in order (ms)", title_justify="left")
+    for title in ("step", "times", "p50", "p90"):
+        table.add_column(title, justify="left" if title == "step" else "right")
+    for name, samples in steps.items():
+        table.add_row(name, str(len(samples)), f"{median(samples):.1f}", f"{percentile(samples, 90):.1f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.refill", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few jobs")
+    run(quick=parser.parse_args().quick)
