@@ -3,8 +3,8 @@ for them: a botocore session that makes the same clients.
 
 Measured from the unpacked zips, as Lambda unpacks them into a directory that cannot be written: our files and the packages in the
 zip are compiled anew by every process; the SDK, which the runtime brings, has its bytecode (that it does on Lambda is
-UNVERIFIED). Every sample is a fresh process; a floor follows each. CPU time is what is compared, because others may use the machine;
-instruction counts come from valgrind, where it is installed.
+UNVERIFIED). Every sample is a fresh process; a floor follows each. CPU time is what is compared, because others may use the
+machine; instruction counts come from valgrind, where it is installed.
 """
 
 import argparse
@@ -34,7 +34,10 @@ TIMEOUT_SECONDS = 600.0
 MOST_SHOWN = 15
 MODULES_BY_ITSELF = {"services", "shared"}
 # What each handler is made ready with, once its module is imported.
-READY = {"scheduler": "h._clients(), h._tables()._connection.client", "intake": "h._objects(), h._store()._tables._connection.client"}
+READY = {
+    "scheduler": "h._clients(), h._tables()._connection.client",
+    "intake": "h._objects(), h._store()._tables._connection.client",
+}
 
 CHILD = """
 import json, sys, time
@@ -66,7 +69,14 @@ for name in {clients!r}:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """CPU and wall milliseconds of each sample, instruction counts, and what each package costs to import."""
-    found: dict[str, Any] = {"unit": "milliseconds", "samples": {}, "zip_bytes": {}, "imports": {}, "clients": {}, "instructions": {}}
+    found: dict[str, Any] = {
+        "unit": "milliseconds",
+        "samples": {},
+        "zip_bytes": {},
+        "imports": {},
+        "clients": {},
+        "instructions": {},
+    }
     targets = []
     with tempfile.TemporaryDirectory(prefix="bbq-bench-") as directory:
         zips = {path.stem: path for path in build.build(ROOT, Path(directory))}
@@ -134,9 +144,10 @@ _OPTIONS = ("-S", "-B")  # nothing but what CHILD puts on the path; no bytecode 
 # An environment that Terraform could have written (services/*/config.py).
 _SETTINGS = {
     "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-    "POWERTOOLS_METRICS_NAMESPACE": "BedrockBatchQueue", "POWERTOOLS_SERVICE_NAME": "bbq", "BBQ_DEPLOYMENT": "bbq",
-    "BBQ_ACCOUNT_ID": "000000000000", "BBQ_EVENTS_TABLE": "events", "BBQ_PROJECTIONS_TABLE": "projections", "BBQ_BUCKET": "bucket",
-    "BBQ_BEDROCK_ROLE_ARN": "role", "BBQ_HINTS_QUEUE_URL": "http://queue", "BBQ_HINTS_QUEUE_ARN": "queue", "BBQ_DEFAULT_MODEL": "haiku",
+    "BBQ_DEPLOYMENT": "bbq",
+    "BBQ_ACCOUNT_ID": "000000000000", "BBQ_EVENTS_TABLE": "events", "BBQ_PROJECTIONS_TABLE": "projections",
+    "BBQ_BUCKET": "bucket", "BBQ_DEFAULT_MODEL": "haiku",
+    "BBQ_BEDROCK_ROLE_ARN": "role", "BBQ_HINTS_QUEUE_URL": "http://queue", "BBQ_HINTS_QUEUE_ARN": "queue",
     "BBQ_HINTS_DLQ_ARN": "dlq", "BBQ_TIMER_GROUP": "bbq", "BBQ_TIMER_ROLE_ARN": "role", "BBQ_EVENT_SOURCE": "aws.bedrock",
     "BBQ_CHECK_IN_MINUTES": "30", "BBQ_FUNCTION_TIMEOUT_SECONDS": "120", "BBQ_MODELS": '{"haiku": {"model_id": "m", "limit": 1}}',
 }  # fmt: skip
@@ -154,14 +165,20 @@ def _show(found: dict[str, Any]) -> None:
         show_summaries(f"{service}: import and first clients ({', '.join(found['clients'][service])})", "ms", samples)
         counts = found["instructions"][service]
         if counts:
-            console.print(f"instructions: {counts[service]:,} against {counts['floor']:,}: {counts[service] / counts['floor']:.2f}")
-        table = Table(box=None, padding=(0, 2), title=f"what {service} imports, own time, with -X importtime", title_justify="left")
+            console.print(
+                f"instructions: {counts[service]:,} against {counts['floor']:,}: {counts[service] / counts['floor']:.2f}"
+            )
+        table = Table(
+            box=None, padding=(0, 2), title=f"what {service} imports, own time, with -X importtime", title_justify="left"
+        )
         table.add_column("package")
         table.add_column("ms", justify="right")
         for name, cost in found["imports"][service].items():
             table.add_row(name, f"{cost:.1f}")
         console.print(table)
-        console.print(f"zip: {found['zip_bytes'][service]:,} bytes; medians: {median(samples[f'{service}, cpu']):.0f} ms of CPU\n")
+        console.print(
+            f"zip: {found['zip_bytes'][service]:,} bytes; medians: {median(samples[f'{service}, cpu']):.0f} ms of CPU\n"
+        )
     show_targets(found["targets"])
 
 

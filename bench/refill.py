@@ -5,8 +5,8 @@ does nothing but call Create when a job of its own has ended. Both gaps are take
 kind of event. What our queue does in between is a message in SQS, the record of the end, the look at slots and line, a timer
 and a claim; the ratio says what that costs.
 
-Three times: `quiet`, one slot at a time on a machine that does little else; `load`, all jobs on ten slots; `traced`, as `load`, by
-a function that notes each of its calls. The targets are about `load`.
+Three times: `quiet`, one slot at a time on a machine that does little else; `load`, all jobs on ten slots; `traced`, as `load`,
+by a function that notes each of its calls. The targets are about `load`.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import boto3
 from rich.table import Table
 
 from bench.emulator import deployed
@@ -121,7 +122,9 @@ def run(*, quick: bool) -> dict[str, Any]:
         "traced": _milliseconds(refill_gaps([job for job in made if job["jobArn"] not in known], LOAD, slots)),
     }
     bare_gaps = {name: _milliseconds(_bare_gaps(made, *times)) for name, times in phases.items()}
-    ratios = {name: {f"p{p}": round(percentile(gaps[name], p) / percentile(bare_gaps[name], p), 3) for p in (50, 90)} for name in gaps}
+    ratios = {
+        name: {f"p{p}": round(percentile(gaps[name], p) / percentile(bare_gaps[name], p), 3) for p in (50, 90)} for name in gaps
+    }
     p99 = percentile(gaps["load"], 99)
     targets = [
         target("refill p50 / bare p50, under load", ratios["load"]["p50"], at_most=P50_AT_MOST),
@@ -181,11 +184,7 @@ class _Bare:
         self._events.put_targets(Rule=self.NAME, Targets=[{"Id": "function", "Arn": function}])
 
     def _create(self, name: str) -> None:
-        import boto3  # noqa: PLC0415 - the one call that goes to the simulator and not to the emulator
-
-        client = boto3.client(
-            "bedrock", endpoint_url=bedrock_endpoint_of(), region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
-        )  # fmt: skip
+        client = boto3.client("bedrock")
         client.create_model_invocation_job(
             jobName=name, clientRequestToken=name, roleArn=self._deployment.outputs["bedrock_role_arn"], modelId=BARE,
             inputDataConfig={"s3InputDataConfig": {"s3Uri": self._input, "s3InputFormat": "JSONL"}},
