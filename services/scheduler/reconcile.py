@@ -13,7 +13,7 @@ and committed on condition that it still is. `reconcile` loops until nothing is 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.scheduler.attempt import cancel_refused, record_submitted, take_over
 from services.scheduler.fill import cancel_waiting, fill
@@ -48,13 +48,14 @@ OVERDUE_MARGIN = timedelta(hours=1)  # beyond a job's own deadline, when a slot 
 @dataclass
 class Visit:
     """One look at a job, and what woke us. `look` asks Bedrock once where nobody reported, `timer` says that a timer told us to;
-    `matched`: the report was about it.
+    `matched`: the report was about it. `refilled` is the attempt whose slot this visit has given to the next.
     """
 
     report: Report | None = None
     look: bool = False
     timer: bool = False
     matched: bool = False
+    refilled: int = 0
 
 
 def reconcile(world: World, job_id: str, visit: Visit) -> None:
@@ -146,7 +147,7 @@ def _step(world: World, job: Job, visit: Visit) -> bool:
     if job.status in RUNNING:
         return _running(world, job, visit)
     if job.status in ENDS:
-        return _ended(world, job)
+        return _ended(world, job, visit)
     if job.status == CANCELLED:
         fill(world, job.model, probe=False)
     elif job.status != REJECTED:
@@ -210,8 +211,8 @@ def _running(world: World, job: Job, visit: Visit) -> bool:
         _check_in(world, job, missed=said is not None and news(job, said[0]))
         visit.timer = False
     if said is not None and news(job, said[0]):
-        return _record(world, job, *said)
-    if job.cancel is not None and job.status != "Stopping" and _stop(world, job):
+        return _record(world, job, visit, *said)
+    if job.cancel is not None and job.status != "Stopping" and _stop(world, job, visit):
         return True
     anchor = job.claimed_at or job.queued_at
     world.timers.arm_attempt(
@@ -247,12 +248,14 @@ def _about(report: Report | None, job: Job) -> bool:
     return report is not None and report.attempt == job.attempt and report.arn == job.arn
 
 
-def _record(world: World, job: Job, status: str, message: str) -> bool:
+def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> bool:
+    """Record what Bedrock says. An end gives the slot to the next at once: the job need not be read again for that."""
+    now = world.now()
     if status in ENDS:
-        end = e.JobEnded(at=world.now(), attempt=job.attempt, status=status, message=message, arn=job.arn)
+        end = e.JobEnded(at=now, attempt=job.attempt, status=status, message=message, arn=job.arn)
         writes = projections.released(job, end, holder(job.id, job.attempt))
     else:
-        progress = e.JobProgressed(at=world.now(), attempt=job.attempt, status=status)
+        progress = e.JobProgressed(at=now, attempt=job.attempt, status=status)
         writes = projections.appended(job, progress)
     try:
         world.store.commit(writes)
@@ -261,25 +264,36 @@ def _record(world: World, job: Job, status: str, message: str) -> bool:
     world.note("JobEnded" if status in ENDS else "JobProgressed", job=job.id, model=job.model, status=status)
     if status in ENDS and job.claimed_at is not None:
         world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
+    if status in ENDS:
+        _refill(world, job, visit, now)
     return True
 
 
-def _stop(world: World, job: Job) -> bool:
+def _refill(world: World, job: Job, visit: Visit, ended_at: datetime) -> None:
+    fill(world, job.model, probe=True, freed_at=ended_at)
+    visit.refilled = job.attempt
+
+
+def _stop(world: World, job: Job, visit: Visit) -> bool:
     """Carry out a cancel at Bedrock. Its own events then tell the rest."""
     if job.arn is None:
         raise RuntimeError(f"job {job.id} runs without an ARN")
     if world.bedrock.stop(job.arn):
-        return _record(world, job, "Stopping", "")
+        return _record(world, job, visit, "Stopping", "")
     found = world.bedrock.get(job.arn)  # nothing to stop: it has ended, or is about to be seen so
     if found is not None and news(job, found.status):
-        return _record(world, job, found.status, found.message)
+        return _record(world, job, visit, found.status, found.message)
     return False
 
 
-def _ended(world: World, job: Job) -> bool:
-    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
+def _ended(world: World, job: Job, visit: Visit) -> bool:
+    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do. In
+    between the job is read again: the stream brings the same end to another invocation, which has often tallied it meanwhile.
+    """
+    if job.tally is None and visit.refilled != job.attempt:
+        _refill(world, job, visit, job.ended_at or world.now())
+        return True
     if job.tally is None:
-        fill(world, job.model, probe=True, freed_at=job.ended_at)
         _disarm(world, job)
         if job.arn is not None:
             tally = _tally(world, job)

@@ -297,7 +297,7 @@ MUTANTS: dict[str, Mutant] = {
         (RECONCILE, "        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job, events)\n            projected = job.version\n        if not _step(world, job, visit):\n            return\n",
          "        going = _step(world, job, visit)\n        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job, events)\n            projected = job.version\n        if not going:\n            return\n"),
     ),
-    "fill-after-end": _m("an end does not fill", (RECONCILE, "        fill(world, job.model, probe=True, freed_at=job.ended_at)\n        _disarm(world, job)\n", "        _disarm(world, job)\n")),
+    "fill-after-end": _m("an end does not fill", (RECONCILE, "    fill(world, job.model, probe=True, freed_at=ended_at)\n", "")),
     "fill-when-queued": _m("a newcomer does not look for a slot", (RECONCILE, "        fill(world, job.model, probe=False)\n        return False\n    if job.status in LEASED:", "        return False\n    if job.status in LEASED:")),
     "check-in": _m("a running attempt has no timer", (RECONCILE, "    anchor = job.claimed_at or job.queued_at\n    world.timers.arm_attempt(\n        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now())\n    )  # fmt: skip\n", "")),
     "ask-on-timer": _m("a timer does not ask Bedrock", (RECONCILE, "    if visit.look and job.arn is not None:", "    if False:")),
