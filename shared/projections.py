@@ -331,9 +331,10 @@ def _slots_key(model: str) -> SlotsRow:
 
 
 def _lease_map(lease: Lease) -> dict[str, Any]:
+    """Without what is nought: the item of all holders is written at every claim, answer and end, and paid for by the KB."""
     values = {
         "owner": lease.owner, "until": text_of(lease.until), "submitted": lease.submitted, "since": _text(lease.since),
-        "count": lease.count, "passed": lease.passed,
+        "count": lease.count or None, "passed": lease.passed or None,
     }  # fmt: skip
     return {name: value for name, value in values.items() if value is not None}
 
@@ -341,7 +342,8 @@ def _lease_map(lease: Lease) -> dict[str, Any]:
 def _lease(values: dict[str, Any]) -> Lease:
     return Lease(
         owner=values["owner"], until=moment_of(values["until"]), submitted=values["submitted"],
-        since=moment_of(values["since"]) if "since" in values else None, count=int(values["count"]), passed=int(values["passed"]),
+        since=moment_of(values["since"]) if "since" in values else None, count=int(values.get("count", 0)),
+        passed=int(values.get("passed", 0)),
     )  # fmt: skip
 
 

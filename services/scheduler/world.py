@@ -46,8 +46,9 @@ class ResultCalls(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats; `note` logs and counts;
-    `measure` takes a model and values by metric (shared/telemetry.py); `gauges_due`: whether a model is to be measured again.
+    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats for one attempt; `note` logs and
+    counts; `measure` takes a model and values by metric (shared/telemetry.py); `gauges_due`: whether a model is to be
+    measured again.
     """
 
     config: Config
