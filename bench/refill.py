@@ -5,38 +5,31 @@ does nothing but call Create when a job of its own has ended. Both gaps are take
 kind of event. What our queue does in between is a message in SQS, the record of the end, the look at slots and line, a timer
 and a claim; the ratio says what that costs.
 
-Three times: `quiet`, one slot at a time on a machine that does little else; `load`, all jobs on ten slots; `traced`, as `load`,
-by a function that notes each of its calls. The targets are about `load`.
+Four times: `warming`, until there are as many processes of each function as it takes; `quiet`, one slot at a time on a machine
+that does little else; `load`, all jobs on ten slots; `traced`, as `load`, by a function that notes each of its calls. The targets
+are about `load`; what a first start costs is bench/cold.py's matter.
 """
 
 import argparse
 import json
 import time
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from io import BytesIO
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import boto3
 from rich.table import Table
 
-from bench.emulator import deployed
+from bench.emulator import deployed, lined_up, store_of, traced, until, zipped
 from bench.samples import console, percentile, show_summaries, show_targets, target
 from local.demo import OVER, refill_gaps
 from local.deployment import Deployment, records, simulator
-from local.settings import EVENT_SOURCE, REGION, ROOT, bedrock_endpoint_of
-from shared.dynamodb import DynamoTables
-from shared.events import Event, ModelPaused, ModelResumed
-from shared.names import model_stream
-from shared.store import Store
+from local.settings import EVENT_SOURCE, bedrock_endpoint_of
 
 LOAD, CALM, BARE = "bench.load-v1:0", "bench.calm-v1:0", "bench.bare-v1:0"
+WARMING_ROUNDS = 4  # of jobs on all slots
 CHAINS = 2  # bare jobs that follow one another, at any time
-PATIENCE_SECONDS = 300.0
 P50_AT_MOST, P99_AT_MOST = 2.0, 4.0
 MILLISECONDS = 1000.0
 
@@ -56,46 +49,6 @@ def handler(event, context):
     )
 """
 
-TRACED_HANDLER = """
-import json
-import os
-import time
-
-from botocore.client import BaseClient
-
-import services.scheduler.handler as real
-
-calls = []
-seen = 0
-call = BaseClient._make_api_call
-
-
-def timed(self, operation, arguments):
-    began = time.time()
-    try:
-        return call(self, operation, arguments)
-    finally:
-        calls.append([operation, began, time.time()])
-
-
-BaseClient._make_api_call = timed
-
-
-def handler(event, context):
-    global seen
-    began = time.time()
-    calls.clear()
-    seen += 1
-    try:
-        return real.handler(event, context)
-    finally:
-        record = (event.get("Records") or [{}])[0]
-        line = {"began": began, "ended": time.time(), "nth": seen, "calls": calls, "body": record.get("body"),
-                "sent": record.get("attributes", {}).get("SentTimestamp")}
-        with open(os.environ["BENCH_TRACE"], "a") as file:
-            file.write(json.dumps(line) + "\\n")
-"""
-
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Gaps in milliseconds, ours and the bare function's, and the steps of the traced refills."""
@@ -106,20 +59,22 @@ def run(*, quick: bool) -> dict[str, Any]:
         bare = _Bare(deployment)
         bare.start()
         phases: dict[str, tuple[float, float]] = {}
+        phases["warming"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, WARMING_ROUNDS * slots))
+        warmed = simulator("jobs")["jobs"]
         phases["quiet"] = _phase(lambda: _run_jobs(deployment, "calm", CALM, calm_jobs))
         phases["load"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, jobs))
         loaded = simulator("jobs")["jobs"]
         trace = work / "trace.jsonl"
-        _trace(deployment, trace)
+        traced(deployment, "scheduler", trace)
         phases["traced"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, traced_jobs))
         bare.stop()
         made = simulator("jobs")["jobs"]
         steps = _steps(trace.read_text().splitlines(), made)
-    known = {job["jobArn"] for job in loaded}
     gaps = {
+        "warming": _milliseconds(refill_gaps(warmed, LOAD, slots)),
         "quiet": _milliseconds(refill_gaps(loaded, CALM, 1)),
-        "load": _milliseconds(refill_gaps(loaded, LOAD, slots)),
-        "traced": _milliseconds(refill_gaps([job for job in made if job["jobArn"] not in known], LOAD, slots)),
+        "load": _milliseconds(refill_gaps(_without(loaded, warmed), LOAD, slots)),
+        "traced": _milliseconds(refill_gaps(_without(made, loaded), LOAD, slots)),
     }
     bare_gaps = {name: _milliseconds(_bare_gaps(made, *times)) for name, times in phases.items()}
     ratios = {
@@ -136,6 +91,11 @@ def run(*, quick: bool) -> dict[str, Any]:
         "jobs": jobs, "slots": slots, "targets": targets, "ratios": ratios, "unit": "milliseconds",
         "samples": {"refill": gaps, "bare": bare_gaps, "steps": steps},
     }  # fmt: skip
+
+
+def _without(jobs: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    seen = {job["jobArn"] for job in known}
+    return [dict(job) for job in jobs if job["jobArn"] not in seen]
 
 
 class _Bare:
@@ -173,7 +133,7 @@ class _Bare:
         }  # fmt: skip
         function = functions.create_function(
             FunctionName=self.NAME, Runtime="python3.13", Role=role, Handler="bare.handler", Timeout=30, MemorySize=1024,
-            Code={"ZipFile": _zip({"bare.py": BARE_HANDLER})}, Environment={"Variables": environment},
+            Code={"ZipFile": zipped({"bare.py": BARE_HANDLER})}, Environment={"Variables": environment},
         )["FunctionArn"]  # fmt: skip
         pattern = {"source": [EVENT_SOURCE], "detail": {"status": ["Completed"], "batchJobName": [{"prefix": "bare-"}]}}
         rule = self._events.put_rule(Name=self.NAME, EventPattern=json.dumps(pattern))["RuleArn"]
@@ -196,44 +156,18 @@ def _policy(statement: Mapping[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _zip(files: Mapping[str, str], onto: bytes = b"") -> bytes:
-    """A zip of these files, added to those of another one."""
-    packed = BytesIO(onto)
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return packed.getvalue()
-
-
 def _run_jobs(deployment: Deployment, alias: str, model_id: str, count: int) -> None:
     """All jobs wait in line before the first begins: so that at every end but the last ones somebody waits."""
-    tables = {"events": deployment.outputs["events_table"], "projections": deployment.outputs["projections_table"]}
-    store = Store(DynamoTables(tables, REGION), sleep=time.sleep)
-    done = _ended(model_id)
-    _say(store, alias, ModelPaused(at=datetime.now(UTC), by="bench", why="everybody lines up first"))
-    _until(lambda: bool((slots := store.slots(alias)) and not slots.open), f"{alias} is paused")
-    for number in range(count):
-        deployment.upload(f"{alias}/bench-{done}-{number:03d}.jsonl", records())
-    _until(lambda: store.waiting(alias).get("jobs", 0) == count, f"{count} jobs are in line")
-    _say(store, alias, ModelResumed(at=datetime.now(UTC), by="bench", why="now"))
-    _until(lambda: _ended(model_id) == done + count, f"{count} jobs are over")
-    _until(lambda: not (slots := store.slots(alias)) or not slots.holders, "every slot is free again")
-
-
-def _say(store: Store, alias: str, event: Event) -> None:
-    store.append_to_model(alias, len(store.load(model_stream(alias))) + 1, event)
+    store, done = store_of(deployment), _ended(model_id)
+    with lined_up(store, alias, count):
+        for number in range(count):
+            deployment.upload(f"{alias}/bench-{done}-{number:03d}.jsonl", records())
+    until(lambda: _ended(model_id) == done + count, f"{count} jobs are over")
+    until(lambda: not (slots := store.slots(alias)) or not slots.holders, "every slot is free again")
 
 
 def _ended(model_id: str) -> int:
     return sum(job["status"] in OVER for job in simulator("jobs")["jobs"] if job["modelId"] == model_id)
-
-
-def _until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {PATIENCE_SECONDS:.0f} s it is still not so that {what}")
-        time.sleep(0.25)
 
 
 def _phase(act: Callable[[], None]) -> tuple[float, float]:
@@ -252,17 +186,6 @@ def _bare_gaps(made: Sequence[Mapping[str, Any]], since: float, until: float) ->
 
 def _milliseconds(seconds: Sequence[float]) -> list[float]:
     return [round(each * MILLISECONDS, 3) for each in seconds]
-
-
-def _trace(deployment: Deployment, file: Path) -> None:
-    """From now on the scheduler notes when it was called and how long each of its own calls took."""
-    functions, name = deployment.client("lambda"), deployment.outputs["scheduler_function"]
-    code = _zip({"traced.py": TRACED_HANDLER}, onto=(ROOT / ".build" / "scheduler.zip").read_bytes())
-    functions.update_function_code(FunctionName=name, ZipFile=code)
-    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(
-        FunctionName=name, Handler="traced.handler", Environment={"Variables": {**variables, "BENCH_TRACE": str(file)}}
-    )
 
 
 def _steps(lines: Sequence[str], made: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
@@ -286,7 +209,7 @@ def _steps(lines: Sequence[str], made: Sequence[Mapping[str, Any]]) -> dict[str,
         steps["SQS to the handler"].append((line["began"] - sent) * MILLISECONDS)
         counts: dict[str, int] = defaultdict(int)
         own, last = 0.0, line["began"]
-        for name, began, ended in line["calls"]:
+        for name, began, ended, _ in line["calls"]:
             own += began - last
             last = ended
             counts[name] += 1

@@ -109,6 +109,7 @@ class Simulation:
             self.weather.felt("quota-below-limit")
             for alias, limit in self.limits.items():
                 self.rules.set_quota(MODELS[alias], max(1, limit - 1))
+        self.gauges_due: Callable[[str], bool] = lambda _: False  # nobody looks at gauges here
         self.uploads: list[Upload] = []
         self.touched: set[str] = set()  # jobs that people or fate interfered with: their end is not known beforehand
         self._pumped: datetime | None = None
@@ -206,6 +207,7 @@ class Simulation:
             seconds_left=lambda: invocation.deadline - self.kernel.time,
             new_id=lambda: f"{invocation}/{next(ids)}",
             note=self._noter(invocation),
+            gauges_due=self.gauges_due,
         )
         return scheduler.act_on(world, event, cast("Any", SimpleNamespace()))
 

@@ -1,0 +1,322 @@
+"""How much goes through: uploads inspected, events appended, events folded and projected again, a burst until all are in line.
+
+Inspection and its yardsticks read the same file, one after another, in fresh processes, several times; so do appends and theirs,
+on one emulator. What is compared are ratios; the rest is reported.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from bench.emulator import deployed, lined_up, store_of
+from bench.samples import console, ratio_of_medians, show_targets, target
+from cli.reader import PAGE_ITEMS, Key, Page
+from cli.repair import rebuild
+from cli.walk import Desk
+from local.deployment import Deployment, records
+from local.settings import REGION, ROOT
+from shared import events as e
+from shared import projections
+from shared.dynamodb import DynamoTables
+from shared.job import evolve, fold
+from shared.memory import MemoryTables
+from shared.names import job_id, job_stream
+from shared.store import Store
+from shared.tables import PROJECTIONS
+from tests.simulation.run import Run
+from tests.simulation.weather import RATES, SPELLS, Weather
+from tests.support.samples import BUCKET, T0, at, queued, slot_claimed
+from tests.support.world import FakeOutbox, config
+
+MB = 1_000_000
+RECORD_BYTES = {"1 KB": 1000, "4 KB": 4000, "1 MB": 1_000_000}
+LONG_RECORD_BYTES = 2_000_000  # beyond inspection.LONG_LINE_BYTES: made small before it is parsed, so that memory is bounded
+FILE_BYTES, QUICK_FILE_BYTES = 200 * MB, 16 * MB
+LARGE_BYTES = 1_000 * MB
+ROUNDS, QUICK_ROUNDS = 5, 3
+LOOP_AT_LEAST, APPEND_AT_LEAST, MEMORY_AT_MOST = 0.9, 0.85, 1.25
+APPENDS, WARM_APPENDS = 400, 20
+QUICK_JOBS, JOBS = 300, 5000
+SLOTS, MINUTE = 20, 60.0
+LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
+BURST, QUICK_BURST, EMULATOR_BURST = 2000, 200, 200
+CHILD_SECONDS = 600.0
+
+# Each prints seconds of CPU, the largest memory in bytes, and what it found. A chunk is what intake asks S3 for.
+CHILD = """
+import json, resource, sys, time
+began = time.process_time()
+{work}
+print(json.dumps({{"seconds": time.process_time() - began, "found": found,
+                  "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}}))
+"""
+WORKS = {
+    "inspection": """
+from services.intake.inspection import Limits, inspect
+from services.intake.objects import CHUNK_BYTES
+began = time.process_time()
+with open(sys.argv[1], "rb") as file:
+    read = inspect(iter(lambda: file.read(CHUNK_BYTES), b""), Limits(min_records=1, max_records=10**9, max_bytes=10**12))
+found = [read.record_count, read.problem_count]
+""",
+    "json.loads": """
+found = [0, 0]
+with open(sys.argv[1], "rb") as file:
+    for line in file:
+        json.loads(line)
+        found[0] += 1
+""",
+}
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Every part, with raw samples."""
+    found: dict[str, Any] = {"inspection": _inspections(quick=quick), "fold": _folds(QUICK_JOBS if quick else JOBS)}
+    found["burst"] = _burst(QUICK_BURST if quick else BURST)
+    found["emulator"] = {} if quick else _on_the_emulator()
+    found["targets"] = _targets(found)
+    _show(found)
+    return found
+
+
+def _targets(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    files = found["inspection"]
+    targets = [
+        target(f"inspection / json.loads loop, {name} records", each["ratio_to_loop"], at_least=LOOP_AT_LEAST)
+        for name, each in files.items()
+        if name in RECORD_BYTES
+    ]
+    same = {name: median(each["samples"]["inspection"]["bytes"]) for name, each in files.items()}
+    growth = round(max(same.values()) / min(same.values()), 3)
+    targets.append(target("memory of the largest inspection / the smallest", growth, at_most=MEMORY_AT_MOST))
+    if found["emulator"]:
+        ratio = found["emulator"]["ratio_to_bare"]
+        targets.append(target("appends / bare conditional PutItem", ratio, at_least=APPEND_AT_LEAST))
+    return targets
+
+
+# Inspection.
+
+
+def _inspections(*, quick: bool) -> dict[str, Any]:
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="bbq-bench-") as directory:
+        sizes = [(name, size, QUICK_FILE_BYTES if quick else FILE_BYTES) for name, size in RECORD_BYTES.items()]
+        sizes.append(("2 MB", LONG_RECORD_BYTES, QUICK_FILE_BYTES if quick else FILE_BYTES))
+        large = [] if quick else [("1 GB of 4 KB", RECORD_BYTES["4 KB"], LARGE_BYTES)]
+        for name, record, total in sizes + large:
+            path = Path(directory) / "input.jsonl"
+            count = _write_file(path, record, total)
+            found[name] = _inspected(path, count, QUICK_ROUNDS if quick else ROUNDS if total < LARGE_BYTES else 2)
+    return found
+
+
+def _write_file(path: Path, record: int, total: int) -> int:
+    """Records of so many bytes, each with an id of its own; how many. Prose: a newline and two quotes in every 66 characters."""
+    line = json.loads(records(1))
+    line["recordId"], line["modelInput"]["messages"][0]["content"][0]["text"] = "CALL%09d", "WORDS"
+    head, tail = json.dumps(line).split("WORDS")
+    sentence = json.dumps('the quick brown fox said "jump over the lazy dog",\nand so on it went; ')[1:-1]
+    room = record - len(head % 0) - len(tail) - 1
+    words = (sentence * (room // len(sentence))).ljust(room, "x")
+    count = total // record
+    with path.open("w") as file:
+        for number in range(count):
+            file.write(f"{head % number}{words}{tail}\n")
+    return count
+
+
+def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
+    samples: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "bytes": []} for name in (*WORKS, "wc -l")}
+    for _ in range(rounds):
+        for name, work in WORKS.items():
+            answer = json.loads(_child([sys.executable, "-c", CHILD.format(work=work), str(path)]))
+            if answer["found"] != [count, 0]:
+                raise RuntimeError(f"{name} found {answer['found']} in a file of {count} good records")
+            samples[name]["seconds"].append(round(answer["seconds"], 4))
+            samples[name]["bytes"].append(answer["bytes"])
+        samples["wc -l"]["seconds"].append(round(_cpu_of(lambda: _child(["wc", "-l", str(path)])), 4))
+    size = path.stat().st_size
+    rates = {name: round(size / MB / max(median(each["seconds"]), 1e-4), 1) for name, each in samples.items()}
+    ratio = ratio_of_medians(samples["json.loads"]["seconds"], samples["inspection"]["seconds"])
+    return {"file_bytes": size, "records": count, "mb_per_second": rates, "ratio_to_loop": ratio, "samples": samples}
+
+
+def _child(command: list[str]) -> str:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=CHILD_SECONDS).stdout  # noqa: S603
+
+
+def _cpu_of(act: Callable[[], object]) -> float:
+    """CPU seconds of the children that `act` waits for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    act()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+# Events.
+
+
+def _folds(jobs: int) -> dict[str, Any]:
+    """Events per second: folded from the rows of a stream, and projected again from nothing by `rebuild`, on tables in memory."""
+    store, tables, ids = _lives(jobs)
+    began = time.process_time()
+    count = sum(len(store.load(job_stream(job))) for job in ids)
+    read = time.process_time() - began
+    histories = [(job, [recorded.event for recorded in store.load(job_stream(job))]) for job in ids]
+    began = time.process_time()
+    for job, events in histories:
+        fold(job, events)
+    folded = time.process_time() - began
+    tables._items[PROJECTIONS] = {}  # noqa: SLF001 - all is lost
+    desk = Desk(
+        tables=tables, reader=_Keys(tables), hints=FakeOutbox(), lease=config().lease, now=lambda: T0,
+        sleep=lambda _: None,
+    )  # fmt: skip
+    began = time.process_time()
+    result = rebuild(desk)
+    rebuilt = time.process_time() - began
+    if len(result.repaired) < jobs:
+        raise RuntimeError(f"{len(result.repaired)} of {jobs} jobs were rebuilt: {result.left[:3]}")
+    rates = {"read": count / read, "fold": count / folded, "rebuild": count / rebuilt}
+    return {"events": count, "jobs": jobs, "events_per_second": {name: round(rate) for name, rate in rates.items()}}
+
+
+def _lives(jobs: int) -> tuple[Store, MemoryTables, list[str]]:
+    """So many jobs, each from upload to tally, as events alone."""
+    tables = MemoryTables()
+    store, ids = Store(tables, sleep=lambda _: None), []
+    for number in range(jobs):
+        key = f"to-process/haiku/{number}.jsonl"
+        job = job_id(BUCKET, key, "v1", "", "")
+        arn = f"arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{number:012d}"
+        for event in (
+            queued(key), slot_claimed(job), e.JobSubmitted(at=at(2), attempt=1, arn=arn),
+            *(e.JobProgressed(at=at(3), attempt=1, status=status) for status in ("Validating", "Scheduled", "InProgress")),
+            e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=arn),
+            e.JobTallied(at=at(9), attempt=1, total_records=100, processed_records=100, succeeded_records=100, failed_records=0),
+        ):  # fmt: skip
+            store.append(job, store.job(job), event)
+        ids.append(job)
+    return store, tables, ids
+
+
+class _Keys:
+    """`Reader` on tables in memory: the keys as they are when a table is first looked at."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+        self._known: dict[str, list[Key]] = {}
+
+    def page(self, table: str, start: Key | None) -> Page:
+        """See Reader."""
+        if table not in self._known:
+            rows = self._tables._items.get(table, {})  # noqa: SLF001 - a scan, which the tables do not have
+            self._known[table] = [
+                (hash_key, range_key) for hash_key, partition in rows.items() for range_key in sorted(partition, key=str)
+            ]
+            self._places = {key: place for place, key in enumerate(self._known[table], 1)}
+        first = 0 if start is None else self._places[start]
+        keys = self._known[table][first : first + PAGE_ITEMS]
+        more = first + PAGE_ITEMS < len(self._known[table])
+        return Page(keys=tuple(keys), next=keys[-1] if more else None, read_units=0.0)
+
+
+# A burst.
+
+
+def _burst(jobs: int) -> dict[str, Any]:
+    """So many uploads within three seconds, in the simulation, until each is in line or has a slot: virtual seconds, by the
+    latencies that the simulation draws, and seconds of this machine.
+    """
+    sim = Run("burst", weather=Weather("burst", frozenset({*RATES, *SPELLS})), burst=True)
+    sim.limits, sim.models = {"haiku": SLOTS}, {"haiku": sim.model("haiku", SLOTS)}
+    sim.deploy({})
+    sim._run_until(MINUTE)  # noqa: SLF001 - until the deployment is done
+    began, clock = sim.kernel.time, time.process_time()
+    for number in range(jobs):
+        upload = partial(sim.upload, f"to-process/haiku/{number}.jsonl", LINE, fit=True)
+        sim.kernel.after(sim.chance.uniform(0, 3), upload)  # type: ignore[arg-type] # its answer is not needed
+    while len(sim.watch.views) < jobs and sim.kernel.next_at() is not None:
+        sim.kernel.step()
+    if len(sim.watch.views) < jobs:
+        raise RuntimeError(f"{len(sim.watch.views)} of {jobs} jobs came into line")
+    virtual, seconds = sim.kernel.time - began, time.process_time() - clock
+    return {"jobs": jobs, "virtual_seconds": round(virtual, 1), "uploads_per_virtual_second": round(jobs / virtual, 1),
+            "cpu_seconds": round(seconds, 2)}  # fmt: skip
+
+
+def _on_the_emulator() -> dict[str, Any]:
+    with deployed({"haiku": {"model_id": "bench.burst-v1:0", "limit": SLOTS}}, ("--job-seconds", "0.1")) as (deployment, _):
+        found = _appends(deployment)
+        began = time.monotonic()
+        with lined_up(store_of(deployment), "haiku", EMULATOR_BURST):
+            uploaded = time.monotonic()
+            for number in range(EMULATOR_BURST):
+                deployment.upload(f"haiku/{number:03d}.jsonl", records())
+        return found | {"burst": {"jobs": EMULATOR_BURST, "seconds": round(time.monotonic() - uploaded, 2),
+                                  "pause_seconds": round(uploaded - began, 2)}}  # fmt: skip
+
+
+def _appends(deployment: Deployment) -> dict[str, Any]:
+    """Appends of `job-queued` and a bare conditional PutItem of rows of the same shape, in turn."""
+    table = deployment.outputs["events_table"]
+    store = Store(
+        DynamoTables({"events": table, "projections": deployment.outputs["projections_table"]}, REGION), sleep=time.sleep
+    )
+    samples: dict[str, list[float]] = {"append": [], "bare": []}
+    for number in range(APPENDS + WARM_APPENDS):
+        for name, taken in samples.items():
+            event = queued(f"to-process/nobody/{name}-{number}.jsonl", model="nobody")  # who has no slots: nothing follows
+            job = job_id(BUCKET, event.sources[0].key, "v1", "", "")
+            row = projections.append(evolve(job, None, event), event).row.to_dynamodb_dict()
+            began = time.perf_counter()
+            if name == "append":
+                store.append(job, None, event)
+            else:
+                deployment.dynamodb.put_item(TableName=table, Item=row, ConditionExpression="attribute_not_exists(stream)")
+            taken.append(round((time.perf_counter() - began) * 1000, 3))
+    samples = {name: each[WARM_APPENDS:] for name, each in samples.items()}
+    return {
+        "unit": "milliseconds", "samples": samples, "ratio_to_bare": ratio_of_medians(samples["bare"], samples["append"]),
+        "per_second": {name: round(1000 / median(each), 1) for name, each in samples.items()},
+    }  # fmt: skip
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    table = Table(box=None, padding=(0, 2), title="inspection, MB/s on one core", title_justify="left")
+    for title in ("records of", "inspection", "json.loads", "wc -l", "of json.loads", "memory, MB"):
+        table.add_column(title, justify="left" if title == "records of" else "right")
+    for name, each in found["inspection"].items():
+        rates, memory = each["mb_per_second"], median(each["samples"]["inspection"]["bytes"]) / MB
+        row = [f"{rates[who]:,.0f}" for who in ("inspection", "json.loads", "wc -l")]
+        table.add_row(name, *row, f"{each['ratio_to_loop']:.2f}", f"{memory:.0f}")
+    console.print(table)
+    rates = ", ".join(f"{name} {rate:,}" for name, rate in found["fold"]["events_per_second"].items())
+    console.print(f"events per second, in memory ({found['fold']['events']:,} events): {rates}")
+    burst = found["burst"]
+    console.print(f"a burst of {burst['jobs']:,}: all in line after {burst['virtual_seconds']} virtual seconds")
+    if found["emulator"]:
+        here = found["emulator"]
+        console.print(
+            f"on the emulator: a burst of {here['burst']['jobs']} in {here['burst']['seconds']} s; "
+            f"per second {here['per_second']}"
+        )
+    show_targets(found["targets"])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small files, no emulator")
+    run(quick=parser.parse_args().quick)

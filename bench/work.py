@@ -1,0 +1,329 @@
+"""Work per job when nothing goes wrong: invocations, requests and units of the tables, for histories of different lengths.
+
+The production code runs in the simulation (tests/simulation), on a virtual clock, without faults; `units.CountingTables` counts
+by DynamoDB's rules. The history before it is written straight into the store. On the emulator the same work is counted by
+another's rules: MiniStack's own ConsumedCapacity. Beside it, what a queue reads that scans all rows every 15 minutes and asks
+Bedrock about each active one.
+
+Then a day on which nothing happens.
+"""
+
+import argparse
+import gc
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from rich.table import Table
+
+from bench.emulator import deployed, traced, until
+from bench.prices import PRICES
+from bench.samples import console, show_targets, target
+from bench.units import READ_BYTES, CountingTables, item_bytes
+from local.deployment import Deployment, records, simulator
+from shared.memory import MemoryTables
+from shared.projections import VIEW_KEY, view_pk
+from tests.simulation.kernel import T0, Invocation, Kernel
+from tests.simulation.run import Run
+from tests.simulation.weather import RATES, SPELLS, Weather
+
+HISTORIES, QUICK_HISTORIES = (100, 10_000, 1_000_000), (100, 10_000)
+JOBS, QUICK_JOBS, EMULATOR_JOBS = 100, 30, 100
+LIMIT = 10
+UPLOAD_EVERY_SECONDS = 60.0
+STAGE_SECONDS, JOB_SECONDS = (10.0, 60.0), (600.0, 1500.0)  # the turnaround of small jobs that users report: 9 to 25 minutes
+GAUGE_SECONDS = 30.0  # as services/scheduler/handler.py, were there one container
+# Seconds of one way of a call, by its first word: a few milliseconds to DynamoDB, a quarter of a second for Create and back.
+# Guesses (UNVERIFIED); they decide how often two invocations of one job meet, and so a part of the requests.
+ONE_WAY_SECONDS = {"get": 0.002, "query": 0.002, "write": 0.004, "Create": 0.12}
+OTHER_CALL_SECONDS = 0.01
+POLL_MINUTES = 15
+DAY_SECONDS = 86_400.0
+INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = 12.0, 60.0, 45.0, 1.05
+LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
+
+# Which of the kernel's calls is a request to whom. Those of the tables are counted by CountingTables.
+SERVICES = {
+    "Create": "bedrock", "Get": "bedrock", "List": "bedrock", "Stop": "bedrock", "arm": "scheduler", "disarm": "scheduler",
+    "send": "sqs", "hide": "sqs", "GetObject": "s3_get", "CopyObject": "s3_put",
+}  # fmt: skip
+# Seconds and GB of an invocation. Seconds are guesses, some ten calls of 10 ms and a copy: UNVERIFIED; GB as in terraform/.
+SECONDS_AND_GB = {"scheduler": (0.12, 1.0), "intake": (0.4, 1769 / 1024)}
+SQS_REQUESTS_OF_A_MESSAGE = 3  # sent, received, deleted
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Everything per job, by how many jobs there were before."""
+    jobs = QUICK_JOBS if quick else JOBS
+    found: dict[str, Any] = {"jobs": jobs, "by_history": {}}
+    for history in QUICK_HISTORIES if quick else HISTORIES:
+        found["by_history"][history] = _worked(jobs, history)
+        gc.collect()
+    first, last = (found["by_history"][history] for history in (min(found["by_history"]), max(found["by_history"])))
+    found["idle_day"] = _idle_day()
+    found["emulator"] = {} if quick else _on_the_emulator(EMULATOR_JOBS)
+    found["dollars_per_million_jobs"] = dollars = _dollars(last["per_job"])
+    found["prices"] = {name: vars(price) for name, price in PRICES.items()}
+    growth = {name: _growth(first["per_job"][name], last["per_job"][name]) for name in first["per_job"]}
+    found["growth"], found["total_dollars_per_million_jobs"] = growth, round(sum(dollars.values()), 2)
+    found["targets"] = [
+        target("invocations per job", last["per_job"]["invocations"], at_most=INVOCATIONS_AT_MOST),
+        target("write units per job", last["per_job"]["write_units"], at_most=WRITE_UNITS_AT_MOST),
+        target("read units per job", last["per_job"]["read_units"], at_most=READ_UNITS_AT_MOST),
+        *(
+            target(f"{name}, longest history / shortest", growth[name], at_most=GROWTH_AT_MOST)
+            for name in ("invocations", "write_units", "read_units")
+        ),
+        target("invocations and requests of an idle day", sum(found["idle_day"].values()), at_most=0),
+    ]
+    _show(found)
+    return found
+
+
+class _CountingKernel(Kernel):
+    """Counts the calls that invocations make."""
+
+    def __init__(self, seed: int | str) -> None:
+        super().__init__(seed)
+        self.calls: Counter[str] = Counter()
+
+    def start(self, name: str, *arguments: Any, **options: Any) -> Invocation:
+        """See Kernel. By a short name, so that a lease's owner is as long as in production (services/scheduler/handler.py)."""
+        invocation = super().start(name, *arguments, **options)
+        invocation.name = name[0]
+        return invocation
+
+    def call(self, what: str, effect: Any) -> Any:
+        """See Kernel."""
+        if self.current is not None and (service := SERVICES.get(what.split(maxsplit=1)[0])):
+            self.calls[service] += 1
+            self.calls[what.split(maxsplit=1)[0]] += 1
+        return super().call(what, effect)
+
+
+class _Counted(Run):
+    """A deployment of one model in fair weather, on tables that count what the functions do."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.counting = _CountingKernel("work")
+        super().__init__("work", kernel=self.counting, weather=Weather("work", frozenset({*RATES, *SPELLS})))
+        self.rules.settings = replace(self.settings, stage_seconds=STAGE_SECONDS, job_seconds=JOB_SECONDS)
+        self.limits, self.models = {"haiku": limit}, {"haiku": self.model("haiku", limit)}
+        self.gauges_due = self._once_in_a_while
+        self.watch.line_read = lambda *_: None  # type: ignore[method-assign] # a gauge looks at the line and leaves: it fills nothing
+        self.kernel.latency = lambda what: (
+            ONE_WAY_SECONDS.get(what.split()[0], OTHER_CALL_SECONDS) * self.chance.uniform(0.7, 1.5)
+        )
+        self._measured = -GAUGE_SECONDS
+        self.deploy({})
+        self.until(60)
+
+    def _wire(self) -> None:
+        super()._wire()
+        self.counted = CountingTables(self.tables)
+        self.sim_tables._tables = self.counted  # noqa: SLF001 - of the functions alone, not of people
+
+    def _once_in_a_while(self, _: str) -> bool:
+        due = self.kernel.time - self._measured >= GAUGE_SECONDS
+        if due:
+            self._measured = self.kernel.time
+        return due
+
+    def until(self, seconds: float) -> None:
+        """Let the clock run so far."""
+        self._run_until(seconds)
+
+    def totals(self) -> Counter[str]:
+        """Everything counted since the beginning."""
+        kernel, tables = self.counting, self.counted
+        delivered = len(self.hints.delivered) + len(self.notifications.delivered)
+        return Counter({
+            "invocations": kernel.started.total(), "intake_invocations": kernel.started["intake"],
+            "scheduler_invocations": kernel.started["scheduler"], "dynamodb_requests": tables.requests.total(),
+            "read_units": tables.units["read"], "write_units": tables.units["write"] + tables.units["index"],
+            "index_write_units": tables.units["index"], "bedrock_requests": kernel.calls["bedrock"],
+            "scheduler_requests": kernel.calls["scheduler"], "timers_fired": len(self.schedules.fired),
+            "s3_gets": kernel.calls["s3_get"], "s3_puts": kernel.calls["s3_put"],
+            "sqs_requests": kernel.calls["sqs"] + SQS_REQUESTS_OF_A_MESSAGE * delivered - kernel.calls["send"],
+        })  # fmt: skip
+
+
+def _worked(jobs: int, history: int) -> dict[str, Any]:
+    """So many uploads, one after another, beside so many jobs of the past."""
+    world = _Counted()
+    template = _one_life(world)
+    _remember(world.tables, history, *template)
+    before, requests = world.totals(), Counter(world.counted.requests)
+    began = world.kernel.time
+    for number in range(jobs):
+        key, due = f"to-process/haiku/{number}.jsonl", number * UPLOAD_EVERY_SECONDS
+        world.kernel.after(due, partial(world.upload, key, LINE, fit=True))  # type: ignore[arg-type] # its answer is not needed
+    world.until(began + jobs * UPLOAD_EVERY_SECONDS + DAY_SECONDS)
+    done = sum(job.tallied for job in world.watch.jobs.values()) - 1
+    if done != jobs:
+        raise RuntimeError(f"{done} of {jobs} jobs came to their end")
+    after = world.totals()
+    per_job = {name: round((after[name] - before[name]) / jobs, 3) for name in after}
+    by_request = {name: round((count - requests[name]) / jobs, 3) for name, count in world.counted.requests.items()}
+    return {"per_job": per_job, "dynamodb_requests": by_request, "poller": _poller(world, jobs, history, began)}
+
+
+def _one_life(world: _Counted) -> tuple[str, dict[str, Any]]:
+    """One job from upload to tally, before the counting: what the rows of history look like. (id, its view)"""
+    job = world.upload("to-process/haiku/first.jsonl", LINE, fit=True).job
+    world.until(world.kernel.time + DAY_SECONDS)
+    view = world.tables.peek("projections", view_pk(job), VIEW_KEY)
+    if view is None:
+        raise RuntimeError("the first job has no view")
+    return job, view
+
+
+def _remember(tables: MemoryTables, history: int, job: str, view: Mapping[str, Any]) -> None:
+    """Jobs of the past, all like this one: their events and their view, under keys of their own, and what they add to the counts.
+
+    The rows of one job are those of all: a million of them would not fit in memory otherwise, and their sizes are right.
+    """
+    items = tables._items  # noqa: SLF001 - written straight into the store, without running each job
+    life = dict(items["events"][f"job#{job}"])
+    rows: dict[str | int, Any] = {VIEW_KEY: dict(view)}
+    for number in range(history):
+        name = f"past{number:022d}"
+        items["events"][f"job#{name}"] = life
+        items["projections"][view_pk(name)] = rows
+    for days in (days for pk, days in items["projections"].items() if pk.startswith("counts#")):
+        for sk, row in days.items():
+            if not str(sk).startswith("waiting#"):
+                days[sk] = {name: _more(value, history) for name, value in row.items()}
+
+
+def _more(value: Mapping[str, Any], history: int) -> dict[str, Any]:
+    """A number of the counts after so many jobs more."""
+    return {"N": str(int(value["N"]) * (1 + history))} if "N" in value else dict(value)
+
+
+def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str, float]:
+    """What a scan of all jobs' rows every 15 minutes, and a Get of each active one, would have read while these jobs ran."""
+    views = [item for pk, rows in world.tables._items["projections"].items() if pk.startswith("job#") for item in rows.values()]  # noqa: SLF001
+    size = item_bytes(views[-1])
+    spans = [
+        tuple(
+            (datetime.fromisoformat(view[name]["S"]) - T0).total_seconds() for name in ("queued_at", "submitted_at", "ended_at")
+        )
+        for view in views
+        if (datetime.fromisoformat(view["queued_at"]["S"]) - T0).total_seconds() >= began
+    ]
+    units, gets, at = 0.0, 0, began
+    while at <= max(span[2] for span in spans):
+        rows = history + sum(queued <= at for queued, _, _ in spans)
+        units += rows * size / READ_BYTES / 2  # a scan is eventually consistent unless it is asked not to be
+        gets += sum(submitted <= at < ended for _, submitted, ended in spans)
+        at += timedelta(minutes=POLL_MINUTES).total_seconds()
+    return {"read_units": round(units / jobs, 3), "bedrock_gets": round(gets / jobs, 3), "row_bytes": size}
+
+
+def _idle_day() -> dict[str, int]:
+    """A job has come and gone; then a day passes."""
+    world = _Counted()
+    _one_life(world)
+    before, at = world.totals(), world.kernel.time
+    world.until(at + DAY_SECONDS)
+    if world.kernel.time - at < DAY_SECONDS and world.kernel.next_at() is not None:
+        raise RuntimeError("the day did not pass")
+    after = world.totals()
+    return {name: after[name] - before[name] for name in after if not name.endswith("_units")}
+
+
+def _on_the_emulator(jobs: int) -> dict[str, Any]:
+    """The same work by another's count: MiniStack's ConsumedCapacity of every call that the functions made."""
+    models = {"haiku": {"model_id": "bench.work-v1:0", "limit": LIMIT}}
+    with deployed(models, ("--job-seconds", "1-3")) as (deployment, work):
+        for service in ("intake", "scheduler"):
+            traced(deployment, service, work / f"{service}.jsonl")
+        deployment.client("lambda").invoke(
+            FunctionName=deployment.outputs["scheduler_function"], Payload=json.dumps({"wake": "all", "limits": {"haiku": LIMIT}})
+        )
+        (work / "scheduler.jsonl").write_text("")
+        ids = [deployment.upload(f"haiku/{number:03d}.jsonl", records()) for number in range(jobs)]
+        until(lambda: all(_tallied(deployment, job) for job in reversed(ids)), f"all {jobs} jobs are tallied")
+        lines = {
+            service: [json.loads(line) for line in (work / f"{service}.jsonl").read_text().splitlines()]
+            for service in ("intake", "scheduler")
+        }
+        stats = simulator("stats")
+    if stats["accepted"] != jobs:
+        raise RuntimeError(f"{stats['accepted']} creates for {jobs} jobs")
+    return _metered([line for each in lines.values() for line in each], jobs)
+
+
+def _tallied(deployment: Deployment, job: str) -> bool:
+    return "processed_records" in deployment.view(job)
+
+
+def _metered(lines: Sequence[Mapping[str, Any]], jobs: int) -> dict[str, Any]:
+    """Invocations, calls and MiniStack's units, per job, by operation."""
+    calls: Counter[str] = Counter()
+    units: Counter[str] = Counter()
+    silent: Counter[str] = Counter()
+    for operation, _, _, consumed in (call for line in lines for call in line["calls"]):
+        calls[operation] += 1
+        for one in consumed if isinstance(consumed, list) else [consumed] if consumed else []:
+            index = sum(each["CapacityUnits"] for each in one.get("GlobalSecondaryIndexes", {}).values())
+            kind = "read_units" if operation in {"GetItem", "Query"} else "write_units"
+            units[kind] += one["CapacityUnits"]
+            units["index_write_units"] += index if kind == "write_units" else 0
+        if consumed is None and operation in {"GetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"}:
+            silent[operation] += 1  # it failed, or MiniStack did not say
+    return {
+        "invocations": round(len(lines) / jobs, 3),
+        "calls": {name: round(count / jobs, 3) for name, count in calls.most_common()},
+        **{name: round(count / jobs, 3) for name, count in units.items()},
+        "calls_without_capacity": dict(silent),
+    }
+
+
+def _growth(first: float, last: float) -> float:
+    return round(last / first, 4) if first else 1.0
+
+
+def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
+    """For a million jobs, by service. Not in it: Bedrock itself, storage, logs, traces, metrics, and what S3 keeps."""
+    gb_seconds = sum(per_job[f"{name}_invocations"] * seconds * gb for name, (seconds, gb) in SECONDS_AND_GB.items())
+    amounts = {
+        "Lambda requests": per_job["invocations"] * PRICES["lambda_request"].dollars,
+        "Lambda time (guessed seconds)": gb_seconds * PRICES["lambda_gb_second_arm"].dollars,
+        "DynamoDB writes": per_job["write_units"] * PRICES["dynamodb_write_unit"].dollars,
+        "DynamoDB reads": per_job["read_units"] * PRICES["dynamodb_read_unit"].dollars,
+        "SQS": per_job["sqs_requests"] * PRICES["sqs_request"].dollars,
+        "EventBridge Scheduler": per_job["timers_fired"] * PRICES["scheduler_invocation"].dollars,
+        "S3": per_job["s3_puts"] * PRICES["s3_put"].dollars + per_job["s3_gets"] * PRICES["s3_get"].dollars,
+    }
+    return {name: round(amount * 1_000_000, 2) for name, amount in amounts.items()}
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    histories = list(found["by_history"])
+    table = Table(box=None, padding=(0, 2), title="work per job, by jobs of the past", title_justify="left")
+    table.add_column("")
+    for history in histories:
+        table.add_column(f"{history:,}", justify="right")
+    table.add_column("emulator", justify="right")
+    for name in found["by_history"][histories[0]]["per_job"]:
+        said = found["emulator"].get(name, "")
+        table.add_row(name, *(f"{found['by_history'][history]['per_job'][name]:.2f}" for history in histories), str(said))
+    table.add_row(
+        "poller: read units", *(f"{found['by_history'][history]['poller']['read_units']:,.1f}" for history in histories), ""
+    )
+    console.print(table)
+    bill = ", ".join(f"{name} {amount:.2f}" for name, amount in found["dollars_per_million_jobs"].items())
+    console.print(f"dollars per million jobs: {found['total_dollars_per_million_jobs']:.2f} ({bill})", soft_wrap=True)
+    show_targets(found["targets"])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.work", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter histories, no emulator")
+    run(quick=parser.parse_args().quick)
