@@ -34,6 +34,7 @@ from tests.simulation.weather import RATES, SPELLS, Weather
 HISTORIES, QUICK_HISTORIES = (100, 10_000, 1_000_000), (100, 10_000)
 JOBS, QUICK_JOBS, EMULATOR_JOBS = 100, 30, 100
 LIMIT = 10
+LIMITS, QUICK_LIMITS = (10, 20, 50, 100), (10, 20)  # the item of all holders is written with each of them
 UPLOAD_EVERY_SECONDS = 60.0
 STAGE_SECONDS, JOB_SECONDS = (10.0, 60.0), (600.0, 1500.0)  # the turnaround of small jobs that users report: 9 to 25 minutes
 GAUGE_SECONDS = 30.0  # as services/scheduler/handler.py, were there one container
@@ -41,6 +42,9 @@ GAUGE_SECONDS = 30.0  # as services/scheduler/handler.py, were there one contain
 # Guesses (UNVERIFIED); they decide how often two invocations of one job meet, and so a part of the requests.
 ONE_WAY_SECONDS = {"get": 0.002, "query": 0.002, "write": 0.004, "Create": 0.12}
 OTHER_CALL_SECONDS = 0.01
+# What Lambda asks each of the two queues by itself, whether or not anything is in it: not a request of ours, but billed as one.
+# Five pollers: Lambda developer guide, "Using Lambda with Amazon SQS"; that each waits for 20 s is UNVERIFIED.
+LAMBDA_POLLERS, LAMBDA_POLL_SECONDS = 5, 20.0
 POLL_MINUTES = 15
 DAY_SECONDS = 86_400.0
 INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = 12.0, 60.0, 45.0, 1.05
@@ -63,8 +67,13 @@ def run(*, quick: bool) -> dict[str, Any]:
     for history in QUICK_HISTORIES if quick else HISTORIES:
         found["by_history"][history] = _worked(jobs, history)
         gc.collect()
+    found["by_limit"] = {
+        limit: _worked(jobs * limit // LIMIT, 0, limit=limit)["per_job"]["write_units"]
+        for limit in (QUICK_LIMITS if quick else LIMITS)
+    }
     first, last = (found["by_history"][history] for history in (min(found["by_history"]), max(found["by_history"])))
     found["idle_day"] = _idle_day()
+    found["polls_of_an_idle_day"] = round(2 * LAMBDA_POLLERS * DAY_SECONDS / LAMBDA_POLL_SECONDS)
     found["emulator"] = {} if quick else _on_the_emulator(EMULATOR_JOBS)
     found["dollars_per_million_jobs"] = dollars = _dollars(last["per_job"])
     found["prices"] = {name: vars(price) for name, price in PRICES.items()}
@@ -152,17 +161,17 @@ class _Counted(Run):
         })  # fmt: skip
 
 
-def _worked(jobs: int, history: int) -> dict[str, Any]:
-    """So many uploads, one after another, beside so many jobs of the past."""
-    world = _Counted()
+def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
+    """So many uploads, one after another and often enough to fill the slots, beside so many jobs of the past."""
+    world, every = _Counted(limit), UPLOAD_EVERY_SECONDS * LIMIT / limit
     template = _one_life(world)
     _remember(world.tables, history, *template)
     before, requests = world.totals(), Counter(world.counted.requests)
     began = world.kernel.time
     for number in range(jobs):
-        key, due = f"to-process/haiku/{number}.jsonl", number * UPLOAD_EVERY_SECONDS
+        key, due = f"to-process/haiku/{number}.jsonl", number * every
         world.kernel.after(due, partial(world.upload, key, LINE, fit=True))  # type: ignore[arg-type] # its answer is not needed
-    world.until(began + jobs * UPLOAD_EVERY_SECONDS + DAY_SECONDS)
+    world.until(began + jobs * every + DAY_SECONDS)
     done = sum(job.tallied for job in world.watch.jobs.values()) - 1
     if done != jobs:
         raise RuntimeError(f"{done} of {jobs} jobs came to their end")
@@ -320,6 +329,11 @@ def _show(found: Mapping[str, Any]) -> None:
     console.print(table)
     bill = ", ".join(f"{name} {amount:.2f}" for name, amount in found["dollars_per_million_jobs"].items())
     console.print(f"dollars per million jobs: {found['total_dollars_per_million_jobs']:.2f} ({bill})", soft_wrap=True)
+    by_limit = ", ".join(f"{limit} slots {units:.1f}" for limit, units in found["by_limit"].items())
+    console.print(f"write units per job, by the model's limit: {by_limit}")
+    polls = found["polls_of_an_idle_day"]
+    dollars = polls * PRICES["sqs_request"].dollars
+    console.print(f"an idle day: nothing of ours; Lambda itself polls the two queues some {polls:,} times ($ {dollars:.3f})")
     show_targets(found["targets"])
 
 
