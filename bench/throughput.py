@@ -275,6 +275,7 @@ def _appends(deployment: Deployment) -> dict[str, Any]:
     store = Store(
         DynamoTables({"events": table, "projections": deployment.outputs["projections_table"]}, REGION), sleep=time.sleep
     )
+    absent: Any = {"ConditionExpression": "attribute_not_exists(#stream)", "ExpressionAttributeNames": {"#stream": "stream"}}
     samples: dict[str, list[float]] = {"append": [], "bare": []}
     for number in range(APPENDS + WARM_APPENDS):
         for name, taken in samples.items():
@@ -285,7 +286,7 @@ def _appends(deployment: Deployment) -> dict[str, Any]:
             if name == "append":
                 store.append(job, None, event)
             else:
-                deployment.dynamodb.put_item(TableName=table, Item=row, ConditionExpression="attribute_not_exists(stream)")
+                deployment.dynamodb.put_item(TableName=table, Item=row, **absent)
             taken.append(round((time.perf_counter() - began) * 1000, 3))
     samples = {name: each[WARM_APPENDS:] for name, each in samples.items()}
     return {
