@@ -179,7 +179,7 @@ def _folds(jobs: int) -> dict[str, Any]:
     for job, events in histories:
         fold(job, events)
     folded = time.process_time() - began
-    tables._items[PROJECTIONS] = {}  # noqa: SLF001 - all is lost
+    tables._items[PROJECTIONS] = {}
     desk = Desk(
         tables=tables, reader=_Keys(tables), hints=FakeOutbox(), lease=config().lease, now=lambda: T0,
         sleep=lambda _: None,
@@ -222,7 +222,7 @@ class _Keys:
     def page(self, table: str, start: Key | None) -> Page:
         """See Reader."""
         if table not in self._known:
-            rows = self._tables._items.get(table, {})  # noqa: SLF001 - a scan, which the tables do not have
+            rows = self._tables._items.get(table, {})
             self._known[table] = [
                 (hash_key, range_key) for hash_key, partition in rows.items() for range_key in sorted(partition, key=str)
             ]
@@ -243,7 +243,7 @@ def _burst(jobs: int) -> dict[str, Any]:
     sim = Run("burst", weather=Weather("burst", frozenset({*RATES, *SPELLS})), burst=True)
     sim.limits, sim.models = {"haiku": SLOTS}, {"haiku": sim.model("haiku", SLOTS)}
     sim.deploy({})
-    sim._run_until(MINUTE)  # noqa: SLF001 - until the deployment is done
+    sim._run_until(MINUTE)
     began, clock = sim.kernel.time, time.process_time()
     for number in range(jobs):
         upload = partial(sim.upload, f"to-process/haiku/{number}.jsonl", LINE, fit=True)

@@ -16,7 +16,7 @@ _REAL = importlib.import_module(f"services.{os.environ.get('BENCH_SERVICE', 'sch
 _WITH_CAPACITY = {"GetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"}
 _calls: list[tuple[str, float, float, Any]] = []
 _invocations = 0
-_call = BaseClient._make_api_call  # type: ignore[attr-defined] # noqa: SLF001 - as PynamoDB calls it
+_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 def _timed(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
@@ -31,7 +31,7 @@ def _timed(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
     return answer
 
 
-BaseClient._make_api_call = _timed  # type: ignore[attr-defined] # noqa: SLF001 - as above
+BaseClient._make_api_call = _timed  # type: ignore[attr-defined]
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:

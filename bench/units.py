@@ -54,7 +54,7 @@ class CountingTables(MemoryTables):
 
     def __init__(self, tables: MemoryTables) -> None:
         super().__init__()
-        self._items, self.log = tables._items, tables.log  # noqa: SLF001 - the very same items
+        self._items, self.log = tables._items, tables.log
         self.requests: Counter[str] = Counter()
         self.units: Counter[str] = Counter()  # "read", "write", "index"
 

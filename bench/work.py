@@ -134,7 +134,7 @@ class _Counted(Run):
     def _wire(self) -> None:
         super()._wire()
         self.counted = CountingTables(self.tables)
-        self.sim_tables._tables = self.counted  # noqa: SLF001 - of the functions alone, not of people
+        self.sim_tables._tables = self.counted
 
     def _once_in_a_while(self, _: str) -> bool:
         due = self.kernel.time - self._measured >= GAUGE_SECONDS
@@ -196,7 +196,7 @@ def _remember(tables: MemoryTables, history: int, job: str, view: Mapping[str, A
 
     The rows of one job are those of all: a million of them would not fit in memory otherwise, and their sizes are right.
     """
-    items = tables._items  # noqa: SLF001 - written straight into the store, without running each job
+    items = tables._items
     life = dict(items["events"][f"job#{job}"])
     rows: dict[str | int, Any] = {VIEW_KEY: dict(view)}
     for number in range(history):
@@ -216,7 +216,7 @@ def _more(value: Mapping[str, Any], history: int) -> dict[str, Any]:
 
 def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str, float]:
     """What a scan of all jobs' rows every 15 minutes, and a Get of each active one, would have read while these jobs ran."""
-    views = [item for pk, rows in world.tables._items["projections"].items() if pk.startswith("job#") for item in rows.values()]  # noqa: SLF001
+    views = [item for pk, rows in world.tables._items["projections"].items() if pk.startswith("job#") for item in rows.values()]
     size = item_bytes(views[-1])
     spans = [
         tuple(

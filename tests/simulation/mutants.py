@@ -332,7 +332,7 @@ MUTANTS: dict[str, Mutant] = {
         "a cancel during an accepted Create is left to the timer",
         (ATTEMPT, "        if job.cancel is not None:  # its own hint met our lease and left\n            world.outbox.wake_job(job_id)\n", ""),
     ),
-    "stop": _m("a cancel of a running job stops nothing", (RECONCILE, "    if job.cancel is not None and job.status != \"Stopping\" and _stop(world, job):\n        return True\n", "")),
+    "stop": _m("a cancel of a running job stops nothing", (RECONCILE, "    if job.cancel is not None and job.status != \"Stopping\" and _stop(world, job, visit):\n        return True\n", "")),
     "tally-once": _m("an ended job is tallied with every hint", (RECONCILE, "    if job.tally is None:\n", "    if job.tally is None or job.version < 12:\n")),
     "retry-policy": _m("whatever Expired is tried again, also when something was bought", (JOB, "    bought_nothing = job.tally is not None and job.tally.processed_records == 0\n", "    bought_nothing = True\n")),
     "rank": _m("a status may fall back", (JOB, "    return status in ENDS or RANK.get(status, 0) > RANK.get(job.status, 0)\n", "    return status != job.status\n")),
