@@ -47,10 +47,11 @@ def with_tables(text: str, parts: Parts) -> str:
 def targets(parts: Parts) -> str:
     """Every part's targets, met or missed."""
     rows = [
-        (name, one["name"], number(one["value"]), _bound(one), "met" if one["met"] else "**missed**")
+        (name, one["name"], number(one["value"]), _bound(one), "met" if one["met"] else "**missed**",
+         one.get("kept", ""))
         for name, envelope in sorted(parts.items()) for one in envelope["result"].get("targets", ())
     ]  # fmt: skip
-    return _table(("part", "what", "measured", "target", ""), rows)
+    return _table(("part", "what", "measured", "target", "", "kept by"), rows)
 
 
 def measured(parts: Parts) -> str:
@@ -81,15 +82,16 @@ def makespans(parts: Parts) -> str:
 def waits(parts: Parts) -> str:
     """How long slots stood free, and how long jobs waited."""
     rows = [
-        (*_cell(cell), *(number(cell["ours"][gap], 2) for gap in ("gap_p50", "gap_p99")),
-         *(number(cell[hand]["gap_p50"], 0) for hand in HANDS[1:]), number(cell["ours"]["first_job"], 1),
+        (*_cell(cell), *(number(cell["ours"][gap], 2) for gap in ("gap_mean", "gap_p50", "gap_p99")),
+         *(number(cell[hand][gap], 0) for hand in HANDS[1:] for gap in ("gap_mean", "gap_p50")),
+         number(cell["ours"]["first_job"], 1),
          *(number(cell[hand]["first_job"], 0) for hand in HANDS[1:]),
          *(number(cell[hand]["mean_wait"] / 3600, 2) for hand in (*HANDS, "ideal")))
         for cell in parts["scheduling"]["result"]["cells"]
     ]  # fmt: skip
     return _table(
-        ("jobs of", "slots", "jobs", "gap p50: ours (s)", "p99", "1 min", "15 min", "first job: ours (s)", "1 min", "15 min",
-         "mean wait: ours (h)", "1 min", "15 min", "ideal"), rows,
+        ("jobs of", "slots", "jobs", "gap: ours, mean (s)", "p50", "p99", "1 min, mean", "p50", "15 min, mean", "p50",
+         "first job: ours (s)", "1 min", "15 min", "mean wait: ours (h)", "1 min", "15 min", "ideal"), rows,
     )  # fmt: skip
 
 

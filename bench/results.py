@@ -40,11 +40,12 @@ def write(results: dict[str, Any], path: Path = RESULTS) -> None:
 
 def measure(name: str, run: Callable[..., dict[str, Any]], *, quick: bool) -> dict[str, Any]:
     """Run one part: its result in its envelope."""
-    began = monotonic()
+    began, commit, load = monotonic(), _commit(), round(os.getloadavg()[0], 2)
     result = run(quick=quick)
     return {
         "command": f"make bench ARGS={name}", "quick": quick, "seconds": round(monotonic() - began, 1),
-        "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **_commit(), "machine": _machine(),
+        "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **commit,
+        "machine": {**_machine(), "load": load},
         "versions": {"python": platform.python_version(), **{package: version(package) for package in MEASURED_WITH}},
         "result": result,
     }  # fmt: skip
@@ -68,5 +69,4 @@ def _machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2),
     }

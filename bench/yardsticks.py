@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from bench.samples import percentile
@@ -101,6 +102,7 @@ def measures(spans: Sequence[Span], lengths: Sequence[float], slots: int) -> dic
         "utilisation_once_full": utilisation(spans, slots, since=begins[slots - 1]) if more else None,
         "mean_wait": sum(begins) / len(begins),
         "first_job": begins[0],
+        "gap_mean": fmean(gaps) if more else None,
         "gap_p50": percentile(gaps, 50) if more else None,
         "gap_p99": percentile(gaps, 99) if more else None,
     }

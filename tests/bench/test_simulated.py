@@ -93,6 +93,7 @@ def test_batches_have_the_same_lengths_and_records_that_tell_of_them_as_much_as_
     assert alike[0] == loosely[0]
     by_length = [records for _, records in sorted(zip(*alike, strict=True))]
     assert by_length == sorted(by_length)
+    assert len(set(by_length)) > 50
     assert [records for _, records in sorted(zip(*loosely, strict=True))] != sorted(loosely[1])
 
 
