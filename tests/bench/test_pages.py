@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,19 @@ from bench.__main__ import main, parts
 from local.settings import ROOT
 
 PARTS = results.read()["parts"]
+SIMULATED = ("scheduling", "order", "scale")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A quick run, from the command line to its file; it touches no page and no result that is kept."""
+    before = {path: path.read_text() for path in (*pages.PAGES, *ROOT.glob("bench/results.json"))}
+    out = tmp_path_factory.mktemp("bench") / "results.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--out", str(out), *SIMULATED]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert {path: path.read_text() for path in before} == before
+    found: dict[str, Any] = results.read(out)["parts"]
+    return found
 
 
 def test_the_tables_are_what_the_results_say() -> None:
@@ -32,11 +46,12 @@ def test_no_number_with_a_fraction_stands_outside_a_generated_table() -> None:
         assert not re.findall(r"\d+\.\d+", re.sub(r"\]\([^)]*\)|`[^`]*`", "", prose)), page
 
 
-def test_a_changed_result_changes_the_page() -> None:
-    changed = json.loads(json.dumps(PARTS))
-    changed["scheduling"]["result"]["cells"][0]["ours"]["makespan_to_ideal"] += 1
+def test_a_changed_result_changes_the_page(quick: dict[str, Any]) -> None:
     text = pages.PAGES[0].read_text()
-    assert pages.with_tables(text, changed) != text
+    before = pages.with_tables(text, quick)
+    changed = json.loads(json.dumps(quick))
+    changed["scheduling"]["result"]["cells"][0]["ours"]["makespan_to_ideal"] += 1
+    assert pages.with_tables(text, changed) != before
 
 
 def test_results_that_are_kept_were_no_quick_run() -> None:
@@ -58,19 +73,12 @@ def test_charts_are_small_and_of_these_results() -> None:
         assert f"{name}.svg" in pages.PAGES[0].read_text()
 
 
-def test_a_quick_run_works_from_end_to_end_and_touches_no_page(tmp_path: Path) -> None:
-    before = {page: page.read_text() for page in (*pages.PAGES, *ROOT.glob("bench/results.json"))}
-    out = tmp_path / "results.json"
-    command = [sys.executable, "-m", "bench", "--quick", "--out", str(out), "scheduling", "order", "scale"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
-    found = results.read(out)["parts"]
-    assert set(found) == {"scheduling", "order", "scale"}
-    assert all(envelope["quick"] for envelope in found.values())
-    drawn = charts.draw(found, tmp_path)
-    assert {path.stem for path in drawn} == set(charts.CHARTS)
-    text = "".join(pages.with_tables(page, found) for page in before.values())
+def test_a_quick_run_measures_everything_the_pages_and_charts_show(quick: dict[str, Any], tmp_path: Path) -> None:
+    assert set(quick) == set(SIMULATED)
+    assert all(envelope["quick"] for envelope in quick.values())
+    assert {path.stem for path in charts.draw(quick, tmp_path)} == set(charts.CHARTS)
+    text = "".join(pages.with_tables(page.read_text(), quick) for page in pages.PAGES)
     assert "Not measured yet" not in text
-    assert {page: page.read_text() for page in before} == before
 
 
 def test_an_unknown_part_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
