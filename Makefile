@@ -63,6 +63,30 @@ lint: $(READY) ## ruff, mypy --strict, terraform fmt
 	@$(RUN) -m mypy
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; else echo "terraform is not installed: its formatting was not checked"; fi
 
+.PHONY: rights
+rights: $(READY) terraform-present ## take every single right away, one at a time, and see what misses it (about ten minutes; rewrites docs/rights.md)
+	@$(RUN) -m tests.rights $(ARGS)
+
+# In an environment of its own: checkov pins another boto3 than MiniStack's botocore allows.
+CHECKOV := .local/checkov
+$(CHECKOV)/bin/checkov:
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check 'checkov==3.3.30'
+
+.PHONY: checkov
+checkov: $(CHECKOV)/bin/checkov ## static checks of terraform/; each skip has its reason beside the resource
+	@$(CHECKOV)/bin/checkov --directory terraform --framework terraform --compact --quiet --skip-download
+
+# In an environment of its own, too: what checks the dependencies is none of them.
+AUDIT := .local/audit
+$(AUDIT)/bin/pip-audit:
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit==2.10.1'
+
+.PHONY: audit
+audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of what requirements.lock names; fails where it cannot be asked (it asks pypi.org's own API, which a mirror does not have)
+	@$(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off --strict
+
 .PHONY: build
 build: $(READY) ## the zips of the two functions, in .build/
 	@$(RUN) -m local.build

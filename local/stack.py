@@ -31,15 +31,19 @@ class StackError(Exception):
     """The message is one sentence for the person at the terminal, with what to do."""
 
 
-def up(simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json") -> dict[str, int]:
-    """Start both; the process ids by name. Raises StackError, leaving nothing running."""
+def up(
+    simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json", ministack: Sequence[str] = ()
+) -> dict[str, int]:
+    """Start both; the process ids by name. `ministack` is another command to start it with. Raises StackError, leaving nothing
+    running.
+    """
     if record.exists():
         raise StackError("the local stack is already up: run `make down` first")
     _free(endpoint_of(), "AWS_ENDPOINT_URL")
     _free(bedrock_endpoint_of(), "AWS_ENDPOINT_URL_BEDROCK")
     started: dict[str, int] = {}
     record.parent.mkdir(parents=True, exist_ok=True)
-    commands = _commands(simulator_options)
+    commands = _commands(simulator_options, ministack)
     try:
         for name, command in commands.items():
             started[name] = _start(command, record.parent / f"{name}.log", "wb")
@@ -87,7 +91,7 @@ class _Command:
     health: str  # a URL that answers when it is ready
 
 
-def _commands(simulator_options: Sequence[str]) -> dict[str, _Command]:
+def _commands(simulator_options: Sequence[str], other_ministack: Sequence[str] = ()) -> dict[str, _Command]:
     environment = local_environment()
     ministack = environment | {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(_port(endpoint_of()))}
     ministack |= {"MINISTACK_REGION": environment["AWS_REGION"], "LAMBDA_STRICT": "0"}
@@ -95,7 +99,7 @@ def _commands(simulator_options: Sequence[str]) -> dict[str, _Command]:
     simulator = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
     return {
         "ministack": _Command(
-            arguments=[_script("ministack")], environment=ministack, health=endpoint_of() + "/_localstack/health"
+            arguments=other_ministack or [_script("ministack")], environment=ministack, health=endpoint_of() + "/_localstack/health"
         ),
         "bedrock-simulator": _Command(
             arguments=[*simulator, f"--event-source={EVENT_SOURCE}", *simulator_options],

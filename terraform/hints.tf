@@ -5,6 +5,7 @@ module "hints" {
   source = "./modules/queue"
 
   refused_transport        = local.refused_transport
+  kms_key_arn              = var.kms_key_arn
   name                     = "${var.name}-hints"
   arn_prefix               = local.queue_arn_prefix
   function_timeout_seconds = local.scheduler_timeout_seconds
@@ -81,6 +82,22 @@ data "aws_iam_policy_document" "timers" {
     sid       = "Send"
     actions   = ["sqs:SendMessage"]
     resources = [module.hints.arn, module.hints.dead_letter_arn]
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn[*]
+
+    content {
+      sid       = "UseKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sqs.${local.region}.${data.aws_partition.current.dns_suffix}"]
+      }
+    }
   }
 }
 

@@ -4,6 +4,7 @@ module "uploads" {
   source = "./modules/queue"
 
   refused_transport        = local.refused_transport
+  kms_key_arn              = var.kms_key_arn
   name                     = "${var.name}-uploads"
   arn_prefix               = local.queue_arn_prefix
   function_timeout_seconds = local.intake_timeout_seconds
@@ -96,6 +97,7 @@ module "intake" {
   environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "${var.name}-intake" })
   policy             = data.aws_iam_policy_document.intake.json
   log_retention_days = var.log_retention_days
+  kms_key_arn        = var.kms_key_arn
   tags               = local.tags
 }
 

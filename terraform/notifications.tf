@@ -114,7 +114,7 @@ data "aws_iam_policy_document" "notifications" {
       condition {
         test     = "StringEquals"
         variable = "kms:ViaService"
-        values   = [for service in ["dynamodb", "sns"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
+        values   = [for service in ["dynamodb", "sns", "sqs"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
       }
     }
   }
@@ -178,6 +178,7 @@ module "notification_failures" {
   source = "./modules/dead_letters"
 
   refused_transport = local.refused_transport
+  kms_key_arn       = var.kms_key_arn
   name              = "${var.name}-notification-failures"
   arn_prefix        = local.queue_arn_prefix
   tags              = local.tags

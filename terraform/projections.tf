@@ -1,6 +1,7 @@
 # The projections: job views, the lines and the slots. A function of the events, which can be rebuilt.
 
 resource "aws_dynamodb_table" "projections" {
+  #checkov:skip=CKV_AWS_119: With kms_key_arn it is the customer's key; without it DynamoDB encrypts with its own, at no charge.
   name                        = "${var.name}-projections"
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = "pk"

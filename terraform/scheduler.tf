@@ -3,13 +3,13 @@
 locals {
   scheduler_timeout_seconds = 120
 
-  kms_via = [for service in ["dynamodb", "s3"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
+  kms_via = [for service in ["dynamodb", "s3", "sqs"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
 }
 
 data "aws_iam_policy_document" "scheduler" {
   statement {
     sid       = "AppendEvents"
-    actions   = ["dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
+    actions   = ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:Query"]
     resources = [aws_dynamodb_table.events.arn]
   }
 
@@ -28,7 +28,6 @@ data "aws_iam_policy_document" "scheduler" {
   statement {
     sid = "Project"
     actions = [
-      "dynamodb:ConditionCheckItem",
       "dynamodb:DeleteItem",
       "dynamodb:GetItem",
       "dynamodb:PutItem",
@@ -139,6 +138,7 @@ module "scheduler" {
   timeout_seconds    = local.scheduler_timeout_seconds
   policy             = data.aws_iam_policy_document.scheduler.json
   log_retention_days = var.log_retention_days
+  kms_key_arn        = var.kms_key_arn
   tags               = local.tags
 
   environment = merge(local.environment, {
@@ -206,6 +206,7 @@ module "stream_failures" {
   source = "./modules/dead_letters"
 
   refused_transport = local.refused_transport
+  kms_key_arn       = var.kms_key_arn
   name              = "${var.name}-stream-failures"
   arn_prefix        = local.queue_arn_prefix
   tags              = local.tags

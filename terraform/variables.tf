@@ -119,7 +119,7 @@ variable "bucket_name" {
 }
 
 variable "kms_key_arn" {
-  description = "ARN of a KMS key that encrypts the bucket, the tables, the topic of events and Bedrock's output. Keys that AWS owns or manages are used when left out."
+  description = "ARN of a KMS key that encrypts the bucket, the tables, the queues, the topic of events, the logs and Bedrock's output; its policy must hold the output key_policy. Keys that AWS owns or manages are used when left out."
   type        = string
   default     = null
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from local.bedrock_simulator.access import Access
 from local.bedrock_simulator.driver import Driver
 from local.bedrock_simulator.events import Events
 from local.bedrock_simulator.faults import Faults, UnknownFaultError, changed
@@ -67,7 +68,8 @@ def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     events = Events(settings, options.event_source, lambda: _event_bus(session), random.Random(options.seed))  # noqa: S311
     memory = Memory(options.state) if options.state else None
     driver = Driver(settings, options.faults, S3Clients(session, assume_role=options.assume_role), events, memory)
-    server = serve(App(driver, events, chance), listener)
+    access = Access(session) if options.enforce_iam else None
+    server = serve(App(driver, events, chance, access), listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         # shutdown() waits for serve_forever, which this very thread runs.
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
@@ -127,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=_faults, default=Faults(), metavar="JSON", help="as POST /_simulator/faults")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep jobs, quotas, faults in it; go on with what it holds")
     parser.add_argument("--assume-role", action="store_true", help="read and write S3 under each job's roleArn")
+    parser.add_argument("--enforce-iam", action="store_true", help="refuse what MiniStack's IAM does not let the caller do")
     return parser
 
 

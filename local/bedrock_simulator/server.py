@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from local.bedrock_simulator.access import Access
     from local.bedrock_simulator.driver import Driver
     from local.bedrock_simulator.events import Events
     from local.bedrock_simulator.faults import Faults
@@ -41,8 +42,8 @@ Handler = Callable[..., Response]
 class App:
     """The WSGI application. `chance` decides on faults of calls; a job's own lot comes from the rules' seed."""
 
-    def __init__(self, driver: Driver, events: Events, chance: random.Random) -> None:
-        self._driver, self._events, self._chance = driver, events, chance
+    def __init__(self, driver: Driver, events: Events, chance: random.Random, access: Access | None = None) -> None:
+        self._driver, self._events, self._chance, self._access = driver, events, chance, access
         self._counts = Counter(throttled=0, failed=0, denied=0, accepted_then_timed_out=0)
         self._counts_lock = threading.Lock()
         self._routes: list[tuple[str, re.Pattern[str], Handler]] = [
@@ -55,6 +56,7 @@ class App:
                 ("GET", r"/_simulator/health", self._health),
                 ("GET", r"/_simulator/jobs", self._jobs),
                 ("GET", r"/_simulator/stats", self._stats),
+                ("GET", r"/_simulator/denied", self._denied),
                 ("GET", r"/_simulator/faults", self._show_faults),
                 ("POST", r"/_simulator/faults", self._set_faults),
                 ("POST", r"/_simulator/foreign-jobs", self._start_foreign),
@@ -92,6 +94,8 @@ class App:
         faults = self._faults()
         self._call_faults("Create", faults)
         body = _body(request)
+        if self._access:
+            self._access.create(request.headers.get("Authorization", ""), body)
         if self._strikes("denied", faults.deny):
             raise BedrockError("AccessDeniedException")
         if self._strikes("accepted_then_timed_out", faults.accept_then_timeout):
@@ -113,19 +117,26 @@ class App:
             return _json({"message": "Gateway time-out"}, 504)
         return _error(BedrockError("InternalServerException"))
 
-    def _get(self, _: Request, identifier: str) -> Response:
+    def _get(self, request: Request, identifier: str) -> Response:
         self._call_faults("Get", self._faults())
+        self._authorize(request, "GetModelInvocationJob", identifier)
         return _json(self._driver.call(lambda now: now.bedrock.get(identifier, now.time)))
 
     def _list(self, request: Request) -> Response:
         self._call_faults("List", self._faults())
+        self._authorize(request, "ListModelInvocationJobs", "*")
         query = {name: _query_value(name, value) for name, value in request.args.items()}
         return _json(self._driver.call(lambda now: now.bedrock.list(query, now.time)))
 
-    def _stop(self, _: Request, identifier: str) -> Response:
+    def _stop(self, request: Request, identifier: str) -> Response:
         self._call_faults("Stop", self._faults())
+        self._authorize(request, "StopModelInvocationJob", identifier)
         self._driver.call(lambda now: now.bedrock.stop(identifier, now.time))
         return _json({})
+
+    def _authorize(self, request: Request, action: str, resource: str) -> None:
+        if self._access:
+            self._access.other(request.headers.get("Authorization", ""), action, resource)
 
     def _call_faults(self, call: str, faults: Faults) -> None:
         if call in faults.fault_calls:
@@ -161,6 +172,9 @@ class App:
             }
         )
         return _json({**stats, **self._counts, "events": self._events.counts()})
+
+    def _denied(self, _: Request) -> Response:
+        return _json({"denied": self._access.denied if self._access else []})
 
     def _show_faults(self, _: Request) -> Response:
         return _json(asdict(self._faults()))

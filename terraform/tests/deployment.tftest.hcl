@@ -101,7 +101,7 @@ run "defaults" {
   assert {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.scheduler.statement : statement.sid => [statement.actions, statement.resources] }) == jsonencode({
       AppendEvents = [
-        ["dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
+        ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:Query"],
         ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events"],
       ]
       ArmTimers  = [["scheduler:CreateSchedule", "scheduler:DeleteSchedule"], ["arn:aws:scheduler:eu-west-1:111122223333:schedule/bbq/*"]]
@@ -122,7 +122,7 @@ run "defaults" {
       PassBedrockRole = [["iam:PassRole"], ["arn:aws:iam::111122223333:role/bbq-eu-west-1-bedrock"]]
       PassTimerRole   = [["iam:PassRole"], ["arn:aws:iam::111122223333:role/bbq-eu-west-1-timers"]]
       Project = [
-        ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
+        ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
         ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-projections"],
       ]
       ReadManifests = [["s3:GetObject"], ["arn:aws:s3:::bbq-bucket/processed/*/manifest.json.out"]]

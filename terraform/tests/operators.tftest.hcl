@@ -42,7 +42,7 @@ run "rights" {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.operator.statement : statement.sid => [statement.actions, statement.resources] }) == jsonencode({
       AppendEvents = [["dynamodb:ConditionCheckItem", "dynamodb:PutItem"], ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events"]]
       Project = [
-        ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+        ["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
         ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-projections"],
       ]
       TakeDeadLetters = [["sqs:DeleteMessage", "sqs:ReceiveMessage"], [

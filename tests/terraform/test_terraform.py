@@ -40,6 +40,11 @@ UNBOUND = {
     "xray:PutTraceSegments",
 }
 
+LOGS_KEY_ACTIONS = {
+    "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+}  # fmt: skip
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+
 Resource = dict[str, Any]
 
 
@@ -161,6 +166,12 @@ def test_a_service_acts_for_this_deployments_resources_only(deployed: dict[str, 
         ("pipes.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
         ("s3.amazonaws.com", "sqs:SendMessage"): {"aws:SourceAccount", "aws:SourceArn"},
         ("events.amazonaws.com", "sqs:SendMessage"): {"aws:SourceArn"},  # EventBridge gives no account here
+        **{
+            (f"{service}.amazonaws.com", action): {"aws:SourceAccount", "aws:SourceArn"}
+            for service in ("events", "s3")
+            for action in ("kms:Decrypt", "kms:GenerateDataKey")
+        },
+        **{("logs.eu-west-1.amazonaws.com", action): {"kms:EncryptionContext:aws:logs:arn"} for action in LOGS_KEY_ACTIONS},
     }
 
 
@@ -193,6 +204,49 @@ def test_every_queue_is_encrypted_keeps_two_weeks_and_refuses_plain_http(deploye
     assert {queue["name"] for queue in queues} == refusals
     assert all(queue["sqs_managed_sse_enabled"] and queue["policy"] for queue in queues)
     assert {queue["message_retention_seconds"] for queue in queues} == {14 * 24 * 3600}
+
+
+def test_with_a_key_everything_that_is_kept_is_encrypted_with_it(messages: list[dict[str, Any]]) -> None:
+    deployed = _state(messages, "encrypted_with_a_given_key")
+    keys = {
+        "aws_cloudwatch_log_group": lambda group: group["kms_key_id"],
+        "aws_dynamodb_table": lambda table: table["server_side_encryption"][0]["kms_key_arn"],
+        "aws_s3_bucket_server_side_encryption_configuration": lambda bucket: bucket["rule"][0][
+            "apply_server_side_encryption_by_default"
+        ][0]["kms_master_key_id"],
+        "aws_sns_topic": lambda topic: topic["kms_master_key_id"],
+        "aws_sqs_queue": lambda queue: queue["kms_master_key_id"],
+    }
+    used = {kind: [key(resource) for resource in _of_type(deployed, kind)] for kind, key in keys.items()}
+    assert {kind: len(found) for kind, found in used.items()} == {
+        "aws_cloudwatch_log_group": 2, "aws_dynamodb_table": 2, "aws_s3_bucket_server_side_encryption_configuration": 1,
+        "aws_sns_topic": 1, "aws_sqs_queue": 6,
+    }  # fmt: skip
+    assert {key for found in used.values() for key in found} == {KEY}
+    assert not any(queue["sqs_managed_sse_enabled"] for queue in _of_type(deployed, "aws_sqs_queue"))
+    environment = deployed["module.scheduler.aws_lambda_function.this"]["environment"][0]["variables"]
+    assert environment["BBQ_KMS_KEY_ARN"] == KEY, "Bedrock is told the key of its output"
+
+
+def test_what_is_handed_on_without_an_answer_has_somewhere_to_fail_to(deployed: dict[str, Resource]) -> None:
+    """Queues, the rule's target, the stream's two readers; the timers' dead-letter queue is the scheduler's to name."""
+    dead = {
+        "uploads": json.loads(deployed["module.uploads.aws_sqs_queue.this"]["redrive_policy"])["deadLetterTargetArn"],
+        "hints": json.loads(deployed["module.hints.aws_sqs_queue.this"]["redrive_policy"])["deadLetterTargetArn"],
+        "rule": deployed["aws_cloudwatch_event_target.hints"]["dead_letter_config"][0]["arn"],
+        "stream": deployed["aws_lambda_event_source_mapping.events"]["destination_config"][0]["on_failure"][0]["destination_arn"],
+        "pipe": deployed["aws_pipes_pipe.notifications"]["source_parameters"][0]["dynamodb_stream_parameters"][0][
+            "dead_letter_config"
+        ][0]["arn"],
+        "timers": deployed["module.scheduler.aws_lambda_function.this"]["environment"][0]["variables"]["BBQ_HINTS_DLQ_ARN"],
+    }
+    queues = {queue["arn"]: queue["name"] for queue in _of_type(deployed, "aws_sqs_queue")}
+    assert {edge: queues[arn] for edge, arn in dead.items()} == {
+        "uploads": "bbq-uploads-dead", "hints": "bbq-hints-dead", "rule": "bbq-hints-dead", "timers": "bbq-hints-dead",
+        "stream": "bbq-stream-failures", "pipe": "bbq-notification-failures",
+    }  # fmt: skip
+    read = {mapping["event_source_arn"] for mapping in _of_type(deployed, "aws_lambda_event_source_mapping")}
+    assert len(read) == 3, "another edge needs a place to fail to"
 
 
 def test_every_queue_that_a_function_reads_has_a_dead_letter_queue_and_hides_messages_long_enough(

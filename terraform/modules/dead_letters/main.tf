@@ -1,5 +1,5 @@
 # A dead-letter queue that stands alone: what a reader of the events' stream could not handle. It keeps messages as long as SQS
-# can, and refuses what does not come over TLS. Encrypted with SQS's own keys, as modules/queue is, for the same reason.
+# can, and refuses what does not come over TLS.
 
 terraform {
   required_providers {
@@ -19,6 +19,11 @@ variable "arn_prefix" {
 
 variable "refused_transport" {
   description = "The value of aws:SecureTransport that is refused."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the KMS key that encrypts the messages; null for SQS's own."
   type        = string
 }
 
@@ -50,7 +55,8 @@ data "aws_iam_policy_document" "this" {
 resource "aws_sqs_queue" "this" {
   name                      = var.name
   message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
+  kms_master_key_id         = var.kms_key_arn
   policy                    = data.aws_iam_policy_document.this.json
   tags                      = var.tags
 }

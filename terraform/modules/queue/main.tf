@@ -1,8 +1,8 @@
 # A queue with its dead-letter queue. Both keep messages as long as SQS can, and refuse what does not come over TLS.
 #
-# Encrypted with SQS's own keys, never with the deployment's KMS key: S3 and EventBridge could only send to that with the
-# consent of the key's policy, which is not ours, and EventBridge would lose events without a word. Messages hold names, no
-# content. The policies are set with the queue, because the provider waits half a minute after each separate change.
+# With a KMS key, S3 and EventBridge can only send if the key's policy lets them, too (key.tf): without it EventBridge loses
+# events without a word, and the timers' check-ins find out. The policies are set with the queue, because the provider waits
+# half a minute after each separate change.
 
 terraform {
   required_providers {
@@ -42,6 +42,11 @@ variable "senders" {
 
 variable "refused_transport" {
   description = "The value of aws:SecureTransport that is refused."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the KMS key that encrypts the messages; null for SQS's own."
   type        = string
 }
 
@@ -113,7 +118,8 @@ data "aws_iam_policy_document" "this" {
 resource "aws_sqs_queue" "dead" {
   name                      = local.names.dead
   message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
+  kms_master_key_id         = var.kms_key_arn
   policy                    = data.aws_iam_policy_document.this["dead"].json
   tags                      = var.tags
 }
@@ -122,7 +128,8 @@ resource "aws_sqs_queue" "this" {
   name                       = local.names.queue
   message_retention_seconds  = 1209600
   visibility_timeout_seconds = 6 * var.function_timeout_seconds
-  sqs_managed_sse_enabled    = true
+  sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
+  kms_master_key_id          = var.kms_key_arn
   policy                     = data.aws_iam_policy_document.this["queue"].json
   tags                       = var.tags
 
