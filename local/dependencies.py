@@ -42,9 +42,9 @@ def page(versions: Mapping[str, str]) -> str:
     rows = "\n".join(f"| {name} | {version} | {licence(name)} |" for name, version in sorted(versions.items()))
     return (
         "# Dependencies and their licences\n\n"
-        "What `requirements.lock` installs, as each package says of itself. Written by `python -m local.dependencies`; a test keeps"
-        " it current.\nThe functions' zips hold aws-lambda-powertools, pynamodb and what these need; everything else is for `bbq`,"
-        " the tests and the emulator.\nKnown vulnerabilities: `make audit`.\n\n"
+        "What `requirements.lock` installs, as each package says of itself. Written by `python -m local.dependencies`; a test\n"
+        "keeps it current. The functions' zips hold aws-lambda-powertools, pynamodb and what these need; everything else is for\n"
+        "`bbq`, the tests and the emulator. Known vulnerabilities: `make audit`.\n\n"
         f"| package | version | licence |\n|---|---|---|\n{rows}\n"
     )
 

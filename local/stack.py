@@ -99,7 +99,9 @@ def _commands(simulator_options: Sequence[str], other_ministack: Sequence[str] =
     simulator = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
     return {
         "ministack": _Command(
-            arguments=other_ministack or [_script("ministack")], environment=ministack, health=endpoint_of() + "/_localstack/health"
+            arguments=other_ministack or [_script("ministack")],
+            environment=ministack,
+            health=endpoint_of() + "/_localstack/health",
         ),
         "bedrock-simulator": _Command(
             arguments=[*simulator, f"--event-source={EVENT_SOURCE}", *simulator_options],

@@ -67,7 +67,7 @@ data "aws_iam_policy_document" "bedrock" {
 
   # A job that runs on an inference profile invokes the model in the profile's Regions with this role.
   dynamic "statement" {
-    for_each = local.uses_profiles ? [local.model_arns] : []
+    for_each = length(local.profile_arns) > 0 ? [local.profile_arns] : []
 
     content {
       sid       = "InvokeThroughProfiles"

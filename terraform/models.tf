@@ -35,16 +35,17 @@ locals {
 
   # Everything that a configured model id stands for. A profile runs its model in several Regions (a global one's have no
   # Region at all, which the star matches too); an application profile does not say which model it is for.
-  model_arns = distinct(flatten([
-    for id in local.model_ids : (
+  arns_of_models = {
+    for id in local.model_ids : id => (
       can(regex(":foundation-model/|:custom-model/", id)) ? [id] :
       can(regex(":application-inference-profile/", id)) ? [id, "${local.any_region}*"] :
       can(regex(":inference-profile/", id)) ? [id, "${local.any_region}${regex(local.profile_pattern, split("/", id)[1])[0]}"] :
       can(regex(local.profile_pattern, id)) ? ["${local.own}:inference-profile/${id}", "${local.any_region}${regex(local.profile_pattern, id)[0]}"] :
       ["arn:${local.partition}:bedrock:${local.region}::foundation-model/${id}"]
     )
-  ]))
-  uses_profiles = anytrue([for arn in local.model_arns : strcontains(arn, "inference-profile/")])
+  }
+  model_arns   = distinct(flatten(values(local.arns_of_models)))
+  profile_arns = distinct(flatten([for arns in values(local.arns_of_models) : arns if length(arns) > 1]))
 
   own        = "arn:${local.partition}:bedrock:${local.region}:${local.account_id}"
   any_region = "arn:${local.partition}:bedrock:*::foundation-model/"

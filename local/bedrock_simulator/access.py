@@ -62,9 +62,7 @@ class Access:
             return [f"{own}::foundation-model/{model}"]
         return [f"{own}:{self._account}:inference-profile/{model}", f"{own}::foundation-model/{found[1]}"]
 
-    def _require(
-        self, who: tuple[str, str] | None, action: str, resource: str, context: Mapping[str, str] | None = None
-    ) -> None:
+    def _require(self, who: tuple[str, str] | None, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
         if who is None:
             return
         with self._lock:

@@ -63,8 +63,8 @@ run "a_model_id_may_be_a_profile_or_an_arn" {
   }
 
   assert {
-    condition     = toset(one([for statement in data.aws_iam_policy_document.bedrock.statement : statement.resources if contains(statement.actions, "bedrock:InvokeModel")])) == toset(local.model_arns)
-    error_message = "Bedrock's role may invoke what a profile stands for."
+    condition     = toset(one([for statement in data.aws_iam_policy_document.bedrock.statement : statement.resources if contains(statement.actions, "bedrock:InvokeModel")])) == toset([for arn in local.model_arns : arn if !strcontains(arn, "custom-model/")])
+    error_message = "Bedrock's role may invoke what a profile stands for, and no model that is named by itself."
   }
 }
 

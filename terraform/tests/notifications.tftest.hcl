@@ -106,8 +106,8 @@ run "a_given_key_encrypts_the_topic" {
 
   assert {
     condition = jsonencode([for statement in data.aws_iam_policy_document.notifications.statement : [statement.actions, statement.resources, one(statement.condition).values] if statement.sid == "UseKey"]) == jsonencode([[
-      ["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn], ["dynamodb.eu-west-1.amazonaws.com", "sns.eu-west-1.amazonaws.com"],
+      ["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn], ["dynamodb.eu-west-1.amazonaws.com", "sns.eu-west-1.amazonaws.com", "sqs.eu-west-1.amazonaws.com"],
     ]])
-    error_message = "The pipe may use the key through the stream and the topic only."
+    error_message = "The pipe may use the key through the stream, the topic and its dead-letter queue only."
   }
 }

@@ -47,6 +47,7 @@ class Bench:
     log: Path
     name: str = "bbq-local"
     policies: dict[tuple[str, str], Document] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)  # of a user for each policy for people
 
     def __post_init__(self) -> None:
         iam = self.deployment.client("iam")
@@ -60,6 +61,9 @@ class Bench:
             version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
             answer = iam.get_policy_version(PolicyArn=arn, VersionId=version)
             self.policies[person, ""] = _document(answer["PolicyVersion"]["Document"])
+            iam.create_user(UserName=f"rights-{person}")
+            self._put((person, ""), self.policies[person, ""])
+            self.keys[person] = iam.create_access_key(UserName=f"rights-{person}")["AccessKey"]
 
     def full(self, role: str) -> str:
         """A role's whole name."""
@@ -79,33 +83,30 @@ class Bench:
     @contextmanager
     def less(self, *taken: Right) -> Iterator[None]:
         """Without these rights, until the end of the block."""
-        changed: dict[tuple[str, str], Document] = {}
-        for right in taken:
-            (place,) = [key for key, document in self.policies.items() if key[0] == right.who and _has(document, right)]
-            changed[place] = without(changed.get(place, self.policies[place]), right)
+        before = list(self._taken)
+        self._taken.extend(taken)
         try:
-            for place, document in changed.items():
-                self._put(place, document)
+            self._apply({self._place(right) for right in taken})
             yield
         finally:
-            for place in changed:
-                self._put(place, self.policies[place])
+            self._taken[:] = before
+            self._apply({self._place(right) for right in taken})
 
-    def denials(self) -> list[Denial]:
-        """All so far."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        found = [Denial(self._who(who), action, resource) for who, action, resource in (line.split(" ", 2) for line in lines)]
-        return found + [Denial(self._who(who), action, what) for who, action, what in simulator("denied")["denied"]]
+    def mark(self) -> tuple[int, int]:
+        """How many refusals there are by now: MiniStack's, Bedrock's."""
+        return len(self._lines()), len(simulator("denied")["denied"])
 
-    def refused(self, right: Right, since: int) -> list[Denial]:
-        """The refusals, from the `since`th on, that are for want of this right."""
+    def refused(self, right: Right, since: tuple[int, int]) -> list[Denial]:
+        """The refusals after that mark that are for want of this right."""
         of = [s for (who, _), document in self.policies.items() if who == right.who for s in document["Statement"]]
         (statement,) = [s for s in of if s["Sid"] == right.sid]
+        actions = [right.action] if right.action else many(statement["Action"])
+        resources = [right.resource] if right.resource else many(statement["Resource"])
         return [
-            denial for denial in self.denials()[since:]
+            denial for denial in self._denials(since)
             if denial.who == right.who
-            and denial.action in ([right.action] if right.action else many(statement["Action"]))
-            and any(fnmatchcase(denial.resource, one) for one in ([right.resource] if right.resource else many(statement["Resource"])))
+            and denial.action in actions
+            and any(fnmatchcase(denial.resource, resource) for resource in resources)
         ]  # fmt: skip
 
     @contextmanager
@@ -128,14 +129,9 @@ class Bench:
 
     def run(self, who: str, *command: str) -> subprocess.CompletedProcess[str]:
         """`bbq`, or another program, as a user who has this policy and nothing else."""
-        iam = self.deployment.client("iam")
-        if who not in self._keys:
-            iam.create_user(UserName=who)
-            self._put((who, ""), self.policies[who, ""])
-            self._keys[who] = iam.create_access_key(UserName=who)["AccessKey"]
         environment = local_environment() | {
-            "AWS_ACCESS_KEY_ID": self._keys[who]["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": self._keys[who]["SecretAccessKey"],
+            "AWS_ACCESS_KEY_ID": self.keys[who]["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": self.keys[who]["SecretAccessKey"],
             "BBQ_NAME": self.name,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
@@ -143,13 +139,31 @@ class Bench:
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
         )  # fmt: skip
 
-    _keys: dict[str, Any] = field(default_factory=dict)
+    _taken: list[Right] = field(default_factory=list)
+
+    def _lines(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def _denials(self, since: tuple[int, int]) -> list[Denial]:
+        found = [line.split(" ", 2) for line in self._lines()[since[0] :]] + simulator("denied")["denied"][since[1] :]
+        return [Denial(self._who(who), action, resource) for who, action, resource in found]
+
+    def _place(self, right: Right) -> tuple[str, str]:
+        (place,) = [key for key, document in self.policies.items() if key[0] == right.who and _has(document, right)]
+        return place
+
+    def _apply(self, places: set[tuple[str, str]]) -> None:
+        for place in places:
+            document = self.policies[place]
+            for right in self._taken:
+                if self._place(right) == place:
+                    document = without(document, right)
+            self._put(place, document)
 
     def _put(self, place: tuple[str, str], document: Document) -> None:
         iam, (who, policy) = self.deployment.client("iam"), place
         if who in PEOPLE:
-            if who in self._keys or not policy:
-                iam.put_user_policy(UserName=who, PolicyName="theirs", PolicyDocument=json.dumps(document))
+            iam.put_user_policy(UserName=f"rights-{who}", PolicyName="theirs", PolicyDocument=json.dumps(document))
         elif document["Statement"]:
             iam.put_role_policy(RoleName=self.full(who), PolicyName=policy, PolicyDocument=json.dumps(document))
         else:
@@ -159,7 +173,7 @@ class Bench:
         """`intake` of a session's ARN, a role's name or a user's."""
         parts = principal.split("/")
         name = parts[1] if len(parts) > 1 else parts[0]
-        return name.removeprefix(f"{self.name}-{REGION}-")
+        return name.removeprefix(f"{self.name}-{REGION}-").removeprefix("rights-")
 
 
 def until(probe: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:

@@ -11,10 +11,14 @@ POLLS = "Lambda's poller needs it on AWS; MiniStack's polls without asking. Plan
 LOGS = "Lambda writes logs with the role on AWS; MiniStack writes them itself. Plan test of the exact rights."
 PIPE = "the pipe wears the role on AWS; MiniStack's pipes wear none. Plan test of the exact rights."
 TIMER = "EventBridge Scheduler wears the role on AWS; MiniStack's wears none. Plan test of the exact rights."
-PASS = "AWS checks iam:PassRole when a schedule is made; MiniStack does not. Plan tests of the exact rights and of the role passed."
+PASS = (
+    "AWS checks iam:PassRole when a schedule is made; MiniStack does not. Plan tests of the exact rights and of the role passed."
+)
 NOT_FOUND = "S3 answers 403 instead of 404 without it; MiniStack answers 404 anyway. test_a_missing_object_is_no_mystery"
 
-GROUP = "MiniStack takes every schedule to be in the default group, so only that one is missed there. Plan test of the exact rights."
+GROUP = (
+    "MiniStack takes every schedule to be in the default group, so only that one is missed there. Plan test of the exact rights."
+)
 LIST = "AWS asks for it in its documented role; the simulator reads the one object it is told of. Plan test of the exact rights."
 PATHS = "MiniStack allows GetParametersByPath on * alone. Plan test of the exact rights."
 

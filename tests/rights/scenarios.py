@@ -43,7 +43,9 @@ def rejected(bench: Bench, seen: Seen) -> None:
 def unversioned(bench: Bench, seen: Seen) -> None:
     """A notification without a version: the bucket's versioning was suspended."""
     key = f"to-process/{MODEL}/{next(_count)}.jsonl"
-    _notify(bench, key, bench.deployment.s3.put_object(Bucket=bench.deployment.outputs["bucket"], Key=key, Body=records())["ETag"])
+    _notify(
+        bench, key, bench.deployment.s3.put_object(Bucket=bench.deployment.outputs["bucket"], Key=key, Body=records())["ETag"]
+    )
     until(seen, 4)
 
 
@@ -79,7 +81,7 @@ def cancel(bench: Bench, seen: Seen) -> None:
 
 def unanswered(bench: Bench, seen: Seen) -> None:
     """A job whose Create was never answered, and whose lease is over: its name is looked up. See `prepare`."""
-    (job, since), = _unanswered
+    ((job, since),) = _unanswered
     until(lambda: seen() or time.monotonic() > since + LEASE_SECONDS, LEASE_SECONDS)
     bench.hint({"job": job})
     until(seen, 20)
@@ -88,6 +90,12 @@ def unanswered(bench: Bench, seen: Seen) -> None:
 def start(bench: Bench, seen: Seen) -> None:
     """An upload is sent to Bedrock. On a model of its own each time, because a refusal holds a model up for a while."""
     bench.deployment.upload(f"{next(_fresh)}/{next(_count)}.jsonl", records())
+    until(seen)
+
+
+def start_other(bench: Bench, seen: Seen) -> None:
+    """An upload is sent to a model that is named by its own id."""
+    bench.deployment.upload(f"{QUOTA_MODEL}/{next(_count)}.jsonl", records())
     until(seen)
 
 

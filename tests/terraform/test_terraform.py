@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ def test_every_queue_is_encrypted_keeps_two_weeks_and_refuses_plain_http(deploye
 
 def test_with_a_key_everything_that_is_kept_is_encrypted_with_it(messages: list[dict[str, Any]]) -> None:
     deployed = _state(messages, "encrypted_with_a_given_key")
-    keys = {
+    keys: dict[str, Callable[[Resource], Any]] = {
         "aws_cloudwatch_log_group": lambda group: group["kms_key_id"],
         "aws_dynamodb_table": lambda table: table["server_side_encryption"][0]["kms_key_arn"],
         "aws_s3_bucket_server_side_encryption_configuration": lambda bucket: bucket["rule"][0][

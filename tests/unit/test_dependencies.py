@@ -5,7 +5,7 @@ import re
 from local.dependencies import ELSEWHERE, LOCK, PAGE, licence, locked
 
 VERSIONS = locked(LOCK.read_text())
-ROWS = {name: (version, said) for name, version, said in re.findall(r"^\| (\S+) \| (\S+) \| (.+) \|$", PAGE.read_text(), re.M)}
+ROWS = {name: (version, said) for name, version, said in re.findall(r"(?m)^\| (\S+) \| (\S+) \| (.+) \|$", PAGE.read_text())}
 # docutils is in the public domain but for a few files; the one under the GPL is an Emacs mode that the package does not hold.
 KNOWN = {"docutils"}
 STRONG = re.compile(r"\b(AGPL|GPL|Affero|SSPL|BUSL)\b")
