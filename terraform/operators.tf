@@ -43,7 +43,6 @@ locals {
     module.uploads.dead_letter_arn,
     module.hints.dead_letter_arn,
     module.stream_failures.arn,
-    module.notification_failures.arn,
   ]
 }
 
@@ -70,11 +69,11 @@ data "aws_iam_policy_document" "viewer" {
     ]
   }
 
-  # How much waits, not what: reading a message hides it from the function it is for.
+  # How many dead letters there are, not what they say. `bbq` looks at no other queue.
   statement {
     sid       = "CountMessages"
     actions   = ["sqs:GetQueueAttributes"]
-    resources = concat([module.uploads.arn, module.hints.arn], local.dead_letter_queue_arns)
+    resources = local.dead_letter_queue_arns
   }
 
   # What Bedrock itself says of a job.

@@ -15,11 +15,8 @@ run "rights" {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.viewer.statement : statement.sid => [statement.actions, statement.resources] }) == jsonencode({
       AskBedrock = [["bedrock:GetModelInvocationJob"], ["arn:aws:bedrock:eu-west-1:111122223333:model-invocation-job/*"]]
       CountMessages = [["sqs:GetQueueAttributes"], [
-        "arn:aws:sqs:eu-west-1:111122223333:bbq-hints",
         "arn:aws:sqs:eu-west-1:111122223333:bbq-hints-dead",
-        "arn:aws:sqs:eu-west-1:111122223333:bbq-notification-failures",
         "arn:aws:sqs:eu-west-1:111122223333:bbq-stream-failures",
-        "arn:aws:sqs:eu-west-1:111122223333:bbq-uploads",
         "arn:aws:sqs:eu-west-1:111122223333:bbq-uploads-dead",
       ]]
       FindDeployment = [["ssm:GetParameter", "ssm:GetParametersByPath"], [
@@ -47,7 +44,6 @@ run "rights" {
       ]
       TakeDeadLetters = [["sqs:DeleteMessage", "sqs:ReceiveMessage"], [
         "arn:aws:sqs:eu-west-1:111122223333:bbq-hints-dead",
-        "arn:aws:sqs:eu-west-1:111122223333:bbq-notification-failures",
         "arn:aws:sqs:eu-west-1:111122223333:bbq-stream-failures",
         "arn:aws:sqs:eu-west-1:111122223333:bbq-uploads-dead",
       ]]

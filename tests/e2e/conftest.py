@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "right": {"model_id": "chaos.right-v1:0", "limit": 25},
 }
 CHECK_IN_MINUTES = 1
+WATCHED = (sys.executable, "-m", "tests.rights.ministack_watched")  # MiniStack, telling whom it refused what
 
 
 def free_port() -> int:
@@ -55,8 +57,9 @@ def local_stack(work: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
         patch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{free_port()}")
+        patch.setenv("BBQ_DENIED", str(work / "denied.log"))
         build.build(ROOT, ROOT / ".build")
-        stack.up(simulator_options(work), record=work / "stack.json")
+        stack.up(simulator_options(work), record=work / "stack.json", ministack=WATCHED)
         try:
             yield
         finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 from local import build, deploy, stack
 from local.deployment import Deployment
 from local.settings import ROOT, local_environment
-from tests.e2e.conftest import free_port
+from tests.e2e.conftest import WATCHED, free_port
 from tests.rights import forbidden, scenarios
 from tests.rights.bench import Bench
 from tests.rights.excused import excuse
@@ -23,7 +23,6 @@ from tests.rights.mutation import Right
 
 PAGE = ROOT / "docs" / "rights.md"
 SIMULATOR = ("--job-seconds", "2-2", "--quota", "1000", "--assume-role", "--enforce-iam")
-WATCHED = (sys.executable, "-m", "tests.rights.ministack_watched")
 SCENARIOS = {
     ("ReadUploads", "s3:GetObject"): scenarios.unversioned,
     ("AppendEvents", "dynamodb:ConditionCheckItem"): scenarios.refused_again,

@@ -14,7 +14,7 @@ TIMER = "EventBridge Scheduler wears the role on AWS; MiniStack's wears none. Pl
 PASS = (
     "AWS checks iam:PassRole when a schedule is made; MiniStack does not. Plan tests of the exact rights and of the role passed."
 )
-NOT_FOUND = "S3 answers 403 instead of 404 without it; MiniStack answers 404 anyway. test_a_missing_object_is_no_mystery"
+NOT_FOUND = "S3 answers 403 instead of 404 without it; MiniStack answers 404 anyway. Unit test: an upload that no later try can read is rejected."
 
 GROUP = (
     "MiniStack takes every schedule to be in the default group, so only that one is missed there. Plan test of the exact rights."
