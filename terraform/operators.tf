@@ -86,7 +86,7 @@ data "aws_iam_policy_document" "viewer" {
   # Results, to download; uploads, because HeadObject needs the right to read.
   statement {
     sid       = "ReadObjects"
-    actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+    actions   = ["s3:GetObject"]
     resources = ["${aws_s3_bucket.this.arn}/processed/*", "${aws_s3_bucket.this.arn}/to-process/*"]
   }
 
@@ -160,7 +160,7 @@ data "aws_iam_policy_document" "operator" {
   # `bbq submit`, in parts where a file is large.
   statement {
     sid       = "Upload"
-    actions   = ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"]
+    actions   = ["s3:AbortMultipartUpload", "s3:PutObject"]
     resources = ["${aws_s3_bucket.this.arn}/to-process/*"]
   }
 

@@ -25,7 +25,7 @@ run "rights" {
         "arn:aws:ssm:eu-west-1:111122223333:parameter/bedrock-batch-queue/bbq",
       ]]
       ListObjects = [["s3:ListBucket"], ["arn:aws:s3:::bbq-bucket"]]
-      ReadObjects = [["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::bbq-bucket/processed/*", "arn:aws:s3:::bbq-bucket/to-process/*"]]
+      ReadObjects = [["s3:GetObject"], ["arn:aws:s3:::bbq-bucket/processed/*", "arn:aws:s3:::bbq-bucket/to-process/*"]]
       ReadTables = [["dynamodb:GetItem", "dynamodb:Query"], [
         "arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events",
         "arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-projections",
@@ -47,7 +47,7 @@ run "rights" {
         "arn:aws:sqs:eu-west-1:111122223333:bbq-stream-failures",
         "arn:aws:sqs:eu-west-1:111122223333:bbq-uploads-dead",
       ]]
-      Upload = [["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"], ["arn:aws:s3:::bbq-bucket/to-process/*"]]
+      Upload = [["s3:AbortMultipartUpload", "s3:PutObject"], ["arn:aws:s3:::bbq-bucket/to-process/*"]]
       Wake   = [["sqs:SendMessage"], ["arn:aws:sqs:eu-west-1:111122223333:bbq-hints", "arn:aws:sqs:eu-west-1:111122223333:bbq-uploads"]]
       WalkTables = [["dynamodb:Scan"], [
         "arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events",

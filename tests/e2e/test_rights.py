@@ -73,7 +73,7 @@ def test_nobody_does_what_he_must_not(bench: Bench) -> None:
 
 
 def test_what_a_function_may_do_with_tables_and_objects_it_needs(bench: Bench) -> None:
-    """The quick part of `make rights`, which takes every right of everybody away. Last: what it leaves behind waits for a retry."""
+    """The quick part of `make rights`, which takes every right away. Last: what it leaves behind waits for a retry."""
     quick = [
         right for right in bench.rights()
         if right.who in FUNCTIONS and right.action.startswith(("dynamodb:", "s3:")) and not excuse(right)

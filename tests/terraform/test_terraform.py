@@ -126,6 +126,26 @@ def test_no_role_has_an_action_with_a_wildcard_or_a_resource_it_need_not_have(de
     } == UNBOUND
 
 
+def test_the_matrix_has_every_right_and_no_other(deployed: dict[str, Resource]) -> None:
+    """docs/rights.md is written by `make rights`; here it is held against what Terraform says now."""
+    page = (ROOT / "docs" / "rights.md").read_text().partition("<!-- matrix -->")[2].partition("<!-- /matrix -->")[0]
+    tried = {tuple(row) for row in re.findall(r"^\| (\w+) \| (\w+) \| `(\w+:\w+)` \|", page, re.MULTILINE)}
+    documents = {
+        who: [f"data.aws_iam_policy_document.{who}"] for who in ("bedrock", "timers", "notifications", "viewer", "operator")
+    }
+    for who in ("intake", "scheduler"):
+        documents[who] = [f"data.aws_iam_policy_document.{who}", f"module.{who}.data.aws_iam_policy_document.basics"]
+    there = {
+        (who, statement["sid"], action)
+        for who, addresses in documents.items()
+        for address in addresses
+        for statement in deployed[address]["statement"]
+        for action in statement["actions"]
+    }
+    assert tried == there | {("bedrock", "InvokeThroughProfiles", "bedrock:InvokeModel")}, "run `make rights`"
+    assert "**nothing**" not in page
+
+
 def test_only_people_may_scan(deployed: dict[str, Resource]) -> None:
     scanners = [address for address, statement in _addressed_statements(deployed) if "dynamodb:Scan" in statement["actions"]]
     assert scanners == ["data.aws_iam_policy_document.operator"]
