@@ -1,11 +1,13 @@
 """What `make rights` takes away is one thing, and nothing else."""
 
+from typing import Any
+
 import pytest
 
 from tests.rights.excused import excuse
 from tests.rights.mutation import Right, rights, without
 
-POLICY = {
+POLICY: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [
         {"Sid": "One", "Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:a"},
@@ -25,10 +27,10 @@ def test_one_is_taken_away_and_the_document_is_as_it_was() -> None:
     one, many = POLICY["Statement"]
     assert left == [
         [many],
-        [one, {**dict(many), "Action": ["sqs:B"]}],
-        [one, {**dict(many), "Action": ["sqs:A"]}],
-        [one, {**dict(many), "Resource": ["arn:c"]}],
-        [one, {**dict(many), "Resource": ["arn:b"]}],
+        [one, {**many, "Action": ["sqs:B"]}],
+        [one, {**many, "Action": ["sqs:A"]}],
+        [one, {**many, "Resource": ["arn:c"]}],
+        [one, {**many, "Resource": ["arn:b"]}],
     ]
     assert len(list(rights("x", POLICY))) == 5
 
