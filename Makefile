@@ -67,6 +67,10 @@ lint: $(READY) ## ruff, mypy --strict, terraform fmt
 rights: $(READY) terraform-present ## take every single right away, one at a time, and see what misses it (about ten minutes; rewrites docs/rights.md)
 	@$(RUN) -m tests.rights $(ARGS)
 
+.PHONY: encrypted
+encrypted: $(READY) terraform-present ## the pipeline on the emulator with a KMS key of one's own
+	@$(RUN) -m tests.rights.encrypted
+
 # In an environment of its own: checkov pins another boto3 than MiniStack's botocore allows.
 CHECKOV := .local/checkov
 $(CHECKOV)/bin/checkov:

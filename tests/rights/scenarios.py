@@ -155,7 +155,11 @@ def viewer(bench: Bench, seen: Seen) -> None:
 
 def running(bench: Bench, seen: Seen) -> None:
     """A viewer asks what Bedrock says of a job that runs."""
-    bench.run("viewer", "bbq", "show", _submitted(bench, lambda: False))
+    simulator("faults", {"event_drop": 1.0})  # so that it runs, as far as anybody knows, until `bbq` has started
+    try:
+        bench.run("viewer", "bbq", "show", _submitted(bench, lambda: False))
+    finally:
+        simulator("faults", {"event_drop": 0.0})
 
 
 def operator(bench: Bench, seen: Seen) -> None:
