@@ -25,7 +25,7 @@ from cli.walk import OPEN, Cursor, Desk, Target, walk
 from services.scheduler.hints import ALL
 from shared import projections
 from shared.counts import added, counted, counts_pk, numbers_of, shard
-from shared.events import Event, UnknownEvent
+from shared.events import Event, UnknownEvent, text_of
 from shared.job import APPENDED_BY_OTHERS, IllegalEvent, Job, fold
 from shared.names import is_job_id, job_stream, model_stream
 from shared.projections import SLOTS_KEY, VIEW_KEY
@@ -42,7 +42,7 @@ from shared.rebuild import (
     slots_found,
     to_be_looked_up,
 )
-from shared.slots import Slots, fold_model
+from shared.slots import Day, Slots, fold_model
 from shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, LineRow, SlotsRow, ViewRow, Write
 
 COUNTS = "counts"
@@ -404,10 +404,18 @@ def _write_slots(desk: Desk, model: _Model, notes: list[str]) -> None:
     alias, row = model.state.model, model.row
     found = slots_found(row)[0] if row is not None else None
     now = desk.now() + CLOCK_MARGIN
-    slots = rebuilt_slots(model.state, model.jobs, found, longest_lease=desk.lease, now=now, unknown=model.unknown)
+    date = text_of(desk.now())[:10]
+    over = desk.store.day(alias, date)
+    slots = rebuilt_slots(
+        model.state, model.jobs, found, longest_lease=desk.lease, now=now, unknown=model.unknown,
+        ended=Day(date=date, jobs=over.get("slot_ends", 0), records=over.get("records", 0)),
+    )  # fmt: skip
     desk.store.commit(projections.rebuilt_slots(row, slots))
     if row is None:
-        notes.append(f"the slots of {alias} were missing; they were made anew, paused: `bbq resume {alias}` opens the model")
+        notes.append(
+            f"the slots of {alias} were missing; they were made anew, paused: `bbq resume {alias}` opens the model. "
+            "What began today was counted from what ended today and what lives: a ceiling may be reached early"
+        )
     if model.unknown:
         notes.append(f"jobs that cannot be read keep what they have in the slots of {alias}: {', '.join(sorted(model.unknown))}")
 

@@ -19,7 +19,9 @@ from cli.deployment import Deployment
 from cli.estimates import bedrock_decides, mean_slot_seconds, time_to_drain
 from cli.queries import OUTCOMES
 from cli.wording import KINDS, STYLES, bar, counted, duration, next_try, paragraph, rough, safe
-from shared.slots import Slots
+from shared.models import Model
+from shared.slots import UNBOUNDED, Slots
+from shared.store import Store
 
 LETTERS = {  # what helps against dead letters, by queue
     "uploads": ("notifications of uploads that could not be handled", "bbq redrive uploads"),
@@ -47,8 +49,21 @@ class HeldBack:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Began:
+    """What began today (UTC), of what may; None where there is no such ceiling. `parked`: next in line must wait for tomorrow."""
+
+    jobs: int
+    max_jobs: int | None
+    records: int
+    max_records: int | None
+    parked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """One model. `mean_slot_seconds` and `drain_seconds` are None where there is nothing to go by. `ended_today`: by outcome."""
+    """One model. `began_today` is None for a model without a ceiling of the day; `mean_slot_seconds` and `drain_seconds` are None
+    where there is nothing to go by. `ended_today`: by outcome.
+    """
 
     model: str
     slots_held: int
@@ -58,6 +73,7 @@ class ModelStatus:
     waiting_records: int
     oldest_wait_since: datetime | None
     held_back: tuple[HeldBack, ...]
+    began_today: Began | None
     ended_today: Mapping[str, int]
     mean_slot_seconds: float | None
     drain_seconds: float | None
@@ -109,7 +125,13 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
     today, yesterday = (store.day(alias, day) for day in days(now))
     waiting = store.waiting(alias)
     mean = mean_slot_seconds(today, yesterday)
-    stuck = slots.paused or bedrock_decides(len(slots.refused), slots.limit, len(slots.holders))
+    model = deployment.models.get(alias)
+    began = began_today(store, slots, model, now) if model is not None and model.ceiling != UNBOUNDED else None
+    stuck = (
+        slots.paused
+        or (began is not None and began.parked)
+        or bedrock_decides(len(slots.refused), slots.limit, len(slots.holders))
+    )
     drain = None if stuck else time_to_drain(waiting.get("jobs", 0) + len(slots.refused), slots.limit, mean)
     pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
     return ModelStatus(
@@ -117,9 +139,19 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
         paused=pause if slots.paused else None,
         waiting_jobs=waiting.get("jobs", 0), waiting_records=waiting.get("records", 0),
         oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, held_back=held_back(slots),
+        began_today=began,
         ended_today={outcome: today[outcome] for outcome in OUTCOMES if today.get(outcome)},
         mean_slot_seconds=mean, drain_seconds=drain.total_seconds() if drain is not None else None,
     )  # fmt: skip
+
+
+def began_today(store: Store, slots: Slots, model: Model, now: datetime) -> Began:
+    """Reads who is next in line, because only that says whether it fits."""
+    day, ceiling = slots.day.at(now), model.ceiling
+    head = next(iter(store.line(slots.model, 1)), None)
+    job = store.job(head) if head is not None else None
+    parked = job is not None and not ceiling.allows(day, job.record_count)
+    return Began(jobs=day.jobs, max_jobs=ceiling.jobs, records=day.records, max_records=ceiling.records, parked=parked)
 
 
 def days(now: datetime) -> tuple[str, str]:
@@ -147,6 +179,9 @@ def _block(model: ModelStatus, now: datetime, width: int, indent: int) -> list[T
     made = paragraph([slots, _waiting(model, now)], width, indent=indent, between="   ")
     if model.paused:
         made += paragraph([Text(safe(paused(model.paused, now)), style="yellow")], width, indent=indent)
+    if model.began_today is not None:
+        style = "yellow" if model.began_today.parked else ""
+        made += paragraph([Text(_began(model.began_today), style=style)], width, indent=indent)
     for held in model.held_back:
         made += paragraph([Text(part, style="yellow") for part in _held(held, model, now)], width, indent=indent)
     made += paragraph(_today(model), width, indent=indent)
@@ -166,6 +201,15 @@ def _waiting(model: ModelStatus, now: datetime) -> str:
         return "nothing in line"
     oldest = f", oldest {duration(now - model.oldest_wait_since)}" if model.oldest_wait_since else ""
     return f"{counted(model.waiting_jobs, 'job')} in line ({counted(model.waiting_records, 'record')}){oldest}"
+
+
+def _began(began: Began) -> str:
+    of = [
+        f"{count:,} of {most:,} {what} today"
+        for count, most, what in ((began.jobs, began.max_jobs, "jobs"), (began.records, began.max_records, "records"))
+        if most is not None
+    ]
+    return ("parked until midnight UTC: " if began.parked else "began: ") + ", ".join(of)
 
 
 def _held(held: HeldBack, model: ModelStatus, now: datetime) -> tuple[str, str]:
@@ -189,6 +233,8 @@ def _today(model: ModelStatus) -> list[str | Text]:
 def _drain(model: ModelStatus) -> str:
     if model.paused:
         return "the line stands still"
+    if model.began_today is not None and model.began_today.parked:
+        return "the line goes on tomorrow"
     if model.drain_seconds is not None:
         return f"the line takes {rough(timedelta(seconds=model.drain_seconds))}"
     if bedrock_decides(sum(held.jobs for held in model.held_back), model.slot_limit, model.slots_held):

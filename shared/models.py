@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import log
 
+from shared.slots import Ceiling
+
 INVOCATION_TYPES = ("InvokeModel", "Converse")  # aws-facts 1.1
 FIFO, LARGEST_FIRST = ORDERS = ("fifo", "largest-first")
 LARGEST_FIRST_WINDOW = timedelta(hours=24)  # nobody is overtaken by a job that was uploaded later than this after his
@@ -19,7 +21,9 @@ MAX_ATTEMPTS = 3  # of a job, unless its model says otherwise
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model. Record limits are Bedrock's quotas (aws-facts 3.1); `max_attempts` counts the first try too."""
+    """One model. Record limits are Bedrock's quotas (aws-facts 3.1); `max_attempts` counts the first try too; the ceilings of a
+    day (UTC) are None where there is none.
+    """
 
     alias: str
     model_id: str
@@ -31,6 +35,13 @@ class Model:
     max_bytes: int = 1024**3
     max_attempts: int = MAX_ATTEMPTS
     order: str = FIFO
+    max_jobs_per_day: int | None = None
+    max_records_per_day: int | None = None
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """How much may begin in a day."""
+        return Ceiling(jobs=self.max_jobs_per_day, records=self.max_records_per_day)
 
     def line_at(self, queued_at: datetime, record_count: int) -> datetime | None:
         """When a job counts as queued: None for when it was. With largest-first, earlier the larger it is, LARGEST_FIRST_WINDOW
@@ -79,6 +90,13 @@ def _problems(model: Model) -> list[str]:
         for name, least in (("limit", 0), ("min_records", 1), ("max_records", 1), ("max_bytes", 1), ("max_attempts", 1))
         if not isinstance(getattr(model, name), int) or getattr(model, name) < least
     ]
+    found += [
+        f"{name} must be a whole number of at least 1; a limit of 0 stops a model"
+        for name in ("max_jobs_per_day", "max_records_per_day")
+        if (ceiling := getattr(model, name)) is not None and (not isinstance(ceiling, int) or ceiling < 1)
+    ]
+    if not found and model.max_records_per_day is not None and model.max_records_per_day < model.max_records:
+        found.append("max_records_per_day must not be below max_records: a job of that size could never begin")
     if model.invocation_type not in INVOCATION_TYPES:
         found.append(f"invocation_type must be one of {', '.join(INVOCATION_TYPES)}")
     if model.order not in ORDERS:

@@ -14,8 +14,8 @@ from shared.counts import count_row, moved
 from shared.events import moment_of, text_of
 from shared.job import OVER, QUEUED, Job, evolve, outcome
 from shared.names import job_stream, model_stream
-from shared.slots import Lease, Refusal, Slots
-from shared.tables import Check, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
+from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots
+from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
 MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
@@ -48,11 +48,16 @@ def appended(before: Job, event: e.Event) -> list[Write]:
     return [append(job, event), Put(view_row(job)), *_line(job), *moved(before, job)]
 
 
-def claimed(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
-    """The claim: the only way to a slot out of the line. Fails unless there is room, by DynamoDB's own count."""
+def claimed(
+    before: Job, event: e.Event, holder: str, lease: Lease, *, seen: Day = NO_DAY, ceiling: Ceiling = UNBOUNDED
+) -> list[Write]:  # fmt: skip
+    """The claim: the only way to a slot out of the line. Fails unless there is room, by DynamoDB's own count, and unless the
+    model's ceiling of the day lets one more job begin. `seen` is the day as the slots had it when they were read.
+    """
     free = SlotsRow.holders[holder].does_not_exist() & SlotsRow.refused[holder].does_not_exist()
-    slots = Update(_slots_key(before.model), [SlotsRow.holders[holder].set(_lease_map(lease))], _room() & free)
-    return [*appended(before, event), *_no_place(before), slots]
+    counting, below = _begun(seen, seen.at(event.at), before.record_count, ceiling)
+    actions = [SlotsRow.holders[holder].set(_lease_map(lease)), *counting]
+    return [*appended(before, event), *_no_place(before), Update(_slots_key(before.model), actions, _room() & free & below)]
 
 
 def taken(model: str, holder: str, lease: Lease) -> list[Write]:
@@ -236,6 +241,7 @@ def slots_row(slots: Slots) -> SlotsRow:
         refused={h: _refusal_map(refusal) for h, refusal in slots.refused.items()},
         paused_by=slots.pause.by if slots.pause else None, paused_at=text_of(slots.pause.at) if slots.pause else None,
         paused_why=slots.pause.why if slots.pause else None,
+        day=slots.day.date or None, day_jobs=slots.day.jobs, day_records=slots.day.records,
     )  # fmt: skip
 
 
@@ -247,6 +253,7 @@ def slots_of(row: SlotsRow) -> Slots:
         holders={h: _lease(values) for h, values in row.holders.as_dict().items()},
         refused={h: _refusal(values) for h, values in row.refused.as_dict().items()},
         pause=_pause(row),
+        day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
     )  # fmt: skip
 
 
@@ -293,6 +300,24 @@ def _room() -> Condition:
     """`<`, never `<>`: a limit that was lowered below the holders must admit nobody."""
     room: Condition = SlotsRow.pk.exists() & (size(SlotsRow.holders) < SlotsRow.limit)
     return And(room, SlotsRow.paused == False)  # noqa: E712 - PynamoDB's way to say it
+
+
+def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[Any], Condition]:
+    """One more job begins on `day`: what changes, and on which condition. Raises ConditionFailed where a day that is new has no
+    room for it. A day that another has begun meanwhile fails the condition.
+    """
+    if day.date != seen.date:
+        if not ceiling.allows(day, records):
+            raise ConditionFailed(f"{records} records are more than may begin in a day")
+        new: Condition = SlotsRow.day.does_not_exist() | (SlotsRow.day < day.date)
+        return [SlotsRow.day.set(day.date), SlotsRow.day_jobs.set(1), SlotsRow.day_records.set(records)], new
+    below: Condition = SlotsRow.day == day.date
+    if ceiling.jobs is not None:
+        below &= SlotsRow.day_jobs < ceiling.jobs
+    if ceiling.records is not None:
+        below &= SlotsRow.day_records < ceiling.records - records + 1
+    adding = [SlotsRow.day_jobs.set(SlotsRow.day_jobs + 1), SlotsRow.day_records.set(SlotsRow.day_records + records)]
+    return adding, below
 
 
 def _same(path: Any, value: Any) -> Condition:

@@ -23,9 +23,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import projections
+from shared.events import text_of
 from shared.job import CLAIMED, ENDS, HELD, LEASED, OVER, QUEUED, RUNNING, Job, may_retry
 from shared.names import holder
-from shared.slots import Lease, Refusal, Slots, leased
+from shared.slots import NO_DAY, Day, Lease, Refusal, Slots, leased
 from shared.tables import LineRow, SlotsRow, ViewRow
 
 REBUILT = "rebuilt"  # owner of a rebuilt lease: no invocation, so that nobody goes on with it
@@ -116,6 +117,7 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
     slots = Slots(
         model=row.pk.partition("#")[2], limit=number("limit"), paused=bool(row.paused), model_version=number("model_version"),
         ends=number("ends"), holders=entries("holders"), refused=entries("refused"),
+        day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
     )  # fmt: skip
     return slots, tuple(unreadable) if row.paused is not None else (*unreadable, "paused")
 
@@ -149,13 +151,15 @@ def slots_differences(
 
 def rebuilt_slots(
     state: Slots, jobs: Iterable[Job], found: Slots | None, *, longest_lease: timedelta, now: datetime,
-    unknown: frozenset[str] = frozenset(),
+    unknown: frozenset[str] = frozenset(), ended: Day = NO_DAY,
 ) -> Slots:  # fmt: skip
     """The slots as the events say, paused. What no event holds is kept from `found`, and `ends` rises by one, so that
     whoever read before this and is about to give up reads again. Holders of `unknown` jobs stay as they are.
 
-    `longest_lease` is the deployment's; it bounds a lease that was lost.
+    `longest_lease` is the deployment's; it bounds a lease that was lost. `ended` is what ended today, by the counts: with what
+    lives, and began today, it stands for what began today where `found` does not say.
     """
+    jobs = tuple(jobs)
     before = found or Slots(model=state.model, limit=0)
     holders = {whose: lease for whose, lease in before.holders.items() if job_of(whose) in unknown}
     refused = {whose: refusal for whose, refusal in before.refused.items() if job_of(whose) in unknown}
@@ -169,7 +173,8 @@ def rebuilt_slots(
         else:
             kept = lease or _lost_lease(job, refusal, longest_lease, now)
             holders[whose] = replace(kept, submitted=job.status in RUNNING)
-    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused)
+    day = before.day if before.day.date else _lost_day(state.model, jobs, ended)
+    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day)
 
 
 def leases_until(slots: Slots, jobs: Iterable[Job]) -> datetime | None:
@@ -191,6 +196,13 @@ def to_be_looked_up(slots: Slots, now: datetime) -> list[str]:
 def job_of(whose: str) -> str:
     """The job id in a holder's name, whatever else it holds."""
     return whose.partition("#")[0]
+
+
+def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
+    """Too many rather than too few: what ended today may have begun yesterday. Only what was tried again today counts once."""
+    began = [j for j in jobs if j.model == model and alive(j) and j.claimed_at and text_of(j.claimed_at)[:10] >= ended.date]
+    records = sum(job.record_count for job in began)
+    return replace(ended, jobs=ended.jobs + len(began), records=ended.records + records)
 
 
 def _lost_lease(job: Job, refusal: Refusal | None, longest_lease: timedelta, now: datetime) -> Lease:

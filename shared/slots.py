@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared import events as e
+from shared.events import text_of
 
 MINUTE = timedelta(minutes=1)
 BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
@@ -43,8 +44,39 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Day:
+    """What has begun on a day (UTC, `2026-11-24`): how many attempts, and how many records their jobs have."""
+
+    date: str = ""
+    jobs: int = 0
+    records: int = 0
+
+    def at(self, now: datetime) -> "Day":
+        """This day, or a new one on which nothing has begun. Never an earlier one: the clocks of two invocations differ."""
+        date = text_of(now)[:10]
+        return self if date <= self.date else Day(date=date)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """How much of a model may begin in a day, whatever is uploaded. None: no bound."""
+
+    jobs: int | None = None
+    records: int | None = None
+
+    def allows(self, day: Day, records: int) -> bool:
+        """Whether a job of so many records may begin. Only the condition of the claim itself decides."""
+        return (self.jobs is None or day.jobs < self.jobs) and (self.records is None or day.records + records <= self.records)
+
+
+NO_DAY, UNBOUNDED = Day(), Ceiling()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slots:
-    """The slots of one model. `ends` counts every end of a job of the model, ours or not."""
+    """The slots of one model. `ends` counts every end of a job of the model, ours or not; `day` every claim of the last day on
+    which there was one.
+    """
 
     model: str
     limit: int
@@ -54,6 +86,7 @@ class Slots:
     holders: Mapping[str, Lease] = field(default_factory=dict)
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     pause: e.ModelPaused | None = None  # who paused it, when and why
+    day: Day = NO_DAY
 
     @property
     def open(self) -> bool:
@@ -136,6 +169,12 @@ def lease_due(until: datetime, now: datetime) -> datetime:
 def check_in_due(anchor: datetime, step_minutes: int, now: datetime) -> datetime:
     """The minute of the next look at a running attempt: on a grid anchored at its claim, so that every hint names the same."""
     return grid_due(now, step_minutes, offset=minute_number(anchor) % step_minutes)
+
+
+def next_day_due(day: Day, now: datetime) -> datetime:
+    """The first minute of the day after `day` (a date, at least today's), at least one full minute ahead."""
+    midnight = datetime.fromisoformat(day.date).replace(tzinfo=UTC) + timedelta(days=1)
+    return max(midnight, grid_due(now, 1, offset=0))
 
 
 def follow_up_due(due: datetime | None, now: datetime) -> datetime | None:

@@ -105,7 +105,9 @@ class LineRow(Model):
 
 
 class SlotsRow(Model):
-    """A model's slots. Both maps exist, empty, from the first moment: `size()` of an absent attribute is less than no limit."""
+    """A model's slots. Both maps exist, empty, from the first moment: `size()` of an absent attribute is less than no limit.
+    `day_jobs` and `day_records` are what began on `day`.
+    """
 
     TABLE: ClassVar[str] = PROJECTIONS
     pk = UnicodeAttribute(hash_key=True)
@@ -119,6 +121,9 @@ class SlotsRow(Model):
     paused_by = UnicodeAttribute(null=True)
     paused_at = UnicodeAttribute(null=True)
     paused_why = UnicodeAttribute(null=True)
+    day = UnicodeAttribute(null=True)
+    day_jobs = NumberAttribute(null=True)
+    day_records = NumberAttribute(null=True)
 
 
 class CountRow(Model):

@@ -16,6 +16,7 @@ METRICS: Mapping[str, MetricUnit] = {
     **dict.fromkeys(("JobQueued", "JobRejected", "UploadKnown", "UploadIgnored", "MessageFailed"), COUNT),
     **dict.fromkeys(("SlotClaimed", "JobSubmitted", "SubmissionRefused", "AccessDenied", "SubmissionUnknown"), COUNT),
     **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed", "SlotOverdue", "JobUnreadable"), COUNT),
+    "CeilingReached": COUNT,
     **dict.fromkeys(("HintFailed", "HintIgnored", "StreamRecordFailed", "ModelNotConfigured", "ForeignJobWithOurName"), COUNT),
     **dict.fromkeys(("SlotsHeld", "SlotLimit", "JobsWaiting", "JobsHeld", "FreeSlotsWhileWaiting"), COUNT),
     **dict.fromkeys(("InputTokens", "OutputTokens", "RecordsSucceeded", "RecordsFailed"), COUNT),

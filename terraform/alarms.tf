@@ -129,6 +129,21 @@ locals {
       }
     },
 
+    # Somebody waits for tomorrow. Not an error: the ceiling does what it is for; but a person should know that it did.
+    {
+      for alias, model in var.models : "ceiling-reached-${alias}" => {
+        description        = "As much of ${alias} has begun today (UTC) as may: ${join(" and ", compact([model.max_jobs_per_day == null ? "" : "${coalesce(model.max_jobs_per_day, 0)} jobs", model.max_records_per_day == null ? "" : "${coalesce(model.max_records_per_day, 0)} records"]))}. The line goes on after midnight UTC. `bbq status` and `bbq jobs` show who uploaded what; `bbq cancel` what is not meant; a ceiling that is too low is raised by a deployment, and used at once."
+        namespace          = local.ours.namespace
+        metric             = "CeilingReached"
+        dimensions         = merge(local.ours.dimensions, { model = alias })
+        statistic          = "Sum"
+        threshold          = 0
+        period             = 300
+        evaluation_periods = 1
+        missing            = "notBreaching"
+      } if model.max_jobs_per_day != null || model.max_records_per_day != null
+    },
+
     # Never, if all is well. Silence after a first sight of it counts as "still so": CloudWatch fills `missing` with what is there.
     {
       for alias in keys(var.models) : "free-slots-${alias}" => {

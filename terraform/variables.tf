@@ -10,19 +10,21 @@ variable "name" {
 }
 
 variable "models" {
-  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first."
+  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first. `max_jobs_per_day` and `max_records_per_day`: how much may begin in a day (UTC), however much is uploaded; the rest waits for the next day, and an alarm tells of it (no bound when left out)."
   nullable    = false
   type = map(object({
-    model_id        = string
-    limit           = optional(number)
-    quota_code      = optional(string)
-    invocation_type = optional(string)
-    timeout_hours   = optional(number)
-    min_records     = optional(number)
-    max_records     = optional(number)
-    max_bytes       = optional(number)
-    max_attempts    = optional(number)
-    order           = optional(string)
+    model_id            = string
+    limit               = optional(number)
+    quota_code          = optional(string)
+    invocation_type     = optional(string)
+    timeout_hours       = optional(number)
+    min_records         = optional(number)
+    max_records         = optional(number)
+    max_bytes           = optional(number)
+    max_attempts        = optional(number)
+    order               = optional(string)
+    max_jobs_per_day    = optional(number)
+    max_records_per_day = optional(number)
   }))
 
   validation {
@@ -69,9 +71,11 @@ variable "models" {
         { value = model.max_records, least = 1, most = 10000000 },
         { value = model.max_bytes, least = 1, most = 5368709120 },
         { value = model.max_attempts, least = 1, most = 10 },
+        { value = model.max_jobs_per_day, least = 1, most = 1000000 },
+        { value = model.max_records_per_day, least = 1, most = 1000000000 },
       ] : try(setting.value >= setting.least && setting.value <= setting.most && floor(setting.value) == setting.value, setting.value == null)
     ]]))
-    error_message = "limit must be a whole number from 0 to 10000, timeout_hours from 24 to 168, min_records and max_records from 1 to 10 million, max_bytes from 1 to 5 GiB, max_attempts from 1 to 10."
+    error_message = "limit must be a whole number from 0 to 10000, timeout_hours from 24 to 168, min_records and max_records from 1 to 10 million, max_bytes from 1 to 5 GiB, max_attempts from 1 to 10, max_jobs_per_day from 1 to 1 million, max_records_per_day from 1 to 1 billion."
   }
 
   validation {
@@ -82,6 +86,11 @@ variable "models" {
   validation {
     condition     = alltrue([for model in var.models : coalesce(model.min_records, 100) <= coalesce(model.max_records, 100000)])
     error_message = "min_records must not be above max_records."
+  }
+
+  validation {
+    condition     = alltrue([for model in var.models : model.max_records_per_day == null || coalesce(model.max_records_per_day, 1) >= coalesce(model.max_records, 100000)])
+    error_message = "max_records_per_day must not be below max_records (default 100,000): a job of that size could never begin."
   }
 }
 

@@ -32,6 +32,7 @@ class Outcome(Enum):
     OVER = auto()  # it ended or was cancelled: the slot is free again
     LOST = auto()  # somebody else has it, or was faster
     UNKNOWN = auto()  # it keeps its slot; the timer brings the take-over
+    PARKED = auto()  # today's ceiling is reached: nobody was tried
 
 
 def new_lease(world: World, refusal: Refusal | None = None) -> Lease:

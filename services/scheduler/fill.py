@@ -1,4 +1,5 @@
-"""Fill: give a model's free slots to whoever is next, until nobody waits, nothing is free, or Bedrock says no.
+"""Fill: give a model's free slots to whoever is next, until nobody waits, nothing is free, today's ceiling is reached, or Bedrock
+says no.
 
 Safe to run anywhere, any number of times, at the same time: capacity is decided by the condition of the claim alone. Next is
 the job that was refused longest ago, then the head of the line. A job that is refused again and again may have a reason of its
@@ -8,6 +9,7 @@ own, so one more is tried beside it, whoever was refused least: if that is taken
 from datetime import datetime
 
 from services.scheduler.attempt import Outcome, arm_for, cancel_refused, fail, new_lease, submit
+from services.scheduler.ceiling import may_begin, park
 from services.scheduler.config import CREATE_TIMEOUT
 from services.scheduler.gauges import show
 from services.scheduler.world import World
@@ -64,7 +66,7 @@ def _fill(world: World, alias: str, skipped: set[str], *, probe: bool, freed_at:
         elif outcome is Outcome.REFUSED and suspect is None and _refusals(world, alias, whose) >= SUSPECT_AFTER:
             suspect = whose
             skipped.add(whose)
-        elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:  # two refusals in a row end the fill
+        elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN, Outcome.PARKED}:  # two refusals in a row end the fill
             return None
 
 
@@ -115,6 +117,9 @@ def _serve_waiting(world: World, slots: Slots, job_id: str, skip: set[str]) -> t
         return job_id, Outcome.LOST
     if job.cancel is not None:
         return job_id, Outcome.OVER if cancel_waiting(world, job) else Outcome.LOST
+    if not may_begin(world, slots, job):
+        park(world, slots, job)
+        return job_id, Outcome.PARKED
     lease = new_lease(world)
     attempt = job.attempt + 1
     whose = holder(job.id, attempt)
@@ -124,7 +129,8 @@ def _serve_waiting(world: World, slots: Slots, job_id: str, skip: set[str]) -> t
         job_name=attempt_name(world.config.deployment, job.id, attempt),
     )  # fmt: skip
     try:
-        world.store.commit(projections.claimed(job, event, whose, lease))
+        ceiling = world.config.models[slots.model].ceiling
+        world.store.commit(projections.claimed(job, event, whose, lease, seen=slots.day, ceiling=ceiling))
     except ConditionFailed:
         if not _won(world, slots.model, whose, lease.owner):
             return whose, Outcome.LOST

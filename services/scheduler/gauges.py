@@ -4,8 +4,9 @@ What a fill has just read costs nothing. The length of the line and the age of i
 at most once in a while (`World.gauges_due`), and at every check-in of a running job.
 """
 
+from services.scheduler.ceiling import may_begin
 from services.scheduler.world import World
-from shared.slots import Slots
+from shared.slots import UNBOUNDED, Slots
 
 
 def show(world: World, alias: str, slots: Slots | None = None, *, line_is_empty: bool = False) -> None:
@@ -19,6 +20,17 @@ def show(world: World, alias: str, slots: Slots | None = None, *, line_is_empty:
         world.measure(alias, JobsWaiting=0, OldestWait=0, FreeSlotsWhileWaiting=0)
     elif due:
         waiting, oldest = world.store.waiting(alias).get("jobs", 0), world.store.oldest_place(alias)
-        free = slots.limit - len(slots.holders) if waiting and slots.open and not slots.refused else 0
+        idle = waiting and slots.open and not slots.refused and not _is_parked(world, slots)
+        free = slots.limit - len(slots.holders) if idle else 0
         age = (world.now() - oldest).total_seconds() if oldest is not None else 0
         world.measure(alias, JobsWaiting=waiting, OldestWait=max(age, 0), FreeSlotsWhileWaiting=free)
+
+
+def _is_parked(world: World, slots: Slots) -> bool:
+    """Whether today's ceiling is why nobody has the free slot. Reads who is next only where there is a ceiling."""
+    model = world.config.models.get(slots.model)
+    if model is None or model.ceiling == UNBOUNDED:
+        return False
+    head = next(iter(world.store.line(slots.model, 1)), None)
+    job = world.store.job(head) if head is not None else None
+    return job is not None and not may_begin(world, slots, job)

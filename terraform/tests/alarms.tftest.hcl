@@ -11,6 +11,27 @@ variables {
   }
 }
 
+run "a_ceiling_that_is_reached_is_told" {
+  command = plan
+
+  variables {
+    models = {
+      haiku = { model_id = "anthropic.claude-haiku-4-5-20251001-v1:0", limit = 1, max_jobs_per_day = 50 }
+      nova  = { model_id = "amazon.nova-lite-v1:0", limit = 1 }
+    }
+  }
+
+  assert {
+    condition     = [for name, alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.model if alarm.metric_name == "CeilingReached"] == ["haiku"]
+    error_message = "A model with a ceiling has its alarm, and no other."
+  }
+
+  assert {
+    condition     = strcontains(aws_cloudwatch_metric_alarm.this["ceiling-reached-haiku"].alarm_description, ": 50 jobs.")
+    error_message = "The alarm says what the ceiling is."
+  }
+}
+
 run "what_is_watched" {
   command = plan
 

@@ -182,6 +182,26 @@ run "min_records_are_not_above_max_records" {
   expect_failures = [var.models]
 }
 
+run "a_day_has_room_for_at_least_one_job" {
+  command = plan
+
+  variables {
+    models = { m = { model_id = "a.model", limit = 1, max_jobs_per_day = 0 } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "a_day_has_room_for_the_largest_job" {
+  command = plan
+
+  variables {
+    models = { m = { model_id = "a.model", limit = 1, max_records_per_day = 99999 } }
+  }
+
+  expect_failures = [var.models]
+}
+
 run "of_two_models_one_is_the_default" {
   command = plan
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cli.app import Exit
+from cli.status import Began
 from shared import events as e
 from tests.cli.conftest import Deployed, Result
 
@@ -59,7 +61,8 @@ def test_the_fields_of_status_are_those_of_the_page(jobs: Deployed, bbq: Callabl
     document = bbq("status", "--json").json
     (haiku, nova) = document["models"]
     found = set(names({**document, "models": [nova]})) | {"models[].paused"}  # null, where nobody paused it
-    assert haiku["paused"] is None
+    assert haiku["paused"] is haiku["began_today"] is None
+    found |= {f"models[].began_today.{field.name}" for field in fields(Began)}  # where the model has a ceiling of the day
     assert documented(section("### `bbq status`")) == found
 
 

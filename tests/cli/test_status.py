@@ -1,6 +1,7 @@
 """`bbq status`: what it counts, what it says, and how little it reads."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import boto3
@@ -8,10 +9,11 @@ import pytest
 
 from cli.jobs import DEFAULT_SINCE
 from cli.queries import DAY_ROWS, LIVE_STATUSES, OVER_STATUSES
-from cli.status import HeldBack, held_back
+from cli.status import HeldBack, _block, held_back, model_status
 from shared import events as e
 from shared.counts import SHARDS
 from shared.job import fold
+from shared.models import Model
 from shared.names import job_id
 from shared.projections import view_row
 from shared.slots import Refusal, Slots
@@ -61,6 +63,7 @@ def test_it_counts_slots_line_ends_and_how_long_it_will_take(busy: Deployed, bbq
         "waiting_records": 3000,
         "oldest_wait_since": "2026-11-24T11:30:00.000000Z",
         "held_back": [],
+        "began_today": None,
         "ended_today": {"Completed": 1, "NoRecordSucceeded": 1, "Rejected": 1},
         "mean_slot_seconds": 900.0,
         "drain_seconds": 3 * 900 / 2,
@@ -115,6 +118,31 @@ def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed,
     assert "the line waits for Bedrock" in result.out
     nova = of(bbq("status", "--json"), "nova")
     assert (nova["mean_slot_seconds"], nova["drain_seconds"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=2), "parked until midnight UTC: 2 of 2 jobs today"),
+        (
+            Model(alias="haiku", model_id="m", limit=9, max_records=100, max_records_per_day=1250, max_jobs_per_day=9),
+            "parked until midnight UTC: 2 of 9 jobs today, 1,200 of 1,250 records today",
+        ),
+        (Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=9), "began: 3 of 9 jobs today"),
+    ],
+)
+def test_a_line_that_waits_for_tomorrow_says_so(deployed: Deployed, bbq: Bbq, model: Model, said: str) -> None:
+    deployed.deployment.models["haiku"] = replace(model, limit=9)  # type: ignore[index] # a dictionary, here
+    deployed.set_limit("haiku", 9)
+    for number in range(3):
+        deployed.upload(f"haiku/{number}.jsonl", records=100 if number == 2 else 600)
+        deployed.wait(seconds=1)
+    found = model_status(deployed.deployment, "haiku", deployed.time)
+    text = "\n".join(line.plain for line in _block(found, deployed.time, 200, 7))
+    assert said in text
+    assert ("the line goes on tomorrow" in text) == said.startswith("parked")
+    assert found.began_today is not None
+    assert found.began_today.parked == said.startswith("parked")
 
 
 def test_those_held_back_are_counted_by_reason_with_the_first_try_of_each() -> None:

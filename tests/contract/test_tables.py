@@ -1,6 +1,7 @@
 """One contract for both stores: what `Tables` promises, on DynamoDB (moto) and in memory."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,9 +15,9 @@ from shared.dynamodb import DynamoTables
 from shared.job import Job, evolve
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream
-from shared.slots import Lease, Refusal, Slots, leased
+from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots, leased
 from shared.store import Store, VersionTaken
-from shared.tables import ConditionFailed, CountRow, EventRow, LineRow, SlotsRow, Tables, ViewRow
+from shared.tables import ConditionFailed, CountRow, EventRow, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
 from tests.support.tables import REGION, create_tables
 
@@ -47,15 +48,15 @@ def with_limit(store: Store, limit: int, *, paused: bool = False) -> None:
     store.commit(p.model_changed(None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1)))
 
 
-def claim(store: Store, version: str = "v1", lease: Lease = LEASE) -> Job:
+def claim(store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceiling = UNBOUNDED) -> Job:
     """Queue, project and claim an upload; the job after it."""
     key = "to-process/haiku/a.jsonl"
     store.append(id_of(key, version), None, queued(key, version))
     job = store.job(id_of(key, version))
     assert job
     store.commit(p.projected(None, job))
-    event = slot_claimed(job.id)
-    store.commit(p.claimed(job, event, holder(job.id, 1), lease))
+    event, seen = slot_claimed(job.id), store.slots(MODEL)
+    store.commit(p.claimed(job, event, holder(job.id, 1), lease, seen=seen.day if seen else NO_DAY, ceiling=ceiling))
     return next_state(job, event)
 
 
@@ -188,6 +189,31 @@ def test_no_claim_passes_at_limit_zero_or_on_a_paused_model(store: Store, limit:
 def test_no_claim_passes_before_the_first_limit_was_set(store: Store) -> None:
     with pytest.raises(ConditionFailed):
         claim(store)
+
+
+@pytest.mark.parametrize("ceiling", [Ceiling(jobs=2), Ceiling(records=250), Ceiling(jobs=2, records=250)])
+def test_a_day_takes_as_much_as_its_ceiling_and_counts_what_it_took(store: Store, ceiling: Ceiling) -> None:
+    with_limit(store, 9)
+    for version in ("v1", "v2"):
+        claim(store, version, ceiling=ceiling)
+    with pytest.raises(ConditionFailed):
+        claim(store, "v3", ceiling=ceiling)
+    assert slots(store).day == Day(date="2026-11-23", jobs=2, records=200)
+
+
+@pytest.mark.parametrize("seen", [NO_DAY, Day(date="2026-11-22", jobs=1, records=100)])
+def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
+    """Two invocations read the slots before midnight and claim after it: the second must read again, or it would begin anew."""
+    with_limit(store, 9)
+    store.commit([Put(p.slots_row(replace(slots(store), day=seen)))])
+    for version, passes in (("v1", True), ("v2", False)):
+        store.append(id_of(version=version), None, queued(version=version))
+        job = store.job(id_of(version=version))
+        assert job
+        writes = p.claimed(job, slot_claimed(job.id), holder(job.id, 1), LEASE, seen=seen, ceiling=Ceiling(jobs=1))
+        with nullcontext() if passes else pytest.raises(ConditionFailed):
+            store.commit(writes)
+    assert slots(store).day == Day(date="2026-11-23", jobs=1, records=100)
 
 
 def test_slots_that_became_empty_again_still_count_as_empty(store: Store) -> None:

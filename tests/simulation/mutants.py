@@ -26,6 +26,7 @@ PROJECTIONS, SLOTS, JOB, EVENTS, NAMES, TABLES = (
 )
 INTAKE, UPLOADS, OBJECTS, INTAKE_HANDLER = (f"services/intake/{name}.py" for name in ("intake", "uploads", "objects", "handler"))
 COUNTS = "shared/counts.py"
+CEILING = "services/scheduler/ceiling.py"
 REBUILD, REPAIR = "shared/rebuild.py", "cli/repair.py"
 
 
@@ -353,6 +354,20 @@ MUTANTS: dict[str, Mutant] = {
     "counted-once": _m("a claim is not counted", (COUNTS, "    for job, sign in ((before, -1), (after, 1)):", "    for job, sign in ((None, -1), (after, 1)):")),
     "lowered-limit": _m("a lowered limit is not set", (RECONCILE, "    if limit is not None and (not events or state.limit != limit):", "    if limit is not None and (not events or state.limit < limit):")),
     "lease-long-enough": _m("a lease is shorter than its owner lives", ("services/scheduler/config.py", "        return self.function_timeout + CREATE_TIMEOUT + LEASE_MARGIN", "        return CREATE_TIMEOUT")),
+    "ceiling-is-a-condition": _m(
+        "the ceiling is read, then used",
+        (PROJECTIONS, "        below &= SlotsRow.day_jobs < ceiling.jobs\n", "        pass\n"),
+        (PROJECTIONS, "        below &= SlotsRow.day_records < ceiling.records - records + 1\n", "        pass\n"),
+    ),
+    "parked-is-woken": _m(
+        "a line that has reached its ceiling has no timer",
+        (CEILING, "    world.timers.arm_model(slots.model, next_day_due(day, world.now()))\n", ""),
+    ),
+    "day-goes-on": _m(
+        "whose clock is behind begins yesterday again",
+        (SLOTS, "        return self if date <= self.date else Day(date=date)\n", "        return self if date == self.date else Day(date=date)\n"),
+        (PROJECTIONS, "SlotsRow.day.does_not_exist() | (SlotsRow.day < day.date)", "SlotsRow.pk.exists()"),
+    ),
     # The edges.
     "batch-failures": _m("a failed message is reported done", (HANDLER, "    return dict(process_partial_response(event, handle, processor, context))", "    process_partial_response(event, handle, processor, context)\n    return {\"batchItemFailures\": []}")),
     "stream-unblocked": _m(

@@ -209,6 +209,8 @@ def _lower(sim: Simulation) -> None:
 
 
 def _raise(sim: Simulation) -> None:
+    for alias in sim.limits:
+        sim.raise_ceiling(alias)
     _deploy(sim, +1)
 
 

@@ -111,7 +111,11 @@ class Run(Simulation):
         model = MODELS[alias]
         if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
             return False
-        return any(name not in self.bedrock.cursed for name in self.watch.waiting.get(alias, {}))
+        waiting = self.watch.waiting.get(alias, {})
+        in_line = [self.watch.jobs[name] for name in next(iter(self.watch.orders.get(alias, [])), "").rpartition("#")[2:] if name]
+        if in_line and self.watch.is_parked(alias, in_line[0]):  # nobody passes the head; who was refused is counted already
+            waiting = {name: job for name, job in waiting.items() if job.state == "held"}
+        return any(name not in self.bedrock.cursed for name in waiting)
 
     # After the end.
 

@@ -30,6 +30,7 @@ from shared.events import UnknownEvent
 from shared.memory import MemoryTables
 from shared.models import Model
 from shared.names import job_id, job_stream, model_stream, split_s3_uri
+from shared.slots import Ceiling
 from shared.store import Store, VersionTaken
 from tests.simulation import clients
 from tests.simulation.aws import Bus, Queue, Schedules, Stream
@@ -47,6 +48,7 @@ INTAKE_TIMEOUT = 300.0
 HINT_RECEIVES, UPLOAD_RECEIVES = 300, 10
 HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
 CHECK_IN_MINUTES = 30
+CEILING_SHARE = 0.3  # of the seeds have a ceiling of the day
 MAX_HINTS_UNREADABLE = 30  # of one job, at once
 
 LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)  # seconds of one way of a call
@@ -86,6 +88,7 @@ class Simulation:
         self.limits = {alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]}
         self.job_count = chance.randint(4, 9)
         self.job_count = min(self.job_count, jobs or self.job_count)
+        self.ceilings = self._drawn_ceilings(random.Random(f"{seed}/ceilings"))
         self.models = {alias: self.model(alias) for alias in self.limits}
         shortest = chance.choice((1.0, 60.0, 600.0))
         self.settings = Settings(
@@ -248,6 +251,9 @@ class Simulation:
         def note(name: str, **fields: object) -> None:
             if name in {"StreamRecordFailed", "HintFailed", "SubmissionRefused", "SubmissionUnknown"}:
                 invocation.notes["failed"] = name
+            if name == "CeilingReached":
+                invocation.notes.pop(f"next in line#{fields['model']}", None)
+                self.watch.parked(**fields)
             if name == "JobUnreadable":  # to this version of the code: it is passed
                 invocation.notes.setdefault("unreadable", set()).add(fields["job"])
             self.kernel.say(invocation, f"notes {name} {fields}")
@@ -370,10 +376,28 @@ class Simulation:
 
     # People.
 
-    @staticmethod
-    def model(alias: str, limit: int = 1) -> Model:
+    def model(self, alias: str, limit: int = 1) -> Model:
         """What the deployment says of a model."""
-        return Model(alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=100)
+        ceiling = self.ceilings.get(alias, Ceiling())
+        return Model(
+            alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=ceiling.records or 100,
+            max_jobs_per_day=ceiling.jobs, max_records_per_day=ceiling.records,
+        )  # fmt: skip
+
+    def _drawn_ceilings(self, chance: random.Random) -> dict[str, Ceiling]:
+        """Low enough to be reached by a handful of jobs of one or two records, high enough to be done within the run."""
+        if chance.random() >= CEILING_SHARE:
+            return {}
+        kinds = (Ceiling(jobs=chance.randint(1, 4)), Ceiling(records=chance.randint(2, 6)), Ceiling(jobs=3, records=4))
+        ceilings = {alias: chance.choice(kinds) for alias in self.limits}
+        self.watch.ceilings = ceilings
+        return ceilings
+
+    def raise_ceiling(self, alias: str) -> None:
+        """What the next deployment will say. Never lower: an invocation of before may still have the old one."""
+        if (ceiling := self.ceilings.get(alias)) is not None:
+            jobs, records = ceiling.jobs, ceiling.records
+            self.ceilings[alias] = Ceiling(jobs=jobs + 1 if jobs else None, records=records + 2 if records else None)
 
     def upload(self, key: str, data: bytes, *, fit: bool, announce: bool = True, priority: int | None = None) -> Upload:
         """A person uploads, and S3 announces it (at least once)."""

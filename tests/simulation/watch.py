@@ -9,18 +9,24 @@ from bisect import bisect_left, insort
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.bedrock_simulator.rules import Bedrock, StatusChange
 from shared.memory import Item
 from shared.names import parse_attempt_name
 from tests.simulation.kernel import Invocation, Kernel
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.slots import Ceiling
+
 Change = tuple[tuple[str, str, str | int], Item | None, Item | None]  # (table, hash, range), before, after
 DEPLOYMENT = "bbq"
 RANKS = ("Submitted", "Validating", "Scheduled", "InProgress", "Stopping")
 ENDS = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
 SKEW_SECONDS = 20.0  # an invocation's clock may differ from the true time by so much
+MIDNIGHT_SECONDS = 90.0  # until a timer of midnight has fired, and its hint was handled
 MAX_CREATES_FOR_A_REASON = 2  # a hint comes inline, and by the stream
 INVARIANTS = {
     "S1": "what lives at Bedrock holds a slot, and is never more than the limit",
@@ -36,6 +42,7 @@ INVARIANTS = {
     "S11": "a lowered limit and a pause claim nothing; a raised limit is used without an outside event",
     "S12": "within a priority the line's order",
     "S13": "foreign, forged and malformed hints change nothing and raise nothing",
+    "S14": "on no day begins more of a model than its ceiling; what began is counted; nobody is parked without need",
     "L1": "every job ends, or is rejected, or waits with a reason; a handled event is recorded; a cancel is carried out",
     "L2": "no free slot beside somebody in line, longer than its bound",
     "L3": "whatever holds a slot, or was refused one, has a hint to come",
@@ -69,6 +76,7 @@ class Shadow:
     priorities: list[int] = field(default_factory=list)  # by version, from 1
     poisoned: bool = False
     refusals: set[str] = field(default_factory=set)  # kinds, of this attempt
+    records: int = 0
     cancel_at: float = 0.0
     cancelled_by: int = 0  # number of the write
 
@@ -98,6 +106,8 @@ class Watch:
         self.reasons: Counter[str] = Counter()  # to ask Bedrock again: ends, timers, wakes, by model
         self.waiting: dict[str, dict[str, Shadow]] = {}  # model -> job, of those in line or refused
         self.to_cancel: dict[str, Shadow] = {}  # cancelled by an operator, and not over
+        self.ceilings: Mapping[str, Ceiling] = {}  # as the deployment says
+        self.began: Counter[tuple[str, str, str]] = Counter()  # (model, day, "jobs" or "records")
         self.damaged: set[str] = set()  # models whose slots item was damaged, and is to be rebuilt
         self.writes = 0
         self.at = 0  # changes at Bedrock
@@ -279,6 +289,7 @@ class Watch:
             known = self.uploads.get((source["key"], source["version_id"]))
             self.check("S4", known == name, f"{name} is the stream of no upload, or of one that has another: {known}")
             job.model, job.priority = data["model"] or "", data.get("priority", 0)
+            job.records = data.get("record_count", 0)
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
             return state == ""
         if event == "cancel-requested":
@@ -360,6 +371,7 @@ class Watch:
         if before is None:
             self.limit_changes[model] = [(self.kernel.time, int(after["limit"]["N"]))]
             return
+        self._day(model, before, after, events)
         version = int(after["model_version"]["N"])
         limit, paused = self.models[model][version]
         self.check(
@@ -386,6 +398,43 @@ class Watch:
         for holder in _map(before, "refused").keys() - refused.keys() - new.keys():
             self.check("S6", not self._lives(holder), f"{holder} left the refused without an end")
         self._alive_hold_slots(model)
+
+    def _day(self, model: str, before: Item, after: Item, events: dict[str, str]) -> None:
+        """What begins is counted on the day it is, whoever's clock says so, and is never more than the ceiling."""
+        new = _map(after, "holders").keys() - _map(before, "holders").keys()
+        claimed = [self.jobs[h.partition("#")[0]] for h in new if events.get(h.partition("#")[0]) == "slot-claimed"]
+        day = after.get("day", {}).get("S", "")
+        if claimed:
+            near = {(self.kernel.now + timedelta(seconds=s)).date().isoformat() for s in (-SKEW_SECONDS, 0, SKEW_SECONDS)}
+            self.check("S14", day in near, f"a claim of {model} was counted on {day}")
+        self.began[model, day, "jobs"] += len(claimed)
+        self.began[model, day, "records"] += sum(job.records for job in claimed)
+        jobs, records = self.began[model, day, "jobs"], self.began[model, day, "records"]
+        said = tuple(int(after.get(name, {"N": "0"})["N"]) for name in ("day_jobs", "day_records"))
+        self.check("S14", said == (jobs, records), f"{jobs} jobs and {records} records of {model} began on {day}, not {said}")
+        if claimed and (ceiling := self.ceilings.get(model)) is not None:
+            for what, most, count in (("jobs", ceiling.jobs, jobs), ("records", ceiling.records, records)):
+                self.check("S14", most is None or count <= most, f"{count} {what} of {model} began on {day}, ceiling {most}")
+
+    def parked(self, **said: Any) -> None:
+        """An invocation leaves a line alone because of the day's ceiling, as it was deployed when it began."""
+        jobs, records = (self.began[said["model"], said["day"], what] for what in ("jobs", "records"))
+        full = said["max_jobs"] is not None and jobs >= said["max_jobs"]
+        wide = said["max_records"] is not None and records + said["next_records"] > said["max_records"]
+        self.check("S14", full or wide, f"{said['model']} was parked with {jobs} jobs and {records} records: {said}")
+
+    def is_parked(self, model: str, job: Shadow) -> bool:
+        """Whether the ceiling keeps this job from beginning: today's, or yesterday's until the timer of midnight has come."""
+        ceiling = self.ceilings.get(model)
+        if ceiling is None:
+            return False
+        for day in {(self.kernel.now - timedelta(seconds=s)).date().isoformat() for s in (0.0, MIDNIGHT_SECONDS)}:
+            jobs, records = (self.began[model, day, what] for what in ("jobs", "records"))
+            if (ceiling.jobs is not None and jobs >= ceiling.jobs) or (
+                ceiling.records is not None and records + job.records > ceiling.records
+            ):
+                return True
+        return False
 
     def _added(
         self, invocation: Invocation | None, holder: str, before: Item, events: dict[str, str], lease: Item

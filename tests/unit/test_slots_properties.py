@@ -13,6 +13,8 @@ from shared import projections as p
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream, parse_holder
 from shared.slots import (
+    Ceiling,
+    Day,
     Lease,
     Refusal,
     Slots,
@@ -138,6 +140,7 @@ WHOSE = st.builds(holder, st.text("abcxyz234567", min_size=26, max_size=26), st.
 SLOTS = st.builds(
     Slots, model=st.from_regex(r"[a-z][a-z0-9-]{0,19}", fullmatch=True), limit=COUNTS, paused=st.booleans(), model_version=COUNTS,
     ends=COUNTS, holders=st.dictionaries(WHOSE, LEASES, max_size=3), refused=st.dictionaries(WHOSE, REFUSALS, max_size=3),
+    day=st.just(Day()) | st.builds(Day, date=st.sampled_from(["2026-11-23", "2026-11-24"]), jobs=COUNTS, records=COUNTS),
 )  # fmt: skip
 
 
@@ -152,6 +155,7 @@ def test_slots_survive_being_stored(slots: Slots) -> None:
     assert p.slots_of(row) == slots
 
 
+DATES = ["2026-11-22", "2026-11-23", "2026-11-24"]
 HOLDERS = [holder(name * 26, attempt) for name in "ab" for attempt in (1, 2)]
 FEW_LEASES = st.builds(
     Lease, owner=st.sampled_from("xy"), until=st.integers(0, 1).map(at), submitted=st.sampled_from([False, False, True])
@@ -169,8 +173,10 @@ ANY_ROW = st.fixed_dictionaries(
         "limit": st.integers(0, 5), "paused": st.sampled_from([False, False, False, True]), "model_version": st.just(1),
         "ends": st.integers(0, 2), "holders": st.dictionaries(st.sampled_from(HOLDERS), FEW_LEASES, max_size=3),
         "refused": st.dictionaries(st.sampled_from(HOLDERS), FEW_REFUSALS, max_size=3),
+        "day": st.just(Day()) | st.builds(Day, date=st.sampled_from(DATES), jobs=st.integers(0, 2), records=st.integers(0, 300)),
     },
 )  # fmt: skip
+CEILINGS = st.builds(Ceiling, jobs=st.none() | st.integers(1, 3), records=st.none() | st.sampled_from([99, 100, 199, 200, 250]))
 MOSTLY = st.sampled_from([True] * 5 + [False])
 WHICH = st.sampled_from(HOLDERS)
 
@@ -201,15 +207,38 @@ class Capacity(RuleBasedStateMachine):
         allowed = now is None if first else now is not None and newer > 0
         if self._commits(p.model_changed(None if first else changed, changed), allowed):
             known = {"limit": limit, "paused": paused, "model_version": version}
-            self.row = {"ends": 0, "holders": {}, "refused": {}, **(now or {}), **known}
+            self.row = {"ends": 0, "holders": {}, "refused": {}, "day": Day(), **(now or {}), **known}
 
-    @rule(whose=WHICH, lease=FEW_LEASES, honest=MOSTLY, free=MOSTLY)
-    def a_claim(self, whose: str, lease: Lease, honest: bool, free: bool) -> None:
+    @rule(
+        whose=WHICH, lease=FEW_LEASES, honest=MOSTLY, free=MOSTLY, ceiling=st.just(Ceiling()) | CEILINGS,
+        date=st.sampled_from(DATES), late=st.none() | st.builds(Day, date=st.sampled_from(DATES), jobs=st.integers(0, 2)),
+    )  # fmt: skip
+    def a_claim(  # noqa: PLR0917 - Hypothesis names them
+        self, whose: str, lease: Lease, honest: bool, free: bool, ceiling: Ceiling, date: str, late: Day | None
+    ) -> None:
+        """`late` is the day as somebody read it who was late, `date` what the clock says."""
         whose = self._one_of(set(HOLDERS) - {*self._holders, *self._refused}, whose, honest=honest)
         job = self._read(whose, free=free)
         allowed = free and self._room and whose not in self._holders and whose not in self._refused
-        if self._commits(p.claimed(job, slot_claimed(job.id), whose, lease), allowed, whose):
+        day = self.row["day"] if self.row else Day()
+        seen, event = late or day, replace(slot_claimed(job.id), at=datetime.fromisoformat(f"{date}T12:00:00+00:00"))
+        today = max(date, seen.date)
+        began = (
+            replace(day, jobs=day.jobs + 1, records=day.records + 100)
+            if today == day.date
+            else Day(date=today, jobs=1, records=100)
+        )
+        allowed = allowed and (today == day.date if today == seen.date else today > day.date)
+        allowed = allowed and (ceiling.jobs is None or began.jobs <= ceiling.jobs)
+        allowed = allowed and (ceiling.records is None or began.records <= ceiling.records)
+        try:
+            writes = p.claimed(job, event, whose, lease, seen=seen, ceiling=ceiling)
+        except ConditionFailed:
+            assert not allowed
+            return
+        if self._commits(writes, allowed, whose) and self.row:
             self._holders[whose] = lease
+            self.row["day"] = began
 
     @rule(whose=WHICH, lease=FEW_LEASES, honest=MOSTLY)
     def a_refused_one_is_taken(self, whose: str, lease: Lease, honest: bool) -> None:
