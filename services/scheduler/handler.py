@@ -32,6 +32,7 @@ from services.scheduler.results import Results
 from services.scheduler.timers import Timers
 from services.scheduler.world import World
 from shared.dynamodb import DynamoTables
+from shared.names import job_stream
 from shared.slots import follow_up_due
 from shared.store import Store
 from shared.telemetry import Telemetry
@@ -41,7 +42,7 @@ LONGEST_RETRY_SECONDS = 3600
 RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead
 
 ID_BYTES = 6  # of a lease's owner, who is told apart from the few others that one attempt may have had
-
+MAX_LIMIT = 10_000  # terraform/variables.tf
 GAUGE_SECONDS = 30.0  # a model's line is measured at most so often by one container
 
 telemetry = Telemetry()
@@ -62,8 +63,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def act_on(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle one event of the function, whichever of its three triggers it is from."""
     records = event.get("Records")
-    if not records:
-        return {"woken": wake(world, _alias(event, world.config), event.get("limits"))}
+    if not isinstance(records, list) or not records or not isinstance(records[0], dict):
+        return {"woken": wake(world, *_asked(world, event))}
     if records[0].get("eventSource") == "aws:dynamodb":
         seen: set[str] = set()
         return _partial(event, context, EventType.DynamoDBStreams, lambda record: on_stream_record(world, record, seen))
@@ -99,7 +100,8 @@ def on_hint(world: World, body: str) -> None:
         case hints.Report():
             reconcile_report(world, hint)
         case hints.JobHint(job=job, attempt=attempt, due=due):
-            if (again := follow_up_due(due, world.now())) is not None:
+            again = follow_up_due(due, world.now())
+            if again is not None and world.store.exists(job_stream(job)):  # nobody arms timers for what never was
                 world.timers.arm_attempt(job, attempt, again)
             try:
                 reconcile(world, job, Visit(look=True, timer=due is not None))
@@ -114,7 +116,7 @@ def on_hint(world: World, body: str) -> None:
                 world.timers.arm_model(alias, again)
             wake(world, alias)
         case _:
-            world.note("HintIgnored", size=len(body))
+            world.note("HintIgnored", reason="NoHint", size=len(body))
 
 
 def retry_seconds(receives: int) -> int:
@@ -138,13 +140,25 @@ def _partial(event: dict[str, Any], context: LambdaContext, kind: EventType, han
     return dict(process_partial_response(event, handle, processor, context))
 
 
-def _alias(event: dict[str, Any], config: Config) -> str | None:
-    alias = event.get("wake")
-    if alias == hints.ALL:
-        return None
-    if alias not in config.models:
-        raise ValueError(f'say {{"wake": "all"}} or one of: {", ".join(config.models)}')
-    return str(alias)
+def _asked(world: World, event: dict[str, Any]) -> tuple[str | None, dict[str, int] | None]:
+    """The model to wake (None: all) and the limits of a direct call. Raises ValueError, which its caller is told."""
+    alias, limits = event.get("wake"), event.get("limits")
+    models, problem = world.config.models, ""
+    if not isinstance(alias, str) or (alias != hints.ALL and alias not in models):
+        problem = f'say {{"wake": "all"}} or one of: {", ".join(models)}'
+    elif limits is not None and not _are_limits(limits):
+        problem = f"limits must be a whole number from 0 to {MAX_LIMIT} for each model"
+    if problem:
+        world.note("HintIgnored", reason="NoWake")
+        raise ValueError(problem)
+    return (None if alias == hints.ALL else alias), limits
+
+
+def _are_limits(limits: Any) -> bool:
+    """They become events: what is not a limit would stop its model for good."""
+    return isinstance(limits, dict) and all(
+        isinstance(limit, int) and not isinstance(limit, bool) and 0 <= limit <= MAX_LIMIT for limit in limits.values()
+    )
 
 
 def _gauges_due(alias: str) -> bool:

@@ -85,7 +85,8 @@ def _resource(model_id: str) -> str:
 def _report(message: dict[str, Any], *, deployment: str, source: str, account: str, region: str) -> Report | None:
     """The documented shape (aws-facts 2); no time is parsed, its format is UNVERIFIED."""
     detail = message.get("detail")
-    if message.get("detail-type") != DETAIL_TYPE or message.get("source") != source or not isinstance(detail, dict):
+    sent = tuple(message.get(name) for name in ("detail-type", "source", "account", "region"))
+    if sent != (DETAIL_TYPE, source, account, region) or not isinstance(detail, dict):
         return None
     arn, status = _text(detail, "batchJobArn"), _text(detail, "status")
     here = f"{re.escape(region)}:{re.escape(account)}"

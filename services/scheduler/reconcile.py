@@ -48,7 +48,8 @@ OVERDUE_MARGIN = timedelta(hours=1)  # beyond a job's own deadline, when a slot 
 @dataclass
 class Visit:
     """One look at a job, and what woke us. `look` asks Bedrock once where nobody reported, `timer` says that a timer told us to;
-    `matched`: the report was about it. `refilled` is the attempt whose slot this visit has given to the next.
+    `matched`: the report was about it; `counted`: that it was not has been said. `refilled` is the attempt whose slot this visit
+    has given to the next.
     """
 
     report: Report | None = None
@@ -56,6 +57,7 @@ class Visit:
     timer: bool = False
     matched: bool = False
     refilled: int = 0
+    counted: bool = False
 
 
 def reconcile(world: World, job_id: str, visit: Visit) -> None:
@@ -65,6 +67,8 @@ def reconcile(world: World, job_id: str, visit: Visit) -> None:
         events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
         job = fold(job_id, events)
         if job is None:
+            visit.counted = True
+            world.note("HintIgnored", reason="NoSuchJob", job=job_id)
             return
         if job.latest in APPENDED_BY_OTHERS and projected < job.version:
             _project(world, job, events)
@@ -79,6 +83,8 @@ def reconcile_report(world: World, report: Report) -> None:
     visit = Visit(report=report)
     if report.job is not None:
         reconcile(world, report.job, visit)
+        if not visit.matched and not visit.counted:  # late, or forged: of an attempt before, or of another job at Bedrock
+            world.note("HintIgnored", reason="NotThisAttempt", job=report.job, attempt=report.attempt)
     if not visit.matched and report.status in ENDS:
         _foreign_end(world, report)
 
@@ -161,7 +167,7 @@ def _claimed(world: World, job: Job, visit: Visit) -> bool:
         raise RuntimeError(f"model {job.model} has no slots, but job {job.id} was claimed")
     whose = holder(job.id, job.attempt)
     lease, refusal = slots.holders.get(whose), slots.refused.get(whose)
-    if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit.report, lease):
+    if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit, visit.report, lease):
         fill(world, job.model, probe=False)  # the fill that claimed it stopped at the unknown answer
         return True
     if lease is not None and not lease.submitted:
@@ -177,7 +183,7 @@ def _claimed(world: World, job: Job, visit: Visit) -> bool:
     return False
 
 
-def _adopt(world: World, job: Job, report: Report, lease: Lease | None) -> bool:
+def _adopt(world: World, job: Job, visit: Visit, report: Report, lease: Lease | None) -> bool:
     """An event for a job whose Create is not answered yet. Its name proves nothing; the token that Get shows does.
 
     True where the job is ours, also where another was faster to record it: what else the event says is still to be recorded.
@@ -185,7 +191,8 @@ def _adopt(world: World, job: Job, report: Report, lease: Lease | None) -> bool:
     name = attempt_name(world.config.deployment, job.id, job.attempt)
     found = world.bedrock.get(report.arn)
     if found is None or found.token != name or found.name != name:
-        world.note("ForeignJobWithOurName", job=job.id, arn=report.arn)
+        visit.counted = True
+        world.note("ForeignJobWithOurName", job=job.id, model=job.model, arn=report.arn)
         return False
     held = lease or Lease(owner="found", until=world.now())
     record_submitted(world, job.id, job.attempt, held, report.arn, found=True)

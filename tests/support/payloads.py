@@ -30,9 +30,10 @@ BEDROCK_EVENT: dict[str, Any] = {
 
 
 def bedrock_event(**detail: str) -> dict[str, Any]:
-    """The sample with other values in its detail."""
+    """The sample with other values in its detail; Region and account are those of the ARN."""
     event = copy.deepcopy(BEDROCK_EVENT)
     event["detail"].update(detail)
+    event["region"], event["account"] = event["detail"]["batchJobArn"].split(":")[3:5]
     return event
 
 

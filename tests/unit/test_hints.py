@@ -59,6 +59,10 @@ def test_a_wrong_account_region_arn_or_status_is_no_hint(change: dict[str, objec
     "event",
     [
         {**BEDROCK_EVENT, "source": "my.app"},
+        {**BEDROCK_EVENT, "account": "999999999999"},
+        {**BEDROCK_EVENT, "account": 123456789012},
+        {**BEDROCK_EVENT, "region": "eu-west-1"},
+        {name: value for name, value in BEDROCK_EVENT.items() if name != "account"},
         {**BEDROCK_EVENT, "detail-type": "Model Customization Job State Change"},
         {**BEDROCK_EVENT, "detail": None},
         {**BEDROCK_EVENT, "detail": []},

@@ -49,6 +49,7 @@ def is_documented(event: Any) -> bool:
     detail = event.get("detail")
     return (
         (event.get("detail-type"), event.get("source")) == ("Batch Inference Job State Change", "aws.bedrock")
+        and (event.get("account"), event.get("region")) == ("123456789012", "us-east-1")
         and isinstance(detail, dict)
         and isinstance(arn := detail.get("batchJobArn"), str)
         and bool(re.fullmatch(r"arn:aws[a-z-]*:bedrock:us-east-1:123456789012:model-invocation-job/[a-z0-9]{12}", arn))
