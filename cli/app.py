@@ -119,15 +119,20 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def print_json(document: object) -> None:
     """One JSON document, as --json promises: stable names, times as ISO 8601 in UTC."""
-    json.dump(plain(document), sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(_json(document, indent=2) + "\n")
 
 
 def print_jsonl(documents: Sequence[object]) -> None:
     """One JSON document a line."""
     for document in documents:
-        sys.stdout.write(json.dumps(plain(document), ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(document) + "\n")
     sys.stdout.flush()
+
+
+def _json(document: object, indent: int | None = None) -> str:
+    """JSON that a terminal may show: names are other people's, and JSON leaves DEL, C1 and what turns text around as they are."""
+    text = json.dumps(plain(document), indent=indent, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
 
 
 def plain(value: object) -> Any:
