@@ -17,7 +17,7 @@ from local.settings import ROOT
 
 PATIENCE_SECONDS = 45.0
 SIMULATOR_OPTIONS = ("--job-seconds", "1-2")
-# test_pipeline.py's two models, and one for each trouble of test_chaos.py, so that several can last at the same time.
+# test_pipeline.py's two models, test_hostile.py's, and one for each trouble of test_chaos.py, so that several last at once.
 MODELS: dict[str, dict[str, Any]] = {
     "haiku": {"model_id": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "limit": 3},
     "nova": {"model_id": "amazon.nova-lite-v1:0", "limit": 2, "invocation_type": "Converse"},
@@ -27,6 +27,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "killed": {"model_id": "chaos.killed-v1:0", "limit": 6},
     "shared": {"model_id": "chaos.shared-v1:0", "limit": 3},
     "poison": {"model_id": "chaos.poison-v1:0", "limit": 2},
+    "capped": {"model_id": "chaos.capped-v1:0", "limit": 2, "max_jobs_per_day": 2},
     "left": {"model_id": "chaos.left-v1:0", "limit": 25},
     "right": {"model_id": "chaos.right-v1:0", "limit": 25},
 }
