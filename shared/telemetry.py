@@ -4,6 +4,7 @@ Metrics are written by Powertools as EMF log lines, namespace POWERTOOLS_METRICS
 dimensions: the service; the service and the model; and for what METRICS says so, one dimension more. docs/metrics.md lists them.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -26,14 +27,26 @@ METRICS: Mapping[str, MetricUnit] = {
 # name -> the field of the note that is one dimension more, and what that dimension is called
 FURTHER: Mapping[str, tuple[str, str]] = {"SubmissionRefused": ("kind", "reason"), "JobEnded": ("status", "status")}
 
+MAX_ERROR = 500  # characters
+
 _Dimensions = tuple[tuple[str, str], ...]
+
+
+def said(error: Exception) -> str:
+    """An error for a log line: its kind and its sentence. Not its repr: that of a UnicodeError holds the bytes it was about."""
+    return f"{type(error).__name__}: {error}"[:MAX_ERROR]
+
+
+def _ascii(line: object) -> str:
+    """With escapes for all that is not ASCII: what is half a character is written too, and no terminal obeys what it is shown."""
+    return json.dumps(line, default=str, separators=(",", ":"))
 
 
 class Telemetry:
     """What one function logs and measures. `flush` at the end of every invocation writes the metrics."""
 
     def __init__(self) -> None:
-        self._logger = Logger()
+        self._logger = Logger(json_serializer=_ascii)
         self._values: dict[_Dimensions, list[tuple[str, float]]] = defaultdict(list)
 
     def note(self, name: str, **fields: object) -> None:

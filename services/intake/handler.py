@@ -22,7 +22,7 @@ from services.intake.objects import Objects
 from services.intake.uploads import NotANotification, Upload, announced
 from shared.dynamodb import DynamoTables
 from shared.store import Store
-from shared.telemetry import Telemetry
+from shared.telemetry import Telemetry, said
 
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 120  # S3 answers a copy of gigabytes only when it is done
@@ -57,7 +57,7 @@ def _on_message(world: World, record: SQSRecord) -> None:
         take_in_message(world, record.body)
     except Exception as error:
         receives = record.attributes.approximate_receive_count
-        world.note("MessageFailed", message=record.message_id, receives=receives, error=repr(error)[:500])
+        world.note("MessageFailed", message=record.message_id, receives=receives, error=said(error))
         raise
 
 

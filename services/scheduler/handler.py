@@ -35,7 +35,7 @@ from shared.dynamodb import DynamoTables
 from shared.names import job_stream
 from shared.slots import follow_up_due
 from shared.store import Store
-from shared.telemetry import Telemetry
+from shared.telemetry import Telemetry, said
 
 FIRST_RETRY_SECONDS = 30
 LONGEST_RETRY_SECONDS = 3600
@@ -86,7 +86,7 @@ def on_stream_record(world: World, record: DynamoDBRecord, seen: set[str]) -> No
         else:
             reconcile_model(world, name)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not block the shard; the hint carries it on
-        world.note("StreamRecordFailed", stream=str(stream), error=repr(error)[:500])
+        world.note("StreamRecordFailed", stream=str(stream), error=said(error))
         world.outbox.wake_job(name) if kind == "job" else world.outbox.wake_model(name)
 
 
@@ -129,7 +129,7 @@ def _on_message(world: World, record: SQSRecord) -> None:
         on_hint(world, record.body)
     except Exception as error:
         receives = int(record.attributes.approximate_receive_count)
-        world.note("HintFailed", message=record.message_id, receives=receives, error=repr(error)[:500])
+        world.note("HintFailed", message=record.message_id, receives=receives, error=said(error))
         world.outbox.hide(record.receipt_handle, retry_seconds(receives))
         raise
 

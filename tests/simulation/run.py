@@ -5,6 +5,7 @@ well again, an operator redrives the dead letters, and the queue runs until noth
 over, no slot may have stood free with somebody in line (L1-L5), and hints delivered again must change nothing (S10, S13).
 """
 
+import random
 from collections.abc import Callable, Sequence
 
 from cli.repair import verify
@@ -44,6 +45,8 @@ class Run(Simulation):
     ) -> None:
         super().__init__(seed, kernel=kernel, weather=weather, jobs=jobs)
         self.burst = burst
+        if not burst:
+            self.draw_ceilings(random.Random(f"{seed}/ceilings"))
         # Of the weather as it was drawn: no faults at all; none that loses or delays a hint; those, and jobs refused for a reason
         # of their own; none that decides a job's end.
         self.was_clear, self.was_gentle, self.was_patient = self.weather.clear, self.weather.gentle, self.weather.patient

@@ -88,7 +88,7 @@ class Simulation:
         self.limits = {alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]}
         self.job_count = chance.randint(4, 9)
         self.job_count = min(self.job_count, jobs or self.job_count)
-        self.ceilings = self._drawn_ceilings(random.Random(f"{seed}/ceilings"))
+        self.ceilings: dict[str, Ceiling] = {}
         self.models = {alias: self.model(alias) for alias in self.limits}
         shortest = chance.choice((1.0, 60.0, 600.0))
         self.settings = Settings(
@@ -384,14 +384,14 @@ class Simulation:
             max_jobs_per_day=ceiling.jobs, max_records_per_day=ceiling.records,
         )  # fmt: skip
 
-    def _drawn_ceilings(self, chance: random.Random) -> dict[str, Ceiling]:
+    def draw_ceilings(self, chance: random.Random) -> None:
         """Low enough to be reached by a handful of jobs of one or two records, high enough to be done within the run."""
         if chance.random() >= CEILING_SHARE:
-            return {}
+            return
         kinds = (Ceiling(jobs=chance.randint(1, 4)), Ceiling(records=chance.randint(2, 6)), Ceiling(jobs=3, records=4))
-        ceilings = {alias: chance.choice(kinds) for alias in self.limits}
-        self.watch.ceilings = ceilings
-        return ceilings
+        self.ceilings = {alias: chance.choice(kinds) for alias in self.limits}
+        self.watch.ceilings = self.ceilings
+        self.models = {alias: self.model(alias) for alias in self.limits}
 
     def raise_ceiling(self, alias: str) -> None:
         """What the next deployment will say. Never lower: an invocation of before may still have the old one."""

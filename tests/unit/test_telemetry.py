@@ -1,11 +1,13 @@
 """Metrics as CloudWatch reads them: EMF, one value under each set of dimensions."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.telemetry import Telemetry
+from shared.telemetry import Telemetry, said
 
 
 @pytest.fixture
@@ -70,3 +72,35 @@ def test_what_was_written_is_not_written_again(telemetry: Telemetry, capsys: pyt
     telemetry.note("SlotClaimed", model="haiku")
     assert len(written(telemetry, capsys)) == 1
     assert written(telemetry, capsys) == []
+
+
+def test_an_error_is_said_without_the_bytes_it_was_about() -> None:
+    with pytest.raises(UnicodeDecodeError) as raised:
+        b"a secret \xff".decode()
+    assert "secret" in repr(raised.value)
+    assert said(raised.value).startswith("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff")
+    assert "secret" not in said(raised.value)
+    assert len(said(ValueError("x" * 10_000))) == 500
+
+
+@pytest.mark.parametrize("text", ["a\nb", '"}\n{"level":"ERROR"', "\u2028", "\x1b[2J", "\ud800", "\x00", "a" * 1000])
+def test_no_field_makes_a_second_line_of_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"bbq-{text.encode(errors='replace').hex()[:40]}")  # a logger of its own
+    Telemetry().note("HintFailed", message=text, error=text)
+    (line,) = capsys.readouterr().out.rstrip("\n").split("\n")
+    written = json.loads(line)
+    assert (written["message"], written["level"]) == ("HintFailed", "INFO")
+    assert written["about"]["error"] == text
+
+
+def test_nobody_logs_whole_events() -> None:
+    """Powertools would, with its decorator and this variable: an event holds keys, and a test's event whatever it likes."""
+    root = Path(__file__).resolve().parents[2]
+    code = [path.read_text() for folder in ("services", "shared") for path in (root / folder).rglob("*.py")]
+    terraform = [path.read_text() for path in (root / "terraform").rglob("*.tf")]
+    for text in (*code, *terraform):
+        assert not re.search(
+            r"inject_lambda_context|log_event|LOG_EVENT|POWERTOOLS_DEV|Tracer\b|capture_lambda_handler|print\(", text
+        )
