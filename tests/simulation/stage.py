@@ -94,6 +94,7 @@ class Stage(Run):
         self.rules.settings = replace(
             self.settings, stage_seconds=(10.0, 20.0), job_seconds=(3600.0, 3600.0), stopping_seconds=(5.0, 5.0)
         )
+        self.ceilings.clear()
         self.limits, self.models = {"haiku": limit}, {"haiku": self.model("haiku", limit)}
         self.was_clear = self.was_gentle = self.was_patient = False  # whoever is moved by hand takes his time
         self.deploy({})
