@@ -34,7 +34,8 @@ _Dimensions = tuple[tuple[str, str], ...]
 
 def said(error: Exception) -> str:
     """An error for a log line: its kind and its sentence. Not its repr: that of a UnicodeError holds the bytes it was about."""
-    return f"{type(error).__name__}: {error}"[:MAX_ERROR]
+    inner = f" ({'; '.join(map(said, error.exceptions))})" if isinstance(error, ExceptionGroup) else ""
+    return f"{type(error).__name__}: {error}{inner}"[:MAX_ERROR]
 
 
 def _ascii(line: object) -> str:

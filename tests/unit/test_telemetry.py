@@ -81,6 +81,9 @@ def test_an_error_is_said_without_the_bytes_it_was_about() -> None:
     assert said(raised.value).startswith("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff")
     assert "secret" not in said(raised.value)
     assert len(said(ValueError("x" * 10_000))) == 500
+    group = ExceptionGroup("some models", [ValueError("one"), ExceptionGroup("more", [KeyError("two")])])
+    assert "ValueError: one" in said(group)
+    assert "KeyError: 'two'" in said(group)
 
 
 @pytest.mark.parametrize("text", ["a\nb", '"}\n{"level":"ERROR"', "\u2028", "\x1b[2J", "\ud800", "\x00", "a" * 1000])
