@@ -57,7 +57,8 @@ def claimed(
     free = SlotsRow.holders[holder].does_not_exist() & SlotsRow.refused[holder].does_not_exist()
     counting, below = _begun(seen, seen.at(event.at), before.record_count, ceiling)
     actions = [SlotsRow.holders[holder].set(_lease_map(lease)), *counting]
-    return [*appended(before, event), *_no_place(before), Update(_slots_key(before.model), actions, _room() & free & below)]
+    slots = Update(_slots_key(before.model), actions, _room() & free & below)
+    return [*appended(before, event), *_no_place(before), slots]
 
 
 def taken(model: str, holder: str, lease: Lease) -> list[Write]:
