@@ -127,7 +127,7 @@ class Deployment(Simulation):
         self.kernel.after(0.0, lambda: self.deploy({}))
         self._run_until(DEPLOYED_SECONDS)
 
-    def model(self, alias: str, limit: int = 1) -> Model:  # type: ignore[override] # a method here, because of the order
+    def model(self, alias: str, limit: int = 1) -> Model:
         """See Simulation."""
         return Model(
             alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=MAX_RECORDS, order=self.order
