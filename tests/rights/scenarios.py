@@ -10,6 +10,7 @@ from pathlib import Path
 from local.deployment import records, simulator
 from shared import events as e
 from shared.dynamodb import DynamoTables
+from shared.job import RUNNING
 from shared.store import Store
 from tests.rights.bench import Bench, until
 from tests.rights.mutation import Right
@@ -214,7 +215,7 @@ _done: list[str] = []
 
 def _submitted(bench: Bench, seen: Seen) -> str:
     job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
-    until(lambda: seen() or bench.deployment.view(job).get("status") in {"Submitted", "Validating", "Scheduled", "InProgress"})
+    until(lambda: seen() or bench.deployment.view(job).get("status") in RUNNING, 30)
     return job
 
 
