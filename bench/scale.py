@@ -9,12 +9,10 @@ handled. What remains are lines, slots and counts.
 
 `make bench` runs 100,000 jobs; `BENCH_JOBS=1000000 make bench ARGS=scale` a million (about ten times as long).
 
-What a job costs at DynamoDB is counted in a short run of its own, by the rules of its documentation: a write is one unit for
-each KB begun of the larger of the item before and after, twice as much in a transaction (aws-facts 8.3; DynamoDB developer
-guide, "Item sizes and formats"). The index's writes are counted too: a changed key is two.
+What a job costs at DynamoDB is counted in a short run of its own, by the rules in `bench/units.py`: here by kind of row and by
+status, because partitions have limits of their own; `bench/work.py` counts all together, with their prices.
 """
 
-import math
 import os
 import resource
 import time
@@ -25,6 +23,7 @@ from typing import Any
 
 from bench.samples import console, show_targets, target
 from bench.tables import LongTables
+from bench.units import IN_TRANSACTION, index_units, item_bytes, write_units
 from services.scheduler.bedrock import Accepted, Answer, Found, Request
 from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
@@ -47,7 +46,6 @@ COSTED_JOBS, COSTED_JOBS_QUICK = 500, 50
 TICK = timedelta(seconds=1)  # of the clock, for each upload: a million are eleven days
 T0 = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
 GROWS_AT_MOST = 1.1  # the last tenth of the blocks to the first, by medians
-KB = 1024
 KINDS = {EventRow: "events", ViewRow: "views", LineRow: "line", SlotsRow: "slots", CountRow: "counts"}
 
 
@@ -128,11 +126,11 @@ class CountedTables(LongTables):
         keys = [(write.row.TABLE, *key_of(write.row)) for write in writes]
         before = [self.peek(*key) for key in keys]
         super().write(writes)
-        factor = 2 if len(writes) > 1 else 1
+        factor = IN_TRANSACTION if len(writes) > 1 else 1
         for write, key, old in zip(writes, keys, before, strict=True):
             kind, new = KINDS[type(write.row)], self.peek(*key)
             self.writes[kind] += not isinstance(write, Check)
-            self.units[kind] += factor * _units(old, new)
+            self.units[kind] += factor * write_units(old, new)
             if new is not None and "status_key" in new:
                 self.index_units.update(_index_units(old, new))
         for kind in {KINDS[type(write.row)] for write in writes}:
@@ -157,7 +155,7 @@ class Deployment:
         self.world = World(
             config=config(models=known), store=Store(self.tables, sleep=lambda _: None), bedrock=self.bedrock, timers=self.timers,
             outbox=FakeOutbox(), results=_Results(), now=lambda: self.now, seconds_left=lambda: 110.0,
-            new_id=lambda: f"{self.uploaded:032x}", note=self._note,
+            new_id=lambda: f"{self.uploaded:08x}", note=self._note,
         )  # fmt: skip
         for alias in known:
             reconcile_model(self.world, alias, slots)
@@ -247,44 +245,17 @@ def cost(slots: int, jobs: int) -> dict[str, Any]:
     counted = {"reads": tables.reads, "writes": tables.writes, "write_units": tables.units, "transactions": tables.transactions,
                "index_units": tables.index_units}  # fmt: skip
     return {
-        "slots": slots, "jobs": jobs, "slots_item_bytes": size(item),
+        "slots": slots, "jobs": jobs, "slots_item_bytes": item_bytes(item),
         **{name: {kind: round(count / jobs, 2) for kind, count in sorted(counter.items())} for name, counter in counted.items()},
         "timers": {name: round(count / jobs, 2) for name, count in sorted(deployment.timers.calls.items())},
     }  # fmt: skip
 
 
-def size(item: Item) -> int:
-    """Bytes of an item by DynamoDB's rules: names and values in UTF-8, about a byte for two digits, 3 bytes for a map or list and
-    one for each of its members.
-    """
-    return sum(len(name.encode()) + _size(value) for name, value in item.items())
-
-
-def _size(value: Item) -> int:
-    ((kind, content),) = value.items()
-    match kind:
-        case "S":
-            return len(content.encode())
-        case "N":
-            return math.ceil(len(content.strip("-").replace(".", "")) / 2) + 1
-        case "M":
-            return 3 + len(content) + size(content)
-        case "L":
-            return 3 + len(content) + sum(_size(one) for one in content)
-        case _:
-            return 1
-
-
-def _units(old: Item | None, new: Item | None) -> int:
-    return max(1, math.ceil(max(size(old) if old else 0, size(new) if new else 0) / KB))
-
-
 def _index_units(old: Item | None, new: Item) -> Counter[str]:
-    """An entry is written anew; where its key changed, the one under the old key is deleted too."""
-    units = Counter({_status(new): _units(None, new)})
+    """By status: where it changed, an entry goes and another comes."""
     if old is not None and old["status_key"] != new["status_key"]:
-        units[_status(old)] += _units(old, None)
-    return units
+        return Counter({_status(old): write_units(old, None), _status(new): write_units(None, new)})
+    return Counter({_status(new): index_units(old, new)})
 
 
 def _status(view: Item) -> str:

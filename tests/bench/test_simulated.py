@@ -149,11 +149,13 @@ def test_a_write_is_counted_by_its_kilobytes_and_twice_in_a_transaction() -> Non
     assert tables.writes["line"] == 3
 
 
-def test_the_size_of_an_item_is_by_the_rules() -> None:
-    assert scale.size({"name": {"S": "käse"}}) == 4 + 5
-    assert scale.size({"n": {"N": "12345"}}) == 1 + 4
-    assert scale.size({"m": {"M": {"a": {"S": "b"}}}}) == 1 + 3 + 1 + 2
-    assert scale.size({"b": {"BOOL": True}}) == 2
+def test_a_view_that_changes_its_status_costs_the_index_an_entry_of_each() -> None:
+    queued, claimed = (
+        {"status": {"S": status}, "status_key": {"S": f"m#{status}"}, "queued_at": {"S": "1"}} for status in ("Queued", "Claimed")
+    )
+    assert scale._index_units(None, queued) == {"Queued": 1}
+    assert scale._index_units(queued, claimed) == {"Queued": 1, "Claimed": 1}
+    assert scale._index_units(queued, queued | {"reason": {"S": "r" * 1500}}) == {"Queued": 2}
 
 
 def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
