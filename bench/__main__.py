@@ -5,7 +5,6 @@ bench/results.json under the module's name.
 """
 
 import argparse
-import pkgutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -15,27 +14,19 @@ import bench.pages
 from bench import results
 from bench.samples import console
 
-HERE = Path(__file__).parent
-
-
-def parts() -> list[str]:
-    """By name. A module is one by its text: importing all of them to look would import every part's needs."""
-    names = (found.name for found in pkgutil.iter_modules([str(HERE)]))
-    return sorted(name for name in names if "\ndef run(*, quick: bool)" in (HERE / f"{name}.py").read_text())
-
 
 def main(arguments: list[str]) -> int:
     """The exit code. A target that is missed is a result, not a failure."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"which parts (default: all): {', '.join(parts())}")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"which parts (default: all): {', '.join(results.parts())}")
     parser.add_argument("--quick", action="store_true", help="tiny versions, to see that they work; results go elsewhere")
     parser.add_argument("--out", type=Path, help="where the results go (then no page is written)")
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.parts) - set(parts()))
+    unknown = sorted(set(options.parts) - set(results.parts()))
     if unknown:
-        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(parts())}")
+        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(results.parts())}")
     path = options.out or (results.QUICK_RESULTS if options.quick else results.RESULTS)
-    for name in options.parts or parts():
+    for name in options.parts or results.parts():
         console.rule(name)
         envelope = results.measure(name, import_module(f"bench.{name}").run, quick=options.quick)
         found = results.read(path)

@@ -44,6 +44,11 @@ def with_tables(text: str, parts: Parts) -> str:
 # docs/benchmarks.md
 
 
+def parts(_: Parts) -> str:
+    """Which there are."""
+    return _table(("part", "measures"), [(f"[{name}](../bench/{name}.py)", text) for name, text in results.parts().items()])
+
+
 def targets(parts: Parts) -> str:
     """Every part's targets, met or missed."""
     rows = [
@@ -133,6 +138,11 @@ def scale(parts: Parts) -> str:
         ("memory at most", f"{said['peak_mib']} MiB"),
     ]
     return _table(("", ""), rows)
+
+
+def chart(name: str, title: str) -> Callable[[Parts], str]:
+    """The picture, once there is one."""
+    return lambda _: f"![{title}]({name}.svg)"
 
 
 # docs/scale.md
@@ -228,8 +238,12 @@ def _limits(parts: Parts) -> Iterator[tuple[str, str, str, float, str]]:
 
 HANDS = ("ours", "poller_1_min", "poller_15_min")
 TABLES: dict[str, tuple[tuple[str, ...], Callable[[Parts], str]]] = {
+    "parts": ((), parts),
     "targets": ((), targets),
     "measured": ((), measured),
+    "chart-slots": (("scheduling",), chart("slots-in-use", "Slots in use over time, ours and the poller's")),
+    "chart-makespans": (("scheduling",), chart("makespans", "How much longer than the ideal line each takes")),
+    "chart-times": (("scale",), chart("time-per-job", "Time of a job, over all jobs")),
     "makespans": (("scheduling",), makespans),
     "waits": (("scheduling",), waits),
     "order": (("order",), order),

@@ -5,6 +5,7 @@ seconds, quick, machine, versions, result}}}. `changed` says that files differed
 seeds too, where there are any.
 """
 
+import ast
 import json
 import os
 import platform
@@ -22,6 +23,14 @@ from local.settings import ROOT
 RESULTS = ROOT / "bench" / "results.json"
 QUICK_RESULTS = ROOT / ".local" / "bench.json"  # of runs that only show that everything works
 MEASURED_WITH = ("boto3", "botocore", "pynamodb", "aws-lambda-powertools", "ministack", "greenlet", "matplotlib")
+
+
+def parts() -> dict[str, str]:
+    """What each part measures, in the first sentence of its module, by name. Nothing is imported: each has needs of its own."""
+    texts = {path.stem: path.read_text() for path in sorted((ROOT / "bench").glob("*.py"))}
+    modules = {name: ast.parse(text) for name, text in texts.items() if "\ndef run(*, quick: bool)" in text}
+    said = {name: ast.get_docstring(module) or "" for name, module in modules.items()}
+    return {name: " ".join(text.partition("\n\n")[0].split()) for name, text in said.items()}
 
 
 def read(path: Path = RESULTS) -> dict[str, Any]:

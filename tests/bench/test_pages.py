@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench import charts, pages, results
-from bench.__main__ import main, parts
+from bench.__main__ import main
 from local.settings import ROOT
 
 PARTS = results.read()["parts"]
@@ -56,7 +56,7 @@ def test_a_changed_result_changes_the_page(quick: dict[str, Any]) -> None:
 
 def test_results_that_are_kept_were_no_quick_run() -> None:
     assert [name for name, envelope in PARTS.items() if envelope["quick"]] == []
-    assert set(PARTS) <= set(parts())
+    assert set(PARTS) <= set(results.parts())
     for name, envelope in PARTS.items():
         assert envelope["command"] == f"make bench ARGS={name}"
         assert re.fullmatch(r"[0-9a-f]{40}", envelope["commit"])
