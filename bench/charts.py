@@ -27,6 +27,7 @@ STYLE: dict[Any, Any] = {
     "font.size": 10,
 }
 MAX_POINTS = 400  # of a line
+LEAST_SHOWN = 0.001  # percent, on an axis of powers of ten
 
 Parts = Mapping[str, Any]
 Chart = tuple[Callable[[Parts], Any], Callable[[Figure, Any], None]]
@@ -79,7 +80,7 @@ def _makespans(parts: Parts) -> Any:
     names = ("ours", "poller_1_min", "poller_15_min")
     most = max(cell["jobs"] for cell in parts["scheduling"]["result"]["cells"] if cell["jobs"] <= 1000)  # noqa: PLR2004 - all have it
     return [
-        [f"{cell['length']}\n{cell['slots']} slots", *(cell[name]["makespan_to_ideal"] for name in names)]
+        [cell["length"], cell["slots"], *(cell[name]["makespan_to_ideal"] for name in names)]
         for cell in parts["scheduling"]["result"]["cells"] if cell["jobs"] == most
     ]  # fmt: skip
 
@@ -87,14 +88,18 @@ def _makespans(parts: Parts) -> Any:
 def _draw_makespans(figure: Figure, numbers: Sequence[Sequence[Any]]) -> None:
     axes = figure.subplots()
     looks = (("this queue", OURS, "o"), ("a poller, every minute", ONE, "s"), ("a poller, every 15 minutes", FIFTEEN, "^"))
-    for index, (label, colour, marker) in enumerate(looks, start=1):
-        lost = [max(100 * (row[index] - 1), 0.001) for row in numbers]
+    for index, (label, colour, marker) in enumerate(looks, start=2):
+        lost = [max(100 * (row[index] - 1), LEAST_SHOWN) for row in numbers]
         axes.plot(range(len(numbers)), lost, marker, color=colour, label=label, markersize=7)
     axes.set_yscale("log")
-    axes.set_yticks([0.01, 0.1, 1, 10, 100], ["0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
+    axes.set_yticks([LEAST_SHOWN, 0.01, 0.1, 1, 10, 100], ["or less", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
     axes.axhline(0.1, color=IDEAL, linewidth=0.8, linestyle=":")
-    axes.annotate("target", (0, 0.1), xytext=(-14, 3), textcoords="offset points", fontsize=8, color=IDEAL)
-    axes.set_xticks(range(len(numbers)), [row[0] for row in numbers], fontsize=7)
+    axes.annotate("target", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=IDEAL)
+    lengths = [row[0] for row in numbers]
+    middles = {(lengths.index(length) + len(lengths) - 1 - lengths[::-1].index(length)) // 2: length for length in lengths}
+    labels = [f"{row[1]}\n{middles.get(place, '')}" for place, row in enumerate(numbers)]
+    axes.set_xticks(range(len(numbers)), labels, fontsize=9)
+    axes.set_xlabel("slots, and length of the jobs", fontsize=9)
     axes.set_ylabel("longer than the ideal line")
     axes.grid(axis="y", linewidth=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False)
