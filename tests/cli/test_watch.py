@@ -241,6 +241,11 @@ class Terminal:
         return self.process.returncode
 
 
+def _as_in_a_shell() -> None:
+    """What was started in the background of a script ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def terminal() -> Iterator[Callable[..., Terminal]]:
     """Start `bbq watch` in a terminal of 90 x 24."""
@@ -254,6 +259,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.watched", *arguments], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave,
             env=kept | {"TERM": "xterm-256color"} | environment, start_new_session=True,
+            preexec_fn=_as_in_a_shell,  # noqa: PLW1509 - nothing else runs here
         )  # fmt: skip
         found = Terminal(process, master, slave, termios.tcgetattr(slave), pyte.Screen(90, 24))
         started.append(found)
