@@ -371,10 +371,12 @@ def _rebuild(sim: Simulation, alias: str) -> None:
 
 
 def meddle(sim: Simulation, alias: str) -> None:
-    """Within the next tenth of a second, somebody pauses, deploys, cancels, or others' jobs come or go."""
+    """Within the next tenth of a second, somebody pauses, deploys, cancels, reorders, or others' jobs come or go."""
     if sim.calm or sim.kernel.current is None:
         return
-    acts = (_pause_for_a_moment, _limit_for_a_moment, _cancel_one, _others_for_a_moment, _others_for_a_moment)
+    acts = (
+        _pause_for_a_moment, _limit_for_a_moment, _cancel_one, _move_the_first, _others_for_a_moment, _others_for_a_moment,
+    )  # fmt: skip
     act = sim.chance.choice(acts)
     sim.kernel.after(sim.chance.uniform(0, 0.15), lambda: None if sim.calm else act(sim, alias))
 
@@ -390,6 +392,14 @@ def _limit_for_a_moment(sim: Simulation, alias: str) -> None:
     if limit > 0 and not sim.deploying:
         sim.deploy({alias: limit - 1})
         sim.kernel.after(sim.chance.uniform(0.1, 60), lambda: sim.deploy({alias: limit}))
+
+
+def _move_the_first(sim: Simulation, alias: str) -> None:
+    """Whoever is about to be served gets another priority, and then a third one."""
+    first = next((place.rpartition("#")[2] for place in sim.watch.orders.get(alias, [])), None)
+    if first is not None and not sim.watch.jobs[first].poisoned:
+        for priority in (0, 9):
+            sim.append(job_stream(first), e.PriorityChanged(at=sim.kernel.now, priority=priority, by="ops", why="no, last"))
 
 
 def _cancel_one(sim: Simulation, alias: str) -> None:

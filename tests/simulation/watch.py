@@ -73,6 +73,7 @@ class Shadow:
     processed: int | None = None
     statuses: list[str] = field(default_factory=list)  # by version, from 1
     priority: int = 0
+    queued_at: str = ""
     priorities: list[int] = field(default_factory=list)  # by version, from 1
     poisoned: bool = False
     refusals: set[str] = field(default_factory=set)  # kinds, of this attempt
@@ -131,6 +132,7 @@ class Watch:
         """An invocation reads the head of a line."""
         if invocation is not None:
             invocation.notes[partition] = self.writes
+            invocation.notes[f"read in {partition}"] = {place.rpartition("#")[2]: place for place in line}
             if line:
                 invocation.notes[f"next in {partition}"] = line[0]
 
@@ -288,7 +290,7 @@ class Watch:
             source = data["sources"][0]
             known = self.uploads.get((source["key"], source["version_id"]))
             self.check("S4", known == name, f"{name} is the stream of no upload, or of one that has another: {known}")
-            job.model, job.priority = data["model"] or "", data.get("priority", 0)
+            job.model, job.priority, job.queued_at = data["model"] or "", data.get("priority", 0), at
             job.records = data.get("record_count", 0)
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
             return state == ""
@@ -505,7 +507,10 @@ class Watch:
     def _line(self, model: str, place: str, before: Item | None, after: Item | None, left: dict[str, str]) -> None:
         line, order = self.lines.setdefault(model, {}), self.orders.setdefault(model, [])
         if after is not None and before is None:
-            line.setdefault(after["job"]["S"], {})[place] = self.writes
+            name = after["job"]["S"]
+            expected = [self.jobs[name].queued_at, name]
+            self.check("S12", place.split("#")[1:] == expected, f"{place} is not the place of {expected}")
+            line.setdefault(name, {})[place] = self.writes
             insort(order, place)
         elif after is None and before is not None:
             name = before["job"]["S"]
@@ -536,6 +541,7 @@ class Watch:
         notes = invocation.notes if invocation is not None else {}
         read, unreadable = notes.get(f"line#{job.model}", self.writes), notes.get("unreadable", set())
         line, order = self.lines.get(job.model, {}), self.orders.get(job.model, [])
+        place = min(place, notes.get(f"read in line#{job.model}", {}).get(name, place))  # it may have been moved since
         ahead = [(other.rpartition("#")[2], other) for other in order[: bisect_left(order, place)]]
         passed = [other for other, where in ahead if line[other][where] <= read and other not in unreadable]
         self.check("S12", not passed, f"{name} passed {passed}")
