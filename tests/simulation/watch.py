@@ -73,7 +73,7 @@ class Shadow:
     processed: int | None = None
     statuses: list[str] = field(default_factory=list)  # by version, from 1
     priority: int = 0
-    queued_at: str = ""
+    line_at: str = ""
     priorities: list[int] = field(default_factory=list)  # by version, from 1
     poisoned: bool = False
     refusals: set[str] = field(default_factory=set)  # kinds, of this attempt
@@ -290,7 +290,7 @@ class Watch:
             source = data["sources"][0]
             known = self.uploads.get((source["key"], source["version_id"]))
             self.check("S4", known == name, f"{name} is the stream of no upload, or of one that has another: {known}")
-            job.model, job.priority, job.queued_at = data["model"] or "", data.get("priority", 0), at
+            job.model, job.priority, job.line_at = data["model"] or "", data.get("priority", 0), data.get("line_at") or at
             job.records = data.get("record_count", 0)
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
             return state == ""
@@ -508,7 +508,7 @@ class Watch:
         line, order = self.lines.setdefault(model, {}), self.orders.setdefault(model, [])
         if after is not None and before is None:
             name = after["job"]["S"]
-            expected = [self.jobs[name].queued_at, name]
+            expected = [self.jobs[name].line_at, name]
             self.check("S12", place.split("#")[1:] == expected, f"{place} is not the place of {expected}")
             line.setdefault(name, {})[place] = self.writes
             insort(order, place)
