@@ -88,7 +88,7 @@ $(AUDIT)/bin/pip-audit:
 	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit==2.10.1'
 
 .PHONY: audit
-audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of what requirements.lock names; fails where it cannot be asked (it asks pypi.org's own API, which a mirror does not have)
+audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of what requirements.lock names; fails where it cannot be asked (it asks the package index's own interface, which a mirror does not have)
 	@$(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off --strict
 
 .PHONY: build
