@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from shared.job import PRIORITIES
 from shared.models import Model
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX
 
@@ -19,7 +20,7 @@ UNVERSIONED = "null"  # the id of what is written while versioning is off or sus
 MAX_KEY_BYTES = 1024
 DEFAULT_PRIORITY = 5
 ORDERS = ("model", "priority")  # what metadata can ask for; every other word of it is a label
-PRIORITIES = {str(number): number for number in range(10)}
+_PRIORITIES = {str(number): number for number in PRIORITIES}
 
 
 class NotANotification(Exception):
@@ -77,8 +78,8 @@ def choose_priority(metadata: Mapping[str, str]) -> tuple[int, str | None]:
     said = metadata.get("priority")
     if said is None:
         return DEFAULT_PRIORITY, None
-    if said in PRIORITIES:
-        return PRIORITIES[said], None
+    if said in _PRIORITIES:
+        return _PRIORITIES[said], None
     return DEFAULT_PRIORITY, 'metadata "priority" is not a digit from 0 (first) to 9 (last)'
 
 

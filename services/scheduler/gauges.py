@@ -6,6 +6,8 @@ at most once in a while (`World.gauges_due`), and at every check-in of a running
 
 from services.scheduler.ceiling import may_begin
 from services.scheduler.world import World
+from shared.events import UnknownEvent
+from shared.job import IllegalEvent
 from shared.slots import UNBOUNDED, Slots
 
 
@@ -32,5 +34,8 @@ def _is_parked(world: World, slots: Slots) -> bool:
     if model is None or model.ceiling == UNBOUNDED:
         return False
     head = next(iter(world.store.line(slots.model, 1)), None)
-    job = world.store.job(head) if head is not None else None
+    try:
+        job = world.store.job(head) if head is not None else None
+    except (UnknownEvent, IllegalEvent):
+        return False  # a fill passes it with a hint of its own; no measure may fail what has been done
     return job is not None and not may_begin(world, slots, job)

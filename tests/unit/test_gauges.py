@@ -1,8 +1,11 @@
 """What is measured is true, and costs nothing where nobody asked for it."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.scheduler.bedrock import Refused
+from services.scheduler.gauges import show
 from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
 from shared import events as e
@@ -125,3 +128,17 @@ def test_a_slot_held_beyond_the_jobs_own_deadline_is_told_at_its_check_in() -> N
     bench.wait(minutes=2)
     see(bench, job, look=True, timer=True)
     assert "SlotOverdue" in [name for name, _ in bench.notes]
+
+
+def test_a_head_that_cannot_be_read_fails_no_measure() -> None:  # R37: what was done before it would be done again and again
+    bench = Bench(limit=1, left=20.0)  # no time to serve anybody
+    bench.config = replace(bench.config, models={MODEL: replace(bench.config.models[MODEL], max_jobs_per_day=1)})
+    job = bench.upload()
+    see(bench, job)
+
+    class FromTheFuture(e.CancelRequested):
+        NAME = "job-from-the-future"
+
+    bench.append(job, FromTheFuture(at=bench.time, by="x", why=""))
+    show(bench.world(), MODEL)
+    assert last(bench, "JobsWaiting", "FreeSlotsWhileWaiting") == [1, 1]
