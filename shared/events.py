@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 Json = dict[str, Any]
@@ -213,13 +214,13 @@ class ModelResumed(Event):
     why: str
 
 
-EVENTS: Mapping[str, type[Event]] = {
+EVENTS: Mapping[str, type[Event]] = MappingProxyType({
     event.NAME: event
     for event in (
         JobQueued, JobRejected, SlotClaimed, SubmissionRefused, JobSubmitted, JobProgressed, JobEnded, JobTallied,
         JobRequeued, PriorityChanged, CancelRequested, JobCancelled, LimitSet, ModelPaused, ModelResumed,
     )
-}  # fmt: skip
+})  # fmt: skip
 
 # (name, version) -> the step that lifts stored data of that version to the next one.
 UPCASTS: Mapping[tuple[str, int], Callable[[Json], Json]] = {}
