@@ -154,11 +154,7 @@ class Bench:
 
     def _apply(self, places: set[tuple[str, str]]) -> None:
         for place in places:
-            document = self.policies[place]
-            for right in self._taken:
-                if self._place(right) == place:
-                    document = without(document, right)
-            self._put(place, document)
+            self._put(place, without(self.policies[place], [right for right in self._taken if self._place(right) == place]))
 
     def _put(self, place: tuple[str, str], document: Document) -> None:
         iam, (who, policy) = self.deployment.client("iam"), place

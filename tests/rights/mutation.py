@@ -1,7 +1,7 @@
-"""A policy, less one thing. Pure: documents in, documents out."""
+"""A policy, less a few things. Pure: documents in, documents out."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,21 +31,27 @@ def rights(who: str, document: Mapping[str, Any]) -> Iterator[Right]:
                 yield Right(who=who, sid=statement["Sid"], resource=resource)
 
 
-def without(document: Mapping[str, Any], right: Right) -> Document:
-    """The document less the right. Raises ValueError where it has no such right."""
+def without(document: Mapping[str, Any], taken: Collection[Right]) -> Document:
+    """The document less these rights of one role; a statement without actions or resources is gone. Raises ValueError where it
+    has no such right.
+    """
     rest: Document = {**document, "Statement": []}
-    found = False
+    missing = set(taken)
     for statement in copy.deepcopy(document["Statement"]):
-        if statement["Sid"] == right.sid:
-            part, value = ("Action", right.action) if right.action else ("Resource", right.resource)
-            left = [one for one in many(statement[part]) if one != value]
-            found = found or len(left) < len(many(statement[part]))
-            if not left:
-                continue
-            statement[part] = left
-        rest["Statement"].append(statement)
-    if not found:
-        raise ValueError(f"there is no {right} in statement {right.sid} of {right.who}")
+        here = {right for right in taken if right.sid == statement["Sid"]}
+        missing -= {
+            right
+            for right in here
+            if (right.action or right.resource) in many(statement["Action" if right.action else "Resource"])
+        }
+        for part, gone in (("Action", {r.action for r in here}), ("Resource", {r.resource for r in here})):
+            if here:
+                statement[part] = [one for one in many(statement[part]) if one not in gone]
+        if statement["Action"] and statement["Resource"]:
+            rest["Statement"].append(statement)
+    if missing:
+        one = min(missing)
+        raise ValueError(f"there is no {one} in statement {one.sid} of {one.who}")
     return rest
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from local.deployment import records, simulator
 from shared import events as e
 from shared.dynamodb import DynamoTables
-from shared.job import RUNNING
+from shared.job import ENDS, RUNNING
 from shared.store import Store
 from tests.rights.bench import Bench, until
 from tests.rights.mutation import Right
@@ -131,15 +131,21 @@ _unanswered: list[tuple[str, float]] = []
 
 
 def prepare(bench: Bench) -> None:
-    """What takes minutes to ripen: a job that Bedrock took without anybody hearing of it."""
+    """What takes minutes to ripen: a job that Bedrock took and ended without anybody hearing of it. Its timer is gone, too, or
+    that would look the name up while the right to is still there.
+    """
     simulator("faults", {"accept_then_timeout": 1.0, "timeout_seconds": 0.1, "event_drop": 1.0})
     try:
         job = bench.deployment.upload(f"{MODEL}/unanswered.jsonl", records())
-        until(lambda: bench.deployment.view(job).get("status") == "Claimed", 20)
+        until(lambda: any(job in made["jobName"] and made["status"] in ENDS for made in simulator("jobs")["jobs"]), 30)
         time.sleep(1)
         _unanswered.append((job, time.monotonic()))
     finally:
         simulator("faults", {"accept_then_timeout": 0.0, "event_drop": 0.0})
+    timers = bench.deployment.client("scheduler")
+    for timer in timers.list_schedules()["Schedules"]:
+        if timer["Name"].startswith(job):
+            timers.delete_schedule(Name=timer["Name"], GroupName=timer["GroupName"])
 
 
 def viewer(bench: Bench, seen: Seen) -> None:
@@ -156,9 +162,11 @@ def viewer(bench: Bench, seen: Seen) -> None:
 
 def running(bench: Bench, seen: Seen) -> None:
     """A viewer asks what Bedrock says of a job that runs."""
+    job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
+    until(lambda: bench.deployment.view(job).get("status") == "InProgress", 30)
     simulator("faults", {"event_drop": 1.0})  # so that it runs, as far as anybody knows, until `bbq` has started
     try:
-        bench.run("viewer", "bbq", "show", _submitted(bench, lambda: False))
+        bench.run("viewer", "bbq", "show", job)
     finally:
         simulator("faults", {"event_drop": 0.0})
 

@@ -23,7 +23,7 @@ def test_each_action_and_each_of_several_resources_is_a_right() -> None:
 
 
 def test_one_is_taken_away_and_the_document_is_as_it_was() -> None:
-    left = [without(POLICY, right)["Statement"] for right in rights("x", POLICY)]
+    left = [without(POLICY, [right])["Statement"] for right in rights("x", POLICY)]
     one, many = POLICY["Statement"]
     assert left == [
         [many],
@@ -35,9 +35,17 @@ def test_one_is_taken_away_and_the_document_is_as_it_was() -> None:
     assert len(list(rights("x", POLICY))) == 5
 
 
+def test_all_of_them_can_be_taken_away_at_once() -> None:
+    assert without(POLICY, list(rights("x", POLICY)))["Statement"] == []
+    one, many = POLICY["Statement"]
+    taken = [Right(who="x", sid="Many", action="sqs:A"), Right(who="x", sid="Many", action="sqs:B")]
+    assert without(POLICY, [*taken, Right(who="x", sid="Many", resource="arn:b")])["Statement"] == [one]
+    assert many["Action"] == ["sqs:A", "sqs:B"]
+
+
 def test_what_is_not_there_cannot_be_taken_away() -> None:
     with pytest.raises(ValueError, match="there is no sqs:C"):
-        without(POLICY, Right(who="x", sid="Many", action="sqs:C"))
+        without(POLICY, [Right(who="x", sid="Many", action="sqs:C")])
 
 
 def test_an_excuse_is_for_one_right() -> None:
