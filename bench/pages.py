@@ -221,7 +221,7 @@ def _limits(parts: Parts) -> Iterator[tuple[str, str, str, float, str]]:
         yield what, f"{PARTITION_UNITS} a second", f"{number(units, 1)} units", PARTITION_UNITS / units, "a model"
     status, units = max(many["index_units"].items(), key=lambda one: one[1])
     yield (
-        f"status index: write units of one status ({status})", f"{PARTITION_UNITS} a second", f"{number(units, 1)} units",
+        f"status index: write units of one partition ({status})", f"{PARTITION_UNITS} a second", f"{number(units, 1)} units",
         PARTITION_UNITS / units, "a model",
     )  # fmt: skip
     for allowed in (CREATE_SCHEDULE_LEAST, CREATE_SCHEDULE_MOST):

@@ -106,7 +106,7 @@ class CountedTables(LongTables):
         self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.units: Counter[str] = Counter()
-        self.index_units: Counter[str] = Counter()  # of the status index, by status: one partition each (once over: a day)
+        self.index_units: Counter[str] = Counter()  # of the status index, by partition of a model (once over: of a day)
         self.transactions: Counter[str] = Counter()  # that have an item of this kind
 
     def get(self, kind: Any, hash_key: str, range_key: str) -> Any:
@@ -252,12 +252,13 @@ def cost(slots: int, jobs: int) -> dict[str, Any]:
 
 
 def _index_units(old: Item | None, new: Item) -> Counter[str]:
-    """By status: where it changed, an entry goes and another comes."""
+    """By partition: where it changed, an entry goes and another comes."""
     if old is not None and old["status_key"] != new["status_key"]:
-        return Counter({_status(old): write_units(old, None), _status(new): write_units(None, new)})
-    return Counter({_status(new): index_units(old, new)})
+        return Counter({_partition(old): write_units(old, None), _partition(new): write_units(None, new)})
+    return Counter({_partition(new): index_units(old, new)})
 
 
-def _status(view: Item) -> str:
-    found: str = view["status"]["S"]
-    return found
+def _partition(view: Item) -> str:
+    """`Queued` of `haiku#Queued`, `Completed` of `haiku#Completed#2026-11-23`."""
+    key: str = view["status_key"]["S"]
+    return key.split("#")[1]

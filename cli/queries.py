@@ -23,7 +23,7 @@ from cli.estimates import MAX_POSITION, Position, position
 from shared.events import Json, moment_of, text_of
 from shared.job import CLAIMED, ENDS, HELD, OVER, QUEUED, RANK, REJECTED, Job
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
-from shared.projections import VIEW_KEY, line_pk, line_row, view_pk, view_row
+from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk, view_row
 from shared.tables import STATUS_INDEX, EventRow, ViewRow
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice rather than not at all.
 LIVE_STATUSES = (QUEUED, CLAIMED, HELD, *RANK)
+LIVE_PARTITIONS = 3  # of a model, in the index: the waiting, the held, and those that have a slot
 OVER_STATUSES = (*sorted(ENDS), "Cancelled", REJECTED)
 # What became of a Completed job may have a word of its own (shared/job.py: outcome).
 OUTCOMES_OF_COMPLETED = ("Completed", "CompletedWithErrors", "NoRecordSucceeded")
@@ -134,12 +135,16 @@ def now() -> datetime:
 def live_views(
     deployment: Deployment, models: Sequence[str], statuses: Iterable[str] = LIVE_STATUSES, limit: int | None = None
 ) -> list[View]:
-    """Jobs that are not over, those furthest along first, then those queued first. Of each model and status at most `limit`,
-    and `limit` in all. One request for each model and status, and for each further MB of them where there is no limit.
+    """Jobs that are not over, those furthest along first, then those queued first; `limit` in all. For each model one request
+    for those that have a slot, one for the held and one for the waiting, and for each further MB of them where there is no limit.
     """
-    wanted = [status for status in LIVE_STATUSES if status in set(statuses)]
-    keys = [f"{model}#{status}" for status in wanted for model in models]
-    found = newest(view for views in at_once(lambda key: _indexed(deployment, key, limit), keys) for view in views)
+    wanted = {status for status in LIVE_STATUSES if status in set(statuses)}
+    keys = sorted({status_partition(model, status) for status in wanted for model in models})
+
+    def read(key: str) -> list[View]:  # those in a slot are no more than there are slots, and are told apart here
+        return _indexed(deployment, key, None if key.endswith(f"#{IN_SLOT}") else limit)
+
+    found = newest(view for views in at_once(read, keys) for view in views if view.status in wanted)
     rank = {status: number for number, status in enumerate(reversed(LIVE_STATUSES))}
     return sorted(found, key=lambda view: (rank.get(view.status, 0), view.queued_at, view.job))[:limit]
 

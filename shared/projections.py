@@ -12,12 +12,14 @@ from pynamodb.expressions.condition import And, Condition, size
 from shared import events as e
 from shared.counts import count_row, moved
 from shared.events import moment_of, text_of
-from shared.job import OVER, QUEUED, Job, evolve, outcome
+from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, outcome
 from shared.names import job_stream, model_stream
 from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots
 from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
+IN_SLOT = "InSlot"
+HAVE_SLOT = RUNNING | {CLAIMED}
 MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
 
 
@@ -226,7 +228,14 @@ def view_row(job: Job) -> ViewRow:
 def status_key(job: Job) -> str:
     """The hash key of the status index. Over jobs are kept apart by day, so that no partition grows for ever."""
     day = f"#{text_of(job.ended_at or job.updated_at)[:10]}" if job.status in OVER else ""
-    return f"{job.model}#{job.status}{day}"
+    return f"{status_partition(job.model, job.status)}{day}"
+
+
+def status_partition(model: str, status: str) -> str:
+    """Jobs that have a slot share one partition, whatever Bedrock says of them: a limit bounds it, and a job that goes on from
+    status to status need not leave one partition for another, which costs an index twice the writes.
+    """
+    return f"{model}#{IN_SLOT if status in HAVE_SLOT else status}"
 
 
 def line_row(job: Job) -> LineRow:

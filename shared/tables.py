@@ -57,7 +57,9 @@ class EventRow(Model):
 
 
 class ViewRow(Model):
-    """A job as people query it. `status_key` is `<model>#<status>`, with `#<day>` behind it once the job is over."""
+    """A job as people query it. `status_key` is `<model>#<status>`, with `#<day>` behind it once the job is over, and
+    `<model>#InSlot` for every job that has a slot.
+    """
 
     TABLE: ClassVar[str] = PROJECTIONS
     pk = UnicodeAttribute(hash_key=True)

@@ -28,6 +28,9 @@ def test_live_jobs_come_furthest_along_first_and_then_by_age(deployed: Deployed)
     assert jobs(found) == [second, first, fourth, third]
     assert [view.status for view in found] == ["InProgress", "Submitted", "Submitted", "Queued"]
     assert jobs(queries.live_views(deployed.deployment, ["haiku"], ["Queued"])) == [third]
+    assert jobs(queries.live_views(deployed.deployment, MODELS, ["Submitted"])) == [first, fourth]
+    assert jobs(queries.live_views(deployed.deployment, MODELS, ["Submitted"], limit=1)) == [first]
+    assert jobs(queries.live_views(deployed.deployment, MODELS, ["Claimed", "Stopping"])) == []
     assert jobs(queries.live_views(deployed.deployment, MODELS, limit=2)) == [second, first]
 
 
@@ -37,7 +40,7 @@ def test_of_a_long_line_no_more_is_read_than_is_shown(deployed: Deployed, reques
     requests.clear()
     assert len(queries.live_views(deployed.deployment, MODELS, limit=3)) == 3
     assert requests.items == 1 + 3
-    assert requests == ["Query"] * len(MODELS) * len(queries.LIVE_STATUSES)
+    assert requests == ["Query"] * len(MODELS) * queries.LIVE_PARTITIONS
 
 
 def test_jobs_that_are_over_come_last_ended_first_and_stop_at_the_limit(deployed: Deployed) -> None:

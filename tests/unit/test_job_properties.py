@@ -241,7 +241,9 @@ class AnyLife(RuleBasedStateMachine):
         if self.seen is not self.job:
             return
         day = f"#{e.text_of(at(plain.times['ended']))[:10]}" if not plain.may_still_run else ""
-        assert view.status_key == f"{MODEL}#{plain.status}{day}"
+        has_slot = plain.status in {"Claimed", "Submitted", "Validating", "Scheduled", "InProgress", "Stopping"}
+        where = "InSlot" if has_slot else plain.status
+        assert view.status_key == f"{MODEL}#{where}{day}"
         assert (view.status, view.version, view.attempt) == (plain.status, plain.events, plain.attempt)
         assert (view.outcome or "", view.arn, view.cancel_by) == (plain.outcome, plain.arn, plain.cancel_by)
         assert (view.processed_records, view.updated_at) == (
