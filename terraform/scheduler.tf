@@ -175,7 +175,7 @@ resource "aws_lambda_event_source_mapping" "events" {
     filter {
       pattern = jsonencode({
         eventName = ["INSERT"]
-        dynamodb  = { NewImage = { name = { S = [{ "anything-but" = ["job-progressed", "job-submitted", "job-tallied"] }] } } }
+        dynamodb  = { NewImage = { name = { S = [{ "anything-but" = ["job-progressed", "job-submitted", "job-tallied", "slot-claimed"] }] } } }
       })
     }
   }

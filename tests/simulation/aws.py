@@ -161,7 +161,7 @@ class Stream(Source):
     BATCH = 10
     LANES = 4
     # As terraform/scheduler.tf filters them (a test compares the two lists).
-    IGNORED = frozenset({"job-progressed", "job-submitted", "job-tallied"})
+    IGNORED = frozenset({"job-progressed", "job-submitted", "job-tallied", "slot-claimed"})
 
     def __init__(self, kernel: Kernel, weather: Weather, invoke: Invoke) -> None:
         super().__init__(kernel)
