@@ -11,15 +11,15 @@ from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
+from botocore.session import Session, get_session
 
 from services.intake.config import Config, read_config
 from services.intake.intake import World, take_in
 from services.intake.objects import Objects
 from services.intake.uploads import NotANotification, Upload, announced
+from shared.batch import Record, partial_failures
 from shared.dynamodb import DynamoTables
 from shared.store import Store
 from shared.telemetry import Telemetry, said
@@ -41,23 +41,22 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         note=telemetry.note,
     )
     try:
-        return take_in_batch(world, event, context)
+        return take_in_batch(world, event)
     finally:
         telemetry.flush()
 
 
-def take_in_batch(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def take_in_batch(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """Every message is tried, whatever became of the others; Lambda hears which failed."""
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event, lambda record: _on_message(world, record), processor, context))
+    return partial_failures(event["Records"], lambda record: _on_message(world, record))
 
 
-def _on_message(world: World, record: SQSRecord) -> None:
+def _on_message(world: World, record: Record) -> None:
     try:
-        take_in_message(world, record.body)
+        take_in_message(world, record["body"])
     except Exception as error:
-        receives = record.attributes.approximate_receive_count
-        world.note("MessageFailed", message=record.message_id, receives=receives, error=said(error))
+        receives = record["attributes"]["ApproximateReceiveCount"]
+        world.note("MessageFailed", message=record["messageId"], receives=receives, error=said(error))
         raise
 
 
@@ -85,8 +84,14 @@ def _config() -> Config:
 
 
 @cache
+def _session() -> Session:
+    """One for all clients: see DynamoTables."""
+    return get_session()
+
+
+@cache
 def _store() -> Store:
-    return Store(DynamoTables({"events": _config().events_table}, _config().region), sleep=time.sleep)
+    return Store(DynamoTables({"events": _config().events_table}, _config().region, _session()), sleep=time.sleep)
 
 
 @cache
@@ -96,4 +101,4 @@ def _objects() -> Objects:
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 3},
     )
-    return Objects(boto3.client("s3", config=config))
+    return Objects(boto3.Session(botocore_session=_session()).client("s3", config=config))

@@ -16,11 +16,9 @@ from functools import cache
 from typing import Any
 
 import boto3
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
+from botocore.session import Session, get_session
 
 from services.scheduler import hints
 from services.scheduler.bedrock import Bedrock
@@ -31,6 +29,7 @@ from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reco
 from services.scheduler.results import Results
 from services.scheduler.timers import Timers
 from services.scheduler.world import World
+from shared.batch import Record, partial_failures
 from shared.dynamodb import DynamoTables
 from shared.names import job_stream
 from shared.slots import follow_up_due
@@ -55,29 +54,29 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     left = context.get_remaining_time_in_millis() / 1000
     world = _world(lambda: left - (time.monotonic() - started))
     try:
-        return act_on(world, event, context)
+        return act_on(world, event)
     finally:
         telemetry.flush()
 
 
-def act_on(world: World, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def act_on(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """Handle one event of the function, whichever of its three triggers it is from."""
     records = event.get("Records")
     if not isinstance(records, list) or not records or not isinstance(records[0], dict):
         return {"woken": wake(world, *_asked(world, event))}
     if records[0].get("eventSource") == "aws:dynamodb":
         seen: set[str] = set()
-        return _partial(event, context, EventType.DynamoDBStreams, lambda record: on_stream_record(world, record, seen))
-    return _partial(event, context, EventType.SQS, lambda record: _on_message(world, record))
+        return partial_failures(records, lambda record: on_stream_record(world, record, seen))
+    return partial_failures(records, lambda record: _on_message(world, record))
 
 
-def on_stream_record(world: World, record: DynamoDBRecord, seen: set[str]) -> None:
+def on_stream_record(world: World, record: Record, seen: set[str]) -> None:
     """Reconcile what the record is about, once in a batch: one look does all that is needed. A failure becomes a hint."""
-    stream = (record.dynamodb.keys or {}).get("stream", "") if record.dynamodb else ""
-    kind, _, name = str(stream).partition("#")
+    stream = record["dynamodb"]["Keys"]["stream"]["S"]
+    kind, _, name = stream.partition("#")
     if stream in seen or kind not in {"job", "model"}:
         return
-    seen.add(str(stream))
+    seen.add(stream)
     try:
         if world.seconds_left() < RECORD_SECONDS:
             raise TimeoutError("no time left for this record")  # noqa: TRY301 - the same way out as every other failure
@@ -86,7 +85,7 @@ def on_stream_record(world: World, record: DynamoDBRecord, seen: set[str]) -> No
         else:
             reconcile_model(world, name)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not block the shard; the hint carries it on
-        world.note("StreamRecordFailed", stream=str(stream), error=said(error))
+        world.note("StreamRecordFailed", stream=stream, error=said(error))
         world.outbox.wake_job(name) if kind == "job" else world.outbox.wake_model(name)
 
 
@@ -124,20 +123,14 @@ def retry_seconds(receives: int) -> int:
     return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS << min(receives - 1, 20))
 
 
-def _on_message(world: World, record: SQSRecord) -> None:
+def _on_message(world: World, record: Record) -> None:
     try:
-        on_hint(world, record.body)
+        on_hint(world, record["body"])
     except Exception as error:
-        receives = int(record.attributes.approximate_receive_count)
-        world.note("HintFailed", message=record.message_id, receives=receives, error=said(error))
-        world.outbox.hide(record.receipt_handle, retry_seconds(receives))
+        receives = int(record["attributes"]["ApproximateReceiveCount"])
+        world.note("HintFailed", message=record["messageId"], receives=receives, error=said(error))
+        world.outbox.hide(record["receiptHandle"], retry_seconds(receives))
         raise
-
-
-def _partial(event: dict[str, Any], context: LambdaContext, kind: EventType, handle: Any) -> dict[str, Any]:
-    """Every record is tried, whatever became of the others; Lambda hears which failed."""
-    processor = BatchProcessor(event_type=kind, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event, handle, processor, context))
 
 
 def _asked(world: World, event: dict[str, Any]) -> tuple[str | None, dict[str, int] | None]:
@@ -185,9 +178,15 @@ def _config() -> Config:
 
 
 @cache
+def _session() -> Session:
+    """One for all clients: see DynamoTables."""
+    return get_session()
+
+
+@cache
 def _tables() -> DynamoTables:
     config = _config()
-    return DynamoTables({"events": config.events_table, "projections": config.projections_table}, config.region)
+    return DynamoTables({"events": config.events_table, "projections": config.projections_table}, config.region, _session())
 
 
 @cache
@@ -198,12 +197,13 @@ def _clients() -> tuple[Bedrock, Timers, Outbox, Results]:
         connect_timeout=CREATE_CONNECT_TIMEOUT_SECONDS,
         read_timeout=CREATE_READ_TIMEOUT_SECONDS,
     )
+    sdk = boto3.Session(botocore_session=_session())
     timers = Timers(
-        boto3.client("scheduler"),
+        sdk.client("scheduler"),
         group=config.timer_group,
         role_arn=config.timer_role_arn,
         queue_arn=config.hints_queue_arn,
         dlq_arn=config.hints_dlq_arn,
     )
-    outbox = Outbox(boto3.client("sqs"), config.hints_queue_url)
-    return Bedrock(boto3.client("bedrock", config=once)), timers, outbox, Results(boto3.client("s3"))
+    outbox = Outbox(sdk.client("sqs"), config.hints_queue_url)
+    return Bedrock(sdk.client("bedrock", config=once)), timers, outbox, Results(sdk.client("s3"))

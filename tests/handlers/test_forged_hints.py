@@ -16,7 +16,6 @@ from services.scheduler.bedrock import Unknown
 from services.scheduler.reconcile import Visit, reconcile
 from shared import events as e
 from shared.names import attempt_name
-from tests.handlers.test_scheduler_handler import Context
 from tests.support.payloads import BEDROCK_EVENT, body, sqs_event
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import ACCOUNT, DEPLOYMENT, REGION, Bench
@@ -140,7 +139,7 @@ def test_a_forged_message_changes_nothing_and_is_counted_once(what: str) -> None
     message = FORGED[what](scene)
     text = message if isinstance(message, str) else body(message)
     before, scene.bench.notes[:] = scene.state, []
-    answer = h.act_on(scene.bench.world(), sqs_event(text), Context())  # type: ignore[arg-type] # what is used of it
+    answer = h.act_on(scene.bench.world(), sqs_event(text))
     assert answer == {"batchItemFailures": []}
     assert scene.state == before
     assert [name for name, _ in scene.bench.notes if name in COUNTED] in [["HintIgnored"], ["ForeignJobWithOurName"]]
@@ -151,7 +150,7 @@ def test_what_is_more_than_documented_changes_nothing_about_what_is() -> None:
     scene = Scene()
     event = scene.event(scene.running, status="InProgress", extra={"job": scene.waiting}, wake="all")
     event |= {"job": scene.waiting, "wake": "all", "limits": {MODEL: 99}}
-    h.act_on(scene.bench.world(), sqs_event(body(event)), Context())  # type: ignore[arg-type] # as above
+    h.act_on(scene.bench.world(), sqs_event(body(event)))
     assert scene.bench.job(scene.running).status == "InProgress"
     assert scene.bench.job(scene.waiting).status == "Queued"
     assert scene.bench.slots.limit == 2
@@ -170,7 +169,7 @@ def test_a_direct_call_that_is_no_wake_is_told_so_and_changes_nothing(event: dic
     scene = Scene()
     before, scene.bench.notes[:] = scene.state, []
     with pytest.raises(ValueError, match=r"say \{\"wake\"|limits must be"):
-        h.act_on(scene.bench.world(), event, Context())  # type: ignore[arg-type] # as above
+        h.act_on(scene.bench.world(), event)
     assert scene.state == before
     assert [name for name, _ in scene.bench.notes if name in COUNTED] == ["HintIgnored"]
 
@@ -182,5 +181,5 @@ def test_a_batch_that_aws_never_sent_fails_and_changes_nothing(record: dict[str,
     scene = Scene()
     before = scene.state
     with suppress(KeyError):  # only who may invoke the function can send it, and is told
-        h.act_on(scene.bench.world(), {"Records": [record]}, Context())  # type: ignore[arg-type] # as above
+        h.act_on(scene.bench.world(), {"Records": [record]})
     assert scene.state == before

@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote_plus
@@ -37,18 +37,6 @@ MODELS = {
 GOOD = b'{"modelInput": {}}\n' * 2
 
 
-@dataclass
-class Context:
-    milliseconds: int = 300_000
-    function_name: str = "bbq-intake"
-    memory_limit_in_mb: int = 1769
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:bbq-intake"
-    aws_request_id: str = "52fdfc07-2182-154f-163f-5f0f9a621d72"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
-
-
 class Bench:
     """Intake with moto's S3."""
 
@@ -72,7 +60,7 @@ class Bench:
 
     def run(self, *bodies: str) -> list[str]:
         """The ids of the messages that failed."""
-        answer = h.take_in_batch(self.world, sqs_event(*bodies), Context())  # type: ignore[arg-type] # what is used
+        answer = h.take_in_batch(self.world, sqs_event(*bodies))
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def event_of(self, message: str) -> e.Event:

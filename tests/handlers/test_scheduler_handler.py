@@ -1,6 +1,5 @@
 """The scheduler's entry: batches in, partial failures out, and no message that stops another."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,19 +19,8 @@ MAX_RECEIVES = 300  # terraform/hints.tf
 GARBAGE = ["", "null", "{}", "[]", '{"wake": "nobody"}', '{"job": 5}', body(bedrock_event()), "\x00"]
 
 
-@dataclass
-class Context:
-    function_name: str = "bbq-scheduler"
-    memory_limit_in_mb: int = 1024
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:000000000000:function:bbq-scheduler"
-    aws_request_id: str = "52fdfc07-2182-154f-163f-5f0f9a621d72"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 110_000
-
-
 def run(bench: Bench, event: dict[str, Any]) -> dict[str, Any]:
-    return h.act_on(bench.world(), event, Context())  # type: ignore[arg-type] # the parts of a context that are used
+    return h.act_on(bench.world(), event)
 
 
 def report(job: str, status: str, which: str) -> str:

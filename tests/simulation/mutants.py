@@ -25,7 +25,7 @@ PROJECTIONS, SLOTS, JOB, EVENTS, NAMES, TABLES = (
     f"shared/{name}.py" for name in ("projections", "slots", "job", "events", "names", "tables")
 )
 INTAKE, UPLOADS, OBJECTS, INTAKE_HANDLER = (f"services/intake/{name}.py" for name in ("intake", "uploads", "objects", "handler"))
-COUNTS = "shared/counts.py"
+BATCH, COUNTS = "shared/batch.py", "shared/counts.py"
 CEILING = "services/scheduler/ceiling.py"
 REBUILD, REPAIR = "shared/rebuild.py", "cli/repair.py"
 
@@ -369,7 +369,7 @@ MUTANTS: dict[str, Mutant] = {
         (PROJECTIONS, "SlotsRow.day.does_not_exist() | (SlotsRow.day < day.date)", "SlotsRow.pk.exists()"),
     ),
     # The edges.
-    "batch-failures": _m("a failed message is reported done", (HANDLER, "    return dict(process_partial_response(event, handle, processor, context))", "    process_partial_response(event, handle, processor, context)\n    return {\"batchItemFailures\": []}")),
+    "batch-failures": _m("a failed message is reported done", (BATCH, "            failed.append(record)\n", "            pass\n")),
     "stream-unblocked": _m(
         "a record that cannot be handled blocks its shard",
         (HANDLER, "        world.outbox.wake_job(name) if kind == \"job\" else world.outbox.wake_model(name)\n", "        raise\n"),

@@ -212,7 +212,7 @@ class Simulation:
             note=self._noter(invocation),
             gauges_due=self.gauges_due,
         )
-        return scheduler.act_on(world, event, cast("Any", SimpleNamespace()))
+        return scheduler.act_on(world, event)
 
     def _intake(self, settings: IntakeConfig, event: dict[str, Any]) -> Any:
         invocation = self._current()
@@ -226,7 +226,7 @@ class Simulation:
             seconds_left=lambda: invocation.deadline - self.kernel.time,
             note=self._noter(invocation),
         )
-        return intake.take_in_batch(world, event, cast("Any", SimpleNamespace()))
+        return intake.take_in_batch(world, event)
 
     def _current(self) -> Invocation:
         assert self.kernel.current

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zipfile
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,32 @@ def test_a_zip_holds_its_own_service_and_python_only(tree: Path) -> None:
     assert "services/intake/handler.py" in intake - scheduler
     assert "services/scheduler/handler.py" in scheduler - intake
     assert {name.partition("/")[0] for name in intake} == {
-        "services", "shared", "pynamodb", "aws_lambda_powertools", "jmespath", "typing_extensions.py",
+        "services", "shared", "pynamodb", "aws_lambda_powertools", "jmespath", "typing_extensions.py", "__pycache__",
     }  # fmt: skip
-    assert {Path(name).suffix for name in intake | scheduler} == {".py"}
+    assert {Path(name).suffix for name in intake | scheduler} == {".py", ".pyc"}
+
+
+def test_each_source_has_its_bytecode_beside_it(tree: Path) -> None:
+    for path in build(tree, tree / ".build"):
+        names = set(zipfile.ZipFile(path).namelist())
+        sources = {name for name in names if name.endswith(".py")}
+        assert names - sources == {cache_from_source(name) for name in sources}
+
+
+def test_python_runs_the_bytecode_and_does_not_ask_the_source(tree: Path, tmp_path: Path) -> None:
+    (tree / "shared/new.py").write_text("print('as it was built')\n")
+    zipfile.ZipFile(build(tree, tree / ".build")[0]).extractall(tmp_path / "task")
+    (tmp_path / "task/shared/new.py").write_text("print('compiled anew')\n")
+    said = subprocess.run(
+        [sys.executable, "-c", "import shared.new"], cwd=tmp_path / "task", capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "as it was built\n"
+
+
+def test_a_source_that_does_not_compile_is_an_error_that_names_it(tree: Path) -> None:
+    (tree / "shared/new.py").write_text("def\n")
+    with pytest.raises(BuildError, match=r"does not compile: (?s:.*)shared/new\.py"):
+        build(tree, tree / ".build")
 
 
 def test_the_zips_are_small(tree: Path) -> None:
@@ -83,6 +107,7 @@ import sys
 sys.path[:0] = [{str(task)!r}]
 sys.path.append({str(runtime)!r})
 import services.{service}.handler, shared.events, pynamodb, aws_lambda_powertools
+print(*sys.modules, file=sys.stderr)
 print(*(module.__file__ for name, module in sys.modules.items() if name in {{"services.{service}.handler", "pynamodb"}}))
 """
     command = [sys.executable, "-S", "-c", code]
@@ -90,6 +115,18 @@ print(*(module.__file__ for name, module in sys.modules.items() if name in {{"se
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.count(str(task)) == 2
+    loaded = set(answer.stderr.split())
+    assert {"boto3", "pynamodb", "aws_lambda_powertools"} <= loaded
+    assert loaded & NEEDLESS == set()
+
+
+# What a cold start would pay for and nothing here needs: a library that begins to import one of them shows here.
+NEEDLESS = {
+    "asyncio", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes",
+    "aws_lambda_powertools.utilities.parser", "aws_xray_sdk",
+    "cli", "concurrent.futures.process", "local", "numpy", "plotly", "pydantic", "requests", "rich", "typer", "unittest",
+    "xmlrpc",
+}  # fmt: skip
 
 
 def _tree(root: Path) -> Path:
