@@ -1,10 +1,10 @@
 """Cold starts: what importing a handler and making its first clients costs, beside the least that any function in Python pays
 for them: a botocore session that makes the same clients.
 
-Measured from the unpacked zips, which hold bytecode of the Python that built them (local/build.py): where functions run another one,
-they compile all of it anew, as a directory that cannot be written keeps no bytecode. The SDK, which the runtime brings, has its
-own (that it does on Lambda is UNVERIFIED). Every sample is a fresh process; a floor follows each. CPU time is what is compared, because others may use the
-machine; instruction counts come from valgrind, where it is installed.
+Measured from the unpacked zips, which hold bytecode of the Python that built them (local/build.py): where functions run another
+version they compile all of it anew, as a directory that cannot be written keeps none. The SDK, which the runtime brings, has its
+own (that it does on Lambda is UNVERIFIED). Every sample is a fresh process; a floor follows each. CPU time is what is compared,
+because others may use the machine; instruction counts come from valgrind, where it is installed.
 """
 
 import argparse

@@ -38,7 +38,6 @@ EXCUSED = {
     ("scheduler", "PassTimerRole", "*"): PASS,
     ("scheduler", "ArmTimers", "*:schedule/bbq-local/*"): GROUP,
     ("intake", "TellMissingFromForbidden", "*"): NOT_FOUND,
-    ("viewer", "ListObjects", "*"): NOT_FOUND,
     ("viewer", "FindDeployment", "ssm:GetParametersByPath"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue/"): PATHS,

@@ -21,6 +21,8 @@ MODEL = "haiku"
 MODEL_ID = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 QUOTA_MODEL, QUOTA_MODEL_ID = "full", "amazon.nova-lite-v1:0"
 MODELS = {MODEL: {"model_id": MODEL_ID, "limit": 900}, QUOTA_MODEL: {"model_id": QUOTA_MODEL_ID, "limit": 9}}
+UNHEARD_MODEL = "unheard"  # its slots are not damaged and rebuilt, which would begin a lease anew
+MODELS[UNHEARD_MODEL] = {"model_id": MODEL_ID, "limit": 9}
 MODELS |= {f"fresh{number}": {"model_id": MODEL_ID, "limit": 9} for number in range(12)}
 NO_HISTORY = Right(who="scheduler", sid="AppendEvents", action="dynamodb:Query")  # with it gone, every reconcile fails
 
@@ -136,7 +138,7 @@ def prepare(bench: Bench) -> None:
     """
     simulator("faults", {"accept_then_timeout": 1.0, "timeout_seconds": 0.1, "event_drop": 1.0})
     try:
-        job = bench.deployment.upload(f"{MODEL}/unanswered.jsonl", records())
+        job = bench.deployment.upload(f"{UNHEARD_MODEL}/unanswered.jsonl", records())
         until(lambda: any(job in made["jobName"] and made["status"] in ENDS for made in simulator("jobs")["jobs"]), 30)
         time.sleep(1)
         _unanswered.append((job, time.monotonic()))
