@@ -42,10 +42,12 @@ def shard(job_id: str) -> int:
 
 
 def counted(job: Job | None) -> tuple[str, Numbers]:
-    """What a job counts for, and where: among the waiting, or on the day (UTC) it was over. Nowhere while it has a slot."""
+    """What a job counts for, and where: among the waiting, or on the day (UTC) it was over. Nowhere while it has a slot, and
+    until its tally, which follows its end and says what became of it.
+    """
     if job is not None and job.status == QUEUED:
         return count_sk(WAITING, job.id), {"jobs": 1, "records": job.record_count}
-    if job is None or job.status not in OVER:
+    if job is None or job.status not in OVER or _to_be_tallied(job):
         return "", {}
     numbers = {outcome(job): 1, "records": job.record_count}
     if job.status in ENDS and job.submitted_at is not None and job.ended_at is not None:
@@ -102,6 +104,11 @@ def added(many: Iterable[Mapping[str, int]]) -> Numbers:
         for name, number in numbers.items():
             sums[name] = sums.get(name, 0) + number
     return sums
+
+
+def _to_be_tallied(job: Job) -> bool:
+    """What ended without an ARN was never at Bedrock, and is over as it is."""
+    return job.status in ENDS and job.arn is not None and job.tally is None
 
 
 def _attribute(name: str) -> Any:

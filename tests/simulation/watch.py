@@ -72,6 +72,7 @@ class Shadow:
     tallied: bool = False
     processed: int | None = None
     statuses: list[str] = field(default_factory=list)  # by version, from 1
+    settled: list[bool] = field(default_factory=list)  # by version: whether no tally is to come
     priority: int = 0
     line_at: str = ""
     priorities: list[int] = field(default_factory=list)  # by version, from 1
@@ -85,6 +86,12 @@ class Shadow:
     def lives(self) -> bool:
         """Whether its attempt is between claim and end."""
         return self.state in {"claimed", "held", "running"}
+
+    def note_version(self) -> None:
+        """Remember what it is after one event more."""
+        self.statuses.append(self.status)
+        self.priorities.append(self.priority)
+        self.settled.append(self.state != "ended" or self.arn is None or self.tallied)
 
 
 class Watch:
@@ -195,7 +202,7 @@ class Watch:
         jobs: dict[str, str] = {}
         slots: list[Change] = []
         left: dict[str, str] = {}  # job -> its place in line, which it has left
-        moved: Counter[str] = Counter()  # what the views say
+        views: list[tuple[str, Item | None, Item]] = []
         told: Counter[str] = Counter()  # what the counts say
         for change in changes:
             (table, partition, place), before, after = change
@@ -214,11 +221,12 @@ class Watch:
                 told.subtract(_counted(name, str(place), before))
             else:
                 assert after
-                moved.update(_counts(after))
-                moved.subtract(_counts(before))
+                views.append((name, before, after))
                 self.views[name] = after
                 jobs.setdefault(name, "")
         if invocation is None or invocation.name != "operator":  # a repair is judged by its end
+            moved = Counter(count for name, _, after in views for count in self._counts(name, after))
+            moved.subtract(count for name, before, _ in views for count in self._counts(name, before))
             self.check("S9", +moved == +told and -moved == -told, f"views moved {moved}, counts {told}")
         for (_, partition, _), before, after in slots:
             assert after
@@ -258,14 +266,12 @@ class Watch:
         if event.endswith("from-the-future"):
             job.poisoned = True
             self._wait(name, job)
-            job.statuses.append(job.status)
-            job.priorities.append(job.priority)
+            job.note_version()
             return
         was, holder = (job.state, job.status, job.attempt, job.arn), f"{name}#{job.attempt}"
         legal = self._apply(name, job, event, after["at"]["S"], data)
         self.check("S7", legal, f"{event} {data} of {name} after {was}")
-        job.statuses.append(job.status)
-        job.priorities.append(job.priority)
+        job.note_version()
         if event in {"job-ended", "job-cancelled"}:
             self.reasons[job.model] += 1
         self._wait(name, job)
@@ -556,19 +562,18 @@ class Watch:
         job = self.jobs[name]
         return job.lives and job.attempt == int(attempt)
 
+    def _counts(self, name: str, view: Item | None) -> list[str]:
+        """What a view counts for: among those that wait, or, once tallied, on the day it was over, in a word."""
+        if view is None or not self.jobs[name].settled[int(view["version"]["N"]) - 1]:
+            return []
+        model, status = view["model"]["S"], view["status"]["S"]
+        if status == "Queued":
+            return [f"{model} waiting jobs"]
+        return [f"{model} {view['ended_at']['S'][:10]} {view['outcome']['S']}"] if "outcome" in view else []
+
     @staticmethod
     def _mine(lease: Item, invocation: Invocation | None) -> bool:
         return invocation is not None and str(_value(lease, "owner")).startswith(f"{invocation}/")
-
-
-def _counts(view: Item | None) -> list[str]:
-    """What a view counts for: among those that wait, or on the day it was over, in a word."""
-    if view is None:
-        return []
-    model, status = view["model"]["S"], view["status"]["S"]
-    if status == "Queued":
-        return [f"{model} waiting jobs"]
-    return [f"{model} {view['ended_at']['S'][:10]} {view['outcome']['S']}"] if "outcome" in view else []
 
 
 def _counted(model: str, place: str, counts: Item | None) -> dict[str, int]:

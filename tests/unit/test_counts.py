@@ -166,7 +166,19 @@ def test_a_row_of_counts_holds_what_it_was_given() -> None:
 def test_time_in_a_slot_is_counted_from_bedrocks_acceptance() -> None:
     job = life(slot_claimed(id_of()), e.JobSubmitted(at=at(100), attempt=1, arn=ARN))
     over = evolve(job.id, job, e.JobEnded(at=at(100) + timedelta(hours=1), attempt=1, status="Completed", message="", arn=ARN))
-    assert counts.counted(over)[1]["slot_seconds"] == 3600
+    tallied = evolve(job.id, over, e.JobTallied(at=at(200) + timedelta(hours=1), attempt=1))
+    assert counts.counted(tallied)[1]["slot_seconds"] == 3600
+
+
+def test_a_job_that_was_at_bedrock_counts_when_it_is_tallied_and_another_when_it_is_over() -> None:
+    claimed = life(slot_claimed(id_of()))
+    running = evolve(claimed.id, claimed, e.JobSubmitted(at=at(100), attempt=1, arn=ARN))
+    ended = evolve(running.id, running, e.JobEnded(at=at(200), attempt=1, status="Completed", message="", arn=ARN))
+    invalid = evolve(claimed.id, claimed, e.JobEnded(at=at(200), attempt=1, status="Failed", message="invalid", arn=None))
+    assert counts.counted(ended) == ("", {})
+    assert counts.moved(running, ended) == []
+    assert counts.counted(evolve(ended.id, ended, e.JobTallied(at=at(300), attempt=1)))[1]["Completed"] == 1
+    assert counts.counted(invalid)[1]["Failed"] == 1
 
 
 def test_what_an_event_row_says_to_subscribers() -> None:
