@@ -225,6 +225,7 @@ _done: list[str] = []
 
 def _submitted(bench: Bench, seen: Seen) -> str:
     job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
+    bench.hint({"wake": MODEL})  # a job of an earlier trial may have been refused, and holds newcomers back for a minute
     until(lambda: seen() or bench.deployment.view(job).get("status") in RUNNING, 30)
     return job
 
