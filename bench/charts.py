@@ -126,6 +126,53 @@ def _draw_times(figure: Figure, numbers: dict[str, Any]) -> None:
     _plain(axes)
 
 
+def _work(parts: Parts) -> Any:
+    if "work" not in parts:
+        return None
+    by_history = parts["work"]["result"]["by_history"]
+    return [
+        [int(history), by_history[history]["per_job"]["read_units"], by_history[history]["poller"]["read_units"]]
+        for history in sorted(by_history, key=int)
+    ]  # fmt: skip
+
+
+def _draw_work(figure: Figure, numbers: Sequence[Sequence[float]]) -> None:
+    axes = figure.subplots()
+    histories = [row[0] for row in numbers]
+    for place, (label, colour, marker) in enumerate((("this queue", OURS, "o"), ("a poller, every 15 minutes", FIFTEEN, "^")), 1):
+        axes.plot(histories, [row[place] for row in numbers], f"{marker}-", color=colour, label=label, markersize=6)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("jobs of the past")
+    axes.set_ylabel("read units of one job")
+    axes.grid(axis="y", linewidth=0.3)
+    axes.legend(loc="upper left", frameon=False)
+    _plain(axes)
+
+
+def _gaps(parts: Parts) -> Any:
+    if "refill" not in parts:
+        return None
+    samples = parts["refill"]["result"]["samples"]
+    return {phase: {who: sorted(samples[who][phase]) for who in ("refill", "bare")} for phase in ("quiet", "load")}
+
+
+def _draw_gaps(figure: Figure, numbers: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    for axes, (phase, both) in zip(figure.subplots(1, 2, sharey=True), numbers.items(), strict=True):
+        for who, colour, label in (("refill", OURS, "this queue"), ("bare", IDEAL, "a function that only calls Create")):
+            gaps = both[who]
+            axes.step(
+                gaps, [100 * (place + 1) / len(gaps) for place in range(len(gaps))], where="post", color=colour, label=label
+            )
+        axes.set_xscale("log")
+        axes.set_title({"quiet": "one slot, little else", "load": "ten slots, jobs of 1 to 3 s"}[phase], loc="left", fontsize=10)
+        axes.set_xlabel("ms from an end to the next Create")
+        axes.grid(linewidth=0.3)
+        _plain(axes)
+    figure.axes[0].set_ylabel("% of all gaps that are shorter")
+    figure.axes[0].legend(loc="lower right", frameon=False, fontsize=8)
+
+
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -134,4 +181,6 @@ CHARTS: dict[str, Chart] = {
     "slots-in-use": (_occupancy, _draw_occupancy),
     "makespans": (_makespans, _draw_makespans),
     "time-per-job": (_times, _draw_times),
+    "work-over-history": (_work, _draw_work),
+    "refill-gaps": (_gaps, _draw_gaps),
 }

@@ -6,10 +6,12 @@ A table whose part was not measured yet says so.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import bench.charts
 from bench import results
+from bench.samples import percentile
 from local.settings import ROOT
 
 PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md")
@@ -140,6 +142,90 @@ def scale(parts: Parts) -> str:
     return _table(("", ""), rows)
 
 
+def refill(parts: Parts) -> str:
+    """Gaps of slots, beside the bare function's, and what the steps of a refill take."""
+    said = parts["refill"]["result"]
+    rows = [
+        (phase, *(number(percentile(said["samples"][who][phase], p), 1) for p in (50, 90, 99) for who in ("refill", "bare")),
+         number(said["ratios"][phase]["p50"], 1), number(said["ratios"][phase]["p99"], 1))
+        for phase in ("quiet", "load", "traced")
+    ]  # fmt: skip
+    return _table(
+        ("", "p50: refill (ms)", "bare", "p90: refill", "bare", "p99: refill", "bare", "p50 / p50", "p99 / p99"), rows
+    )  # fmt: skip
+
+
+def steps(parts: Parts) -> str:
+    """Where the time of a refill goes, in the order of the steps that most refills take."""
+    samples = parts["refill"]["result"]["samples"]["steps"]
+    everyone = len(samples.get("(all, up to the answer of Create)", ()))
+    rows = [
+        (name, number(percentile(each, 50), 1), number(percentile(each, 90), 1))
+        for name, each in samples.items() if len(each) > everyone / 2
+    ]  # fmt: skip
+    return _table(("step", "p50 (ms)", "p90"), rows)
+
+
+def work(parts: Parts) -> str:
+    """Work of one job, by the length of history; by the emulator's count; and the poller's."""
+    said = parts["work"]["result"]
+    histories = sorted(said["by_history"], key=int)
+    names = [name for name in said["by_history"][histories[0]]["per_job"] if not name.endswith("_invocations")]
+    rows: list[tuple[str, ...]] = [
+        (name.replace("_", " "), *(number(said["by_history"][history]["per_job"][name], 1) for history in histories),
+         number(said["emulator"].get(name), 1))
+        for name in names
+    ]  # fmt: skip
+    for name, title in (("read_units", "a poller's read units"), ("bedrock_gets", "a poller's calls of Get")):
+        rows.append((title, *(number(said["by_history"][history]["poller"][name], 1) for history in histories), ""))
+    return _table(("a job", *(f"{int(history):,} jobs before" for history in histories), "emulator"), rows)
+
+
+def dollars(parts: Parts) -> str:
+    """Of a million jobs."""
+    said = parts["work"]["result"]
+    rows = [(name, number(amount, 2)) for name, amount in said["dollars_per_million_jobs"].items()]
+    return _table(("a million jobs", "dollars"), [*rows, ("**all**", f"**{number(said['total_dollars_per_million_jobs'], 2)}**")])
+
+
+def cold(parts: Parts) -> str:
+    """Cold starts beside their floor."""
+    said = parts["cold"]["result"]
+    rows = [
+        (service, ", ".join(said["clients"][service]), *(number(median(samples[f"{who}, cpu"]), 0) for who in (service, "floor")),
+         number(median(samples[f"{service}, cpu"]) / median(samples["floor, cpu"]), 2),
+         number(said["instructions"][service].get(service, 0) / said["instructions"][service].get("floor", 1), 2),
+         f"{said['zip_bytes'][service]:,}")
+        for service, samples in said["samples"].items()
+    ]  # fmt: skip
+    return _table(("function", "clients", "CPU (ms)", "floor", "ratio", "by instructions", "zip (bytes)"), rows)
+
+
+def throughput(parts: Parts) -> str:
+    """Inspection, file by file."""
+    rows = [
+        (name, *(number(each["mb_per_second"][who], 0) for who in ("inspection", "json.loads", "wc -l")),
+         number(each["ratio_to_loop"], 2), number(median(each["samples"]["inspection"]["bytes"]) / 1e6, 0))
+        for name, each in parts["throughput"]["result"]["inspection"].items()
+    ]  # fmt: skip
+    return _table(("records of", "inspection (MB/s)", "json.loads", "wc -l", "ratio to json.loads", "memory (MB)"), rows)
+
+
+def rates(parts: Parts) -> str:
+    """Events and bursts."""
+    said = parts["throughput"]["result"]
+    events, burst, here = said["fold"]["events_per_second"], said["burst"], said["emulator"]
+    rows = [
+        (f"events {name} in memory, a second", f"{events[name]:,}") for name in ("read", "fold", "rebuild")
+    ]  # fmt: skip
+    rows += [(f"{name} on the emulator, a second", number(rate, 0)) for name, rate in here["per_second"].items()]
+    rows.append(
+        (f"{burst['jobs']:,} uploads in three seconds, all in line after (virtual time)", f"{burst['virtual_seconds']} s")
+    )
+    rows.append((f"{here['burst']['jobs']:,} uploads on the emulator, all in line after", f"{here['burst']['seconds']} s"))
+    return _table(("", ""), rows)
+
+
 def chart(name: str, title: str) -> Callable[[Parts], str]:
     """The picture, once there is one."""
     return lambda _: f"![{title}]({name}.svg)"
@@ -249,6 +335,15 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Parts], str]]] = {
     "order": (("order",), order),
     "starvation": (("order",), starvation),
     "scale": (("scale",), scale),
+    "chart-work": (("work",), chart("work-over-history", "Read units of a job over history, ours and the poller's")),
+    "work": (("work",), work),
+    "dollars": (("work",), dollars),
+    "chart-refill": (("refill",), chart("refill-gaps", "How long slots stood free, beside the bare function")),
+    "refill": (("refill",), refill),
+    "steps": (("refill",), steps),
+    "cold": (("cold",), cold),
+    "throughput": (("throughput",), throughput),
+    "rates": (("throughput",), rates),
     "costs": (("scale",), costs),
     "limits": (("scale", "scheduling"), limits),
     "slots-item": (("scale",), slots_item),
