@@ -170,7 +170,7 @@ def _draw_gaps(figure: Figure, numbers: Mapping[str, Mapping[str, Sequence[float
         axes.grid(linewidth=0.3)
         _plain(axes)
     figure.axes[0].set_ylabel("% of all gaps that are shorter")
-    figure.axes[0].legend(loc="lower right", frameon=False, fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False, fontsize=9)
 
 
 def _plain(axes: Axes) -> None:
