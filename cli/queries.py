@@ -139,12 +139,14 @@ def live_views(
     for those that have a slot, one for the held and one for the waiting, and for each further MB of them where there is no limit.
     """
     wanted = {status for status in LIVE_STATUSES if status in set(statuses)}
-    keys = sorted({status_partition(model, status) for status in wanted for model in models})
+    # In the order in which jobs go through them: one that moves on meanwhile is met twice rather than not at all.
+    keys = list(dict.fromkeys(status_partition(model, each) for each in LIVE_STATUSES if each in wanted for model in models))
 
     def read(key: str) -> list[View]:  # those in a slot are no more than there are slots, and are told apart here
         return _indexed(deployment, key, None if key.endswith(f"#{IN_SLOT}") else limit)
 
-    found = newest(view for views in at_once(read, keys) for view in views if view.status in wanted)
+    newest_of_all = newest(view for views in at_once(read, keys) for view in views)
+    found = [view for view in newest_of_all if view.status in wanted]
     rank = {status: number for number, status in enumerate(reversed(LIVE_STATUSES))}
     return sorted(found, key=lambda view: (rank.get(view.status, 0), view.queued_at, view.job))[:limit]
 

@@ -24,7 +24,7 @@ from pynamodb.exceptions import AttributeDeserializationError
 from cli.walk import OPEN, Cursor, Desk, Target, walk
 from services.scheduler.hints import ALL
 from shared import projections
-from shared.counts import added, counted, counts_pk, numbers_of, shard
+from shared.counts import added, counted, counts_pk, numbers_of, shard, to_be_tallied
 from shared.events import Event, UnknownEvent, text_of
 from shared.job import APPENDED_BY_OTHERS, IllegalEvent, Job, fold
 from shared.names import is_job_id, job_stream, model_stream
@@ -189,7 +189,7 @@ def _first_look(desk: Desk, here: Cursor, targets: Sequence[Target]) -> tuple[li
             unreadable.add(shard(name))
         if seen.differences:
             wrong.append((pk, sk))
-        if seen.job is not None and alive(seen.job):
+        if seen.job is not None and (alive(seen.job) or to_be_tallied(seen.job)):
             models[seen.job.model] = None
             live[seen.job.id] = seen.job.model
         if seen.counted is not None and (row := counted(seen.counted))[1]:

@@ -87,7 +87,8 @@ def _bytecode(sources: Mapping[str, bytes]) -> dict[str, bytes]:
             file.write_bytes(text)
         options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", directory, directory]
         command = [sys.executable, "-S", "-m", "compileall", *options]
-        environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": ""}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment |= {"PYTHONHASHSEED": "0"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
         if done.returncode:
             raise BuildError(f"a source does not compile: {done.stdout.strip() or done.stderr.strip()}")

@@ -47,7 +47,7 @@ def counted(job: Job | None) -> tuple[str, Numbers]:
     """
     if job is not None and job.status == QUEUED:
         return count_sk(WAITING, job.id), {"jobs": 1, "records": job.record_count}
-    if job is None or job.status not in OVER or _to_be_tallied(job):
+    if job is None or job.status not in OVER or to_be_tallied(job):
         return "", {}
     numbers = {outcome(job): 1, "records": job.record_count}
     if job.status in ENDS and job.submitted_at is not None and job.ended_at is not None:
@@ -58,6 +58,11 @@ def counted(job: Job | None) -> tuple[str, Numbers]:
             "input_tokens": job.tally.input_tokens or 0, "output_tokens": job.tally.output_tokens or 0,
         }  # fmt: skip
     return count_sk(text_of(job.ended_at or job.updated_at)[:10], job.id), numbers
+
+
+def to_be_tallied(job: Job) -> bool:
+    """Whether its tally is still to come. What ended without an ARN was never at Bedrock, and is over as it is."""
+    return job.status in ENDS and job.arn is not None and job.tally is None
 
 
 def moved(before: Job | None, after: Job) -> list[Update]:
@@ -104,11 +109,6 @@ def added(many: Iterable[Mapping[str, int]]) -> Numbers:
         for name, number in numbers.items():
             sums[name] = sums.get(name, 0) + number
     return sums
-
-
-def _to_be_tallied(job: Job) -> bool:
-    """What ended without an ARN was never at Bedrock, and is over as it is."""
-    return job.status in ENDS and job.arn is not None and job.tally is None
 
 
 def _attribute(name: str) -> Any:

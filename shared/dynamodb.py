@@ -65,6 +65,7 @@ class DynamoTables:
         for table, (hash_key, range_key, range_type) in _KEYS.items():
             if table in names:  # so that PynamoDB needs no DescribeTable
                 self._connection.add_meta_table(_schema(names[table], hash_key, range_key, range_type))
+        _ = self._connection.client  # made by one thread: a session does not promise to make clients for several at once
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables."""

@@ -67,6 +67,7 @@ class Job:
     size_bytes: int = 0
     labels: tuple[e.Label, ...] = ()
     problems: tuple[e.Problem, ...] = ()
+    queued_version: int = 1  # of the event since which it waits, or waited last
     attempt: int = 0
     model_id: str = ""
     arn: str | None = None
@@ -147,8 +148,8 @@ def _change(job: Job, event: e.Event) -> Job:  # noqa: C901 - a table: which eve
             return replace(job, tally=event)
         case e.JobRequeued() if job.status in ENDS:
             return replace(
-                job, status=QUEUED, arn=None, claimed_at=None, submitted_at=None, started_at=None, ended_at=None,
-                refusals=frozenset(), tally=None, cancel=None, reason=event.why,
+                job, status=QUEUED, queued_version=job.version + 1, arn=None, claimed_at=None, submitted_at=None,
+                started_at=None, ended_at=None, refusals=frozenset(), tally=None, cancel=None, reason=event.why,
             )  # fmt: skip
         case e.PriorityChanged() if job.status not in OVER and event.priority in PRIORITIES:
             left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places

@@ -91,7 +91,7 @@ def holds(condition: Condition, item: Item) -> bool:
             return _at(item, condition.values[0].path) is not None
         case "attribute_not_exists":
             return _at(item, condition.values[0].path) is None
-        case "=" | "<" as operator:
+        case "=" | "<" | ">=" as operator:
             left, right = (_operand(value, item) for value in condition.values)
             return _compare(operator, left, right)
         case other:
@@ -101,9 +101,8 @@ def holds(condition: Condition, item: Item) -> bool:
 def _compare(operator: str, left: Item | None, right: Item | None) -> bool:
     if left is None or right is None or left.keys() != right.keys():
         return False
-    if operator == "=":
-        return bool(_plain(left) == _plain(right))
-    return bool(_plain(left) < _plain(right))
+    a, b = _plain(left), _plain(right)
+    return bool(a == b if operator == "=" else a < b if operator == "<" else a >= b)
 
 
 def _plain(value: Item) -> Any:

@@ -44,10 +44,10 @@ def projected(seen: Job | None, job: Job) -> list[Write]:
     return [Put(view_row(job), as_seen), *_line(job), *moved(seen, job)]
 
 
-def appended(before: Job, event: e.Event) -> list[Write]:
+def appended(before: Job, event: e.Event, as_seen: Condition | None = None) -> list[Write]:
     """An event that touches no slot: the event, the view, the counts, and the place in line if the job waits again."""
     job = evolve(before.id, before, event)
-    return [append(job, event), Put(view_row(job)), *_line(job), *moved(before, job)]
+    return [append(job, event), Put(view_row(job), as_seen), *_line(job), *moved(before, job)]
 
 
 def claimed(
@@ -60,7 +60,7 @@ def claimed(
     counting, below = _begun(seen, seen.at(event.at), before.record_count, ceiling)
     actions = [SlotsRow.holders[holder].set(_lease_map(lease)), *counting]
     slots = Update(_slots_key(before.model), actions, _room() & free & below)
-    return [*appended(before, event), *_no_place(before), slots]
+    return [*appended(before, event, _known_to_wait(before)), *_no_place(before), slots]
 
 
 def taken(model: str, holder: str, lease: Lease) -> list[Write]:
@@ -130,7 +130,7 @@ def released(before: Job, event: e.Event, holder: str, *, lease: Lease | None = 
 
 def left_line(before: Job, event: e.Event) -> list[Write]:
     """A waiting job is cancelled."""
-    return [*appended(before, event), *_no_place(before)]
+    return [*appended(before, event, _known_to_wait(before)), *_no_place(before)]
 
 
 def foreign_end(model: str) -> list[Write]:
@@ -304,6 +304,14 @@ def _line(job: Job) -> list[Write]:
 def _no_place(job: Job) -> list[Write]:
     """No place in line, at any priority that it has had: a change of priority may not be projected yet."""
     return [Delete(_place(job, priority)) for priority in sorted({job.priority, *job.left_places})]
+
+
+def _known_to_wait(job: Job) -> Condition:
+    """The view knows that the job waits, and so do the counts, from which it is about to be taken: a requeue that is not yet
+    projected never counted. A view that is lost is for a rebuild to mend, and holds up no line.
+    """
+    condition: Condition = ViewRow.pk.does_not_exist() | (ViewRow.version >= job.queued_version)
+    return condition
 
 
 def _room() -> Condition:

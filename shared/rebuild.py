@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared import projections
+from shared.counts import to_be_tallied
 from shared.events import text_of
 from shared.job import CLAIMED, ENDS, HELD, LEASED, OVER, QUEUED, RUNNING, Job, may_retry
 from shared.names import holder
@@ -199,8 +200,11 @@ def job_of(whose: str) -> str:
 
 
 def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
-    """Too many rather than too few: what ended today may have begun yesterday. Only what was tried again today counts once."""
-    began = [j for j in jobs if j.model == model and alive(j) and j.claimed_at and text_of(j.claimed_at)[:10] >= ended.date]
+    """Too many rather than too few: what ended today may have begun yesterday. Only what was tried again today counts once.
+    `ended` knows what was tallied; what lives, or waits for its tally, is counted here.
+    """
+    here = [job for job in jobs if job.model == model and (alive(job) or to_be_tallied(job))]
+    began = [job for job in here if job.claimed_at is not None and text_of(job.claimed_at)[:10] >= ended.date]
     records = sum(job.record_count for job in began)
     return replace(ended, jobs=ended.jobs + len(began), records=ended.records + records)
 

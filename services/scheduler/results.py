@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json.out"
 MAX_MANIFEST_BYTES = 65_536
+MAX_COUNT = 2**53  # of records or tokens: what every reader of JSON and every table can hold, and no job comes near
 
 
 class Results:
@@ -43,4 +44,9 @@ def _numbers(text: bytes) -> dict[str, int]:
         return {}
     if not isinstance(manifest, dict):
         return {}
-    return {name: value for name, value in manifest.items() if isinstance(value, int) and not isinstance(value, bool)}
+    return {name: value for name, value in manifest.items() if _is_count(value)}
+
+
+def _is_count(value: object) -> bool:
+    """What is none is left out, as if the manifest did not say: it would be added to the day's counts."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT

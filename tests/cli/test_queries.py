@@ -1,5 +1,6 @@
 """What the tables say: which jobs are found, in which order, and with how many requests."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +33,30 @@ def test_live_jobs_come_furthest_along_first_and_then_by_age(deployed: Deployed)
     assert jobs(queries.live_views(deployed.deployment, MODELS, ["Submitted"], limit=1)) == [first]
     assert jobs(queries.live_views(deployed.deployment, MODELS, ["Claimed", "Stopping"])) == []
     assert jobs(queries.live_views(deployed.deployment, MODELS, limit=2)) == [second, first]
+
+
+def test_partitions_are_read_in_the_order_in_which_jobs_go_through_them(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """One that moves on meanwhile is met twice rather than not at all."""
+    read: list[str] = []
+
+    def noted(_: Any, keys: list[str]) -> list[list[queries.View]]:
+        read.extend(keys)
+        return []
+
+    monkeypatch.setattr(queries, "at_once", noted)
+    queries.live_views(deployed.deployment, ["haiku", "nova"])
+    assert read == ["haiku#Queued", "nova#Queued", "haiku#InSlot", "nova#InSlot", "haiku#Held", "nova#Held"]
+
+
+def test_what_was_seen_last_of_a_job_says_whether_it_is_wanted(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = deployed.upload("haiku/a.jsonl")
+    (now,) = queries.live_views(deployed.deployment, ["haiku"])
+    before = replace(now, status="Held", version=now.version - 1)
+    monkeypatch.setattr(queries, "at_once", lambda *_: [[now], [before]])
+    assert (now.job, now.status) == (job, "Submitted")
+    assert queries.live_views(deployed.deployment, ["haiku"], ["Held", "Queued"]) == []
 
 
 def test_of_a_long_line_no_more_is_read_than_is_shown(deployed: Deployed, requests: Requests) -> None:

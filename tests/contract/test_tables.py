@@ -350,6 +350,38 @@ def test_an_end_on_condition_of_the_refusal_spares_a_holder_that_was_taken(store
     assert (slots(store).holders, slots(store).ends) == ({}, 1)
 
 
+def test_a_requeue_that_is_not_projected_yet_is_not_claimed(store: Store) -> None:
+    """The line may have been read long ago, before its first attempt: the counts do not know that it waits again."""
+    with_limit(store, 1)
+    job = claim(store)
+    end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="invalid", arn=None)
+    store.commit(p.released(job, end, holder(job.id, 1), lease=LEASE))
+    store.append(job.id, store.job(job.id), e.JobRequeued(at=at(10), attempt=1, by="ann", why="mended"))
+    again = store.job(job.id)
+    assert again
+    second = e.SlotClaimed(at=at(11), attempt=2, model_id="m", job_name="n")
+    writes = p.claimed(again, second, holder(job.id, 2), LEASE, seen=slots(store).day)
+    cancelled = p.left_line(again, e.JobCancelled(at=at(11)))
+    for early in (writes, cancelled):
+        with pytest.raises(ConditionFailed):
+            store.commit(early)
+    seen = evolve(job.id, job, end)
+    store.commit(p.projected(seen, again))
+    assert store.waiting(MODEL) == {"jobs": 1, "records": again.record_count}
+    store.commit(writes)
+    assert store.waiting(MODEL) == {}
+    assert store.day(MODEL, "2026-11-23") == {}
+
+
+def test_a_job_whose_view_was_lost_is_claimed_all_the_same(store: Store) -> None:
+    with_limit(store, 1)
+    store.append(id_of(), None, queued())
+    job = store.job(id_of())
+    assert job
+    store.commit(p.claimed(job, slot_claimed(id_of()), holder(job.id, 1), LEASE))
+    assert store.view_version(job.id) == 2
+
+
 def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_limit(store: Store) -> None:
     with_limit(store, 1)
     job = give_up(store, claim(store, "v1"))

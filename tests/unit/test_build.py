@@ -60,6 +60,16 @@ def test_python_runs_the_bytecode_and_does_not_ask_the_source(tree: Path, tmp_pa
     assert said.stdout == "as it was built\n"
 
 
+SETTINGS = {"PYTHONPYCACHEPREFIX": "elsewhere", "PYTHONOPTIMIZE": "1", "PYTHONHASHSEED": "7"}
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS.items())
+def test_the_builders_own_settings_change_nothing(tree: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _bytes(build(tree, tree / ".build"))
+    monkeypatch.setenv(name, value)
+    assert _bytes(build(tree, tree / ".build")) == before
+
+
 def test_a_source_that_does_not_compile_is_an_error_that_names_it(tree: Path) -> None:
     (tree / "shared/new.py").write_text("def\n")
     with pytest.raises(BuildError, match=r"does not compile: (?s:.*)shared/new\.py"):

@@ -24,7 +24,7 @@ from shared.rebuild import (
     to_be_looked_up,
     unfinished,
 )
-from shared.slots import Lease, Refusal, Slots
+from shared.slots import Day, Lease, Refusal, Slots
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 LEASE = timedelta(seconds=215)
@@ -46,6 +46,15 @@ TURNED_AWAY = Refusal(kind="quota", since=at(2), retry_at=at(60))
 def wrong(job: Job, holders: dict[str, Lease], refused: dict[str, Refusal]) -> list[Difference]:
     row = p.slots_row(replace(STATE, holders=holders, refused=refused))
     return slots_differences(STATE, [job], row)
+
+
+def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today() -> None:
+    today = at(0).strftime("%Y-%m-%d")
+    known = Day(date=today, jobs=2, records=7)
+    rebuilt = rebuilt_slots(STATE, [ENDED_JOB], None, longest_lease=LEASE, now=at(500), ended=known)
+    assert (rebuilt.day.jobs, rebuilt.day.records) == (3, 7 + ENDED_JOB.record_count)
+    tallied = life(CLAIMED, SUBMITTED, ENDED, TALLIED)
+    assert rebuilt_slots(STATE, [tallied], None, longest_lease=LEASE, now=at(500), ended=known).day == known
 
 
 PLACES = [
