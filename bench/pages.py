@@ -181,6 +181,13 @@ def work(parts: Parts) -> str:
     return _table(("a job", *(f"{int(history):,} jobs before" for history in histories), "emulator"), rows)
 
 
+def by_limit(parts: Parts) -> str:
+    """Write units of one job, by how many slots its model has."""
+    said = parts["work"]["result"]["by_limit"]
+    limits = sorted(said, key=int)
+    return _table(("slots", *limits), [("write units of a job", *(number(said[limit], 1) for limit in limits))])
+
+
 def dollars(parts: Parts) -> str:
     """Of a million jobs."""
     said = parts["work"]["result"]
@@ -337,6 +344,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Parts], str]]] = {
     "scale": (("scale",), scale),
     "chart-work": (("work",), chart("work-over-history", "Read units of a job over history, ours and the poller's")),
     "work": (("work",), work),
+    "by-limit": (("work",), by_limit),
     "dollars": (("work",), dollars),
     "chart-refill": (("refill",), chart("refill-gaps", "How long slots stood free, beside the bare function")),
     "refill": (("refill",), refill),
