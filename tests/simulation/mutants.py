@@ -101,7 +101,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R12": _m(
         "a hint that failed does not come back",
-        (HANDLER, "        world.outbox.hide(record.receipt_handle, retry_seconds(receives))\n        raise\n", ""),
+        (HANDLER, "        world.outbox.hide(record[\"receiptHandle\"], retry_seconds(receives))\n        raise\n", ""),
     ),
     "R13": _m(
         "a stream record that failed is forgotten",
@@ -146,7 +146,7 @@ MUTANTS: dict[str, Mutant] = {
         (PROJECTIONS, "ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()},",
          "ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()} or None,"),
     ),
-    "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "    return [*appended(before, event), *_no_place(before), slots]", "    return [*appended(before, event), slots]")),
+    "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "    return [*appended(before, event, _known_to_wait(before)), *_no_place(before), slots]", "    return [*appended(before, event, _known_to_wait(before)), slots]")),
     "R23": _m(
         "one refused job stops its model",
         (FILL, "        elif outcome is Outcome.REFUSED and suspect is None and", "        elif False and"),
