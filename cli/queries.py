@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 # The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice rather than not at all.
 LIVE_STATUSES = (QUEUED, CLAIMED, HELD, *RANK)
-LIVE_PARTITIONS = 3  # of a model, in the index: the waiting, the held, and those that have a slot
 OVER_STATUSES = (*sorted(ENDS), "Cancelled", REJECTED)
 # What became of a Completed job may have a word of its own (shared/job.py: outcome).
 OUTCOMES_OF_COMPLETED = ("Completed", "CompletedWithErrors", "NoRecordSucceeded")
@@ -138,7 +137,7 @@ def live_views(
     """Jobs that are not over, those furthest along first, then those queued first; `limit` in all. For each model one request
     for those that have a slot, one for the held and one for the waiting, and for each further MB of them where there is no limit.
     """
-    wanted = {status for status in LIVE_STATUSES if status in set(statuses)}
+    wanted = set(statuses)
     # In the order in which jobs go through them: one that moves on meanwhile is met twice rather than not at all.
     keys = list(dict.fromkeys(status_partition(model, each) for each in LIVE_STATUSES if each in wanted for model in models))
 

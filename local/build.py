@@ -5,7 +5,7 @@ from the running environment, which must hold the versions of requirements.lock.
 brings it. Only pure Python is packed, so one zip runs on every architecture and on the emulator.
 
 Beside each source lies its bytecode, of the Python that builds: a function's directory cannot be written, so without it every
-cold start compiles everything anew, half of all that it takes (bench/cold.py). A Python of another version does not look at it
+cold start compiles everything anew, a third of all that it takes (bench/cold.py). A Python of another version does not look at it
 and compiles: for AWS, set up with the version of terraform/modules/function (`make setup PYTHON=python3.13`).
 """
 

@@ -1,8 +1,8 @@
 """A batch of a queue's or a stream's records: each is tried, whatever became of the others, and Lambda hears which failed.
 
-Powertools has this, too, and brings asyncio and data classes of every event along: a twelfth of a cold start (bench/cold.py) for
-what is a loop. Lambda developer guide, "Using Lambda with Amazon SQS" and "Using Lambda with DynamoDB": a queue's failed messages
-come back alone; a stream comes back from the first that failed, so that what follows it is tried twice.
+Powertools has this, too, and brings asyncio and data classes of every event along: a sixteenth of a cold start (bench/cold.py)
+for what is a loop. Lambda developer guide, "Using Lambda with Amazon SQS" and "Using Lambda with DynamoDB": a queue's failed
+messages come back alone; a stream comes back from the first that failed, so that what follows it is tried twice.
 """
 
 from collections.abc import Callable, Sequence

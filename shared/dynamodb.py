@@ -50,7 +50,7 @@ _CONDITION = {"ConditionalCheckFailed", "ConditionalCheckFailedException"}
 class DynamoTables:
     """`Tables` on DynamoDB. `names` maps "events" and "projections" to the real table names; one of them may be left out.
 
-    `session` is one that others use, too: each session reads the SDK's description of AWS anew, a fifth of a cold start.
+    `session` is one that others use, too: each session reads the SDK's description of AWS anew, an eighth of a cold start.
     """
 
     def __init__(self, names: Mapping[str, str], region: str | None = None, session: Session | None = None) -> None:

@@ -564,6 +564,26 @@ def test_missing_slots_are_made_anew_and_paused_whatever_the_events_say() -> Non
     goes_on(office, jobs)
 
 
+def test_a_day_that_was_lost_with_the_slots_knows_what_waits_for_its_tally() -> None:
+    """`max_jobs_per_day` holds after a rebuild too: rather too many than too few."""
+    office = Office(Bench(limit=3))
+    bench = office.bench
+    tallied, ended, running = (bench.upload(version) for version in ("v1", "v2", "v3"))
+    for job in (tallied, ended, running):
+        see(bench, job)
+    bench.wait(minutes=10)
+    report(bench, tallied, "Completed", bench.job(tallied).arn or "")
+    before = bench.job(ended)
+    end = e.JobEnded(at=bench.time, attempt=1, status="Completed", message="", arn=before.arn)
+    bench.store.commit(p.released(before, end, holder(ended, 1)))  # and then its invocation died
+    assert (bench.job(tallied).tally is None, bench.job(ended).tally is None) == (False, True)
+    began = bench.slots.day
+    bench.tables.write([Delete(p.slots_row(bench.slots))])
+    rebuild(office.desk)
+    assert bench.slots.day == began
+    assert (began.jobs, set(bench.slots.holders)) == (3, {holder(running, 1)})
+
+
 def test_missing_slots_that_somebody_makes_meanwhile_are_not_overwritten() -> None:
     office = Office(Bench(limit=4))
     bench = office.bench
