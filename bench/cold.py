@@ -46,7 +46,7 @@ sys.path += [{runtime!r}]
 began = time.process_time(), time.perf_counter()
 {work}
 print(json.dumps({{"cpu": (time.process_time() - began[0]) * 1000, "wall": (time.perf_counter() - began[1]) * 1000,
-                  "clients": sorted(made) if "made" in globals() else []}}))
+                  "modules": len(sys.modules), "clients": sorted(made) if "made" in globals() else []}}))
 """
 OURS = """
 import services.{service}.handler as h
@@ -75,6 +75,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         "zip_bytes": {},
         "imports": {},
         "clients": {},
+        "modules": {},
         "instructions": {},
     }
     targets = []
@@ -91,6 +92,7 @@ def run(*, quick: bool) -> dict[str, Any]:
                 f"{who}, {kind}": [round(pair[place][kind], 3) for pair in pairs]
                 for place, who in enumerate((service, "floor")) for kind in ("cpu", "wall")
             }  # fmt: skip
+            found["modules"][service] = {who: pairs[0][place]["modules"] for place, who in enumerate((service, "floor"))}
             ratio = ratio_of_medians(samples[f"{service}, cpu"], samples["floor, cpu"])
             targets.append(target(f"cold start of {service} / floor, CPU time", ratio, at_most=AT_MOST))
             counts = {} if quick else {service: ours.instructions(), "floor": floor.instructions()}

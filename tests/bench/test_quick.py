@@ -58,7 +58,9 @@ def test_a_cold_start_is_compared_with_a_floor_of_the_same_clients() -> None:
     for service, samples in found["samples"].items():
         assert {len(each) for each in samples.values()} == {cold.QUICK_SAMPLES}
         assert "pynamodb" in found["imports"][service]
-    assert all(one["value"] > 1 for one in found["targets"])
+        # Modules and not milliseconds: a few samples say more of the machine than of the code.
+        assert found["modules"][service][service] > found["modules"][service]["floor"] > 100
+    assert all(one["value"] > 0 and one["at_most"] == cold.AT_MOST for one in found["targets"])
 
 
 def test_percentiles_ratios_and_targets() -> None:
