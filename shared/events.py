@@ -10,7 +10,7 @@ Times are timezone-aware UTC `datetime`s; they are stored as fixed-width text (`
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -240,16 +240,16 @@ def from_stored(name: str, version: int, at: str, data: Json) -> Event:
 
     Raises UnknownEvent for a name or version that this code does not know, and for data that does not fit.
     """
-    cls = EVENTS.get(name)
+    cls: Any = EVENTS.get(name)
     if cls is None or not 0 < version <= cls.VERSION:
         raise UnknownEvent(f"event {name!r} version {version} is not known to this code: deploy the newer version")
     try:
         for step in range(version, cls.VERSION):
             data = UPCASTS[name, step](data)
-        event = _typed(cls, {**data, "at": at})
+        event = _reader(cls)({**data, "at": at})
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise UnknownEvent(f"event {name!r} version {version} cannot be read: {type(error).__name__}") from error
-    assert isinstance(event, Event)  # noqa: S101 - for the type checker; _typed built a cls
+    assert isinstance(event, Event)  # noqa: S101 - for the type checker; _reader(cls) built one
     return event
 
 
@@ -273,24 +273,31 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _typed(kind: Any, value: Any) -> object:
-    if kind == datetime | None:
-        return None if value is None else _typed(datetime, value)
+@cache
+def _reader(kind: Any) -> Callable[[Any], object]:
+    """What reads a value of this kind from JSON. Raises TypeError, ValueError where it is none."""
     if kind is datetime:
-        moment = moment_of(value)
-        if moment.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return moment.astimezone(UTC)
+        return _moment
+    if kind == datetime | None:
+        return lambda value: None if value is None else _moment(value)
     if get_origin(kind) is tuple:
-        return tuple(_typed(get_args(kind)[0], item) for item in value)
+        item = _reader(get_args(kind)[0])
+        return lambda value: tuple(item(each) for each in value)
     if isinstance(kind, type) and is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(**{name: _typed(hints[name], item) for name, item in value.items() if name in hints})
-    if not isinstance(value, kind):  # a plain kind, or one or None
+        known = {name: _reader(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
+        return lambda value: kind(**{name: known[name](item) for name, item in value.items() if name in known})
+    return partial(_plain_of, kind)
+
+
+def _moment(text: str) -> datetime:
+    moment = moment_of(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.astimezone(UTC)
+
+
+def _plain_of(kind: Any, value: Any) -> object:
+    """A value of a plain kind, or of one or None."""
+    if not isinstance(value, kind):
         raise TypeError(f"{type(value).__name__} for {kind}")
     return value
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}

@@ -26,6 +26,7 @@ Running is Validating, Scheduled, InProgress or Stopping; Ended is Completed, Pa
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from shared import events as e
 
@@ -102,7 +103,7 @@ def evolve(job_id: str, job: Job | None, event: e.Event) -> Job:
     """The state after one more event."""
     if job is None:
         return _begin(job_id, event)
-    return replace(_change(job, event), version=job.version + 1, updated_at=event.at, latest=event.NAME)
+    return replace(job, **_changes(job, event), version=job.version + 1, updated_at=event.at, latest=event.NAME)
 
 
 def _begin(job_id: str, event: e.Event) -> Job:
@@ -127,41 +128,41 @@ def _begin(job_id: str, event: e.Event) -> Job:
             raise IllegalEvent(f"a job cannot begin with {event.NAME}")
 
 
-def _change(job: Job, event: e.Event) -> Job:  # noqa: C901 - a table: which event changes what, in which state
+def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901 - a table: which event changes what, in which state
     """What an event changes. One that does not fit the state or the attempt it meets changes nothing: an end is final."""
     match event:
         case e.SlotClaimed() if job.status == QUEUED and event.attempt > job.attempt:
-            return replace(
-                job, status=CLAIMED, attempt=event.attempt, model_id=event.model_id, claimed_at=event.at, reason="",
-                left_places=frozenset(),
-            )  # fmt: skip
+            return {
+                "status": CLAIMED, "attempt": event.attempt, "model_id": event.model_id, "claimed_at": event.at, "reason": "",
+                "left_places": frozenset(),
+            }  # fmt: skip
         case e.SubmissionRefused() if job.status in LEASED and event.attempt == job.attempt:
-            return replace(job, status=HELD, refusals=job.refusals | {event.kind}, reason=event.message)
+            return {"status": HELD, "refusals": job.refusals | {event.kind}, "reason": event.message}
         case e.JobSubmitted() if job.status in LEASED and event.attempt == job.attempt:
-            return replace(job, status=SUBMITTED, arn=event.arn, submitted_at=event.at, reason="")
+            return {"status": SUBMITTED, "arn": event.arn, "submitted_at": event.at, "reason": ""}
         case e.JobProgressed() if _rises(job, event):
             started = event.at if event.status == "InProgress" else job.started_at
-            return replace(job, status=event.status, started_at=started)
+            return {"status": event.status, "started_at": started}
         case e.JobEnded() if job.status in LEASED | RUNNING and event.attempt == job.attempt:
-            return replace(job, status=event.status, ended_at=event.at, reason=event.message, arn=event.arn or job.arn)
+            return {"status": event.status, "ended_at": event.at, "reason": event.message, "arn": event.arn or job.arn}
         case e.JobTallied() if job.status in ENDS and event.attempt == job.attempt:
-            return replace(job, tally=event)
+            return {"tally": event}
         case e.JobRequeued() if job.status in ENDS:
-            return replace(
-                job, status=QUEUED, queued_version=job.version + 1, arn=None, claimed_at=None, submitted_at=None,
-                started_at=None, ended_at=None, refusals=frozenset(), tally=None, cancel=None, reason=event.why,
-            )  # fmt: skip
+            return {
+                "status": QUEUED, "queued_version": job.version + 1, "arn": None, "claimed_at": None, "submitted_at": None,
+                "started_at": None, "ended_at": None, "refusals": frozenset(), "tally": None, "cancel": None, "reason": event.why,
+            }  # fmt: skip
         case e.PriorityChanged() if job.status not in OVER and event.priority in PRIORITIES:
             left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places
-            return replace(job, priority=event.priority, left_places=left - {event.priority})
+            return {"priority": event.priority, "left_places": left - {event.priority}}
         case e.CancelRequested() if job.status not in OVER:
-            return replace(job, cancel=event)
+            return {"cancel": event}
         case e.JobCancelled() if job.status in LEASED | {QUEUED}:
             why = f": {job.cancel.why}" if job.cancel and job.cancel.why else ""
             by = f" by {job.cancel.by}" if job.cancel else ""
-            return replace(job, status=CANCELLED, ended_at=event.at, reason=f"cancelled{by}{why}")
+            return {"status": CANCELLED, "ended_at": event.at, "reason": f"cancelled{by}{why}"}
         case _:
-            return job
+            return {}
 
 
 def _rises(job: Job, event: e.JobProgressed) -> bool:

@@ -14,6 +14,7 @@ and committed on condition that it still is. `reconcile` loops until nothing is 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from services.scheduler.attempt import cancel_refused, record_submitted, take_over
 from services.scheduler.fill import cancel_waiting, fill
@@ -31,7 +32,9 @@ from shared.job import (
     QUEUED,
     REJECTED,
     RUNNING,
+    SUBMITTED,
     Job,
+    evolve,
     fold,
     may_retry,
     news,
@@ -45,11 +48,21 @@ MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
 OVERDUE_MARGIN = timedelta(hours=1)  # beyond a job's own deadline, when a slot that is still held is worth an alarm
 
 
+class Then(Enum):
+    """What follows a step that does not itself know the job's next state."""
+
+    REST = auto()  # nothing is left to do
+    READ = auto()  # the state may have changed: read it again
+
+
+Next = Then | Job  # a Job: as this very step has just committed it, so that nobody need read it
+
+
 @dataclass
 class Visit:
     """One look at a job, and what woke us. `look` asks Bedrock once where nobody reported, `timer` says that a timer told us to;
     `matched`: the report was about it; `counted`: that it was not has been said. `refilled` is the attempt whose slot this visit
-    has given to the next.
+    has given to the next. `kept`: whoever recorded what Bedrock said before has armed the attempt's timer.
     """
 
     report: Report | None = None
@@ -58,23 +71,28 @@ class Visit:
     matched: bool = False
     refilled: int = 0
     counted: bool = False
+    kept: bool = False
 
 
 def reconcile(world: World, job_id: str, visit: Visit) -> None:
     """Do all that the job needs now. Errors rise: the hint must come back."""
-    projected = 0
+    projected, known = 0, None
     for _ in range(MAX_STEPS):
-        events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
-        job = fold(job_id, events)
+        job = known
         if job is None:
-            visit.counted = True
-            world.note("HintIgnored", reason="NoSuchJob", job=job_id)
+            events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
+            job = fold(job_id, events)
+            if job is None:
+                visit.counted = True
+                world.note("HintIgnored", reason="NoSuchJob", job=job_id)
+                return
+            if job.latest in APPENDED_BY_OTHERS and projected < job.version:
+                _project(world, job, events)
+                projected = job.version
+        after = _step(world, job, visit)
+        if after is Then.REST:
             return
-        if job.latest in APPENDED_BY_OTHERS and projected < job.version:
-            _project(world, job, events)
-            projected = job.version
-        if not _step(world, job, visit):
-            return
+        known = after if isinstance(after, Job) else None
     raise RuntimeError(f"job {job_id} did not come to rest in {MAX_STEPS} steps")
 
 
@@ -139,15 +157,15 @@ def _project(world: World, job: Job, events: Sequence[e.Event]) -> None:
     raise RuntimeError(f"the view of job {job.id} could not be brought up to date in {MAX_STEPS} tries")
 
 
-def _step(world: World, job: Job, visit: Visit) -> bool:
-    """One step. True where the state may have changed, so that it must be read again."""
+def _step(world: World, job: Job, visit: Visit) -> Next:
+    """One step of what the job's state still needs."""
     visit.matched = visit.matched or _about(visit.report, job)
     if job.status == QUEUED:
         if job.cancel is not None:
             cancel_waiting(world, job)
-            return True
+            return Then.READ
         fill(world, job.model, probe=False)
-        return False
+        return Then.REST
     if job.status in LEASED:
         return _claimed(world, job, visit)
     if job.status in RUNNING:
@@ -158,10 +176,10 @@ def _step(world: World, job: Job, visit: Visit) -> bool:
         fill(world, job.model, probe=False)
     elif job.status != REJECTED:
         raise RuntimeError(f"no rule for a job that is {job.status}")
-    return False
+    return Then.REST
 
 
-def _claimed(world: World, job: Job, visit: Visit) -> bool:
+def _claimed(world: World, job: Job, visit: Visit) -> Next:
     slots = world.store.slots(job.model)
     if slots is None:
         raise RuntimeError(f"model {job.model} has no slots, but job {job.id} was claimed")
@@ -169,18 +187,18 @@ def _claimed(world: World, job: Job, visit: Visit) -> bool:
     lease, refusal = slots.holders.get(whose), slots.refused.get(whose)
     if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit, visit.report, lease):
         fill(world, job.model, probe=False)  # the fill that claimed it stopped at the unknown answer
-        return True
+        return Then.READ
     if lease is not None and not lease.submitted:
         return _leased(world, job, lease)
     if refusal is None:
-        return True  # it moved on between the two reads
+        return Then.READ  # it moved on between the two reads
     if job.cancel is not None:
         cancel_refused(world, job)
-        return True
+        return Then.READ
     if refusal.retry_at > world.now():
         world.timers.arm_model(job.model, refusal.retry_at)
     fill(world, job.model, probe=False)
-    return False
+    return Then.REST
 
 
 def _adopt(world: World, job: Job, visit: Visit, report: Report, lease: Lease | None) -> bool:
@@ -199,33 +217,33 @@ def _adopt(world: World, job: Job, visit: Visit, report: Report, lease: Lease | 
     return True
 
 
-def _leased(world: World, job: Job, lease: Lease) -> bool:
+def _leased(world: World, job: Job, lease: Lease) -> Next:
     """He who claims, creates: while the lease runs there is nothing to do but to make sure of the timer."""
     if lease.until > world.now():
         world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))
-        return False
+        return Then.REST
     found = take_over(world, job, lease)
     # Either way somebody may be waiting: the fill that claimed this one stopped at the unknown answer. A job that was unanswered
     # before is not the first to be tried again, or it would stop its model.
     again = UNANSWERED in job.refusals and not found
     fill(world, job.model, probe=True, skip=holder(job.id, job.attempt) if again else None)
-    return found
+    return Then.READ if found else Then.REST
 
 
-def _running(world: World, job: Job, visit: Visit) -> bool:
+def _running(world: World, job: Job, visit: Visit) -> Next:
     said = _said(world, job, visit)
     if visit.timer:
         _check_in(world, job, missed=said is not None and news(job, said[0]))
         visit.timer = False
     if said is not None and news(job, said[0]):
         return _record(world, job, visit, *said)
-    if job.cancel is not None and job.status != "Stopping" and _stop(world, job, visit):
-        return True
-    anchor = job.claimed_at or job.queued_at
-    world.timers.arm_attempt(
-        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now())
-    )  # fmt: skip
-    return False
+    if job.cancel is not None and job.status != "Stopping" and (after := _stop(world, job, visit)) is not Then.REST:
+        return after
+    if not visit.kept:
+        anchor = job.claimed_at or job.queued_at
+        due = check_in_due(anchor, world.config.check_in_minutes, world.now())
+        world.timers.arm_attempt(job.id, job.attempt, due)
+    return Then.REST
 
 
 def _check_in(world: World, job: Job, *, missed: bool) -> None:
@@ -255,25 +273,28 @@ def _about(report: Report | None, job: Job) -> bool:
     return report is not None and report.attempt == job.attempt and report.arn == job.arn
 
 
-def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> bool:
-    """Record what Bedrock says. An end gives the slot to the next at once: the job need not be read again for that."""
-    now = world.now()
-    if status in ENDS:
-        end = e.JobEnded(at=now, attempt=job.attempt, status=status, message=message, arn=job.arn)
-        writes = projections.released(job, end, holder(job.id, job.attempt))
+def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> Next:
+    """Record what Bedrock says. An end gives the slot to the next at once."""
+    now, over = world.now(), status in ENDS
+    event: e.Event
+    if over:
+        event = e.JobEnded(at=now, attempt=job.attempt, status=status, message=message, arn=job.arn)
+        writes = projections.released(job, event, holder(job.id, job.attempt))
     else:
-        progress = e.JobProgressed(at=now, attempt=job.attempt, status=status)
-        writes = projections.appended(job, progress)
+        event = e.JobProgressed(at=now, attempt=job.attempt, status=status)
+        writes = projections.appended(job, event)
     try:
         world.store.commit(writes)
     except ConditionFailed:
-        return True  # somebody recorded something first: read again
-    world.note("JobEnded" if status in ENDS else "JobProgressed", job=job.id, model=job.model, status=status)
-    if status in ENDS and job.claimed_at is not None:
+        return Then.READ  # somebody recorded something first
+    world.note("JobEnded" if over else "JobProgressed", job=job.id, model=job.model, status=status)
+    if over and job.claimed_at is not None:
         world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
-    if status in ENDS:
+    if over:
         _refill(world, job, visit, now)
-    return True
+    # A report is done with when its timer is armed: so whoever recorded the first progress has armed it, or will.
+    visit.kept = visit.report is not None and job.status != SUBMITTED
+    return evolve(job.id, job, event)
 
 
 def _refill(world: World, job: Job, visit: Visit, ended_at: datetime) -> None:
@@ -281,7 +302,7 @@ def _refill(world: World, job: Job, visit: Visit, ended_at: datetime) -> None:
     visit.refilled = job.attempt
 
 
-def _stop(world: World, job: Job, visit: Visit) -> bool:
+def _stop(world: World, job: Job, visit: Visit) -> Next:
     """Carry out a cancel at Bedrock. Its own events then tell the rest."""
     if job.arn is None:
         raise RuntimeError(f"job {job.id} runs without an ARN")
@@ -290,39 +311,37 @@ def _stop(world: World, job: Job, visit: Visit) -> bool:
     found = world.bedrock.get(job.arn)  # nothing to stop: it has ended, or is about to be seen so
     if found is not None and news(job, found.status):
         return _record(world, job, visit, found.status, found.message)
-    return False
+    return Then.REST
 
 
-def _ended(world: World, job: Job, visit: Visit) -> bool:
-    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do. In
-    between the job is read again: the stream brings the same end to another invocation, which has often tallied it meanwhile.
-    """
+def _ended(world: World, job: Job, visit: Visit) -> Next:
+    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
     if job.tally is None and visit.refilled != job.attempt:
         _refill(world, job, visit, job.ended_at or world.now())
-        return True
+        return Then.READ  # as long as it took, another may have tallied it
     if job.tally is None:
         _disarm(world, job)
         if job.arn is not None:
             tally = _tally(world, job)
-            if _append(world, job, tally):
+            after = _append(world, job, tally)
+            if isinstance(after, Job):
                 _measure(world, job, tally)
-            return True
+            return after
     # Also while its model is not configured: it waits in line for the model to come back, and nobody would look again.
     model = world.config.models.get(job.model)
     if may_retry(job, model.max_attempts if model is not None else MAX_ATTEMPTS):
         again = e.JobRequeued(at=world.now(), attempt=job.attempt, by="policy", why="expired before it began")
-        _append(world, job, again)
-        return True
-    return False
+        return _append(world, job, again)
+    return Then.REST
 
 
-def _append(world: World, job: Job, event: e.Event) -> bool:
-    """Append it; False where somebody was faster. Either way the caller reads again."""
+def _append(world: World, job: Job, event: e.Event) -> Next:
+    """Append it. Where somebody was faster, read again."""
     try:
         world.store.commit(projections.appended(job, event))
     except ConditionFailed:
-        return False
-    return True
+        return Then.READ
+    return evolve(job.id, job, event)
 
 
 def _measure(world: World, job: Job, tally: e.JobTallied) -> None:
