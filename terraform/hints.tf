@@ -21,7 +21,8 @@ module "hints" {
   tags = local.tags
 }
 
-# Every batch job of the account, not only ours: whoever's job ends, it frees quota.
+# Every batch job of the account, not only ours: whoever's job ends, it frees quota. That Bedrock has a job its answer to Create
+# said already; where that was lost, the next status tells.
 resource "aws_cloudwatch_event_rule" "bedrock" {
   name        = "${var.name}-bedrock"
   description = "State changes of Bedrock batch inference jobs, ours and others'"
@@ -30,6 +31,7 @@ resource "aws_cloudwatch_event_rule" "bedrock" {
   event_pattern = jsonencode({
     source      = [var.event_source]
     detail-type = ["Batch Inference Job State Change"]
+    detail      = { status = [{ "anything-but" = ["Submitted"] }] }
   })
 }
 

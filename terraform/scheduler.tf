@@ -3,6 +3,8 @@
 locals {
   scheduler_timeout_seconds = 120
 
+  events_that_leave_nothing_to_do = ["job-ended", "job-progressed", "job-submitted", "job-tallied", "slot-claimed"]
+
   kms_via = [for service in ["dynamodb", "s3", "sqs"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
 }
 
@@ -156,8 +158,9 @@ module "scheduler" {
   }, { for arn in var.kms_key_arn[*] : "BBQ_KMS_KEY_ARN" => arn })
 }
 
-# New events. Those that leave nothing to do are filtered out here; one of a name that nobody knows yet is not. Retried without
-# limit for 23 of the 24 hours that a stream keeps them; what is left then is set aside while it can still be read.
+# New events. Those that leave nothing to do are filtered out here; one of a name that nobody knows yet is not. What a claim or an
+# end leaves to do, the timer or the message sees to that was there before it. Retried without limit for 23 of the 24 hours that
+# a stream keeps them; what is left then is set aside while it can still be read.
 resource "aws_lambda_event_source_mapping" "events" {
   event_source_arn                   = aws_dynamodb_table.events.stream_arn
   function_name                      = module.scheduler.arn
@@ -175,7 +178,7 @@ resource "aws_lambda_event_source_mapping" "events" {
     filter {
       pattern = jsonencode({
         eventName = ["INSERT"]
-        dynamodb  = { NewImage = { name = { S = [{ "anything-but" = ["job-progressed", "job-submitted", "job-tallied", "slot-claimed"] }] } } }
+        dynamodb  = { NewImage = { name = { S = [{ "anything-but" = local.events_that_leave_nothing_to_do }] } } }
       })
     }
   }

@@ -161,7 +161,7 @@ class Stream(Source):
     BATCH = 10
     LANES = 4
     # As terraform/scheduler.tf filters them (a test compares the two lists).
-    IGNORED = frozenset({"job-progressed", "job-submitted", "job-tallied", "slot-claimed"})
+    IGNORED = frozenset({"job-ended", "job-progressed", "job-submitted", "job-tallied", "slot-claimed"})
 
     def __init__(self, kernel: Kernel, weather: Weather, invoke: Invoke) -> None:
         super().__init__(kernel)
@@ -223,6 +223,8 @@ class Stream(Source):
 class Bus:
     """EventBridge between Bedrock and the hints queue: best effort, no order, dead letters after its retries."""
 
+    IGNORED = frozenset({"Submitted"})  # as terraform/hints.tf filters them (a test compares the two)
+
     def __init__(self, kernel: Kernel, weather: Weather, settings: Settings, queue: Queue) -> None:
         self.sent: list[str] = []
         self._kernel, self._weather, self._settings, self._queue = kernel, weather, settings, queue
@@ -230,6 +232,8 @@ class Bus:
     def put(self, change: StatusChange) -> None:
         """Bedrock's job changed its status."""
         self._kernel.say("bedrock", f"{change.name} is {change.status} ({change.arn[-12:]})")
+        if change.status in self.IGNORED:
+            return None
         body = bedrock_event(change, self._settings, no_model=self._weather.spell("events-name-no-model"))
         if self._weather.spell("events-name-no-model"):
             self._weather.felt("events-name-no-model")

@@ -10,7 +10,7 @@ import pytest
 
 from services.scheduler.handler import retry_seconds
 from tests.simulation import campaign
-from tests.simulation.aws import Stream
+from tests.simulation.aws import Bus, Stream
 from tests.simulation.explore import SITUATIONS, Explorer, Situation
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import ROOT
@@ -98,5 +98,11 @@ def test_there_is_a_mutant_for_every_race() -> None:
 
 def test_the_stream_passes_on_what_terraform_lets_through() -> None:
     text = (ROOT / "terraform" / "scheduler.tf").read_text()
-    (ignored,) = re.findall(r'"anything-but" = \[(.*?)\]', text)
+    (ignored,) = re.findall(r"events_that_leave_nothing_to_do = \[(.*?)\]", text)
     assert set(re.findall(r'"([a-z-]+)"', ignored)) == Stream.IGNORED
+
+
+def test_the_bus_passes_on_what_terraform_lets_through() -> None:
+    text = (ROOT / "terraform" / "hints.tf").read_text()
+    (ignored,) = re.findall(r'"anything-but" = \[(.*?)\]', text)
+    assert set(re.findall(r'"(\w+)"', ignored)) == Bus.IGNORED

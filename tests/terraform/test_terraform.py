@@ -336,7 +336,7 @@ def test_the_stream_delivers_every_event_but_those_that_leave_nothing_to_do(depl
     pattern = json.loads(criteria[0]["filter"][0]["pattern"])
     assert pattern["eventName"] == ["INSERT"]
     (names,) = pattern["dynamodb"]["NewImage"]["name"]["S"]
-    quiet = {"slot-claimed", "job-submitted", "job-progressed", "job-tallied"}
+    quiet = {"slot-claimed", "job-submitted", "job-progressed", "job-ended", "job-tallied"}
     assert set(names["anything-but"]) == quiet <= set(events.EVENTS)
 
 
