@@ -393,7 +393,7 @@ def _not_now(desk: Desk, model: _Model, cursor: Cursor) -> Left | None:
         desk.store.commit(projections.paused_again(row, model.state))
     if not row.paused or met != int(row.model_version or 0):
         return _slots_left(alias, f"model {alias} was not yet paused when its jobs were read: {afresh}")
-    until = leases_until(slots_found(row)[0], model.jobs)
+    until = leases_until(slots_found(row)[0])
     if until is not None and until + CLOCK_MARGIN > desk.now():
         due = until + CLOCK_MARGIN
         return _slots_left(alias, f"a lease of {alias} runs: wait until {due.isoformat()}, then go on", due)

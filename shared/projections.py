@@ -14,7 +14,7 @@ from shared.counts import count_row, moved
 from shared.events import moment_of, text_of
 from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, outcome
 from shared.names import job_stream, model_stream
-from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots
+from shared.slots import AT_BEDROCK, NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots
 from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
@@ -77,9 +77,9 @@ def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
     return [Update(_slots_key(model), [path.set(_lease_map(new))], same)]
 
 
-def submitted(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
+def submitted(before: Job, event: e.Event, holder: str) -> list[Write]:
     """Bedrock has the job: the slot is held until the end. Also when it was thought refused: what lives at Bedrock counts."""
-    actions = [SlotsRow.holders[holder].set(_lease_map(lease)), SlotsRow.refused[holder].remove()]
+    actions = [SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), SlotsRow.refused[holder].remove()]
     return [*appended(before, event), Update(_slots_key(before.model), actions, SlotsRow.pk.exists())]
 
 
@@ -374,7 +374,11 @@ def _slots_key(model: str) -> SlotsRow:
 
 
 def _lease_map(lease: Lease) -> dict[str, Any]:
-    """Without what is nought: the item of all holders is written at every claim, answer and end, and paid for by the KB."""
+    """Without what is nought: the item of all holders is written at every claim, answer and end, and paid for by the KB. Of one
+    that is at Bedrock nothing else is left.
+    """
+    if lease.submitted:
+        return {"submitted": True}
     values = {
         "owner": lease.owner, "until": text_of(lease.until), "submitted": lease.submitted, "since": _text(lease.since),
         "count": lease.count or None, "passed": lease.passed or None,
@@ -383,8 +387,10 @@ def _lease_map(lease: Lease) -> dict[str, Any]:
 
 
 def _lease(values: dict[str, Any]) -> Lease:
+    if values["submitted"]:
+        return AT_BEDROCK
     return Lease(
-        owner=values["owner"], until=moment_of(values["until"]), submitted=values["submitted"],
+        owner=values["owner"], until=moment_of(values["until"]),
         since=moment_of(values["since"]) if "since" in values else None, count=int(values.get("count", 0)),
         passed=int(values.get("passed", 0)),
     )  # fmt: skip

@@ -27,7 +27,7 @@ from shared.counts import to_be_tallied
 from shared.events import text_of
 from shared.job import CLAIMED, ENDS, HELD, LEASED, OVER, QUEUED, RUNNING, Job, may_retry
 from shared.names import holder
-from shared.slots import NO_DAY, Day, Lease, Refusal, Slots, leased
+from shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Refusal, Slots, leased
 from shared.tables import LineRow, SlotsRow, ViewRow
 
 REBUILT = "rebuilt"  # owner of a rebuilt lease: no invocation, so that nobody goes on with it
@@ -172,20 +172,17 @@ def rebuilt_slots(
         if job.status == HELD and lease is None and refusal is not None:
             refused[whose] = refusal
         else:
-            kept = lease or _lost_lease(job, refusal, longest_lease, now)
-            holders[whose] = replace(kept, submitted=job.status in RUNNING)
+            kept = lease if lease is not None and not lease.submitted else _lost_lease(job, refusal, longest_lease, now)
+            holders[whose] = AT_BEDROCK if job.status in RUNNING else kept
     day = before.day if before.day.date else _lost_day(state.model, jobs, ended)
     return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day)
 
 
-def leases_until(slots: Slots, jobs: Iterable[Job]) -> datetime | None:
-    """When the last lease is over under which somebody may still be in Create; None without one.
-
-    A lease that is marked submitted counts too where the events do not say so.
+def leases_until(slots: Slots) -> datetime | None:
+    """When the last lease is over under which somebody may still be in Create; None without one. What is marked submitted, and
+    is not by the events, gets a lease anew (`_lost_lease`).
     """
-    unanswered = {holder(job.id, job.attempt) for job in jobs if job.status in LEASED}
-    running = (lease.until for whose, lease in slots.holders.items() if not lease.submitted or whose in unanswered)
-    return max(running, default=None)
+    return max((lease.until for lease in slots.holders.values() if not lease.submitted), default=None)
 
 
 def to_be_looked_up(slots: Slots, now: datetime) -> list[str]:

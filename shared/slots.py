@@ -1,8 +1,9 @@
 """A model's slots: who holds one, under which lease, who was refused, and what that allows.
 
 Pure. A *holder* (`<job>#<attempt>`) owns a slot. Its *lease* says which invocation may call Create for it, until when; once
-Bedrock has taken the job the lease is marked submitted, and never removed or cleared before the end: absence would look like
-"given up". A *refusal* is a holder that Bedrock turned away and that waits, without a slot, to be tried again.
+Bedrock has taken the job the lease is replaced by the mark that it is submitted, which is never removed or cleared before the
+end: absence would look like "given up". A *refusal* is a holder that Bedrock turned away and that waits, without a slot, to be
+tried again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,10 @@ class Lease:
     since: datetime | None = None
     count: int = 0
     passed: int = 0
+
+
+# What is left of a lease once Bedrock has the job: nobody may call Create any more.
+AT_BEDROCK = Lease(owner="", until=datetime.max.replace(tzinfo=UTC), submitted=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,7 +101,7 @@ def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, en
     return Outcome.REFUSED
 
 
-def record_submitted(world: World, job_id: str, attempt: int, lease: Lease, arn: str, *, found: bool) -> bool:
+def record_submitted(world: World, job_id: str, attempt: int, arn: str, *, found: bool) -> bool:
     """Append `job-submitted`, at whatever version is next. False where it is recorded already, or over: ended is final."""
     for tries in range(MAX_APPENDS):
         job = world.store.job(job_id)
@@ -110,9 +110,8 @@ def record_submitted(world: World, job_id: str, attempt: int, lease: Lease, arn:
                 world.outbox.wake_job(job_id)
             return False
         event = e.JobSubmitted(at=world.now(), attempt=attempt, arn=arn, found=found)
-        mine = replace(lease, submitted=True)
         try:
-            world.store.commit(projections.submitted(job, event, holder(job_id, attempt), mine))
+            world.store.commit(projections.submitted(job, event, holder(job_id, attempt)))
         except ConditionFailed:
             world.store.pause(tries)
             continue
@@ -154,7 +153,7 @@ def take_over(world: World, job: Job, old: Lease) -> bool:
     world.note("LeaseTakenOver", job=job.id, model=job.model, attempt=job.attempt)
     ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
     if ours is not None:
-        return record_submitted(world, job.id, job.attempt, lease, ours, found=True)
+        return record_submitted(world, job.id, job.attempt, ours, found=True)
     if strangers:
         fail(world, job.id, job.attempt, NOT_OUR_NAME, lease=lease)
         return False
@@ -173,7 +172,7 @@ def take_over(world: World, job: Job, old: Lease) -> bool:
 def _record(world: World, job: Job, lease: Lease, answer: bedrock.Answer) -> Outcome:
     match answer:
         case bedrock.Accepted(arn):
-            record_submitted(world, job.id, job.attempt, lease, arn, found=False)
+            record_submitted(world, job.id, job.attempt, arn, found=False)
             return Outcome.ACCEPTED
         case bedrock.Invalid(message):
             fail(world, job.id, job.attempt, message, lease=lease)
@@ -189,7 +188,7 @@ def _name_in_use(world: World, job: Job, lease: Lease, message: str) -> Outcome:
     """Ours, from a call whose answer was lost; or a stranger's, and then this attempt can never be made."""
     ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
     if ours is not None:
-        record_submitted(world, job.id, job.attempt, lease, ours, found=True)
+        record_submitted(world, job.id, job.attempt, ours, found=True)
         return Outcome.ACCEPTED
     if any(job.status not in ENDS for job in strangers):  # no two live jobs have one name
         fail(world, job.id, job.attempt, f"{message} ({NOT_OUR_NAME})", lease=lease)

@@ -185,7 +185,7 @@ def _claimed(world: World, job: Job, visit: Visit) -> Next:
         raise RuntimeError(f"model {job.model} has no slots, but job {job.id} was claimed")
     whose = holder(job.id, job.attempt)
     lease, refusal = slots.holders.get(whose), slots.refused.get(whose)
-    if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit, visit.report, lease):
+    if visit.report is not None and visit.report.attempt == job.attempt and _adopt(world, job, visit, visit.report):
         fill(world, job.model, probe=False)  # the fill that claimed it stopped at the unknown answer
         return Then.READ
     if lease is not None and not lease.submitted:
@@ -201,7 +201,7 @@ def _claimed(world: World, job: Job, visit: Visit) -> Next:
     return Then.REST
 
 
-def _adopt(world: World, job: Job, visit: Visit, report: Report, lease: Lease | None) -> bool:
+def _adopt(world: World, job: Job, visit: Visit, report: Report) -> bool:
     """An event for a job whose Create is not answered yet. Its name proves nothing; the token that Get shows does.
 
     True where the job is ours, also where another was faster to record it: what else the event says is still to be recorded.
@@ -212,8 +212,7 @@ def _adopt(world: World, job: Job, visit: Visit, report: Report, lease: Lease | 
         visit.counted = True
         world.note("ForeignJobWithOurName", job=job.id, model=job.model, arn=report.arn)
         return False
-    held = lease or Lease(owner="found", until=world.now())
-    record_submitted(world, job.id, job.attempt, held, report.arn, found=True)
+    record_submitted(world, job.id, job.attempt, report.arn, found=True)
     return True
 
 

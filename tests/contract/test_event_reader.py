@@ -17,7 +17,7 @@ from shared.dynamodb import DynamoTables
 from shared.events import LimitSet, ModelPaused
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream
-from shared.slots import Lease, Refusal, Slots
+from shared.slots import AT_BEDROCK, Lease, Refusal, Slots
 from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Delete, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.reader import MemoryReader
@@ -143,7 +143,7 @@ AS_SEEN = Slots(
 )  # fmt: skip
 CHANGES: list[dict[str, Any]] = [
     {"limit": 3}, {"paused": False}, {"model_version": 3}, {"ends": 4}, {"holders": {}}, {"refused": {}},
-    {"holders": {"a#1": Lease(owner="y", until=at(9))}}, {"holders": {"a#1": Lease(owner="x", until=at(9), submitted=True)}},
+    {"holders": {"a#1": Lease(owner="y", until=at(9))}}, {"holders": {"a#1": AT_BEDROCK}},
     {"refused": {"b#1": Refusal(kind="quota", since=at(1), retry_at=at(9), passed=1)}},
 ]  # fmt: skip
 

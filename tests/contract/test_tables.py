@@ -250,7 +250,7 @@ def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_take
     job = claim(store)
     h = holder(job.id, 1)
     event = e.JobSubmitted(at=at(2), attempt=1, arn=ARN)
-    store.commit(p.submitted(job, event, h, replace(LEASE, submitted=True)))
+    store.commit(p.submitted(job, event, h))
     job = next_state(job, event)
     assert slots(store).holders[h].submitted
     refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
@@ -387,7 +387,7 @@ def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_li
     job = give_up(store, claim(store, "v1"))
     claim(store, "v2")
     event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN, found=True)
-    store.commit(p.submitted(job, event, holder(job.id, 1), replace(LEASE, submitted=True)))
+    store.commit(p.submitted(job, event, holder(job.id, 1)))
     assert (len(slots(store).holders), slots(store).refused) == (2, {})
 
 

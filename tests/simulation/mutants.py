@@ -177,7 +177,7 @@ MUTANTS: dict[str, Mutant] = {
         (FILL, "slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)", "slots.oldest_refused(tried)"),
         (FILL, "    suspicious = beside is not None and whose is not None and slots.refused[whose].count >= SUSPECT_AFTER\n", "    suspicious = False\n"),
     ),
-    "R30": _m("job-submitted does not mark the lease", (ATTEMPT, "        mine = replace(lease, submitted=True)\n", "        mine = lease\n")),
+    "R30": _m("job-submitted does not mark the lease", (PROJECTIONS, "[SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), ", "[")),
     "R31": _m(
         "a failed giving up is taken for not done",
         (ATTEMPT, "        if slots is None or whose in slots.refused:\n            return Outcome.REFUSED\n        if slots.holders.get(whose) != lease:\n            return Outcome.LOST\n        ends, job",

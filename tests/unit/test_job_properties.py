@@ -130,7 +130,7 @@ class AnyLife(RuleBasedStateMachine):
         if self.plain.status in {"Claimed", "Held"}:
             self.plain.status, self.plain.arn, self.plain.reason = "Submitted", arn, ""
             self.plain.times["submitted"] = now
-            self._happens(event, lambda job: p.submitted(job, event, self._holder, replace(LEASE, submitted=True)))
+            self._happens(event, lambda job: p.submitted(job, event, self._holder))
         else:
             self._happens(event)
 

@@ -24,7 +24,7 @@ from shared.rebuild import (
     to_be_looked_up,
     unfinished,
 )
-from shared.slots import Day, Lease, Refusal, Slots
+from shared.slots import AT_BEDROCK, Day, Lease, Refusal, Slots
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 LEASE = timedelta(seconds=215)
@@ -39,7 +39,7 @@ SUBMITTED_JOB, ENDED_JOB = life(CLAIMED, SUBMITTED), life(CLAIMED, SUBMITTED, EN
 WHOSE = holder(id_of(), 1)
 STATE = Slots(model=MODEL, limit=2, paused=True, model_version=3)
 FREE = Lease(owner="a", until=at(100))
-TAKEN = replace(FREE, submitted=True)
+TAKEN = AT_BEDROCK
 TURNED_AWAY = Refusal(kind="quota", since=at(2), retry_at=at(60))
 
 
@@ -97,8 +97,8 @@ def test_rebuilt_slots_are_right_whatever_was_there_and_raise_ends(
 
 
 leases = st.builds(
-    Lease, owner=st.just("x"), until=st.integers(0, 900).map(at), submitted=st.booleans(), count=st.integers(0, 9)
-)  # fmt: skip
+    Lease, owner=st.just("x"), until=st.integers(0, 900).map(at), count=st.integers(0, 9)
+) | st.just(AT_BEDROCK)  # fmt: skip
 refusals = st.builds(Refusal, kind=st.just("quota"), since=st.just(at(1)), retry_at=st.just(at(2)), count=st.integers(1, 9))
 names = st.sampled_from([holder(id_of(version=f"v{number}"), attempt) for number in range(6) for attempt in (1, 2)] + ["junk"])
 jobs_of_all_kinds = st.lists(
@@ -155,10 +155,16 @@ def test_a_refused_attempt_in_both_maps_is_looked_up_first() -> None:
 
 def test_leases_are_over_when_the_last_one_is_of_which_nobody_knows_the_answer() -> None:
     other = holder(id_of(version="v2"), 1)
-    slots = replace(STATE, holders={WHOSE: replace(TAKEN, until=at(300)), other: FREE})
-    assert leases_until(slots, [SUBMITTED_JOB]) == at(100)
-    assert leases_until(slots, [CLAIMED_JOB]) == at(300)
-    assert leases_until(STATE, []) is None
+    third = holder(id_of(version="v3"), 1)
+    slots = replace(STATE, holders={WHOSE: TAKEN, other: FREE, third: replace(FREE, until=FREE.until - timedelta(seconds=1))})
+    assert leases_until(slots) == FREE.until == at(100)
+    assert leases_until(replace(STATE, holders={WHOSE: TAKEN})) is leases_until(STATE) is None
+
+
+def test_a_mark_that_the_events_do_not_know_becomes_a_lease_that_somebody_may_still_be_under() -> None:
+    found = replace(STATE, holders={WHOSE: TAKEN})
+    claimed = rebuilt_slots(STATE, [CLAIMED_JOB], found, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
 
 
 def test_whose_lease_is_over_or_rebuilt_is_to_be_looked_up() -> None:

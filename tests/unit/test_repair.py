@@ -18,7 +18,7 @@ from shared import projections as p
 from shared.job import OVER, fold
 from shared.names import attempt_name, holder, job_stream, model_stream
 from shared.rebuild import REBUILT
-from shared.slots import Lease, Refusal, Slots, leased
+from shared.slots import AT_BEDROCK, Lease, Refusal, Slots, leased
 from shared.tables import Delete, LineRow, Put, Row, SlotsRow, ViewRow
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL, MODEL_ID, id_of, queued
@@ -243,9 +243,8 @@ def entry_of_another_job(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 def holder_leaked(bench: Bench, jobs: dict[str, str]) -> None:
-    lease = Lease(owner="x", until=bench.time - timedelta(days=1), submitted=True)
     names = (holder(jobs["ended"], 1), holder(jobs["submitted"], 2), holder(STRANGER, 1), "nonsense")
-    put_slots(bench, holders={**bench.slots.holders, **dict.fromkeys(names, lease)})
+    put_slots(bench, holders={**bench.slots.holders, **dict.fromkeys(names, AT_BEDROCK)})
 
 
 def refusal_leaked(bench: Bench, jobs: dict[str, str]) -> None:
@@ -269,12 +268,12 @@ def claimed_holder_thought_refused(bench: Bench, jobs: dict[str, str]) -> None:
 
 def claimed_holder_marked_submitted(bench: Bench, jobs: dict[str, str]) -> None:
     whose = holder(jobs["claimed"], 1)
-    put_slots(bench, holders={**bench.slots.holders, whose: replace(bench.slots.holders[whose], submitted=True)})
+    put_slots(bench, holders={**bench.slots.holders, whose: AT_BEDROCK})
 
 
 def running_holder_not_marked(bench: Bench, jobs: dict[str, str]) -> None:
     whose = holder(jobs["running"], 1)
-    put_slots(bench, holders={**bench.slots.holders, whose: replace(bench.slots.holders[whose], submitted=False)})
+    put_slots(bench, holders={**bench.slots.holders, whose: Lease(owner="x", until=bench.time - timedelta(days=1))})
 
 
 def running_holder_in_both_maps(bench: Bench, jobs: dict[str, str]) -> None:
@@ -304,7 +303,7 @@ def lease_unreadable(bench: Bench, jobs: dict[str, str]) -> None:
     row = slots_row(bench)
     wire = row.to_dynamodb_dict()
     wire["holders"]["M"][holder(jobs["claimed"], 1)] = {"S": "nonsense"}
-    del wire["holders"]["M"][holder(jobs["submitted"], 1)]["M"]["owner"]
+    del wire["holders"]["M"][holder(jobs["submitted"], 1)]["M"]["submitted"]
     bench.tables._items["projections"][row.pk][row.sk] = wire
 
 
@@ -543,12 +542,15 @@ def test_while_a_lease_runs_the_slots_are_left_and_the_answer_says_until_when() 
     goes_on(office, jobs)
 
 
-def test_a_lease_that_only_looks_submitted_runs_too() -> None:
+def test_a_lease_that_only_looks_submitted_runs_as_long_as_it_may() -> None:
     office = Office(Bench(limit=4))
     jobs = busy(office.bench)
+    claimed = office.bench.job(jobs["claimed"]).claimed_at
     pause(office.bench)
     claimed_holder_marked_submitted(office.bench, jobs)
-    assert left_of(rebuild(office.desk)).until is not None
+    assert claimed is not None
+    rebuild(office.desk)
+    assert office.bench.slots.holders[holder(jobs["claimed"], 1)].until == claimed + office.bench.config.lease
 
 
 def test_missing_slots_are_made_anew_and_paused_whatever_the_events_say() -> None:

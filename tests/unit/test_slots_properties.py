@@ -13,6 +13,7 @@ from shared import projections as p
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream, parse_holder
 from shared.slots import (
+    AT_BEDROCK,
     Ceiling,
     Day,
     Lease,
@@ -133,8 +134,8 @@ def test_a_holder_keeps_count_of_its_refusals_through_leases(story: list[str], s
 TEXT = st.text(max_size=20)
 COUNTS = st.integers(0, 2**53)
 LEASES = st.builds(
-    Lease, owner=TEXT, until=MOMENTS, submitted=st.booleans(), since=st.none() | MOMENTS, count=COUNTS, passed=COUNTS
-)  # fmt: skip
+    Lease, owner=TEXT, until=MOMENTS, since=st.none() | MOMENTS, count=COUNTS, passed=COUNTS
+) | st.just(AT_BEDROCK)  # fmt: skip
 REFUSALS = st.builds(Refusal, kind=TEXT, since=MOMENTS, retry_at=MOMENTS, count=COUNTS, passed=COUNTS)
 WHOSE = st.builds(holder, st.text("abcxyz234567", min_size=26, max_size=26), st.integers(1, 999))
 SLOTS = st.builds(
@@ -157,9 +158,7 @@ def test_slots_survive_being_stored(slots: Slots) -> None:
 
 DATES = ["2026-11-22", "2026-11-23", "2026-11-24"]
 HOLDERS = [holder(name * 26, attempt) for name in "ab" for attempt in (1, 2)]
-FEW_LEASES = st.builds(
-    Lease, owner=st.sampled_from("xy"), until=st.integers(0, 1).map(at), submitted=st.sampled_from([False, False, True])
-)
+FEW_LEASES = st.builds(Lease, owner=st.sampled_from("xy"), until=st.integers(0, 1).map(at)) | st.just(AT_BEDROCK)
 FEW_REFUSALS = st.builds(
     Refusal,
     kind=st.just("quota"),
@@ -261,8 +260,8 @@ class Capacity(RuleBasedStateMachine):
     def bedrock_has_it(self, whose: str, lease: Lease, free: bool) -> None:
         job = self._read(whose, free=free)
         allowed = free and self.row is not None
-        if self._commits(p.submitted(job, slot_claimed(job.id), whose, replace(lease, submitted=True)), allowed, whose):
-            self._holders[whose] = replace(lease, submitted=True)
+        if self._commits(p.submitted(job, slot_claimed(job.id), whose), allowed, whose):
+            self._holders[whose] = AT_BEDROCK
             self._refused.pop(whose, None)
 
     @rule(
