@@ -33,7 +33,7 @@ Parts = Mapping[str, Any]
 Chart = tuple[Callable[[Parts], Any], Callable[[Figure, Any], None]]
 
 
-def draw(parts: Parts, folder: Path = FOLDER) -> list[Path]:
+def write(parts: Parts, folder: Path = FOLDER) -> list[Path]:
     """Every chart whose part was measured."""
     drawn = []
     for name, (pick, paint) in CHARTS.items():

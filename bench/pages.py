@@ -379,4 +379,4 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 if __name__ == "__main__":
     measured_parts = results.read()["parts"]
     write(measured_parts)
-    bench.charts.draw(measured_parts)
+    bench.charts.write(measured_parts)

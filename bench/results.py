@@ -52,17 +52,25 @@ def measure(name: str, run: Callable[..., dict[str, Any]], *, quick: bool) -> di
     began, commit, load = monotonic(), _commit(), round(os.getloadavg()[0], 2)
     result = run(quick=quick)
     return {
-        "command": f"{_more_jobs()}make bench ARGS={name}", "quick": quick, "seconds": round(monotonic() - began, 1),
+        "command": _command(name), "quick": quick, "seconds": round(monotonic() - began, 1),
         "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **commit,
         "machine": {**_machine(), "load": load},
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in MEASURED_WITH}},
+        "versions": {"python": _python(), **{package: version(package) for package in MEASURED_WITH}},
         "result": result,
     }  # fmt: skip
 
 
-def _more_jobs() -> str:
-    """How many jobs `scale` was told to run, where it was (bench/scale.py)."""
-    return f"BENCH_JOBS={jobs} " if (jobs := os.environ.get("BENCH_JOBS")) else ""
+def _command(name: str) -> str:
+    """With how many jobs `scale` was told to run, where it was (bench/scale.py)."""
+    jobs = f"BENCH_JOBS={jobs} " if (jobs := os.environ.get("BENCH_JOBS")) else ""
+    command = f"make bench ARGS={name}" if platform.python_implementation() == "CPython" else f"pypy3 -m bench {name}"
+    return jobs + command
+
+
+def _python() -> str:
+    """The version; and of which Python, where it is not the usual one."""
+    found, name = platform.python_version(), platform.python_implementation()
+    return found if name == "CPython" else f"{found} ({name})"
 
 
 def _commit() -> dict[str, Any]:

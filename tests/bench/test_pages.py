@@ -77,7 +77,7 @@ def test_a_quick_run_measures_everything_the_pages_and_charts_show(quick: dict[s
     assert set(quick) == set(SIMULATED)
     assert all(envelope["quick"] for envelope in quick.values())
     both = PARTS | quick  # the others need the emulator or minutes: what was kept of them stands for them
-    assert {path.stem for path in charts.draw(both, tmp_path)} == set(charts.CHARTS)
+    assert {path.stem for path in charts.write(both, tmp_path)} == set(charts.CHARTS)
     text = "".join(pages.with_tables(page.read_text(), both) for page in pages.PAGES)
     assert "Not measured yet" not in text
 
