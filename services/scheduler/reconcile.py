@@ -76,19 +76,13 @@ class Visit:
 
 def reconcile(world: World, job_id: str, visit: Visit) -> None:
     """Do all that the job needs now. Errors rise: the hint must come back."""
-    projected, known = 0, None
+    known: Job | None = None
     for _ in range(MAX_STEPS):
-        job = known
+        job = known or _read(world, job_id)
         if job is None:
-            events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
-            job = fold(job_id, events)
-            if job is None:
-                visit.counted = True
-                world.note("HintIgnored", reason="NoSuchJob", job=job_id)
-                return
-            if job.latest in APPENDED_BY_OTHERS and projected < job.version:
-                _project(world, job, events)
-                projected = job.version
+            visit.counted = True
+            world.note("HintIgnored", reason="NoSuchJob", job=job_id)
+            return
         after = _step(world, job, visit)
         if after is Then.REST:
             return
@@ -138,6 +132,15 @@ def wake(world: World, alias: str | None = None, limits: Mapping[str, int] | Non
     aliases = [alias] if alias is not None else list(world.config.models)
     _each(aliases, lambda name: reconcile_model(world, name, (limits or {}).get(name)))
     return aliases
+
+
+def _read(world: World, job_id: str) -> Job | None:
+    """The job as its events tell it, and projected. None where there is none."""
+    events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
+    job = fold(job_id, events)
+    if job is not None and job.latest in APPENDED_BY_OTHERS:
+        _project(world, job, events)
+    return job
 
 
 def _project(world: World, job: Job, events: Sequence[e.Event]) -> None:

@@ -55,7 +55,7 @@ MUTANTS: dict[str, Mutant] = {
     "R2": _m(
         "whoever finds a claimed job cancelled frees its slot",
         (RECONCILE, "    if lease is not None and not lease.submitted:\n", "    if lease is not None and not lease.submitted and job.cancel is None:\n"),
-        (RECONCILE, "    if refusal is None:\n        return True  #", "    if refusal is None and job.cancel is None:\n        return True  #"),
+        (RECONCILE, "    if refusal is None:\n        return Then.READ  #", "    if refusal is None and job.cancel is None:\n        return Then.READ  #"),
         (ATTEMPT, "lease=lease, refused=lease is None))", "lease=lease))"),
     ),
     "R3": _m(
@@ -113,8 +113,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R15": _m(
         "a refusal's own stream record is a reason to ask Bedrock again",
-        (RECONCILE, "        world.timers.arm_model(job.model, refusal.retry_at)\n    fill(world, job.model, probe=False)\n    return False\n",
-         "        world.timers.arm_model(job.model, refusal.retry_at)\n    fill(world, job.model, probe=True)\n    return False\n"),
+        (RECONCILE, "        world.timers.arm_model(job.model, refusal.retry_at)\n    fill(world, job.model, probe=False)\n    return Then.REST\n",
+         "        world.timers.arm_model(job.model, refusal.retry_at)\n    fill(world, job.model, probe=True)\n    return Then.REST\n"),
         (ATTEMPT, "    if kind not in job.refusals:", "    if True:"),
     ),
     "R16": _m(
@@ -154,8 +154,8 @@ MUTANTS: dict[str, Mutant] = {
     "R24": _m("every refused probe is an event", (ATTEMPT, "    if kind not in job.refusals:", "    if True:")),
     "R25": _m(
         "the loser of an append decides afresh",
-        (ATTEMPT, "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt), mine))\n        except ConditionFailed:\n            world.store.pause(tries)\n            continue\n",
-         "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt), mine))\n        except ConditionFailed:\n            _cancel(world, job_id, attempt, lease)\n            return False\n"),
+        (ATTEMPT, "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt)))\n        except ConditionFailed:\n            world.store.pause(tries)\n            continue\n",
+         "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt)))\n        except ConditionFailed:\n            _cancel(world, job_id, attempt, world.store.slots(job.model).holders[holder(job_id, attempt)])\n            return False\n"),
         (ATTEMPT, "        if _release(world, job, e.JobCancelled(at=world.now()), lease):", "        if job.cancel is not None and _release(world, job, e.JobCancelled(at=world.now()), lease):"),
     ),
     "R26": _m(
@@ -185,8 +185,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R32": _m(
         "a claimed holder is rebuilt as refused: given up",
-        (REBUILD, "        else:\n            kept = lease or _lost_lease(job, refusal, longest_lease, now)\n            holders[whose]",
-         "        elif lease is None and job.status not in RUNNING:\n            refused[whose] = refusal or Refusal(kind=\"unknown\", since=now, retry_at=now)\n        else:\n            kept = lease or _lost_lease(job, refusal, longest_lease, now)\n            holders[whose]"),
+        (REBUILD, "        else:\n            kept = lease if lease is not None and not lease.submitted else _lost_lease(job, refusal, longest_lease, now)\n            holders[whose]",
+         "        elif lease is None and job.status not in RUNNING:\n            refused[whose] = refusal or Refusal(kind=\"unknown\", since=now, retry_at=now)\n        else:\n            kept = lease if lease is not None and not lease.submitted else _lost_lease(job, refusal, longest_lease, now)\n            holders[whose]"),
     ),
     "R33": _m(
         "a Bedrock event for a claimed job is dropped",
@@ -219,7 +219,7 @@ MUTANTS: dict[str, Mutant] = {
         (HANDLER, "                reconcile(world, job, Visit(look=True, timer=due is not None))\n", "                reconcile(world, job, visit)\n"),
         (RECONCILE, "    matched: bool = False\n", "    matched: bool = False\n    due: object = None\n"),
         (RECONCILE, "        return _leased(world, job, lease)\n", "        return _leased(world, job, lease, visit)\n"),
-        (RECONCILE, "def _leased(world: World, job: Job, lease: Lease) -> bool:\n", "def _leased(world: World, job: Job, lease: Lease, visit: Visit) -> bool:\n"),
+        (RECONCILE, "def _leased(world: World, job: Job, lease: Lease) -> Next:\n", "def _leased(world: World, job: Job, lease: Lease, visit: Visit) -> Next:\n"),
         (RECONCILE, "        world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))\n",
          "        due = lease_due(lease.until, world.now())\n        world.timers.arm_attempt(job.id, job.attempt, max(due, at_minute(minute_number(visit.due) + 1)) if visit.due else due)\n"),
     ),
@@ -229,8 +229,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "B5": _m(
         "an event whose adoption another was faster to record is dropped",
-        (RECONCILE, "    record_submitted(world, job.id, job.attempt, held, report.arn, found=True)\n    return True\n",
-         "    return record_submitted(world, job.id, job.attempt, held, report.arn, found=True)\n"),
+        (RECONCILE, "    record_submitted(world, job.id, job.attempt, report.arn, found=True)\n    return True\n",
+         "    return record_submitted(world, job.id, job.attempt, report.arn, found=True)\n"),
     ),
     "B6": _m(
         "a fill ends with the second probe, even when it is taken",
@@ -295,12 +295,17 @@ MUTANTS: dict[str, Mutant] = {
     # The loop.
     "write-then-look": _m(
         "a newcomer looks for a slot before he is in line",
-        (RECONCILE, "        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job, events)\n            projected = job.version\n        if not _step(world, job, visit):\n            return\n",
-         "        going = _step(world, job, visit)\n        if job.latest in APPENDED_BY_OTHERS and projected < job.version:\n            _project(world, job, events)\n            projected = job.version\n        if not going:\n            return\n"),
+        (RECONCILE, "    if job is not None and job.latest in APPENDED_BY_OTHERS:\n        _project(world, job, events)\n    return job\n", "    return job\n"),
+        (RECONCILE, "        after = _step(world, job, visit)\n",
+         "        after = _step(world, job, visit)\n        if job.latest in APPENDED_BY_OTHERS:\n            events = [recorded.event for recorded in world.store.load(job_stream(job_id))]\n            _project(world, job, events[: job.version])\n"),
     ),
     "fill-after-end": _m("an end does not fill", (RECONCILE, "    fill(world, job.model, probe=True, freed_at=ended_at)\n", "")),
-    "fill-when-queued": _m("a newcomer does not look for a slot", (RECONCILE, "        fill(world, job.model, probe=False)\n        return False\n    if job.status in LEASED:", "        return False\n    if job.status in LEASED:")),
-    "check-in": _m("a running attempt has no timer", (RECONCILE, "    anchor = job.claimed_at or job.queued_at\n    world.timers.arm_attempt(\n        job.id, job.attempt, check_in_due(anchor, world.config.check_in_minutes, world.now())\n    )  # fmt: skip\n", "")),
+    "fill-when-queued": _m("a newcomer does not look for a slot", (RECONCILE, "        fill(world, job.model, probe=False)\n        return Then.REST\n    if job.status in LEASED:", "        return Then.REST\n    if job.status in LEASED:")),
+    "check-in": _m("a running attempt has no timer", (RECONCILE, "        world.timers.arm_attempt(job.id, job.attempt, due)\n", "        pass\n")),
+    "timer-that-learned": _m(
+        "a timer that learns of progress arms no other",
+        (RECONCILE, "    visit.kept = visit.report is not None and job.status != SUBMITTED\n", "    visit.kept = job.status != SUBMITTED\n"),
+    ),
     "ask-on-timer": _m("a timer does not ask Bedrock", (RECONCILE, "    if visit.look and job.arn is not None:", "    if False:")),
     "look-up-error": _m(
         "an error of List is taken for not found",
@@ -333,7 +338,7 @@ MUTANTS: dict[str, Mutant] = {
         "a cancel during an accepted Create is left to the timer",
         (ATTEMPT, "        if job.cancel is not None:  # its own hint met our lease and left\n            world.outbox.wake_job(job_id)\n", ""),
     ),
-    "stop": _m("a cancel of a running job stops nothing", (RECONCILE, "    if job.cancel is not None and job.status != \"Stopping\" and _stop(world, job, visit):\n        return True\n", "")),
+    "stop": _m("a cancel of a running job stops nothing", (RECONCILE, "    if job.cancel is not None and job.status != \"Stopping\" and (after := _stop(world, job, visit)) is not Then.REST:\n        return after\n", "")),
     "tally-once": _m("an ended job is tallied with every hint", (RECONCILE, "    if job.tally is None:\n", "    if job.tally is None or job.version < 12:\n")),
     "retry-policy": _m("whatever Expired is tried again, also when something was bought", (JOB, "    bought_nothing = job.tally is not None and job.tally.processed_records == 0\n", "    bought_nothing = True\n")),
     "rank": _m("a status may fall back", (JOB, "    return status in ENDS or RANK.get(status, 0) > RANK.get(job.status, 0)\n", "    return status != job.status\n")),
