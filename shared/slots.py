@@ -16,7 +16,7 @@ from shared.events import text_of
 MINUTE = timedelta(minutes=1)
 BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
 UNANSWERED = "unanswered"  # Create was called or not, its answer was lost, and Bedrock has no such job
-MAX_PASSED = 3  # refused while another of the model's jobs was taken: then it is the job, not the quota
+MAX_PASSED = 5  # refused while another of the model's jobs was taken: then it is the job, and not a quota that opens and shuts
 MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this
 MAX_EARLY = timedelta(days=1)  # no timer of ours fires earlier: a hint that claims so is not from one
 
