@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
@@ -192,6 +193,39 @@ def test_a_running_attempt_always_has_a_timer_at_least_a_full_minute_ahead() -> 
         see(bench, job, look=True)
         (due,) = bench.timers.due(f"{job}-1")
         assert bench.time + timedelta(minutes=1) <= due <= bench.time + timedelta(minutes=62)
+
+
+def test_the_first_progress_arms_the_timer_and_the_next_one_need_not() -> None:
+    bench = Bench()
+    job = started(bench)
+    bench.timers.log.clear()
+    report(bench, job, "Validating")
+    report(bench, job, "Scheduled")
+    assert [call for call, *_ in bench.timers.log] == ["arm"]
+    report(bench, job, "Scheduled")  # again, as after a first time that was cut off before it armed
+    assert [call for call, *_ in bench.timers.log] == ["arm", "arm"]
+
+
+def test_a_timer_that_learns_of_progress_arms_the_next_one() -> None:
+    bench = Bench()
+    job = started(bench)
+    report(bench, job, "Validating")
+    bench.timers.log.clear()
+    bench.bedrock.turn(arn(1), "InProgress")
+    see(bench, job, look=True)
+    assert [call for call, *_ in bench.timers.log] == ["arm"]
+    assert bench.job(job).status == "InProgress"
+
+
+def test_what_a_step_has_just_written_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    job = started(bench)
+    load = Mock(wraps=bench.store.load)
+    monkeypatch.setattr(bench.store, "load", load)
+    report(bench, job, "Validating")
+    report(bench, job, "Completed")
+    assert [call.args for call in load.call_args_list] == [(job_stream(job),)] * 2
+    assert bench.job(job).tally is not None
 
 
 def test_a_lost_event_is_made_good_by_the_timer() -> None:
