@@ -232,12 +232,12 @@ class Bus:
     def put(self, change: StatusChange) -> None:
         """Bedrock's job changed its status."""
         self._kernel.say("bedrock", f"{change.name} is {change.status} ({change.arn[-12:]})")
-        if change.status in self.IGNORED:
-            return None
         body = bedrock_event(change, self._settings, no_model=self._weather.spell("events-name-no-model"))
         if self._weather.spell("events-name-no-model"):
             self._weather.felt("events-name-no-model")
         self.sent.append(body)
+        if change.status in self.IGNORED:
+            return None
         if self._weather.spell("every-event-dropped"):
             return self._weather.felt("every-event-dropped")
         if self._weather.spell("events-of-ends-only") and change.status not in TERMINAL:
