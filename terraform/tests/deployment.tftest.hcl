@@ -176,8 +176,9 @@ run "defaults" {
     condition = jsondecode(aws_cloudwatch_event_rule.bedrock.event_pattern) == {
       source      = ["aws.bedrock"]
       detail-type = ["Batch Inference Job State Change"]
+      detail      = { status = [{ "anything-but" = ["Submitted"] }] }
     }
-    error_message = "The rule takes every state change of a batch job, whoever's it is."
+    error_message = "The rule takes every state change of a batch job but the first, whoever's it is."
   }
 
   assert {
