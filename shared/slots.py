@@ -104,8 +104,14 @@ class Slots:
         return bool(self.refused) or any(not lease.submitted for lease in self.holders.values())
 
     def held_back(self, now: datetime) -> bool:
-        """Whether the last refusals ask for patience: a newcomer is then no reason to ask Bedrock again."""
-        return any(refusal.retry_at > now for refusal in self.refused.values())
+        """Whether the last refusals ask for patience: a newcomer is then no reason to ask Bedrock again. One that another passed
+        may have a reason of its own, and holds nobody back.
+        """
+        return any(not self.refused[whose].passed for whose in self.not_due(now))
+
+    def not_due(self, now: datetime) -> frozenset[str]:
+        """The holders that were refused and whose time to be tried again has not come."""
+        return frozenset(whose for whose, refusal in self.refused.items() if refusal.retry_at > now)
 
     def oldest_refused(self, tried: frozenset[str]) -> str | None:
         """The holder that was refused first, except those already tried."""

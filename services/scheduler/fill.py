@@ -97,7 +97,7 @@ def _serve_next(
     """
     if not slots.open or (not probe and slots.held_back(world.now())):
         return None
-    tried = frozenset(skip)
+    tried = frozenset(skip) if probe else slots.not_due(world.now()) | skip
     whose = slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)
     suspicious = beside is not None and whose is not None and slots.refused[whose].count >= SUSPECT_AFTER
     job_id = _head(world, slots.model, skip) if whose is None or suspicious else None

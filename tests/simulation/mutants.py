@@ -302,6 +302,14 @@ MUTANTS: dict[str, Mutant] = {
     "fill-after-end": _m("an end does not fill", (RECONCILE, "    fill(world, job.model, probe=True, freed_at=ended_at)\n", "")),
     "fill-when-queued": _m("a newcomer does not look for a slot", (RECONCILE, "        fill(world, job.model, probe=False)\n        return Then.REST\n    if job.status in LEASED:", "        return Then.REST\n    if job.status in LEASED:")),
     "check-in": _m("a running attempt has no timer", (RECONCILE, "        world.timers.arm_attempt(job.id, job.attempt, due)\n", "        pass\n")),
+    "fill-after-cut-off": _m(
+        "an end whose fill was cut off is not filled by the message that comes back",
+        (RECONCILE, "    if job.tally is None and visit.refilled != job.attempt:\n", "    if False:\n"),
+    ),
+    "newcomer-asks-for-all": _m(
+        "a newcomer is a reason to ask for a refused job before its time",
+        (FILL, "    tried = frozenset(skip) if probe else slots.not_due(world.now()) | skip\n", "    tried = frozenset(skip)\n"),
+    ),
     "timer-that-learned": _m(
         "a timer that learns of progress arms no other",
         (RECONCILE, "    visit.kept = visit.report is not None and job.status != SUBMITTED\n", "    visit.kept = job.status != SUBMITTED\n"),

@@ -7,10 +7,8 @@ over, no slot may have stood free with somebody in line (L1-L5), and hints deliv
 
 import random
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 
 from cli.repair import verify
-from shared.memory import Item
 from shared.models import MAX_ATTEMPTS
 from shared.tables import SlotsRow, Write
 from tests.simulation.aws import HOUR
@@ -21,7 +19,6 @@ from tests.simulation.versions import newer_shape
 from tests.simulation.watch import Shadow
 from tests.simulation.weather import Weather
 
-TIMER_SECONDS = 90.0  # until a timer has fired, and its hint was handled
 CALM_PATH_SECONDS = 20.0  # L2 without faults: from a slot free and somebody waiting to his claim
 HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, back-off, lease
 LONGEST_RUN_SECONDS = 20 * 24 * HOUR
@@ -111,7 +108,7 @@ class Run(Simulation):
         row = self.watch.slots.get(alias)
         if row is None or row["paused"]["BOOL"] or alias not in self.models:
             return False
-        if self.was_patient and not self.was_gentle and (self.said_no.get(alias) or self._held_back(row)):
+        if self.was_patient and not self.was_gentle and self.said_no.get(alias):
             return False
         in_use = len(self.watch.alive.get(alias, {}))  # by Bedrock's truth: a probe that is refused again is no use
         model = MODELS[alias]
@@ -122,12 +119,6 @@ class Run(Simulation):
         if in_line and self.watch.is_parked(alias, in_line[0]):  # nobody passes the head; who was refused is counted already
             waiting = {name: job for name, job in waiting.items() if job.state == "held"}
         return any(name not in self.bedrock.cursed for name in waiting)
-
-    def _held_back(self, row: Item) -> bool:
-        """Bedrock refused a job, and is not asked again before its time because a newcomer came: see Slots.held_back."""
-        times = [refusal["M"]["retry_at"]["S"] for refusal in row["refused"]["M"].values()]
-        fired = self.kernel.now - timedelta(seconds=TIMER_SECONDS)
-        return any(datetime.fromisoformat(time) > fired for time in times)
 
     # After the end.
 

@@ -16,7 +16,7 @@ from shared import events as e
 from shared import projections as p
 from shared.models import Model
 from shared.names import attempt_name, holder, job_stream, model_stream
-from shared.slots import MAX_PASSED, lease_due, leased
+from shared.slots import MAX_PASSED, Refusal, lease_due, leased
 from shared.tables import ConditionFailed, Contended, Delete, EventRow, Put, SlotsRow, ViewRow, Write
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config
@@ -226,6 +226,18 @@ def test_what_a_step_has_just_written_is_not_read_again(monkeypatch: pytest.Monk
     report(bench, job, "Completed")
     assert [call.args for call in load.call_args_list] == [(job_stream(job),)] * 2
     assert bench.job(job).tally is not None
+
+
+def test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message() -> None:  # the stream brings no ends
+    bench = Bench()
+    first, second = started(bench, "v1"), started(bench, "v2")
+    job = bench.job(first)
+    end = e.JobEnded(at=bench.time, attempt=1, status="Completed", message="", arn=arn(1))
+    bench.store.commit(p.released(job, end, holder(first, 1)))
+    assert bench.job(second).status == "Queued"
+    report(bench, first, "Completed")
+    assert bench.job(second).status == "Submitted"
+    assert bench.job(first).tally is not None
 
 
 def test_a_lost_event_is_made_good_by_the_timer() -> None:
@@ -482,6 +494,17 @@ def test_newcomers_do_not_probe_while_the_quota_is_known_to_be_full() -> None:  
         see(bench, job)
     assert len(bench.bedrock.creates) == 1
     assert len(bench.store.line(MODEL, 99)) == 20
+
+
+def test_a_job_that_another_passed_holds_no_newcomer_back_and_is_not_asked_for_again() -> None:  # found by simulation
+    bench = Bench(limit=5)
+    refused = started(bench, "v0")
+    whose = holder(refused, 1)
+    refusal = Refusal(kind="quota", since=bench.time, retry_at=bench.time + timedelta(minutes=30), count=2, passed=1)
+    bench.tables.write([Put(p.slots_row(replace(bench.slots, holders={}, refused={whose: refusal})))])
+    newcomer = started(bench, "v1")
+    assert bench.job(newcomer).status == "Submitted"
+    assert bench.slots.refused == {whose: refusal}
 
 
 def test_the_models_timer_tries_again_even_when_it_fires_early() -> None:  # R16
