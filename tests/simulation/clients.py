@@ -293,8 +293,8 @@ class SchedulerClient:
 class SqsClient:
     """boto3's `sqs`, for one queue."""
 
-    def __init__(self, kernel: Kernel, weather: Weather, queue: Queue) -> None:
-        self._kernel, self._weather, self._queue = kernel, weather, queue
+    def __init__(self, kernel: Kernel, weather: Weather, watch: Watch, queue: Queue) -> None:
+        self._kernel, self._weather, self._watch, self._queue = kernel, weather, watch, queue
 
     def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803 - the API's words
         """See the API."""
@@ -308,6 +308,7 @@ class SqsClient:
         if self._weather.strike("send-error"):
             raise client_error("InternalError", "SendMessage")
         self._queue.send(body)
+        self._watch.hinted(self._kernel.current, body)
 
 
 @dataclass

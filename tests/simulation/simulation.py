@@ -141,7 +141,7 @@ class Simulation:
         self._timer_client = clients.SchedulerClient(kernel, weather, self.schedules)
         self._timer_client.refuse_past = self.chance.random() < 0.5
         self.hints.again = self._delivered_again
-        self._sqs = clients.SqsClient(kernel, weather, self.hints)
+        self._sqs = clients.SqsClient(kernel, weather, self.watch, self.hints)
         fair = Weather("fair")  # people try again until it works
         fair.calm()
         theirs = clients.Tables(kernel, fair, self.tables, self.watch, self.stream.put)

@@ -148,6 +148,11 @@ class Watch:
         if invocation is not None:
             invocation.notes.pop(f"next in line#{partition.partition('#')[2]}", None)
 
+    def hinted(self, invocation: Invocation | None, body: str) -> None:
+        """An invocation has left a hint in the queue: whoever is woken by it decides for that model in its stead."""
+        if invocation is not None:
+            invocation.notes.pop(f"next in line#{json.loads(body).get('wake')}", None)
+
     def create_called(self, invocation: Invocation | None, request: dict[str, Any]) -> None:
         """Create arrives at Bedrock."""
         name = request["jobName"]
