@@ -5,7 +5,7 @@ Each function takes the job as it was loaded and the event that is to follow, an
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pynamodb.expressions.condition import And, Condition, size
 
@@ -21,6 +21,14 @@ VIEW_KEY, SLOTS_KEY = "view", "slots"
 IN_SLOT = "InSlot"
 HAVE_SLOT = RUNNING | {CLAIMED}
 MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
+
+
+class Ending(NamedTuple):
+    """A job that has a slot, the event that is to end it, and its holder."""
+
+    job: Job
+    event: e.Event
+    holder: str
 
 
 def append(job: Job, event: e.Event) -> Put:
@@ -51,16 +59,21 @@ def appended(before: Job, event: e.Event, as_seen: Condition | None = None) -> l
 
 
 def claimed(
-    before: Job, event: e.Event, holder: str, lease: Lease, *, seen: Day = NO_DAY, ceiling: Ceiling = UNBOUNDED
+    before: Job, event: e.Event, holder: str, lease: Lease, *, seen: Day = NO_DAY, ceiling: Ceiling = UNBOUNDED,
+    ending: Ending | None = None,
 ) -> list[Write]:  # fmt: skip
     """The claim: the only way to a slot out of the line. Fails unless there is room, by DynamoDB's own count, and unless the
-    model's ceiling of the day lets one more job begin. `seen` is the day as the slots had it when they were read.
+    model's ceiling of the day lets one more job begin. `seen` is the day as the slots had it when they were read. With `ending`,
+    that end is recorded too, and its slot is the room: both or neither.
     """
     free = SlotsRow.holders[holder].does_not_exist() & SlotsRow.refused[holder].does_not_exist()
     counting, below = _begun(seen, seen.at(event.at), before.record_count, ceiling)
     actions = [SlotsRow.holders[holder].set(_lease_map(lease)), *counting]
-    slots = Update(_slots_key(before.model), actions, _room() & free & below)
-    return [*appended(before, event, _known_to_wait(before)), *_no_place(before), slots]
+    writes = [*appended(before, event, _known_to_wait(before)), *_no_place(before)]
+    if ending is None:
+        return [*writes, Update(_slots_key(before.model), actions, _room() & free & below)]
+    slots = Update(_slots_key(before.model), [*_leaving(ending.holder), *actions], _room(ending.holder) & free & below)
+    return [*appended(ending.job, ending.event), *writes, slots]
 
 
 def taken(model: str, holder: str, lease: Lease) -> list[Write]:
@@ -120,12 +133,7 @@ def released(before: Job, event: e.Event, holder: str, *, lease: Lease | None = 
         condition &= _mine(holder, lease)
     if refused:
         condition &= SlotsRow.refused[holder].exists()
-    actions = [
-        SlotsRow.holders[holder].remove(),
-        SlotsRow.refused[holder].remove(),
-        SlotsRow.ends.set(SlotsRow.ends + 1),
-    ]
-    return [*appended(before, event), Update(_slots_key(before.model), actions, condition)]
+    return [*appended(before, event), Update(_slots_key(before.model), _leaving(holder), condition)]
 
 
 def left_line(before: Job, event: e.Event) -> list[Write]:
@@ -314,10 +322,18 @@ def _known_to_wait(job: Job) -> Condition:
     return condition
 
 
-def _room() -> Condition:
-    """`<`, never `<>`: a limit that was lowered below the holders must admit nobody."""
-    room: Condition = SlotsRow.pk.exists() & (size(SlotsRow.holders) < SlotsRow.limit)
-    return And(room, SlotsRow.paused == False)  # noqa: E712 - PynamoDB's way to say it
+def _leaving(holder: str) -> list[Any]:
+    """What an end changes in the slots."""
+    return [SlotsRow.holders[holder].remove(), SlotsRow.refused[holder].remove(), SlotsRow.ends.set(SlotsRow.ends + 1)]
+
+
+def _room(left: str | None = None) -> Condition:
+    """`<`, never `<>`: a limit that was lowered below the holders must admit nobody. The slot of a holder that leaves in the same
+    write (`left`) is room for one.
+    """
+    held = size(SlotsRow.holders)
+    room: Condition = held < SlotsRow.limit if left is None else (SlotsRow.limit >= held) & SlotsRow.holders[left].exists()
+    return And(SlotsRow.pk.exists() & room, SlotsRow.paused == False)  # noqa: E712 - PynamoDB's way to say it
 
 
 def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[Any], Condition]:

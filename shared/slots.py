@@ -99,6 +99,11 @@ class Slots:
         return not self.paused and len(self.holders) < self.limit
 
     @property
+    def passes_on(self) -> bool:
+        """Whether the slot of a job that ends goes to the head of the line: it stays, and nobody who was refused comes first."""
+        return not self.paused and not self.refused and len(self.holders) <= self.limit
+
+    @property
     def someone_hopes(self) -> bool:
         """Whether an end elsewhere could matter to anybody: someone was refused, or may be refused at this moment."""
         return bool(self.refused) or any(not lease.submitted for lease in self.holders.values())

@@ -6,6 +6,7 @@ the job that was refused longest ago, then the head of the line. A job that is r
 own, so one more is tried beside it, whoever was refused least: if that is taken, the filling goes on.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from services.scheduler.attempt import Outcome, arm_for, cancel_refused, fail, new_lease, submit
@@ -18,7 +19,8 @@ from shared import projections
 from shared.events import UnknownEvent
 from shared.job import LEASED, QUEUED, IllegalEvent, Job, evolve
 from shared.names import attempt_name, holder, parse_holder
-from shared.slots import MAX_PASSED, Slots, grid_due, passed_by
+from shared.projections import Ending
+from shared.slots import MAX_PASSED, Lease, Slots, grid_due, passed_by
 from shared.tables import ConditionFailed, Contended
 
 ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
@@ -28,29 +30,62 @@ UNREADABLE_MINUTES = 60  # a job that cannot be read is looked at again, in case
 UNREADABLE = (UnknownEvent, IllegalEvent)
 
 
-def fill(world: World, alias: str, *, probe: bool, skip: str | None = None, freed_at: datetime | None = None) -> None:
+@dataclass(frozen=True)
+class Claim:
+    """The right to a slot for the next in line: made, or about to be. `slots` is as it was read before."""
+
+    slots: Slots
+    job: Job
+    event: e.SlotClaimed
+    whose: str
+    lease: Lease
+
+
+def hand_over(world: World, ended: Job, end: e.JobEnded) -> Claim | None:
+    """Record an end and claim its slot for the head of the line, in one transaction: one write of the slots, and none of them
+    stands free in between. None where that cannot be, and nothing was written: nobody waits, it is not simply the next one's
+    turn, or somebody was faster. Whatever is wrong with the next one, the end is then recorded alone.
+    """
+    try:
+        claim = _successor(world, ended)
+    except Exception as error:  # noqa: BLE001 - the fill after the end meets it again, and lets it rise
+        world.note("HandOverFailed", job=ended.id, model=ended.model, error=repr(error))
+        return None
+    return claim if claim is not None and _claimed(world, claim, Ending(ended, end, holder(ended.id, ended.attempt))) else None
+
+
+def fill(
+    world: World, alias: str, *, probe: bool, skip: str | None = None, freed_at: datetime | None = None,
+    claim: Claim | None = None,
+) -> None:  # fmt: skip
     """Fill the slots of a model. `probe` asks Bedrock even while refused jobs wait for their time: after an end, the model's
     timer, a raised limit or a resume; not because one more job came. `skip` is a holder that is not to be tried this time.
-    `freed_at` is when the slot became free that is to be filled, for the measure of it.
+    `freed_at` is when the slot became free that is to be filled, for the measure of it; `claim` is for whom it was handed over.
     """
     if alias not in world.config.models:
         world.note("ModelNotConfigured", model=alias)
         return
     skipped = {skip} if skip is not None else set()
-    slots = _fill(world, alias, skipped, probe=probe, freed_at=freed_at)
+    slots = _fill(world, alias, skipped, probe=probe, freed_at=freed_at, claim=claim)
     nobody_waits = slots is not None and slots.open and not slots.refused and not skipped
     show(world, alias, slots, line_is_empty=nobody_waits)
 
 
-def _fill(world: World, alias: str, skipped: set[str], *, probe: bool, freed_at: datetime | None) -> Slots | None:
+def _fill(
+    world: World, alias: str, skipped: set[str], *, probe: bool, freed_at: datetime | None, claim: Claim | None
+) -> Slots | None:  # fmt: skip
     """The slots as they were last read, where nobody was left to be served; else None."""
     lost, suspect = 0, None
     while True:
-        if world.seconds_left() < ROUND_SECONDS:
+        if claim is not None:
+            served: tuple[str, Outcome] | None = (claim.whose, _submitted(world, claim, claim.slots.ends + 1))  # with this end
+            claim = None
+        elif world.seconds_left() < ROUND_SECONDS:
             world.outbox.wake_model(alias)  # giving up leaves a hint behind
             return None
-        slots = world.store.slots(alias)
-        served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None
+        else:
+            slots = world.store.slots(alias)
+            served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None
         if served is None:
             return slots
         whose, outcome = served
@@ -120,23 +155,55 @@ def _serve_waiting(world: World, slots: Slots, job_id: str, skip: set[str]) -> t
     if not may_begin(world, slots, job):
         park(world, slots, job)
         return job_id, Outcome.PARKED
-    lease = new_lease(world)
-    attempt = job.attempt + 1
-    whose = holder(job.id, attempt)
+    claim = _claim(world, slots, job)
+    return claim.whose, _submitted(world, claim, slots.ends) if _claimed(world, claim) else Outcome.LOST
+
+
+def _successor(world: World, ended: Job) -> Claim | None:
+    """Who gets the slot of a job that ends, where it is simply the head of the line. Refused jobs, and whatever is odd, are for
+    `fill`.
+    """
+    if ended.model not in world.config.models or world.seconds_left() < ROUND_SECONDS:
+        return None
+    slots = world.store.slots(ended.model)
+    if slots is None or not slots.passes_on:
+        return None
+    job_id = _head(world, slots.model, set())
+    job = world.store.job(job_id) if job_id is not None else None
+    if job is None or job.status != QUEUED or job.cancel is not None or not may_begin(world, slots, job):
+        return None
+    return _claim(world, slots, job)
+
+
+def _claim(world: World, slots: Slots, job: Job) -> Claim:
+    """The claim that is to be made for a waiting job. Its timer is armed."""
+    lease, attempt = new_lease(world), job.attempt + 1
     arm_for(world, job.id, attempt, lease)
     event = e.SlotClaimed(
         at=world.now(), attempt=attempt, model_id=world.config.models[slots.model].model_id,
         job_name=attempt_name(world.config.deployment, job.id, attempt),
     )  # fmt: skip
+    return Claim(slots=slots, job=job, event=event, whose=holder(job.id, attempt), lease=lease)
+
+
+def _claimed(world: World, claim: Claim, ending: Ending | None = None) -> bool:
+    """Make the claim; with it, record the end that makes room for it. False where the slots, the line or a job have changed."""
+    slots, job, event = claim.slots, claim.job, claim.event
+    ceiling = world.config.models[slots.model].ceiling
     try:
-        ceiling = world.config.models[slots.model].ceiling
-        world.store.commit(projections.claimed(job, event, whose, lease, seen=slots.day, ceiling=ceiling))
+        writes = projections.claimed(job, event, claim.whose, claim.lease, seen=slots.day, ceiling=ceiling, ending=ending)
+        world.store.commit(writes)
     except ConditionFailed:
-        if not _won(world, slots.model, whose, lease.owner):
-            return whose, Outcome.LOST
-    world.note("SlotClaimed", job=job.id, model=slots.model, attempt=attempt)
+        if not _won(world, slots.model, claim.whose, claim.lease.owner):
+            return False
+    world.note("SlotClaimed", job=job.id, model=slots.model, attempt=event.attempt)
     world.measure(slots.model, WaitTime=max((event.at - job.queued_at).total_seconds(), 0))
-    return whose, submit(world, evolve(job.id, job, event), whose, lease, slots.ends)
+    return True
+
+
+def _submitted(world: World, claim: Claim, ends: int) -> Outcome:
+    """Create it. `ends` is the counter as it was before."""
+    return submit(world, evolve(claim.job.id, claim.job, claim.event), claim.whose, claim.lease, ends)
 
 
 def _serve_refused(world: World, slots: Slots, whose: str, skip: set[str]) -> Outcome:

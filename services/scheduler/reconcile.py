@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from services.scheduler.attempt import cancel_refused, record_submitted, take_over
-from services.scheduler.fill import cancel_waiting, fill
+from services.scheduler.fill import Claim, cancel_waiting, fill, hand_over
 from services.scheduler.gauges import show
 from services.scheduler.hints import Report, alias_of
 from services.scheduler.world import World
@@ -277,30 +277,34 @@ def _about(report: Report | None, job: Job) -> bool:
 
 def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> Next:
     """Record what Bedrock says. An end gives the slot to the next at once."""
-    now, over = world.now(), status in ENDS
-    event: e.Event
-    if over:
-        event = e.JobEnded(at=now, attempt=job.attempt, status=status, message=message, arn=job.arn)
-        writes = projections.released(job, event, holder(job.id, job.attempt))
-    else:
-        event = e.JobProgressed(at=now, attempt=job.attempt, status=status)
-        writes = projections.appended(job, event)
-    try:
-        world.store.commit(writes)
-    except ConditionFailed:
-        return Then.READ  # somebody recorded something first
-    world.note("JobEnded" if over else "JobProgressed", job=job.id, model=job.model, status=status)
-    if over and job.claimed_at is not None:
+    now = world.now()
+    if status in ENDS:
+        return _end(world, job, visit, e.JobEnded(at=now, attempt=job.attempt, status=status, message=message, arn=job.arn))
+    after = _append(world, job, e.JobProgressed(at=now, attempt=job.attempt, status=status))
+    if isinstance(after, Job):
+        world.note("JobProgressed", job=job.id, model=job.model, status=status)
+        # A report is done with when its timer is armed: so whoever recorded the first progress has armed it, or will.
+        visit.kept = visit.report is not None and job.status != SUBMITTED
+    return after
+
+
+def _end(world: World, job: Job, visit: Visit, event: e.JobEnded) -> Next:
+    """Record an end, with the claim of whoever is next in the same transaction where that can be."""
+    claim = hand_over(world, job, event)
+    if claim is None:
+        try:
+            world.store.commit(projections.released(job, event, holder(job.id, job.attempt)))
+        except ConditionFailed:
+            return Then.READ  # somebody recorded something first
+    world.note("JobEnded", job=job.id, model=job.model, status=event.status)
+    if job.claimed_at is not None:
         world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
-    if over:
-        _refill(world, job, visit, now)
-    # A report is done with when its timer is armed: so whoever recorded the first progress has armed it, or will.
-    visit.kept = visit.report is not None and job.status != SUBMITTED
+    _refill(world, job, visit, event.at, claim)
     return evolve(job.id, job, event)
 
 
-def _refill(world: World, job: Job, visit: Visit, ended_at: datetime) -> None:
-    fill(world, job.model, probe=True, freed_at=ended_at)
+def _refill(world: World, job: Job, visit: Visit, ended_at: datetime, claim: Claim | None = None) -> None:
+    fill(world, job.model, probe=True, freed_at=ended_at, claim=claim)
     visit.refilled = job.attempt
 
 

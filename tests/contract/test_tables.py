@@ -15,7 +15,7 @@ from shared.dynamodb import DynamoTables
 from shared.job import Job, evolve
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream
-from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots, leased
+from shared.slots import AT_BEDROCK, NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots, leased
 from shared.store import Store, VersionTaken
 from shared.tables import ConditionFailed, CountRow, EventRow, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
@@ -259,6 +259,57 @@ def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_take
     with pytest.raises(ConditionFailed):
         store.commit(p.taken_over(MODEL, h, LEASE, Lease(owner="you", until=at(99))))
     assert list(slots(store).holders) == [h]
+
+
+def hand_over(store: Store, ended: Job, version: str) -> Job:
+    """The next upload is queued, and claimed with the end of `ended`; the job after it."""
+    key = "to-process/haiku/a.jsonl"
+    store.append(id_of(key, version), None, queued(key, version))
+    job = store.job(id_of(key, version))
+    assert job
+    store.commit(p.projected(None, job))
+    end = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ended.arn)
+    ending, event = p.Ending(ended, end, holder(ended.id, 1)), slot_claimed(job.id)
+    store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, seen=slots(store).day, ending=ending))
+    return next_state(job, event)
+
+
+def running(store: Store, version: str) -> Job:
+    job = claim(store, version)
+    event = e.JobSubmitted(at=at(1), attempt=1, arn=f"arn:{version}", found=False)
+    store.commit(p.submitted(job, event, holder(job.id, 1)))
+    return next_state(job, event)
+
+
+def test_an_end_and_the_claim_of_its_slot_are_written_together(store: Store) -> None:
+    with_limit(store, 1)
+    ended = running(store, "v1")
+    job = hand_over(store, ended, "v2")
+    assert (slots(store).holders, slots(store).ends, slots(store).day.jobs) == ({holder(job.id, 1): LEASE}, 1, 2)
+    assert [found.status for found in (store.job(ended.id), store.job(job.id)) if found] == ["Completed", "Claimed"]
+    assert (store.view_version(ended.id), store.line(MODEL, 9)) == (4, [])
+
+
+@pytest.mark.parametrize("why", ["limit", "pause", "nobody leaves", "ended already"])
+def test_a_slot_that_does_not_stay_is_not_handed_over_and_neither_half_is_written(store: Store, why: str) -> None:
+    with_limit(store, 2)
+    ended, other = running(store, "v1"), running(store, "v2")
+    if why in {"limit", "pause"}:
+        now = replace(slots(store), limit=1 if why == "limit" else 2, paused=why == "pause", model_version=2)
+        store.commit(p.model_changed(slots(store), now))
+    elif why == "nobody leaves":
+        store.commit([Put(p.slots_row(replace(slots(store), holders={holder(other.id, 1): AT_BEDROCK})), None)])
+    else:
+        end = e.JobEnded(at=at(8), attempt=1, status="Stopped", message="", arn=ended.arn)
+        store.commit(p.released(ended, end, holder(ended.id, 1)))
+    before = slots(store)
+    with pytest.raises(ConditionFailed):
+        hand_over(store, ended, "v3")
+    assert slots(store) == before
+    assert store.line(MODEL, 9) == [id_of("to-process/haiku/a.jsonl", "v3")]
+    assert [found.version for found in (store.job(ended.id), store.job(id_of("to-process/haiku/a.jsonl", "v3"))) if found] == [
+        4 if why == "ended already" else 3, 1,
+    ]  # fmt: skip
 
 
 def give_up(store: Store, job: Job, lease: Lease = LEASE, ends: int = 0) -> Job:

@@ -104,7 +104,13 @@ class Tables:
     def _apply(self, writes: Sequence[Write]) -> None:
         keys = [(write.row.TABLE, *key_of(write.row)) for write in writes if not isinstance(write, Check)]
         before = [self._tables.peek(*key) for key in keys]
-        self._tables.write(writes)
+        try:
+            self._tables.write(writes)
+        except ConditionFailed:
+            for row in (write.row for write in writes):
+                if isinstance(row, EventRow) and row.name == "job-ended":
+                    self._watch.end_lost(self._kernel.current, row.model)
+            raise
         after = [self._tables.peek(*key) for key in keys]
         for (table, stream, version), item in zip(keys, after, strict=True):
             if table == EventRow.TABLE and item is not None:

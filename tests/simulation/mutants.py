@@ -96,7 +96,7 @@ MUTANTS: dict[str, Mutant] = {
     "R11": _m(
         "the timer is armed after the claim",
         (FILL, "    arm_for(world, job.id, attempt, lease)\n    event = e.SlotClaimed(", "    event = e.SlotClaimed("),
-        (FILL, '    world.note("SlotClaimed", job=job.id', '    arm_for(world, job.id, attempt, lease)\n    world.note("SlotClaimed", job=job.id'),
+        (FILL, '    world.note("SlotClaimed", job=job.id', '    arm_for(world, job.id, event.attempt, claim.lease)\n    world.note("SlotClaimed", job=job.id'),
         (RECONCILE, "        world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))\n", ""),
     ),
     "R12": _m(
@@ -129,7 +129,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R19": _m(
         "a pause is read, then claimed",
-        (PROJECTIONS, "    return And(room, SlotsRow.paused == False)  # noqa: E712 - PynamoDB's way to say it", "    return room"),
+        (PROJECTIONS, "    return And(SlotsRow.pk.exists() & room, SlotsRow.paused == False)", "    return SlotsRow.pk.exists() & room"),
     ),
     "R20": _m(
         "slots are rebuilt beside claims",
@@ -146,7 +146,7 @@ MUTANTS: dict[str, Mutant] = {
         (PROJECTIONS, "ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()},",
          "ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()} or None,"),
     ),
-    "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "    return [*appended(before, event, _known_to_wait(before)), *_no_place(before), slots]", "    return [*appended(before, event, _known_to_wait(before)), slots]")),
+    "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "    writes = [*appended(before, event, _known_to_wait(before)), *_no_place(before)]", "    writes = appended(before, event, _known_to_wait(before))")),
     "R23": _m(
         "one refused job stops its model",
         (FILL, "        elif outcome is Outcome.REFUSED and suspect is None and", "        elif False and"),
@@ -249,7 +249,7 @@ MUTANTS: dict[str, Mutant] = {
         (ATTEMPT, "            if tries and job is not None and job.cancel is not None:", "            if False:"),
     ),
     # Conditions of the transactions.
-    "limit-not-exceeded": _m("<= for <", (PROJECTIONS, "(size(SlotsRow.holders) < SlotsRow.limit)", "(size(SlotsRow.holders) < SlotsRow.limit + 1)")),
+    "limit-not-exceeded": _m("<= for <", (PROJECTIONS, "held < SlotsRow.limit if left is None", "held < SlotsRow.limit + 1 if left is None")),
     "append-only": _m(
         "an event may overwrite another",
         (PROJECTIONS, "    return Put(row, EventRow.stream.does_not_exist())", "    return Put(row, None)"),
@@ -281,7 +281,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "ends-counted": _m(
         "our own ends are not counted",
-        (PROJECTIONS, "        SlotsRow.refused[holder].remove(),\n        SlotsRow.ends.set(SlotsRow.ends + 1),\n", "        SlotsRow.refused[holder].remove(),\n"),
+        (PROJECTIONS, "SlotsRow.refused[holder].remove(), SlotsRow.ends.set(SlotsRow.ends + 1)]", "SlotsRow.refused[holder].remove()]"),
     ),
     "foreign-ends": _m(
         "others' ends are no reason to ask again",
@@ -289,8 +289,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "slot-given-back": _m(
         "an end leaves the holder in the map",
-        (PROJECTIONS, "    actions = [\n        SlotsRow.holders[holder].remove(),\n        SlotsRow.refused[holder].remove(),\n        SlotsRow.ends",
-         "    actions = [\n        SlotsRow.refused[holder].remove(),\n        SlotsRow.ends"),
+        (PROJECTIONS, "    return [SlotsRow.holders[holder].remove(), SlotsRow.refused[holder].remove(), SlotsRow.ends", "    return [SlotsRow.refused[holder].remove(), SlotsRow.ends"),
     ),
     # The loop.
     "write-then-look": _m(
@@ -299,9 +298,22 @@ MUTANTS: dict[str, Mutant] = {
         (RECONCILE, "        after = _step(world, job, visit)\n",
          "        after = _step(world, job, visit)\n        if job.latest in APPENDED_BY_OTHERS:\n            events = [recorded.event for recorded in world.store.load(job_stream(job_id))]\n            _project(world, job, events[: job.version])\n"),
     ),
-    "fill-after-end": _m("an end does not fill", (RECONCILE, "    fill(world, job.model, probe=True, freed_at=ended_at)\n", "")),
+    "fill-after-end": _m("an end does not fill", (RECONCILE, "    fill(world, job.model, probe=True, freed_at=ended_at, claim=claim)\n", "")),
     "fill-when-queued": _m("a newcomer does not look for a slot", (RECONCILE, "        fill(world, job.model, probe=False)\n        return Then.REST\n    if job.status in LEASED:", "        return Then.REST\n    if job.status in LEASED:")),
     "check-in": _m("a running attempt has no timer", (RECONCILE, "        world.timers.arm_attempt(job.id, job.attempt, due)\n", "        pass\n")),
+    "handed-over-above-the-limit": _m(
+        "a slot that a lowered limit takes away is handed over",
+        (PROJECTIONS, "(SlotsRow.limit >= held) & SlotsRow.holders[left].exists()", "SlotsRow.holders[left].exists()"),
+        (SLOTS, " and len(self.holders) <= self.limit", ""),
+    ),
+    "end-only-with-a-claim": _m(
+        "an end whose slot nobody can have at once is not recorded",
+        (RECONCILE, "    if claim is None:\n        try:\n", "    if claim is None:\n        return Then.REST\n        try:\n"),
+    ),
+    "own-end-is-hope": _m(
+        "whoever gets a slot handed over takes that end for a new reason to ask",
+        (FILL, "_submitted(world, claim, claim.slots.ends + 1)", "_submitted(world, claim, claim.slots.ends)"),
+    ),
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",
         (RECONCILE, "    if job.tally is None and visit.refilled != job.attempt:\n", "    if False:\n"),

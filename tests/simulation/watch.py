@@ -148,6 +148,11 @@ class Watch:
         if invocation is not None:
             invocation.notes.pop(f"next in line#{partition.partition('#')[2]}", None)
 
+    def end_lost(self, invocation: Invocation | None, model: str) -> None:
+        """An invocation could not record an end: the slot for which it had looked for somebody is not its to give."""
+        if invocation is not None:
+            invocation.notes.pop(f"next in line#{model}", None)
+
     def hinted(self, invocation: Invocation | None, body: str) -> None:
         """An invocation has left a hint in the queue: whoever is woken by it decides for that model in its stead."""
         if invocation is not None:
@@ -400,9 +405,9 @@ class Watch:
         self.check("S6", int(after["ends"]["N"]) >= int(before["ends"]["N"]), f"ends of {model} went back")
         old, new = _map(before, "holders"), _map(after, "holders")
         refused = _map(after, "refused")
-        added = new.keys() - old.keys()
-        for holder in added:
-            self._added(invocation, holder, before, events, new[holder])
+        stay = len(old.keys() & new.keys())
+        for holder in new.keys() - old.keys():
+            self._added(invocation, holder, before, events, new[holder], stay=stay)
         for holder in old.keys() - new.keys():
             self._removed(invocation, holder, old[holder], events, moved=holder in refused)
         for holder in old.keys() & new.keys():
@@ -450,15 +455,14 @@ class Watch:
         return False
 
     def _added(
-        self, invocation: Invocation | None, holder: str, before: Item, events: dict[str, str], lease: Item
+        self, invocation: Invocation | None, holder: str, before: Item, events: dict[str, str], lease: Item, *, stay: int
     ) -> None:  # fmt: skip
-        held, job = len(_map(before, "holders")), holder.partition("#")[0]
+        job = holder.partition("#")[0]
         if events.get(job) == "job-submitted":  # refused by mistake: what lives at Bedrock counts
             self.check("S6", bool(_value(lease, "submitted")), f"{holder} came back without being submitted")
             return
-        self.check(
-            "S5", held < int(before["limit"]["N"]), f"{holder} was added to {held} holders at limit {before['limit']['N']}"
-        )
+        limit = int(before["limit"]["N"])
+        self.check("S5", stay < limit, f"{holder} was added to {stay} holders at limit {limit}")  # one that leaves makes room
         self.check("S11", not before["paused"]["BOOL"], f"{holder} was added to a paused model")
         self.check("S5", self._mine(lease, invocation), f"{holder} was added for somebody else")
         self.added[holder] = self.writes
