@@ -310,10 +310,6 @@ MUTANTS: dict[str, Mutant] = {
         "an end whose slot nobody can have at once is not recorded",
         (RECONCILE, "    if claim is None:\n        try:\n", "    if claim is None:\n        return Then.REST\n        try:\n"),
     ),
-    "own-end-is-hope": _m(
-        "whoever gets a slot handed over takes that end for a new reason to ask",
-        (FILL, "_submitted(world, claim, claim.slots.ends + 1)", "_submitted(world, claim, claim.slots.ends)"),
-    ),
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",
         (RECONCILE, "    if job.tally is None and visit.refilled != job.attempt:\n", "    if False:\n"),
