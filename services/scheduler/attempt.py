@@ -101,25 +101,28 @@ def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, en
     return Outcome.REFUSED
 
 
-def record_submitted(world: World, job_id: str, attempt: int, arn: str, *, found: bool) -> bool:
-    """Append `job-submitted`, at whatever version is next. False where it is recorded already, or over: ended is final."""
+def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool:
+    """Append `job-submitted` to the attempt that `known` is in, after its last version that was read or at whatever is next.
+    False where it is recorded already, or over: ended is final.
+    """
+    job: Job | None = known
     for tries in range(MAX_APPENDS):
-        job = world.store.job(job_id)
-        if job is None or job.attempt != attempt or job.status not in LEASED:
+        if job is None or job.attempt != known.attempt or job.status not in LEASED:
             if tries and job is not None and job.cancel is not None:  # it may be recorded by this very call, unheard
-                world.outbox.wake_job(job_id)
+                world.outbox.wake_job(job.id)
             return False
-        event = e.JobSubmitted(at=world.now(), attempt=attempt, arn=arn, found=found)
+        event = e.JobSubmitted(at=world.now(), attempt=job.attempt, arn=arn, found=found)
         try:
-            world.store.commit(projections.submitted(job, event, holder(job_id, attempt)))
+            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))
         except ConditionFailed:
             world.store.pause(tries)
+            job = world.store.job(known.id)
             continue
         if job.cancel is not None:  # its own hint met our lease and left
-            world.outbox.wake_job(job_id)
-        world.note("JobSubmitted", job=job_id, model=job.model, attempt=attempt, arn=arn, found=found)
+            world.outbox.wake_job(job.id)
+        world.note("JobSubmitted", job=job.id, model=job.model, attempt=job.attempt, arn=arn, found=found)
         return True
-    raise RuntimeError(f"job-submitted of {job_id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")
+    raise RuntimeError(f"job-submitted of {known.id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")
 
 
 def fail(world: World, job_id: str, attempt: int, message: str, *, lease: Lease | None) -> bool:
@@ -153,7 +156,7 @@ def take_over(world: World, job: Job, old: Lease) -> bool:
     world.note("LeaseTakenOver", job=job.id, model=job.model, attempt=job.attempt)
     ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
     if ours is not None:
-        return record_submitted(world, job.id, job.attempt, ours, found=True)
+        return record_submitted(world, job, ours, found=True)
     if strangers:
         fail(world, job.id, job.attempt, NOT_OUR_NAME, lease=lease)
         return False
@@ -172,7 +175,7 @@ def take_over(world: World, job: Job, old: Lease) -> bool:
 def _record(world: World, job: Job, lease: Lease, answer: bedrock.Answer) -> Outcome:
     match answer:
         case bedrock.Accepted(arn):
-            record_submitted(world, job.id, job.attempt, arn, found=False)
+            record_submitted(world, job, arn, found=False)
             return Outcome.ACCEPTED
         case bedrock.Invalid(message):
             fail(world, job.id, job.attempt, message, lease=lease)
@@ -188,7 +191,7 @@ def _name_in_use(world: World, job: Job, lease: Lease, message: str) -> Outcome:
     """Ours, from a call whose answer was lost; or a stranger's, and then this attempt can never be made."""
     ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
     if ours is not None:
-        record_submitted(world, job.id, job.attempt, ours, found=True)
+        record_submitted(world, job, ours, found=True)
         return Outcome.ACCEPTED
     if any(job.status not in ENDS for job in strangers):  # no two live jobs have one name
         fail(world, job.id, job.attempt, f"{message} ({NOT_OUR_NAME})", lease=lease)

@@ -169,7 +169,9 @@ def _successor(world: World, ended: Job) -> Claim | None:
     if slots is None or not slots.passes_on:
         return None
     job_id = _head(world, slots.model, set())
-    job = world.store.job(job_id) if job_id is not None else None
+    if job_id is None or job_id == ended.id:  # another has recorded the end, and queued it again
+        return None
+    job = world.store.job(job_id)
     if job is None or job.status != QUEUED or job.cancel is not None or not may_begin(world, slots, job):
         return None
     return _claim(world, slots, job)

@@ -148,7 +148,8 @@ def _project(world: World, job: Job, events: Sequence[e.Event]) -> None:
     other. What counts is moved from where the view has it, so the view must still be as it was seen.
     """
     for tries in range(MAX_STEPS):
-        seen = world.store.view_version(job.id)
+        # Whoever sees a job that is new sees it first, as a rule: then there is no view to look for.
+        seen = world.store.view_version(job.id) if tries or job.version > 1 else 0
         if seen >= job.version:
             return
         try:
@@ -215,7 +216,7 @@ def _adopt(world: World, job: Job, visit: Visit, report: Report) -> bool:
         visit.counted = True
         world.note("ForeignJobWithOurName", job=job.id, model=job.model, arn=report.arn)
         return False
-    record_submitted(world, job.id, job.attempt, report.arn, found=True)
+    record_submitted(world, job, report.arn, found=True)
     return True
 
 

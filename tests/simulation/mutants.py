@@ -154,8 +154,8 @@ MUTANTS: dict[str, Mutant] = {
     "R24": _m("every refused probe is an event", (ATTEMPT, "    if kind not in job.refusals:", "    if True:")),
     "R25": _m(
         "the loser of an append decides afresh",
-        (ATTEMPT, "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt)))\n        except ConditionFailed:\n            world.store.pause(tries)\n            continue\n",
-         "            world.store.commit(projections.submitted(job, event, holder(job_id, attempt)))\n        except ConditionFailed:\n            _cancel(world, job_id, attempt, world.store.slots(job.model).holders[holder(job_id, attempt)])\n            return False\n"),
+        (ATTEMPT, "            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))\n        except ConditionFailed:\n            world.store.pause(tries)\n            job = world.store.job(known.id)\n            continue\n",
+         "            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))\n        except ConditionFailed:\n            _cancel(world, job.id, job.attempt, world.store.slots(job.model).holders[holder(job.id, job.attempt)])\n            return False\n"),
         (ATTEMPT, "        if _release(world, job, e.JobCancelled(at=world.now()), lease):", "        if job.cancel is not None and _release(world, job, e.JobCancelled(at=world.now()), lease):"),
     ),
     "R26": _m(
@@ -229,8 +229,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "B5": _m(
         "an event whose adoption another was faster to record is dropped",
-        (RECONCILE, "    record_submitted(world, job.id, job.attempt, report.arn, found=True)\n    return True\n",
-         "    return record_submitted(world, job.id, job.attempt, report.arn, found=True)\n"),
+        (RECONCILE, "    record_submitted(world, job, report.arn, found=True)\n    return True\n",
+         "    return record_submitted(world, job, report.arn, found=True)\n"),
     ),
     "B6": _m(
         "a fill ends with the second probe, even when it is taken",

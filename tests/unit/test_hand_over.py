@@ -175,6 +175,26 @@ def test_an_end_recorded_by_another_just_then_is_not_recorded_again(bench: Bench
     assert [create.name.split("-")[1] for create in bench.bedrock.creates] == [first, second]
 
 
+def test_an_attempt_that_another_has_ended_and_queued_again_gets_no_slot_from_itself() -> None:  # found by simulation
+    bench = Bench()
+    job = bench.upload("v1")
+    reconcile(bench.world(), job, Visit())
+    line, once = bench.store.line, [True]
+
+    def late(alias: str, limit: int, prefix: str = "") -> list[str]:
+        if once:
+            once.clear()
+            bench.append(job, e.JobEnded(at=bench.time, attempt=1, status="Expired", message="", arn=arn(1)))
+            bench.append(job, e.JobRequeued(at=bench.time, attempt=1, by="ann", why=""))
+            bench.store.commit(p.projected(None, bench.job(job))[1:])  # its place in line
+        return line(alias, limit, prefix)
+
+    bench.store.line = late  # type: ignore[method-assign] # the other is faster
+    report = Report(arn=arn(1), model_id=MODEL_ID, status="Expired", message="", job=job, attempt=1)
+    reconcile_report(bench.world(), report)
+    assert bench.history(job).count("job-ended") == 1
+
+
 def test_a_hand_over_whose_answer_was_lost_is_won_by_its_owner(bench: Bench) -> None:  # R31
     first, second, _ = ids(bench)
     plain, once = bench.tables.write, [True]

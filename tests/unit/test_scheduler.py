@@ -228,6 +228,19 @@ def test_what_a_step_has_just_written_is_not_read_again(monkeypatch: pytest.Monk
     assert bench.job(job).tally is not None
 
 
+def test_a_new_job_is_read_once_before_it_is_claimed_and_once_for_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    job = bench.upload()
+    load, view = Mock(wraps=bench.store.load), Mock(wraps=bench.store.view_version)
+    monkeypatch.setattr(bench.store, "load", load)
+    monkeypatch.setattr(bench.store, "view_version", view)
+    see(bench, job)
+    assert [call.args for call in load.call_args_list] == [(job_stream(job),)] * 2  # Create's answer is recorded without
+    assert not view.called  # nobody has seen it before
+    see(bench, job)  # the same hint again
+    assert bench.history(job) == ["job-queued", "slot-claimed", "job-submitted"]
+
+
 def test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message() -> None:  # the stream brings no ends
     bench = Bench()
     first, second = started(bench, "v1"), started(bench, "v2")
