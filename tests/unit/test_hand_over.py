@@ -181,13 +181,13 @@ def test_an_attempt_that_another_has_ended_and_queued_again_gets_no_slot_from_it
     reconcile(bench.world(), job, Visit())
     line, once = bench.store.line, [True]
 
-    def late(alias: str, limit: int, prefix: str = "") -> list[str]:
+    def late(model: str, limit: int, prefix: str = "") -> list[str]:
         if once:
             once.clear()
             bench.append(job, e.JobEnded(at=bench.time, attempt=1, status="Expired", message="", arn=arn(1)))
             bench.append(job, e.JobRequeued(at=bench.time, attempt=1, by="ann", why=""))
             bench.store.commit(p.projected(None, bench.job(job))[1:])  # its place in line
-        return line(alias, limit, prefix)
+        return line(model, limit, prefix)
 
     bench.store.line = late  # type: ignore[method-assign] # the other is faster
     report = Report(arn=arn(1), model_id=MODEL_ID, status="Expired", message="", job=job, attempt=1)
