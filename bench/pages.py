@@ -243,7 +243,7 @@ def chart(name: str, title: str) -> Callable[[Parts], str]:
 
 def costs(parts: Parts) -> str:
     """What one job costs, by kind of row, for few and for many slots."""
-    few, many = parts["scale"]["result"]["costs"]
+    few, many = parts["costs"]["result"]["costs"]
     kinds = sorted({*many["reads"], *many["writes"]})
     rows = [
         (kind, *(number(many[what].get(kind, 0), 1) for what in ("reads", "writes", "transactions")),
@@ -270,7 +270,7 @@ def limits(parts: Parts) -> str:
 
 def slots_item(parts: Parts) -> str:
     """How many slots fit into one item, and what a write of it costs."""
-    few, many = parts["scale"]["result"]["costs"]
+    few, many = parts["costs"]["result"]["costs"]
     each = (many["slots_item_bytes"] - few["slots_item_bytes"]) / (many["slots"] - few["slots"])
     return (
         f"With {many['slots']} holders the slots item has {many['slots_item_bytes']:,} bytes, {number(each, 0)} for each; "
@@ -279,7 +279,7 @@ def slots_item(parts: Parts) -> str:
 
 
 def _limits(parts: Parts) -> Iterator[tuple[str, str, str, float, str]]:
-    few, many = parts["scale"]["result"]["costs"]
+    few, many = parts["costs"]["result"]["costs"]
     cell = max(parts["scheduling"]["result"]["cells"], key=lambda cell: (cell["slots"], cell["jobs"] <= 1000, cell["jobs"]))  # noqa: PLR2004
     seconds, timers = cell["seconds_per_job"], many["timers"]
     rate = QUOTA / SHORTEST_JOB_SECONDS
@@ -352,9 +352,9 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Parts], str]]] = {
     "cold": (("cold",), cold),
     "throughput": (("throughput",), throughput),
     "rates": (("throughput",), rates),
-    "costs": (("scale",), costs),
-    "limits": (("scale", "scheduling"), limits),
-    "slots-item": (("scale",), slots_item),
+    "costs": (("costs",), costs),
+    "limits": (("costs", "scheduling"), limits),
+    "slots-item": (("costs",), slots_item),
 }
 
 

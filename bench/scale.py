@@ -1,4 +1,4 @@
-"""Many jobs, many models: does a job cost the same when a million have gone before it? And what does one cost?
+"""Many jobs, many models: does a job take the same time when a million have gone before it?
 
 The production functions, called directly: intake's append, then reconcile as the stream's record, then Bedrock's reports, each
 as the hints queue would bring it. Fifty models, each with a line that never runs empty. Tables in memory, a Bedrock that takes
@@ -9,9 +9,6 @@ handled. What remains are lines, slots and counts.
 
 `make bench` runs 100,000 jobs; `BENCH_JOBS=1000000 make bench ARGS=scale` a million (about ten times as long; with PyPy, where
 this project's dependencies are installed for it, `BENCH_JOBS=1000000 pypy3 -m bench scale` takes about a third of that).
-
-What a job costs at DynamoDB is counted in a short run of its own, by the rules in `bench/units.py`: here by kind of row and by
-status, because partitions have limits of their own; `bench/work.py` counts all together, with their prices.
 """
 
 import os
@@ -24,30 +21,25 @@ from typing import Any
 
 from bench.samples import console, show_targets, target
 from bench.tables import LongTables
-from bench.units import IN_TRANSACTION, index_units, item_bytes, write_units
 from services.scheduler.bedrock import Accepted, Answer, Found, Request
 from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
 from services.scheduler.world import World
 from shared.events import JobQueued, Source
-from shared.memory import Item
 from shared.models import Model
 from shared.names import job_id, job_stream
 from shared.projections import view_pk
 from shared.store import Store
-from shared.tables import EVENTS, PROJECTIONS, Check, CountRow, EventRow, LineRow, SlotsRow, ViewRow, Write, key_of
+from shared.tables import EVENTS, PROJECTIONS
 from tests.support.world import FakeOutbox, arn, config
 
 JOBS, JOBS_QUICK = 100_000, 400
 BLOCK, BLOCK_QUICK = 10_000, 40
 MODELS, MODELS_QUICK = 50, 5
 SLOTS, WAITING = 20, 30  # of each model
-COSTED_SLOTS = (20, 100)
-COSTED_JOBS, COSTED_JOBS_QUICK = 500, 50
 TICK = timedelta(seconds=1)  # of the clock, for each upload: a million are eleven days
 T0 = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
 GROWS_AT_MOST = 1.1  # the last tenth of the blocks to the first, by medians
-KINDS = {EventRow: "events", ViewRow: "views", LineRow: "line", SlotsRow: "slots", CountRow: "counts"}
 
 
 class _Bedrock:
@@ -98,57 +90,12 @@ class _Results:
         }  # fmt: skip
 
 
-class CountedTables(LongTables):
-    """Counts what DynamoDB would, by kind of row."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counting = False
-        self.reads: Counter[str] = Counter()
-        self.writes: Counter[str] = Counter()
-        self.units: Counter[str] = Counter()
-        self.index_units: Counter[str] = Counter()  # of the status index, by partition of a model (once over: of a day)
-        self.transactions: Counter[str] = Counter()  # that have an item of this kind
-
-    def get(self, kind: Any, hash_key: str, range_key: str) -> Any:
-        """See Tables."""
-        self._read(kind)
-        return super().get(kind, hash_key, range_key)
-
-    def query(self, kind: Any, hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[Any]:
-        """See Tables."""
-        self._read(kind)
-        return super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)
-
-    def write(self, writes: Sequence[Write]) -> None:
-        """See Tables."""
-        if not self.counting:
-            return super().write(writes)
-        keys = [(write.row.TABLE, *key_of(write.row)) for write in writes]
-        before = [self.peek(*key) for key in keys]
-        super().write(writes)
-        factor = IN_TRANSACTION if len(writes) > 1 else 1
-        for write, key, old in zip(writes, keys, before, strict=True):
-            kind, new = KINDS[type(write.row)], self.peek(*key)
-            self.writes[kind] += not isinstance(write, Check)
-            self.units[kind] += factor * write_units(old, new)
-            if new is not None and "status_key" in new:
-                self.index_units.update(_index_units(old, new))
-        for kind in {KINDS[type(write.row)] for write in writes}:
-            self.transactions[kind] += len(writes) > 1
-        return None
-
-    def _read(self, kind: type[Any]) -> None:
-        if self.counting:
-            self.reads[KINDS[kind]] += 1
-
-
 class Deployment:
     """Some models at work. `turn()` is the life of one job: one is uploaded, and the oldest that runs ends."""
 
-    def __init__(self, models: int, slots: int, waiting: int) -> None:
+    def __init__(self, models: int, slots: int, waiting: int, tables: LongTables) -> None:
         self.now = T0
-        self.tables, self.bedrock, self.timers = CountedTables(), _Bedrock(), _Timers()
+        self.tables, self.bedrock, self.timers = tables, _Bedrock(), _Timers()
         self.uploaded = 0
         self.running: dict[str, deque[str]] = {f"m{number}": deque() for number in range(models)}
         known = {alias: Model(alias=alias, model_id=f"vendor.{alias}-v1:0", limit=slots) for alias in self.running}
@@ -196,10 +143,10 @@ class Deployment:
 
 
 def run(*, quick: bool) -> dict[str, Any]:
-    """Milliseconds of each job, block by block; and what a job costs."""
+    """Milliseconds of each job, block by block."""
     jobs, block = (JOBS_QUICK, BLOCK_QUICK) if quick else (int(os.environ.get("BENCH_JOBS", JOBS)), BLOCK)
-    models, costed = (MODELS_QUICK, COSTED_JOBS_QUICK) if quick else (MODELS, COSTED_JOBS)
-    deployment = Deployment(models, SLOTS, WAITING)
+    models = MODELS_QUICK if quick else MODELS
+    deployment = Deployment(models, SLOTS, WAITING, LongTables())
     blocks = []
     for _ in range(jobs // block):
         began = time.process_time()
@@ -214,7 +161,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     return {
         "jobs": jobs, "block": block, "models": models, "slots": SLOTS, "waiting": WAITING, "milliseconds_per_job": blocks,
         "growth": grows, "items_kept": kept, "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "costs": [cost(slots, costed) for slots in COSTED_SLOTS], "targets": found,
+        "targets": found,
     }  # fmt: skip
 
 
@@ -222,35 +169,3 @@ def growth(blocks: Sequence[float]) -> float:
     """Mean of the last tenth of the blocks to that of the first, at least one each."""
     tenth = max(1, len(blocks) // 10)
     return sum(blocks[-tenth:]) / sum(blocks[:tenth])
-
-
-def cost(slots: int, jobs: int) -> dict[str, Any]:
-    """What one job of a model with so many slots, all in use, costs: reads, writes, write units, timers, by kind of item."""
-    deployment = Deployment(1, slots, WAITING)
-    tables = deployment.tables
-    tables.counting = True
-    deployment.timers.calls.clear()
-    for _ in range(jobs):
-        deployment.turn()
-    item = tables.peek(PROJECTIONS, "slots#m0", "slots")
-    assert item is not None  # noqa: S101 - it was made above
-    counted = {"reads": tables.reads, "writes": tables.writes, "write_units": tables.units, "transactions": tables.transactions,
-               "index_units": tables.index_units}  # fmt: skip
-    return {
-        "slots": slots, "jobs": jobs, "slots_item_bytes": item_bytes(item),
-        **{name: {kind: round(count / jobs, 2) for kind, count in sorted(counter.items())} for name, counter in counted.items()},
-        "timers": {name: round(count / jobs, 2) for name, count in sorted(deployment.timers.calls.items())},
-    }  # fmt: skip
-
-
-def _index_units(old: Item | None, new: Item) -> Counter[str]:
-    """By partition: where it changed, an entry goes and another comes."""
-    if old is not None and old["status_key"] != new["status_key"]:
-        return Counter({_partition(old): write_units(old, None), _partition(new): write_units(None, new)})
-    return Counter({_partition(new): index_units(old, new)})
-
-
-def _partition(view: Item) -> str:
-    """`Queued` of `haiku#Queued`, `Completed` of `haiku#Completed#2026-11-23`."""
-    key: str = view["status_key"]["S"]
-    return key.split("#")[1]

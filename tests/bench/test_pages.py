@@ -14,7 +14,7 @@ from bench.__main__ import main
 from local.settings import ROOT
 
 PARTS = results.read()["parts"]
-SIMULATED = ("scheduling", "order", "scale")
+SIMULATED = ("costs", "scheduling", "order", "scale")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench import order, pages, scale, scheduling
+from bench import costs, order, pages, scale, scheduling
 from bench.simulated import Deployment, Unfinished, _Stream
 from bench.tables import LongTables
 from bench.yardsticks import occupancy, refill_gaps
@@ -136,7 +136,7 @@ def test_long_tables_say_what_the_others_say() -> None:
 
 
 def test_a_write_is_counted_by_its_kilobytes_and_twice_in_a_transaction() -> None:
-    tables = scale.CountedTables()
+    tables = costs.CountedTables()
     tables.counting = True
     small = LineRow(pk="line#m", sk="5#a", job="a")
     tables.write([Put(small)])
@@ -153,13 +153,13 @@ def test_a_view_that_changes_its_status_costs_the_index_an_entry_of_each() -> No
     queued, claimed = (
         {"status": {"S": status}, "status_key": {"S": f"m#{status}"}, "queued_at": {"S": "1"}} for status in ("Queued", "Claimed")
     )
-    assert scale._index_units(None, queued) == {"Queued": 1}
-    assert scale._index_units(queued, claimed) == {"Queued": 1, "Claimed": 1}
-    assert scale._index_units(queued, queued | {"reason": {"S": "r" * 1500}}) == {"Queued": 2}
+    assert costs._index_units(None, queued) == {"Queued": 1}
+    assert costs._index_units(queued, claimed) == {"Queued": 1, "Claimed": 1}
+    assert costs._index_units(queued, queued | {"reason": {"S": "r" * 1500}}) == {"Queued": 2}
 
 
 def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
-    deployment = scale.Deployment(models=3, slots=2, waiting=4)
+    deployment = scale.Deployment(models=3, slots=2, waiting=4, tables=LongTables())
     before = deployment.tables.count()
     for _ in range(60):
         deployment.turn()
