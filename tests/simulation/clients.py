@@ -76,7 +76,13 @@ class Tables:
 
     def write(self, writes: Sequence[Write]) -> None:
         """See Tables."""
-        self._kernel.call(f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes))
+        try:
+            self._kernel.call(f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes))
+        except ConditionFailed:
+            for row in (write.row for write in writes):
+                if isinstance(row, EventRow) and row.name == "job-ended":
+                    self._watch.end_lost(self._kernel.current, row.model)
+            raise
 
     def _read(self, read: Callable[[], Result]) -> Result:
         if self._weather.strike("read-error"):
@@ -104,13 +110,7 @@ class Tables:
     def _apply(self, writes: Sequence[Write]) -> None:
         keys = [(write.row.TABLE, *key_of(write.row)) for write in writes if not isinstance(write, Check)]
         before = [self._tables.peek(*key) for key in keys]
-        try:
-            self._tables.write(writes)
-        except ConditionFailed:
-            for row in (write.row for write in writes):
-                if isinstance(row, EventRow) and row.name == "job-ended":
-                    self._watch.end_lost(self._kernel.current, row.model)
-            raise
+        self._tables.write(writes)
         after = [self._tables.peek(*key) for key in keys]
         for (table, stream, version), item in zip(keys, after, strict=True):
             if table == EventRow.TABLE and item is not None:

@@ -149,7 +149,9 @@ class Watch:
             invocation.notes.pop(f"next in line#{partition.partition('#')[2]}", None)
 
     def end_lost(self, invocation: Invocation | None, model: str) -> None:
-        """An invocation could not record an end: the slot for which it had looked for somebody is not its to give."""
+        """An invocation is told that it could not record an end: the slot for which it had looked for somebody is not its to
+        give. It reads the job again, and whoever finds it ended and not tallied looks anew.
+        """
         if invocation is not None:
             invocation.notes.pop(f"next in line#{model}", None)
 
