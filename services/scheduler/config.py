@@ -9,6 +9,8 @@ from shared.models import Model, parse_models
 # One Create: connect plus read. Its answer may be this late; a lease covers it.
 CREATE_CONNECT_TIMEOUT_SECONDS = 5
 CREATE_READ_TIMEOUT_SECONDS = 30
+CALL_CONNECT_TIMEOUT_SECONDS, CALL_READ_TIMEOUT_SECONDS = 2, 5  # of timers, hints and manifests
+CALL_ATTEMPTS = 3  # all of them take less time than an invocation has: a service that hangs is an error, not its end
 CREATE_TIMEOUT = timedelta(seconds=CREATE_CONNECT_TIMEOUT_SECONDS + CREATE_READ_TIMEOUT_SECONDS)
 LEASE_MARGIN = timedelta(minutes=1)  # clock skew between invocations, and Lambda's own slowness to stop one
 

@@ -22,6 +22,7 @@ from shared.names import attempt_name, holder, parse_holder
 from shared.projections import Ending
 from shared.slots import MAX_PASSED, Lease, Slots, grid_due, passed_by
 from shared.tables import ConditionFailed, Contended
+from shared.telemetry import said
 
 ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
 MAX_LOST = 10  # races lost in a row before giving up
@@ -44,14 +45,17 @@ class Claim:
 def hand_over(world: World, ended: Job, end: e.JobEnded) -> Claim | None:
     """Record an end and claim its slot for the head of the line, in one transaction: one write of the slots, and none of them
     stands free in between. None where that cannot be, and nothing was written: nobody waits, it is not simply the next one's
-    turn, or somebody was faster. Whatever is wrong with the next one, the end is then recorded alone.
+    turn, or somebody was faster. Whatever is wrong with the next one, or with a row that only its claim touches, the end is then
+    recorded alone.
     """
+    claim = None
     try:
         claim = _successor(world, ended)
+        done = claim is not None and _claimed(world, claim, Ending(ended, end, holder(ended.id, ended.attempt)))
     except Exception as error:  # noqa: BLE001 - the fill after the end meets it again, and lets it rise
-        world.note("HandOverFailed", job=ended.id, model=ended.model, error=repr(error))
-        return None
-    return claim if claim is not None and _claimed(world, claim, Ending(ended, end, holder(ended.id, ended.attempt))) else None
+        world.note("HandOverFailed", job=ended.id, model=ended.model, error=said(error))
+        done = claim is not None and _won(world, ended.model, claim.whose, claim.lease.owner)  # its answer may only be lost
+    return claim if done else None
 
 
 def fill(

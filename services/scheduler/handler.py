@@ -22,7 +22,15 @@ from botocore.session import Session, get_session
 
 from services.scheduler import hints
 from services.scheduler.bedrock import Bedrock
-from services.scheduler.config import CREATE_CONNECT_TIMEOUT_SECONDS, CREATE_READ_TIMEOUT_SECONDS, Config, read_config
+from services.scheduler.config import (
+    CALL_ATTEMPTS,
+    CALL_CONNECT_TIMEOUT_SECONDS,
+    CALL_READ_TIMEOUT_SECONDS,
+    CREATE_CONNECT_TIMEOUT_SECONDS,
+    CREATE_READ_TIMEOUT_SECONDS,
+    Config,
+    read_config,
+)
 from services.scheduler.fill import UNREADABLE
 from services.scheduler.outbox import Outbox
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report, wake
@@ -197,13 +205,18 @@ def _clients() -> tuple[Bedrock, Timers, Outbox, Results]:
         connect_timeout=CREATE_CONNECT_TIMEOUT_SECONDS,
         read_timeout=CREATE_READ_TIMEOUT_SECONDS,
     )
+    soon = ClientConfig(
+        retries={"mode": "standard", "total_max_attempts": CALL_ATTEMPTS},
+        connect_timeout=CALL_CONNECT_TIMEOUT_SECONDS,
+        read_timeout=CALL_READ_TIMEOUT_SECONDS,
+    )
     sdk = boto3.Session(botocore_session=_session())
     timers = Timers(
-        sdk.client("scheduler"),
+        sdk.client("scheduler", config=soon),
         group=config.timer_group,
         role_arn=config.timer_role_arn,
         queue_arn=config.hints_queue_arn,
         dlq_arn=config.hints_dlq_arn,
     )
-    outbox = Outbox(sdk.client("sqs"), config.hints_queue_url)
-    return Bedrock(sdk.client("bedrock", config=once)), timers, outbox, Results(sdk.client("s3"))
+    outbox = Outbox(sdk.client("sqs", config=soon), config.hints_queue_url)
+    return Bedrock(sdk.client("bedrock", config=once)), timers, outbox, Results(sdk.client("s3", config=soon))

@@ -148,8 +148,7 @@ def _project(world: World, job: Job, events: Sequence[e.Event]) -> None:
     other. What counts is moved from where the view has it, so the view must still be as it was seen.
     """
     for tries in range(MAX_STEPS):
-        # Whoever sees a job that is new sees it first, as a rule: then there is no view to look for.
-        seen = world.store.view_version(job.id) if tries or job.version > 1 else 0
+        seen = world.store.view_version(job.id)
         if seen >= job.version:
             return
         try:
@@ -300,7 +299,11 @@ def _end(world: World, job: Job, visit: Visit, event: e.JobEnded) -> Next:
     world.note("JobEnded", job=job.id, model=job.model, status=event.status)
     if job.claimed_at is not None:
         world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
-    _refill(world, job, visit, event.at, claim)
+    try:
+        _refill(world, job, visit, event.at, claim)
+    except Exception:
+        world.outbox.wake_model(job.model)  # our own message may have failed often, and come back in an hour only
+        raise
     return evolve(job.id, job, event)
 
 

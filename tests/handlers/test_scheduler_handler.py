@@ -195,3 +195,14 @@ def fail_on(bench: Bench, job: str) -> None:
         return load(stream)
 
     bench.store.load = failing  # type: ignore[method-assign] # one partition is out of reach
+
+
+def test_a_service_that_hangs_is_an_error_while_there_is_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore's own time-outs would take five minutes: the function would be killed before it could record anything."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(h, "_config", lambda: Bench().config)
+    bedrock, timers, outbox, results = h._clients.__wrapped__()
+    for client in (bedrock._client, timers._client, outbox._client, results._client):
+        config: Any = client.meta.config
+        longest = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
+        assert longest <= Bench().config.function_timeout.total_seconds() / 3, client.meta.service_model.service_name

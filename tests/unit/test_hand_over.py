@@ -7,12 +7,12 @@ import pytest
 
 from services.scheduler.bedrock import Refused, Request
 from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report, wake
 from shared import events as e
 from shared import projections as p
 from shared.names import holder
 from shared.slots import Lease, Slots
-from shared.tables import ConditionFailed, EventRow, SlotsRow, Write
+from shared.tables import ConditionFailed, Contended, CountRow, EventRow, LineRow, Row, SlotsRow, Write
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import Bench, arn
 
@@ -234,6 +234,56 @@ def test_whatever_is_wrong_with_the_next_one_the_end_is_recorded(bench: Bench, w
     assert bench.job(first).status == "Completed"
     (failed,) = [fields for name, fields in bench.notes if name == "HandOverFailed"]
     assert failed["job"] == first
+
+
+@pytest.mark.parametrize("row", [LineRow, CountRow])
+@pytest.mark.parametrize("error", [Contended("a burst meets itself"), RuntimeError("ValidationError")])
+def test_a_row_that_only_the_next_ones_claim_touches_does_not_hold_up_the_end(
+    bench: Bench, row: type[Row], error: Exception
+) -> None:  # fmt: skip
+    first, second, _ = ids(bench)
+
+    def broken(writes: Sequence[Write]) -> None:
+        if any(isinstance(write.row, row) for write in writes):
+            raise error
+
+    watched(bench, broken)
+    with pytest.raises(type(error)):
+        end(bench, first)
+    assert (bench.job(first).status, bench.job(second).status, list(bench.slots.holders)) == ("Completed", "Queued", [])
+
+
+def test_a_hand_over_that_was_done_though_it_raised_goes_on(bench: Bench) -> None:
+    first, second, _ = ids(bench)
+    plain, once = bench.tables.write, [True]
+
+    def unheard(writes: Sequence[Write]) -> None:
+        plain(writes)
+        if hands_over(writes) and once:
+            once.clear()
+            raise OSError("connection reset")
+
+    bench.tables.write = unheard  # type: ignore[method-assign] # the lost answer
+    end(bench, first)
+    assert (bench.job(first).status, bench.job(second).status) == ("Completed", "Submitted")
+    assert len(bench.bedrock.creates) == 2
+
+
+def test_a_fill_that_fails_after_an_end_leaves_a_hint_of_its_own_once(bench: Bench) -> None:
+    """The message of the end may have failed often already, and come back in an hour only."""
+    first, second, _ = ids(bench)
+
+    def broken(job: str, attempt: int, due: object) -> None:
+        raise OSError(f"no timers for {job}-{attempt} at {due}")
+
+    works, bench.timers.arm_attempt = bench.timers.arm_attempt, broken  # type: ignore[method-assign] # for a while
+    for _ in range(3):
+        with pytest.raises(OSError, match="no timers"):
+            end(bench, first)
+    assert bench.outbox.sent == [("model", MODEL)]
+    bench.timers.arm_attempt = works  # type: ignore[method-assign] # again
+    wake(bench.world(), MODEL)
+    assert bench.job(second).status == "Submitted"
 
 
 def test_a_refusal_after_a_hand_over_gives_the_slot_up_at_the_first_answer(bench: Bench) -> None:
