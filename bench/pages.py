@@ -65,7 +65,8 @@ def measured(parts: Parts) -> str:
     """Where each part's numbers come from."""
     rows = [
         (f"`{one['command']}`", f"`{one['commit'][:12]}`" + (" and changes" if one["changed"] else ""), one["taken_at"],
-         f"{one['seconds']:.0f} s", f"{one['machine']['cores']}, {one['machine']['processor']}", f"{one['machine']['load']:.1f}",
+         f"{one['seconds']:.0f} s", f"{one['machine']['cores']} {one['machine']['processor'] or 'cores'}",
+         f"{one['machine']['load']:.1f}",
          f"Python {one['versions']['python']}")
         for _, one in sorted(parts.items())
     ]  # fmt: skip
