@@ -352,7 +352,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "cancel-carried-out": _m(
         "a cancel during an accepted Create is left to the timer",
-        (ATTEMPT, "        if job.cancel is not None:  # its own hint met our lease and left\n            world.outbox.wake_job(job_id)\n", ""),
+        (ATTEMPT, "        if job.cancel is not None:  # its own hint met our lease and left\n            world.outbox.wake_job(job.id)\n", ""),
     ),
     "stop": _m("a cancel of a running job stops nothing", (RECONCILE, "    if job.cancel is not None and job.status != \"Stopping\" and (after := _stop(world, job, visit)) is not Then.REST:\n        return after\n", "")),
     "tally-once": _m("an ended job is tallied with every hint", (RECONCILE, "    if job.tally is None:\n", "    if job.tally is None or job.version < 12:\n")),
