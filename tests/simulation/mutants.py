@@ -161,8 +161,8 @@ MUTANTS: dict[str, Mutant] = {
     "R26": _m(
         "a fill gives up after a conflict and leaves no hint",
         ("shared/store.py", "MAX_TRIES = 10", "MAX_TRIES = 1"),
-        (FILL, "        served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n",
-         "        try:\n            served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n        except Contended:\n            return None\n"),
+        (FILL, "            served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n",
+         "            try:\n                served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n            except Contended:\n                return None\n"),
     ),
     "R27": _m(
         "a refused holder is taken whatever the limit and the pause say",
