@@ -301,8 +301,8 @@ def _end(world: World, job: Job, visit: Visit, event: e.JobEnded) -> Next:
         world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
     try:
         _refill(world, job, visit, event.at, claim)
-    except Exception:
-        world.outbox.wake_model(job.model)  # our own message may have failed often, and come back in an hour only
+    except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
+        world.outbox.wake_model(job.model)
         raise
     return evolve(job.id, job, event)
 
