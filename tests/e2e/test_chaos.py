@@ -50,6 +50,7 @@ HEALING_SECONDS = LEASE_SECONDS + 60 + 10 + 90  # to the timer's minute, MiniSta
 DEPLOYMENT = "bbq-local"  # as local.tfvars says
 INTAKES = 5  # at once: on MiniStack each is a process, and 50 of them take minutes to start and to stop on two cores
 CHUNK = 5  # uploads at a time
+KILLING_ROUNDS = 25  # at most: each cuts off something, and a few in ten an upload
 
 log = logging.getLogger(__name__)
 
@@ -110,28 +111,40 @@ def troubles(deployment: Deployment, work: Path) -> dict[str, Trouble]:
 
 
 def killed_workers(deployment: Deployment, work: Path) -> Trouble:
-    """SIGKILL for every process that runs a function, five times while 30 jobs are on their way, each time after two uploads."""
+    """SIGKILL for every process that runs a function while 30 and more jobs are on their way, again and again after two uploads.
+
+    At least five times, and until it has cut off work of each kind: what a function is doing at that moment is chance, and
+    the longer or shorter waits before the signal are there to meet all of it.
+    """
     trouble = Trouble("killed")
     trouble.jobs += upload_all(deployment, "killed", 20)
     assert eventually(lambda: len(made("killed")) + len(deployment.line("killed")) >= 16)
     kills, emulator, log_file = 0, json.loads((work / "stack.json").read_text())["ministack"], work / "ministack.log"
-    for _ in range(5):
+    for n in range(KILLING_ROUNDS):
+        if n >= 5 and all(cut_off(log_file).values()):
+            break
         eventually(partial(at_least, "killed", len(made("killed")) + 2), seconds=3)
         trouble.jobs += upload_all(deployment, "killed", 2, first=len(trouble.jobs))
-        time.sleep(0.1)
+        time.sleep((0.1, 0.2, 0.4, 0.8)[n % 4])
         for pid in children(emulator):
             os.kill(pid, signal.SIGKILL)
             kills += 1
+        trouble.began = time.monotonic()
+        time.sleep(0.2)  # the emulator sees its children go, and says so in its log
     time.sleep(1)
-    failures = [line for line in log_file.read_text(errors="replace").splitlines() if "errorMessage=Worker process" in line]
-    trouble.struck = {
-        "kills": kills,
-        "uploads cut off": sum("SQS batch from bbq-local-uploads" in line for line in failures),
-        "hints cut off": sum("SQS batch from bbq-local-hints" in line for line in failures),
-        "stream batches cut off": sum("DynamoDB stream batch" in line for line in failures),
-        "Bedrock jobs by then": len(made("killed")),
-    }
+    trouble.struck = {"kills": kills, **cut_off(log_file), "Bedrock jobs by then": len(made("killed"))}
     return trouble
+
+
+def cut_off(log_file: Path) -> dict[str, int]:
+    """How many invocations of each kind ended with their process, as MiniStack's log tells."""
+    failures = [line for line in log_file.read_text(errors="replace").splitlines() if "errorMessage=Worker process" in line]
+    kinds = {
+        "uploads cut off": "SQS batch from bbq-local-uploads",
+        "hints cut off": "SQS batch from bbq-local-hints",
+        "stream batches cut off": "DynamoDB stream batch",
+    }
+    return {kind: sum(words in line for line in failures) for kind, words in kinds.items()}
 
 
 def children(parent: int) -> list[int]:
