@@ -79,7 +79,7 @@ def _fill(
     world: World, alias: str, skipped: set[str], *, probe: bool, freed_at: datetime | None, claim: Claim | None
 ) -> Slots | None:  # fmt: skip
     """The slots as they were last read, where nobody was left to be served; else None."""
-    lost, suspect = 0, None
+    lost, suspect, taking = 0, None, False
     while True:
         if claim is not None:
             served: tuple[str, Outcome] | None = (claim.whose, _submitted(world, claim, claim.slots.ends + 1))  # with this end
@@ -89,12 +89,13 @@ def _fill(
             return None
         else:
             slots = world.store.slots(alias)
-            served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None
+            served = _serve_next(world, slots, skipped, probe=probe, taking=taking, beside=suspect) if slots is not None else None
         if served is None:
             return slots
         whose, outcome = served
-        if outcome is Outcome.ACCEPTED and freed_at is not None:
-            world.measure(alias, RefillTime=max((world.now() - freed_at).total_seconds(), 0) * 1000)
+        if outcome is Outcome.ACCEPTED:
+            taking = True
+            _measure_refill(world, alias, freed_at)
             freed_at = None
         lost = lost + 1 if outcome is Outcome.LOST and whose not in skipped else 0
         if outcome is Outcome.LOST:
@@ -107,6 +108,11 @@ def _fill(
             skipped.add(whose)
         elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN, Outcome.PARKED}:  # two refusals in a row end the fill
             return None
+
+
+def _measure_refill(world: World, alias: str, freed_at: datetime | None) -> None:
+    if freed_at is not None:
+        world.measure(alias, RefillTime=max((world.now() - freed_at).total_seconds(), 0) * 1000)
 
 
 def cancel_waiting(world: World, job: Job) -> bool:
@@ -128,13 +134,14 @@ def _wait_or_give_up(world: World, alias: str, lost: int) -> None:
 
 
 def _serve_next(
-    world: World, slots: Slots, skip: set[str], *, probe: bool, beside: str | None
+    world: World, slots: Slots, skip: set[str], *, probe: bool, taking: bool, beside: str | None
 ) -> tuple[str, Outcome] | None:  # fmt: skip
     """Try whoever is next: (holder, outcome). None where nobody is, or nothing is free, or it is not yet time to ask again.
 
-    `skip` collects those not to be tried again in this fill. `beside` a suspect, next is who is least likely to be another one.
+    `skip` collects those not to be tried again in this fill. `taking`: Bedrock has just taken a job, so a newcomer is tried
+    whatever it has said to others. `beside` a suspect, next is who is least likely to be another one.
     """
-    if not slots.open or (not probe and slots.held_back(world.now())):
+    if not slots.open or (not probe and not taking and slots.held_back(world.now())):
         return None
     tried = frozenset(skip) if probe else slots.not_due(world.now()) | skip
     whose = slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)

@@ -353,7 +353,7 @@ def stream_event(batch: list[tuple[str, int, str]]) -> dict[str, Any]:
 
 
 def bedrock_event(change: StatusChange, settings: Settings, *, no_model: bool) -> str:
-    """What the rule delivers: the documented envelope (aws-facts 2) around the simulator's own entry."""
+    """What the rule delivers: the documented envelope around the simulator's own entry."""
     entry = event_entry(change, settings, "aws.bedrock", Faults())
     detail = json.loads(entry["Detail"])
     if no_model:  # a profile's id, a provisioned model: which name an event gives is UNVERIFIED

@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still carry out a Create
 MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
+LONGEST_STUCK_SECONDS = 7200.0
 
 
 # What a write that was done looks like where its answer is lost: the SDK's own second try meets the first, or fails too.
@@ -48,6 +49,7 @@ class Tables:
         self, kernel: Kernel, weather: Weather, tables: MemoryTables, watch: Watch, stream: Callable[[str, int, str], None]
     ) -> None:
         self._kernel, self._weather, self._tables, self._watch, self._stream = kernel, weather, tables, watch, stream
+        self._stuck: dict[str, float] = {}  # partition -> until when
 
     def meddle(self, alias: str) -> None:
         """Somebody acts on this model at this very moment (`people.meddle`)."""
@@ -61,7 +63,9 @@ class Tables:
             self._watch.slots_read(self._kernel.current, hash_key)
             if self._weather.strike("meddled"):
                 self.meddle(hash_key.partition("#")[2])
-        return self._kernel.call(f"get {hash_key}", lambda: self._read(lambda: self._tables.get(kind, hash_key, range_key)))
+        return self._kernel.call(
+            f"get {hash_key}", lambda: self._read(hash_key, lambda: self._tables.get(kind, hash_key, range_key))
+        )
 
     def query(self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[R]:
         """See Tables."""
@@ -72,7 +76,7 @@ class Tables:
                 self._watch.line_read(self._kernel.current, hash_key, [row.sk for row in rows if isinstance(row, LineRow)])
             return rows
 
-        return self._kernel.call(f"query {hash_key}", lambda: self._read(read))
+        return self._kernel.call(f"query {hash_key}", lambda: self._read(hash_key, read))
 
     def write(self, writes: Sequence[Write]) -> None:
         """See Tables."""
@@ -84,13 +88,29 @@ class Tables:
                     self._watch.end_lost(self._kernel.current, row.model)
             raise
 
-    def _read(self, read: Callable[[], Result]) -> Result:
+    def _read(self, partition: str, read: Callable[[], Result]) -> Result:
+        if self._is_stuck([partition]):
+            raise PynamoDBException(f"injected: {partition} is stuck")
         if self._weather.strike("read-error"):
             raise PynamoDBException("injected: read-error")
         return read()
 
+    def _is_stuck(self, partitions: Sequence[str]) -> bool:
+        """Whether one of them is throttled, still or from now on. An invocation remembers which one it met."""
+        if self._weather.strike("row-stuck"):
+            seconds = LONGEST_STUCK_SECONDS ** self._kernel.chance.random()
+            self._stuck[self._kernel.chance.choice(partitions)] = self._kernel.time + seconds
+        for partition in partitions:
+            if not self._weather.calmed and self._stuck.get(partition, 0.0) > self._kernel.time:
+                if self._kernel.current is not None:
+                    self._kernel.current.notes.setdefault("stuck", set()).add(partition)
+                return True
+        return False
+
     def _write(self, writes: Sequence[Write]) -> None:
         strike = self._weather.strike
+        if self._is_stuck([str(key_of(write.row)[0]) for write in writes]):
+            raise Contended("injected: a row is stuck")
         if strike("write-contended"):
             raise Contended("injected: write-contended")
         if strike("write-error"):

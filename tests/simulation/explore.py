@@ -7,6 +7,7 @@ spend is not entered again. After the two, everything else runs by itself, and e
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -84,12 +85,12 @@ class Explorer:
     ends: int = 0
     seen: set[Any] = field(default_factory=set)
 
-    def explore(self, seconds: float = float("inf")) -> bool:
-        """Every run, or as many as fit; False where time was up. Raises Violation, with the decisions in a note."""
+    def explore(self, seconds: float = math.inf, runs: float = math.inf) -> bool:
+        """Every run, or as many as fit; False where there were more. Raises Violation, with the decisions in a note."""
         began = time.monotonic()
         todo: list[tuple[str, ...]] = [(), (PREEMPT,)]  # either may begin: that is no preemption
         while todo:
-            if time.monotonic() - began > seconds:
+            if time.monotonic() - began > seconds or self.runs >= runs:
                 return False
             decisions = todo.pop()
             try:

@@ -201,7 +201,7 @@ MUTANTS: dict[str, Mutant] = {
         "a timer may be armed for the minute that woke us",
         (HANDLER, "                world.timers.arm_attempt(job, attempt, again)\n", "                pass\n"),
     ),
-    "R36": _m("every newcomer asks a full Bedrock again", (FILL, "(not probe and slots.held_back(world.now()))", "False")),
+    "R36": _m("every newcomer asks a full Bedrock again", (FILL, "(not probe and not taking and slots.held_back(world.now()))", "False")),
     "R37": _m("a job that cannot be read stops its model", (FILL, "    except UNREADABLE:\n", "    except ZeroDivisionError:\n")),
     # Bugs that the simulation found.
     "B1": _m(
@@ -309,6 +309,10 @@ MUTANTS: dict[str, Mutant] = {
     "end-only-with-a-claim": _m(
         "an end whose slot nobody can have at once is not recorded",
         (RECONCILE, "    if claim is None:\n        try:\n", "    if claim is None:\n        return Then.REST\n        try:\n"),
+    ),
+    "end-waits-for-the-next": _m(
+        "an end is not recorded while something is wrong with whoever would be next",
+        (FILL, "    except Exception as error:  # noqa: BLE001 - the fill after the end meets it again, and lets it rise\n", "    except ZeroDivisionError as error:\n"),
     ),
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",

@@ -108,6 +108,7 @@ class Simulation:
                 self.weather.felt(fault)
         self.rules = Rules(self.settings, faults, self._inspect, self._write)
         self.watch.bedrock = self.rules
+        self.weather.struck = self._struck
         if spell("quota-below-limit"):
             self.weather.felt("quota-below-limit")
             for alias, limit in self.limits.items():
@@ -181,10 +182,13 @@ class Simulation:
 
         def heard(answer: Any) -> None:
             if answer is not None and not old:
-                self._check_recorded(event, answer)
+                self._check_recorded(invocation, event, answer)
             done(answer)
 
-        return self.kernel.start("scheduler", lambda: self._scheduler(settings, event, old=old), FUNCTION_TIMEOUT, heard)
+        invocation = self.kernel.start(
+            "scheduler", lambda: self._scheduler(settings, event, old=old), FUNCTION_TIMEOUT, heard
+        )  # fmt: skip
+        return invocation
 
     def invoke_intake(self, event: dict[str, Any], done: Callable[[Any], None]) -> Invocation:
         """Lambda runs intake."""
@@ -228,6 +232,10 @@ class Simulation:
         )
         return intake.take_in_batch(world, event)
 
+    def _struck(self, fault: str) -> None:
+        if self.kernel.current is not None:
+            self.kernel.current.notes.setdefault("faults", set()).add(fault)
+
     def _current(self) -> Invocation:
         assert self.kernel.current
         return self.kernel.current
@@ -267,10 +275,12 @@ class Simulation:
 
     # What must hold when an invocation is over.
 
-    def _check_recorded(self, event: dict[str, Any], answer: dict[str, Any]) -> None:
-        """What a handled Bedrock event said about an attempt of ours is recorded: it need never come again."""
+    def _check_recorded(self, invocation: Invocation, event: dict[str, Any], answer: dict[str, Any]) -> None:
+        """What a handled Bedrock event said about an attempt of ours is recorded: it need never come again. An end is recorded
+        also where the invocation failed for nothing but a row of another: of whoever would be next.
+        """
         body = (event.get("Records") or [{}])[0].get("body", "")
-        if "batchJobArn" not in body or answer["batchItemFailures"]:
+        if "batchJobArn" not in body:
             return
         detail = json.loads(body)["detail"]
         made = self.rules.jobs.get(str(detail.get("batchJobArn", ""))[-12:])
@@ -278,6 +288,18 @@ class Simulation:
             return
         job_name, attempt = made.name.split("-")[1], int(made.name.split("-")[2])
         job = self.watch.jobs[job_name]
+        if answer["batchItemFailures"]:
+            own = {f"job#{job_name}", f"slots#{job.model}", f"counts#{job.model}"}
+            stuck, faults = invocation.notes.get("stuck", set()), invocation.notes.get("faults", set())
+            if (
+                not stuck
+                or own & stuck
+                or faults - {"row-stuck"}
+                or job.model in self.watch.damaged
+                or detail["status"] not in ENDS
+            ):
+                return
+            invocation.notes["others stuck"] = True
         known = job.attempt > attempt or job.state in {"ended", "queued", "cancelled"} or job.poisoned
         if not known and detail["status"] in RANKS:
             known = job.state == "running" and RANKS.index(job.status) >= RANKS.index(detail["status"])
@@ -482,7 +504,7 @@ class Simulation:
 
 
 def notification(key: str, version: str, etag: str, size: int) -> str:
-    """S3's notification (aws-facts 7), the parts that are read."""
+    """S3's notification, the parts that are read."""
     thing = {"key": quote_plus(key), "size": size, "eTag": etag.strip('"'), "versionId": version, "sequencer": version}
     record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": BUCKET}, "object": thing}}
     return json.dumps({"Records": [record]})

@@ -1,7 +1,7 @@
 """The safety invariants, checked at every write, every Create and every change at Bedrock: the moments when they could break.
 
-Written against the words of the design (S1-S13), not with the production rules: the shadow of a job here is folded by this
-file's own table of legal transitions, and Bedrock's truth is what the simulator's rules hold.
+Written against the words of docs/simulation.md (S1-S14), not with the production rules: the shadow of a job here is folded by
+this file's own table of legal transitions, and Bedrock's truth is what the simulator's rules hold.
 """
 
 import json

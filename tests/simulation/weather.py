@@ -6,6 +6,10 @@ whether a fault hits now, and counts it: a fault that never hit in a whole campa
 
 import random
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # fault -> the highest rate at which it may be drawn, for each chance it has to strike
 RATES = {
@@ -39,6 +43,7 @@ RATES = {
     "lost-answer-slow": 0.9,  # of these three: the SDK waits up to ten seconds before it tries again
     "write-error": 0.02,
     "read-error": 0.01,
+    "row-stuck": 0.02,  # one item, or its partition, is throttled for seconds to hours, whoever asks
     # Bedrock
     "create-done-then-timeout": 0.2,
     "create-timeout-then-done": 0.1,
@@ -156,6 +161,8 @@ class Weather:
         self.fired: Counter[str] = Counter()
         self.rates: dict[str, float] = {}
         self.spells: set[str] = set()
+        self.calmed = False
+        self.struck: Callable[[str], None] = lambda _: None  # hears each fault that strikes
         chance = random.Random(f"{seed}/weather")
         kind = chance.random()
         share = 0.0 if kind < CALM_SHARE else MILD if GENTLE_SHARE < kind < MILD_SHARE else ROUGH
@@ -207,6 +214,7 @@ class Weather:
         if self._dice[fault].random() >= rate:
             return False
         self.fired[fault] += 1
+        self.struck(fault)
         return True
 
     def spell(self, fault: str) -> bool:
@@ -219,4 +227,4 @@ class Weather:
 
     def calm(self) -> None:
         """From now on nothing goes wrong."""
-        self.rates, self.spells = {}, set()
+        self.rates, self.spells, self.calmed = {}, set(), True

@@ -517,6 +517,22 @@ def test_a_job_that_another_passed_holds_no_newcomer_back_and_is_not_asked_for_a
     assert bench.slots.refused == {whose: refusal}
 
 
+def test_an_acceptance_lets_newcomers_in_beside_a_job_that_was_refused_meanwhile() -> None:  # found by simulation
+    bench = Bench(limit=0)
+    refusal = Refusal(kind="quota", since=bench.time, retry_at=bench.time + timedelta(minutes=2), count=1, passed=0)
+    refused, newcomers = holder("b" * 26, 1), [started(bench, f"n{number}") for number in range(3)]
+    bench.tables.write([Put(p.slots_row(replace(bench.slots, limit=5)))])
+
+    def meanwhile(_: Request) -> None:  # another fill's Create is refused while ours is under way
+        bench.bedrock.on_create = lambda _: None
+        bench.tables.write([Put(p.slots_row(replace(bench.slots, refused={refused: refusal})))])
+
+    bench.bedrock.on_create = meanwhile
+    see(bench, newcomers[0])
+    assert [bench.job(newcomer).status for newcomer in newcomers] == ["Submitted"] * 3
+    assert bench.slots.refused == {refused: refusal}  # whose own time is still to come
+
+
 def test_the_models_timer_tries_again_even_when_it_fires_early() -> None:  # R16
     bench = Bench()
     bench.bedrock.script = [QUOTA]
