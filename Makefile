@@ -26,7 +26,7 @@ setup: $(READY) ## the virtual environment, from the hashed lock
 
 .PHONY: terraform-present
 terraform-present:
-	@command -v terraform >/dev/null || { echo "terraform is not installed: install Terraform 1.11 or later (every other target but deploy, plan and demo works without it)"; exit 1; }
+	@command -v terraform >/dev/null || { echo "terraform is not installed: install Terraform 1.11 or later (every target that deploys, and the end-to-end tests, need it)"; exit 1; }
 
 .PHONY: demo
 demo: $(READY) terraform-present ## everything at once, locally: start, deploy, upload 13 files, watch, check, stop
@@ -88,7 +88,7 @@ $(AUDIT)/bin/pip-audit:
 	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check 'pip-audit==2.10.1'
 
 .PHONY: audit
-audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of what requirements.lock names; fails where it cannot be asked (it asks the package index's own interface, which a mirror does not have)
+audit: $(AUDIT)/bin/pip-audit ## known vulnerabilities of what requirements.lock names; fails where the index of vulnerabilities cannot be asked
 	@$(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off --strict
 
 .PHONY: build
@@ -115,31 +115,33 @@ down: $(READY) ## end what `make up` started
 
 .PHONY: init
 init: terraform-present
-	@plugins="$${TF_PLUGIN_DIR:-$$($(PYTHON) -m local.terraform_plugins)}"; $(TF) init -input=false $${plugins:+-plugin-dir=$$plugins}
+	@$(TF) init -input=false $${TF_PLUGIN_DIR:+-plugin-dir=$$(realpath $$TF_PLUGIN_DIR)}
 
 terraform/$(TF_VARS):
 	@echo "terraform/$(TF_VARS) is missing: say there which models to deploy, as the README's section \"Deploy to AWS\" shows"; exit 1
 
 .PHONY: plan
-plan: terraform/$(TF_VARS) build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars)
-	$(TF) plan
+plan: terraform/$(TF_VARS) build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars, or TF_VARS=prod.tfvars)
+	$(TF) plan -var-file=$(TF_VARS)
 
 .PHONY: deploy
 deploy: terraform/$(TF_VARS) build init ## deploy to AWS, with the credentials and Region of your environment
-	$(TF) apply
+	$(TF) apply -var-file=$(TF_VARS)
 
 .PHONY: destroy
 destroy: terraform/$(TF_VARS) build init ## remove a deployment from AWS
-	$(TF) destroy
+	$(TF) destroy -var-file=$(TF_VARS)
 
 .PHONY: setup-localstack
-setup-localstack: $(READY) ## LocalStack's own command-line tool, for those who run LocalStack instead of MiniStack
-	@$(RUN) -m pip install --quiet --disable-pip-version-check 'localstack>=4'
+setup-localstack: ## LocalStack's own command-line tool, in .local/localstack, for those who run LocalStack instead of MiniStack
+	@$(PYTHON) -m venv .local/localstack
+	@.local/localstack/bin/pip install --quiet --disable-pip-version-check 'localstack>=4'
 
 .PHONY: lock
-lock: $(READY) ## rewrite requirements.lock from pyproject.toml
-	@$(RUN) -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
-	@$(RUN) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock
+lock: ## rewrite requirements.lock from pyproject.toml
+	@$(PYTHON) -m venv .local/uv
+	@.local/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@.local/uv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock
 
 .PHONY: clean
 clean: ## remove everything that was made here: stop the stack, delete .venv, .local, .build and caches

@@ -17,7 +17,7 @@ from local.settings import ROOT
 PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "scale.md")
 Parts = Mapping[str, Any]
 
-# What AWS allows (aws-facts, with the sources that the page names). Per second unless said otherwise.
+# What AWS allows; docs/scale.md names the sources. Per second unless said otherwise.
 PARTITION_UNITS = 1000
 HINTS_CONCURRENCY, UPLOADS_CONCURRENCY, STREAM_LANES = 10, 50, 10  # terraform/scheduler.tf, intake.tf; lanes of one shard
 CREATE_SCHEDULE_LEAST, CREATE_SCHEDULE_MOST, DELETE_SCHEDULE = 250, 5000, 1000

@@ -27,7 +27,7 @@ MINUTE, HOUR = 60.0, 3600.0
 SPREAD = 0.03
 LENGTHS = {"10 min": 10 * MINUTE, "30 min": 30 * MINUTE, "1 h": HOUR, "6 h": 6 * HOUR}
 LOGNORMAL, MEDIAN_SECONDS, SIGMA = "lognormal", HOUR, 0.7
-SHORTEST_SECONDS = 5 * MINUTE  # nobody has seen a batch job that took less (aws-facts 1.5: about five minutes)
+SHORTEST_SECONDS = 5 * MINUTE  # public code and threads know of no batch job that took less
 PERIODS = {"poller_15_min": 15 * MINUTE, "poller_1_min": MINUTE}
 PHASES = (0.1, 0.3, 0.5, 0.7, 0.9)
 

@@ -39,7 +39,7 @@ class Exit(IntEnum):
     FAILED = 1  # the job failed, or the check found something
     USAGE = 2  # usage, or bad input
     NOT_FOUND = 3
-    NO_ACCESS = 4
+    NO_ACCESS = 4  # AWS denied it, knows no credentials, or could not be reached
     PENDING = 8  # still under way
 
 
@@ -53,12 +53,6 @@ class NotFound(Fault):
     """What was named does not exist."""
 
     code = Exit.NOT_FOUND
-
-
-class NoAccess(Fault):
-    """AWS denied the call, or knows no credentials."""
-
-    code = Exit.NO_ACCESS
 
 
 class Failed(Fault):

@@ -1,4 +1,4 @@
-"""How far Bedrock is with a job that runs: its own count of processed records (aws-facts 1.2), which lags up to a minute.
+"""How far Bedrock is with a job that runs: its own count of processed records (GetModelInvocationJob), which lags up to a minute.
 
 Nice to have and nothing more: where Bedrock says no, or nothing, there is no count, and whoever waits for other things does not
 wait for it: one try, a short one, and after a failure a minute of silence. IAM: bedrock:GetModelInvocationJob.

@@ -38,7 +38,7 @@ OUTCOMES = (*OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if stat
 
 PARALLEL = 10  # requests at once: botocore's pool of connections
 DAY_ROWS = 300  # at least so many of a day are read, of one model and status, to find those that ended last
-MAX_PAGES = 5  # of one partition, each of at most 1 MB (aws-facts 8), where something is sought in it
+MAX_PAGES = 5  # of one partition, each of at most 1 MB (DynamoDB's limit), where something is sought in it
 MAX_DAYS = 400  # asked for at once
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ Both read the whole of both tables, which no service ever does; a person starts 
 
 - **A job** is repaired in a transaction which also checks that the job has no newer event than those that were read. Whatever
   happens to it meanwhile is either in what is written or makes the write fail.
-- **A model's slots** decide about capacity, and so they are rebuilt only while nothing can begin (design, trap 12): its events
+- **A model's slots** decide about capacity, and so they are rebuilt only while nothing can begin: its events
   and its item pause the model since before the walk read its jobs (R20), no lease is running, and the item is exactly as it
   was read (R34). Every claim, answer, refusal and end changes the item in one transaction with its event, so an unchanged item
   means that nobody's place has changed. What a rebuilt lease looks like (R32): `shared/rebuild.py`.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-RECORDS = 100  # Bedrock's own minimum (aws-facts 3.1)
+RECORDS = 100  # Bedrock's own minimum (AWS General Reference, Bedrock quotas)
 
 
 class Deployment:
@@ -58,7 +58,7 @@ class Deployment:
         return job_id(self.outputs["bucket"], key, answer["VersionId"], "", "")
 
     def notify_again(self, key: str) -> None:
-        """What S3 does on rare occasions: the same notification once more (structure: aws-facts 7)."""
+        """What S3 does on rare occasions: the same notification once more."""
         bucket = self.outputs["bucket"]
         head = self.s3.head_object(Bucket=bucket, Key=key)
         record = {
@@ -144,7 +144,7 @@ def simulator(path: str, body: object = None, *, method: str | None = None) -> A
 
 
 def records(count: int = RECORDS, words: str = "hello") -> bytes:
-    """A good input of so many records, in the shape of the Bedrock guide's first sample (aws-facts 4.1)."""
+    """A good input of so many records, in the shape of the Bedrock user guide's first sample."""
     lines = [
         {
             "recordId": f"CALL{number:07d}",

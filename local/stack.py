@@ -22,7 +22,7 @@ from urllib.parse import urlparse
 
 from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, endpoint_of, local_environment
 
-START_SECONDS = 40.0
+START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 LOCAL_HOSTS = {"127.0.0.1", "localhost"}
 

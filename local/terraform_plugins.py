@@ -2,7 +2,8 @@
 
 With one, `terraform init -plugin-dir=<directory>` works without a network; without one, init asks the public registry.
 `TF_PLUGIN_DIR` wins; else a directory named `registry.terraform.io` is looked for, first where such mirrors usually are, then
-everywhere on the machine, a few levels deep.
+on the whole machine, a few levels deep, but not where everybody may write. Only for the emulator: a deployment to AWS runs no
+plugin that was merely found (`make deploy`).
 """
 
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 MIRROR = "registry.terraform.io"  # a mirror holds <this>/<namespace>/<provider>/<version>/<platform>/
 PROVIDER = "hashicorp/aws"
-PLACES = ("~/.terraform.d/plugins", "~/.terraform.d", "/opt", "/usr/share", "/usr/local/share", "/srv", "~", "/")
+PLACES = ("~/.terraform.d/plugins", "~/.terraform.d", "/opt", "/usr/share", "/usr/local/share", "/srv", "/")
 MAX_DEPTH = 4
 SKIPPED = {
     "proc",
@@ -19,6 +20,8 @@ SKIPPED = {
     "dev",
     "run",
     "boot",
+    "home",
+    "tmp",
     "lost+found",
     "node_modules",
     "site-packages",

@@ -31,7 +31,8 @@ from typing import Any
 from shared import events as e
 
 QUEUED, CLAIMED, HELD, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Held", "Submitted", "Cancelled", "Rejected"
-# Bedrock's own words (aws-facts 1.5), by how far along they are. Observers may miss some: any forward jump is legal.
+# Bedrock's own words (ModelInvocationJobStatus in its API reference), by how far along they are. Observers may miss some: any
+# forward jump is legal.
 RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
 ENDS = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
 PRIORITIES = range(10)  # 0 is served first
@@ -171,7 +172,7 @@ def _rises(job: Job, event: e.JobProgressed) -> bool:
 
 
 def outcome(job: Job) -> str:
-    """What became of an ended job, in a word. `Completed` may mean that every record failed (aws-facts 1.5): read the counts."""
+    """What became of an ended job, in a word. `Completed` may mean that every record failed: read the counts."""
     if job.status not in OVER:
         return ""
     tally = job.tally

@@ -17,7 +17,7 @@ from pynamodb.expressions.update import Action, AddAction, RemoveAction, SetActi
 from shared.tables import Check, ConditionFailed, Delete, EventRow, Put, R, Update, Write, key_of
 
 Item = dict[str, Any]
-MAX_TRANSACTION_ITEMS = 100  # aws-facts 8.3
+MAX_TRANSACTION_ITEMS = 100  # of TransactWriteItems (DynamoDB developer guide, constraints)
 
 
 class MemoryTables:

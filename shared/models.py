@@ -12,17 +12,17 @@ from math import log
 
 from shared.slots import Ceiling
 
-INVOCATION_TYPES = ("InvokeModel", "Converse")  # aws-facts 1.1
+INVOCATION_TYPES = ("InvokeModel", "Converse")  # CreateModelInvocationJob
 FIFO, LARGEST_FIRST = ORDERS = ("fifo", "largest-first")
 LARGEST_FIRST_WINDOW = timedelta(hours=24)  # nobody is overtaken by a job that was uploaded later than this after his
-TIMEOUT_HOURS = range(24, 169)  # aws-facts 1.1
+TIMEOUT_HOURS = range(24, 169)  # CreateModelInvocationJob
 MAX_ATTEMPTS = 3  # of a job, unless its model says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """One model. Record limits are Bedrock's quotas (aws-facts 3.1); `max_attempts` counts the first try too; the ceilings of a
-    day (UTC) are None where there is none.
+    """One model. Record limits are Bedrock's quotas (AWS General Reference); `max_attempts` counts the first try too; the
+    ceilings of a day (UTC) are None where there is none.
     """
 
     alias: str

@@ -1,7 +1,7 @@
 """Names: ids, streams, keys and URIs, each derived so that the same thing always has the same name.
 
 No name is ever made from raw key text: an S3 key may hold anything, while Bedrock's `s3Uri` pattern, job names and table keys
-may not (aws-facts 1.1: `s3Uri` allows `[-!_*'().a-z0-9A-Z]` in segments, at most 1,024 characters).
+may not (Bedrock API reference: `s3Uri` allows `[-!_*'().a-z0-9A-Z]` in segments, at most 1,024 characters).
 """
 
 import base64

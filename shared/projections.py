@@ -1,6 +1,6 @@
 """What each event changes in the projections, as the writes of one transaction.
 
-Every rule about capacity is the condition of a write in this file (design section 5); nothing anywhere else decides it.
+Every rule about capacity is the condition of a write in this file; nothing anywhere else decides it.
 Each function takes the job as it was loaded and the event that is to follow, and returns writes to be committed together.
 """
 

@@ -11,7 +11,7 @@ that is compared which is a function of events: limit, pause, version, and which
 | at Bedrock | in `holders`, marked submitted, even beyond the limit |
 | anything else | in neither map |
 
-**A lost lease is rebuilt as long as it could still run, and no longer** (design, trap 12; R32). In time it is over like every
+**A lost lease is rebuilt as long as it could still run, and no longer** (R32). In time it is over like every
 other, and then its name is looked up at Bedrock before anybody may call Create: absence must never look like "given up". The
 same holds for a Held attempt that is in neither map: it may have been taken and be in Create, or at Bedrock with its answer
 lost, so it comes back as a holder, not as a refusal. If Bedrock does not have it, the take-over makes it one.

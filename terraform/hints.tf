@@ -21,8 +21,8 @@ module "hints" {
   tags = local.tags
 }
 
-# Every batch job of the account, not only ours: whoever's job ends, it frees quota. That Bedrock has a job its answer to Create
-# said already; where that was lost, the next status tells.
+# Every batch job of the account, not only ours: whoever's job ends, it frees quota. `Submitted` is left out: the answer to
+# Create has said as much, and where that was lost the next status tells.
 resource "aws_cloudwatch_event_rule" "bedrock" {
   name        = "${var.name}-bedrock"
   description = "State changes of Bedrock batch inference jobs, ours and others'"

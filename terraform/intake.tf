@@ -22,13 +22,10 @@ locals {
   intake_timeout_seconds = 300
   zip_directory          = coalesce(var.zip_directory, "${path.module}/../.build")
 
+  # Of both functions. Each has only what it reads: 4 KB hold all variables of a function, the models among them.
   environment = merge({
-    BBQ_DEPLOYMENT               = var.name
     BBQ_EVENTS_TABLE             = aws_dynamodb_table.events.name
-    BBQ_PROJECTIONS_TABLE        = aws_dynamodb_table.projections.name
-    BBQ_BUCKET                   = aws_s3_bucket.this.id
     BBQ_MODELS                   = local.models_json
-    BBQ_DEFAULT_MODEL            = local.default_model
     POWERTOOLS_LOG_LEVEL         = "INFO"
     POWERTOOLS_METRICS_NAMESPACE = "BedrockBatchQueue"
   }, var.environment)
@@ -94,11 +91,16 @@ module "intake" {
   zip                = "${local.zip_directory}/intake.zip"
   memory_mb          = 1769 # one whole vCPU: inspecting 1 GB takes about 20 seconds
   timeout_seconds    = local.intake_timeout_seconds
-  environment        = merge(local.environment, { POWERTOOLS_SERVICE_NAME = "${var.name}-intake" })
   policy             = data.aws_iam_policy_document.intake.json
   log_retention_days = var.log_retention_days
   kms_key_arn        = var.kms_key_arn
   tags               = local.tags
+
+  environment = merge(local.environment, {
+    POWERTOOLS_SERVICE_NAME = "${var.name}-intake"
+    BBQ_BUCKET              = aws_s3_bucket.this.id
+    BBQ_DEFAULT_MODEL       = local.default_model
+  })
 }
 
 # One upload per invocation: a large one neither delays nor fails another.

@@ -147,6 +147,8 @@ module "scheduler" {
     POWERTOOLS_SERVICE_NAME      = "${var.name}-scheduler"
     BBQ_ACCOUNT_ID               = local.account_id
     BBQ_BEDROCK_ROLE_ARN         = local.bedrock_role_arn
+    BBQ_DEPLOYMENT               = var.name
+    BBQ_PROJECTIONS_TABLE        = aws_dynamodb_table.projections.name
     BBQ_CHECK_IN_MINUTES         = tostring(var.check_in_minutes)
     BBQ_EVENT_SOURCE             = var.event_source
     BBQ_FUNCTION_TIMEOUT_SECONDS = tostring(local.scheduler_timeout_seconds)
@@ -158,8 +160,8 @@ module "scheduler" {
   }, { for arn in var.kms_key_arn[*] : "BBQ_KMS_KEY_ARN" => arn })
 }
 
-# New events. Those that leave nothing to do are filtered out here; one of a name that nobody knows yet is not. What a claim or an
-# end leaves to do, the timer or the message sees to that was there before it. Retried without limit for 23 of the 24 hours that
+# New events. Those that leave nothing to do are filtered out here; one of a name that nobody knows yet is not. (After a claim
+# there is something to do, but its timer is armed first; after an end, but the message that told of it does it.) Retried without limit for 23 of the 24 hours that
 # a stream keeps them; what is left then is set aside while it can still be read.
 resource "aws_lambda_event_source_mapping" "events" {
   event_source_arn                   = aws_dynamodb_table.events.stream_arn

@@ -160,6 +160,18 @@ variable "log_retention_days" {
   }
 }
 
+variable "tags" {
+  description = "Tags of every resource that can have some, such as whose costs they are."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = !contains(keys(var.tags), "bbq-deployment")
+    error_message = "The tags must not hold bbq-deployment: it is the deployment's name."
+  }
+}
+
 variable "alarm_topic_arn" {
   description = "ARN of an SNS topic that the alarms tell. Without it they only show in CloudWatch."
   type        = string

@@ -1,6 +1,6 @@
 # No provider block: this directory is applied directly, and also used as a module.
 terraform {
-  required_version = ">= 1.9"
+  required_version = ">= 1.11"
 
   required_providers {
     aws = {
@@ -18,7 +18,7 @@ locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
   region     = data.aws_region.current.name
-  tags       = { "bbq-deployment" = var.name }
+  tags       = merge(var.tags, { "bbq-deployment" = var.name })
 
   # Roles are global in an account, everything else is regional: with the Region in it, one name fits several Regions.
   role_prefix = "${var.name}-${local.region}"

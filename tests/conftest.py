@@ -8,9 +8,9 @@ from hypothesis import settings
 
 def pytest_configure() -> None:
     """The end-to-end tests set endpoints of their own; every other test talks to nobody."""
-    settings.register_profile("ci", derandomize=True)  # CI repeats itself; every other run explores
-    if os.environ.get("CI"):
-        settings.load_profile("ci")
+    settings.register_profile("explore", deadline=None)  # how long an example takes says more of the machine than of the code
+    settings.register_profile("ci", derandomize=True, deadline=None)  # CI repeats itself; every other run explores
+    settings.load_profile("ci" if os.environ.get("CI") else "explore")
     for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"]:
         del os.environ[name]
     os.environ |= {

@@ -27,6 +27,7 @@ from local.bedrock_simulator.files import S3Clients
 from local.bedrock_simulator.memory import Memory
 from local.bedrock_simulator.rules import Settings
 from local.bedrock_simulator.server import App, serve
+from local.settings import AWS_URL, EVENT_SOURCE, local_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    _leave_aws_alone()
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bedrock-simulator: %(message)s")
     try:
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, listener: socket.socket) -> None:
-    session, region = _session(), _region()
+    session, region = boto3.Session(), os.environ["AWS_REGION"]
     settings = Settings(
         region=region,
         seed=options.seed,
@@ -81,18 +83,12 @@ def _run(options: argparse.Namespace, listener: socket.socket) -> None:
         events.close()
 
 
-def _session() -> boto3.Session:
-    """The emulator's credentials, unless the environment has others; the endpoint is AWS_ENDPOINT_URL."""
-    return boto3.Session(
-        aws_access_key_id=os.environ.get("AWS_ACCESS_KEY_ID", "test"),
-        aws_secret_access_key=os.environ.get("AWS_SECRET_ACCESS_KEY", "test"),
-        aws_session_token=os.environ.get("AWS_SESSION_TOKEN"),
-        region_name=_region(),
-    )
-
-
-def _region() -> str:
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+def _leave_aws_alone() -> None:
+    """S3 and EventBridge are an emulator's, here: whatever the shell knows of a real account is forgotten."""
+    settings = local_environment()
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(settings)
 
 
 _session_lock = threading.Lock()
@@ -112,7 +108,8 @@ def _event_bus(session: boto3.Session) -> EventBus:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local.bedrock_simulator",
-        description="Amazon Bedrock's batch inference, simulated on 127.0.0.1. S3 and EventBridge are found by AWS_ENDPOINT_URL.",
+        description="Amazon Bedrock's batch inference, simulated on 127.0.0.1. S3 and EventBridge are an emulator's, at "
+        f"AWS_ENDPOINT_URL or {AWS_URL}.",
     )
     parser.add_argument("--port", type=int, default=4567)
     parser.add_argument("--quota", type=int, default=100, help="jobs alive at once per model id")
@@ -125,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-records", type=int, default=100)
     parser.add_argument("--max-records", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats ids, durations and faults")
-    parser.add_argument("--event-source", default=os.environ.get("BBQ_EVENT_SOURCE", "bbq.bedrock-simulator"))
+    parser.add_argument("--event-source", default=os.environ.get("BBQ_EVENT_SOURCE", EVENT_SOURCE))
     parser.add_argument("--faults", type=_faults, default=Faults(), metavar="JSON", help="as POST /_simulator/faults")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep jobs, quotas, faults in it; go on with what it holds")
     parser.add_argument("--assume-role", action="store_true", help="read and write S3 under each job's roleArn")

@@ -3,12 +3,12 @@
 Pure, and bounded whatever it is fed: memory by one block, one long line made small and the record ids; time by the limits on
 lines and bytes. Verdicts do not depend on how the bytes were cut into chunks.
 
-A record is one line with one JSON object: `modelInput` an object, `recordId` a string of its own where there is one (aws-facts
-4.1). Tolerated, because JSON or common tools allow it: a byte order mark at the start, CRLF, white space around a record, no
-newline at the end, one blank line at the end. Refused although JSON's grammar allows it, because readers differ in what they
-make of it: a name twice in the record object (which one would Bedrock take?), and half of a surrogate pair, which cannot be
-written as UTF-8, so models refuse it. A name twice further down is the model's business. Lines end at "\\n" only: text may hold
-U+2028 and the like.
+A record is one line with one JSON object: `modelInput` an object, `recordId` a string of its own where there is one (Bedrock user
+guide, "Format and upload your batch data"). Tolerated, because JSON or common tools allow it: a byte order mark at the start,
+CRLF, white space around a record, no newline at the end, one blank line at the end. Refused although JSON's grammar allows it,
+because readers differ in what they make of it: a name twice in the record object (which one would Bedrock take?), and half of a
+surrogate pair, which cannot be written as UTF-8, so models refuse it. A name twice further down is the model's business. Lines
+end at "\\n" only: text may hold U+2028 and the like.
 
 A problem says where and which rule, never what: record content stays out of events and logs, and so do ids.
 

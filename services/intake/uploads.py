@@ -14,7 +14,7 @@ from shared.job import PRIORITIES
 from shared.models import Model
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX
 
-TEST_EVENT = "s3:TestEvent"  # S3 sends it once, when notifications are set up (aws-facts 7)
+TEST_EVENT = "s3:TestEvent"  # S3 sends it once, when notifications are set up (S3 user guide)
 CREATED = "ObjectCreated:"
 UNVERSIONED = "null"  # the id of what is written while versioning is off or suspended; the next write replaces it
 MAX_KEY_BYTES = 1024
@@ -84,7 +84,7 @@ def choose_priority(metadata: Mapping[str, str]) -> tuple[int, str | None]:
 
 
 def _read(record: Any, bucket: str) -> Upload | Ignored | NotANotification:
-    """The structure is documented in "Event message structure" of the S3 user guide (aws-facts 7)."""
+    """The structure is documented in "Event message structure" of the S3 user guide."""
     try:
         if not record["eventName"].removeprefix("s3:").startswith(CREATED):
             return Ignored("OtherEvent")

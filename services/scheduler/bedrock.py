@@ -1,7 +1,7 @@
 """Amazon Bedrock: the four batch calls, and what each answer of Create means.
 
 SDK retries are off: inside one retried call the first try may run while the second is refused, and the answer would hide the
-job that lives (design trap 3). A caller whose Get, List or Stop fails leaves it to its hint, which comes back later.
+job that lives. A caller whose Get, List or Stop fails leaves it to its hint, which comes back later.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from shared.models import Model
 
-PAGE = 1000  # ListModelInvocationJobs' own maximum (aws-facts 1.3)
+PAGE = 1000  # ListModelInvocationJobs' own maximum (Bedrock API reference)
 MAX_MESSAGE = 500
 
-# Answers that say for certain that no job was made, and that a later try may pass (aws-facts 5). Anything not listed here is
-# unknown: it keeps the slot.
+# Answers that say for certain that no job was made, and that a later try may pass (Bedrock API reference, errors of
+# CreateModelInvocationJob). Anything not listed here is unknown: it keeps the slot.
 REFUSED = {
     "ServiceQuotaExceededException": "quota",
     "ThrottlingException": "throttle",
@@ -29,7 +29,7 @@ REFUSED = {
     "ExpiredTokenException": "access",
 }
 INVALID = {"ValidationException", "ResourceNotFoundException"}
-NAME_IN_USE = "currently in use"  # which code carries it is UNVERIFIED (aws-facts 5)
+NAME_IN_USE = "currently in use"  # which code carries it is not documented
 
 
 @dataclass(frozen=True)

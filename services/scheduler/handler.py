@@ -3,7 +3,7 @@
 - the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message in the hints queue and is
   reported done; only if that fails too is the record reported failed, and Lambda tries again for as long as the stream lasts.
 - the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each time; see `retry_seconds`.
-- a direct call `{"wake": "all", "limits": {alias: n}}`: a deployment, or an operator.
+- a direct call `{"wake": "all", "limits": {alias: n}}`: a deployment.
 
 Environment, clock, ids and clients enter here and nowhere else.
 """

@@ -15,7 +15,7 @@ from typing import Any
 from shared.job import ENDS, RANK
 from shared.names import is_job_id, parse_attempt_name
 
-DETAIL_TYPE = "Batch Inference Job State Change"  # aws-facts 2
+DETAIL_TYPE = "Batch Inference Job State Change"  # Bedrock user guide, "Monitor Bedrock with EventBridge"
 ALL = "all"
 MAX_BODY = 262_144  # SQS's own limit of a message was this for long; nothing of ours is near it
 MAX_TEXT = 500
@@ -83,7 +83,7 @@ def _resource(model_id: str) -> str:
 
 
 def _report(message: dict[str, Any], *, deployment: str, source: str, account: str, region: str) -> Report | None:
-    """The documented shape (aws-facts 2); no time is parsed, its format is UNVERIFIED."""
+    """The documented shape; no time is parsed: in the guide's own sample it is not ISO 8601."""
     detail = message.get("detail")
     sent = tuple(message.get(name) for name in ("detail-type", "source", "account", "region"))
     if sent != (DETAIL_TYPE, source, account, region) or not isinstance(detail, dict):

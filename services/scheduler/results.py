@@ -24,8 +24,9 @@ class Results:
     def manifest(self, output_uri: str, arn: str) -> dict[str, int]:
         """The numbers of the manifest; empty where there is none that can be read.
 
-        Its place, `<output>/<last 12 characters of the ARN>/manifest.json.out`, is observed, not promised (aws-facts 4.2), and
-        without the right to list the bucket a missing object answers 403: neither may hold up an ended job.
+        Its place, `<output>/<last 12 characters of the ARN>/manifest.json.out`, is what others' code reads; the Bedrock user
+        guide names the file and not the folder. Without the right to list the bucket a missing object answers 403. Neither may
+        hold up an ended job.
         """
         bucket, prefix = split_s3_uri(output_uri)
         try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_scheduler.type_defs import TargetTypeDef
 
-MAX_AGE_SECONDS = 86_400  # Scheduler's longest retry of a delivery; then the dead-letter queue (aws-facts 9)
+MAX_AGE_SECONDS = 86_400  # Scheduler's longest retry of a delivery; then the dead-letter queue (EventBridge Scheduler user guide)
 
 
 class Timers:

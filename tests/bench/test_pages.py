@@ -23,7 +23,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     before = {path: path.read_text() for path in (*pages.PAGES, *ROOT.glob("bench/results.json"))}
     out = tmp_path_factory.mktemp("bench") / "results.json"
     command = [sys.executable, "-m", "bench", "--quick", "--out", str(out), *SIMULATED]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=1800)
     assert {path: path.read_text() for path in before} == before
     found: dict[str, Any] = results.read(out)["parts"]
     return found

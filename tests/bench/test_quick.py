@@ -8,8 +8,6 @@ from typing import Any
 from bench import cold, throughput, work
 from bench.samples import percentile, ratio_of_medians, summary, target
 
-WRITE_UNITS_AT_MOST = 65  # what was reached; the target is lower, and said in bench/work.py
-
 
 @cache
 def worked() -> dict[str, Any]:
@@ -17,11 +15,8 @@ def worked() -> dict[str, Any]:
 
 
 def test_the_work_of_a_job_is_bounded_and_does_not_grow_with_history() -> None:
-    met = {one["name"]: one["met"] for one in worked()["targets"]}
-    assert met.pop("write units per job") in {True, False}
-    assert all(met.values()), worked()["targets"]
+    assert all(one["met"] for one in worked()["targets"]), worked()["targets"]
     per_job = worked()["by_history"][100]["per_job"]
-    assert 50 < per_job["write_units"] <= WRITE_UNITS_AT_MOST
     assert per_job["intake_invocations"] == per_job["s3_puts"] == 1
 
 

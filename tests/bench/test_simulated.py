@@ -37,7 +37,7 @@ def test_the_line_is_the_order_in_which_jobs_begin() -> None:
 
 
 def test_a_refill_takes_what_its_calls_take() -> None:
-    """The bus, the queue, two writes, an armed timer and half of Create: never less than a third of a second, seldom over two."""
+    """The bus, the queue, a write, an armed timer and half of Create."""
     gaps = refill_gaps(Deployment("a", 2).run([600.0] * 20), 2)
     assert len(gaps) == 18
     assert 0.2 < min(gaps) < max(gaps) < 5

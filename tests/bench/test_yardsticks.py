@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.yardsticks import (
@@ -43,13 +43,11 @@ def best_makespan(lengths: list[int], slots: int) -> int:
     )
 
 
-@settings(deadline=None)
 @given(LENGTHS, SLOTS)
 def test_the_ideal_line_is_what_a_clock_says(lengths: list[int], slots: int) -> None:
     assert ideal(lengths, slots) == by_the_second(lengths, slots)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 3))
 def test_the_lower_bound_is_never_above_the_best_there_is(lengths: list[int], slots: int) -> None:
     best = best_makespan(lengths, slots)
@@ -61,7 +59,6 @@ def test_the_lower_bound_is_the_work_or_the_longest_job() -> None:
     assert lower_bound([9, 1, 1], 2) == 9
 
 
-@settings(deadline=None)
 @given(LENGTHS, SLOTS)
 def test_the_ideal_line_leaves_no_slot_free_beside_somebody_who_waits(lengths: list[int], slots: int) -> None:
     spans = ideal(lengths, slots)
@@ -96,7 +93,6 @@ def test_a_poller_whose_run_is_longer_than_its_period_skips_ticks() -> None:
     assert math.isclose(spans[10][0], 4 + 10 * GET_SECONDS + CREATE_SECONDS)
 
 
-@settings(deadline=None)
 @given(LENGTHS, SLOTS, st.integers(1, 20), st.integers(0, 20))
 def test_no_poller_uses_more_slots_than_there_are(lengths: list[int], slots: int, period: int, first: int) -> None:
     spans = polled(lengths, slots, Poller(period, first))

@@ -144,7 +144,7 @@ class Deployed:
         return job
 
     def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
-        """Bedrock, to the commands (aws-facts 1.2): moto does not know it."""
+        """Bedrock, to the commands (its Get): moto does not know it."""
         count = self.processed.get(jobIdentifier)
         return {"jobArn": jobIdentifier} | ({"processedRecordCount": count} if count is not None else {})
 

@@ -22,7 +22,7 @@ OUTPUT = bytes(range(256)) * 12_000  # three chunks
 
 @pytest.fixture
 def job(deployed: Deployed) -> str:
-    """A job that is over, with its output and manifest as Bedrock lays them out (aws-facts 4.2)."""
+    """A job that is over, with its output and manifest as Bedrock lays them out."""
     done = deployed.upload("haiku/reviews.jsonl")
     deployed.complete(done)
     put(deployed, done, "abcdefghwxyz/reviews.jsonl.out", OUTPUT)

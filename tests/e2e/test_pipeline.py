@@ -181,10 +181,9 @@ def test_the_readmes_own_commands_upload_a_file_and_find_its_job(deployment: Dep
         ).stdout
 
     shell(readme_commands("upload"))
-    today = datetime.now(UTC).date().isoformat()
 
     def completed() -> list[str]:
-        found = deployment.by_status(f"haiku#Completed#{today}")
+        found = deployment.by_status(f"haiku#Completed#{datetime.now(UTC).date().isoformat()}")
         return [view["job"] for view in found if view["sources"][0]["key"] == "to-process/haiku/reviews.jsonl"]
 
     (job,) = eventually(completed)

@@ -24,7 +24,7 @@ from tests.rights.mutation import Document, Right, many, rights, without
 FUNCTIONS = ("intake", "scheduler")
 ROLES = (*FUNCTIONS, "bedrock", "timers", "notifications")
 PEOPLE = ("viewer", "operator")
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 30.0
 ACCOUNT_MAY_ASSUME = {
     "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "arn:aws:iam::000000000000:root"},
 }  # fmt: skip

@@ -9,6 +9,7 @@ from tests.rights.mutation import Right
 
 POLLS = "Lambda's poller needs it on AWS; MiniStack's polls without asking. Plan test of the exact rights."
 LOGS = "Lambda writes logs with the role on AWS; MiniStack writes them itself. Plan test of the exact rights."
+TRACES = "Lambda sends traces with the role on AWS; MiniStack sends none. Plan test of the exact rights."
 PIPE = "the pipe wears the role on AWS; MiniStack's pipes wear none. Plan test of the exact rights."
 TIMER = "EventBridge Scheduler wears the role on AWS; MiniStack's wears none. Plan test of the exact rights."
 PASS = (
@@ -27,7 +28,7 @@ PATHS = "MiniStack allows GetParametersByPath on * alone. Plan test of the exact
 # who, statement, action or resource (each may end in a star) -> why
 EXCUSED = {
     ("*", "Log", "*"): LOGS,
-    ("*", "Trace", "*"): LOGS,
+    ("*", "Trace", "*"): TRACES,
     ("intake", "ReceiveUploads", "*"): POLLS,
     ("scheduler", "FollowEvents", "*"): POLLS,
     ("scheduler", "FindStream", "*"): POLLS,

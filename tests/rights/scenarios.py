@@ -33,7 +33,7 @@ _fresh = iter([model for model in MODELS if model.startswith("fresh")])
 def upload(bench: Bench, seen: Seen) -> None:
     """An upload runs, and is tallied."""
     job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
-    until(lambda: seen() or "processed_records" in bench.deployment.view(job), 30)
+    until(lambda: seen() or "processed_records" in bench.deployment.view(job), 90)
     until(seen, 0.5)
 
 

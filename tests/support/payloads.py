@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.names import job_stream
 
-# The full sample of the Bedrock user guide, "Monitor Bedrock with EventBridge" (aws-facts 2), verbatim.
+# The full sample of the Bedrock user guide, "Monitor Bedrock with EventBridge", verbatim.
 BEDROCK_EVENT: dict[str, Any] = {
     "version": "0",
     "id": "a1b2c3d4",
@@ -97,7 +97,7 @@ def body(value: object) -> str:
     return json.dumps(value)
 
 
-# The sample of the S3 user guide, "Event message structure" (aws-facts 7), with our bucket and key in its place.
+# The sample of the S3 user guide, "Event message structure", with our bucket and key in its place.
 def s3_notification(
     key: str, *, bucket: str, version: str = "096fKKXTRTtl3on89fVO.nfljtsv6qko", name: str = "ObjectCreated:Put"
 ) -> dict[str, Any]:

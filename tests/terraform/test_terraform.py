@@ -28,7 +28,7 @@ from shared.telemetry import METRICS
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
 FILES = sorted(TERRAFORM.rglob("*.tf"))
-MAX_VARIABLES = 15
+MAX_VARIABLES = 16
 LAMBDA_ENVIRONMENT_BYTES = 4096
 COMMANDS = typer.main.get_group(app).commands.keys()
 
@@ -359,7 +359,8 @@ def test_bbq_can_read_what_the_deployment_says_of_itself(deployed: dict[str, Res
     config = read_config({**environment, "AWS_REGION": "eu-west-1"})
     assert (found.name, found.region, found.account_id) == ("bbq", "eu-west-1", "111122223333")
     assert (found.models, found.lease) == (config.models, config.lease)
-    assert (found.default_model, found.bucket) == (environment["BBQ_DEFAULT_MODEL"], environment["BBQ_BUCKET"])
+    intake = deployed["module.intake.aws_lambda_function.this"]["environment"][0]["variables"]
+    assert (found.default_model, found.bucket) == (intake["BBQ_DEFAULT_MODEL"], intake["BBQ_BUCKET"])
     assert found.events_table == environment["BBQ_EVENTS_TABLE"]
     assert found.projections_table == environment["BBQ_PROJECTIONS_TABLE"]
     assert (found.uploads_queue_url, found.hints_queue_url) == ("https://sqs/bbq-uploads", environment["BBQ_HINTS_QUEUE_URL"])

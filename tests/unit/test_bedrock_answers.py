@@ -23,7 +23,7 @@ def client() -> Any:
     return boto3.client("bedrock", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x", config=once)
 
 
-# Codes and HTTP statuses as in aws-facts 1.1 and 5.
+# Codes and HTTP statuses: Bedrock API reference, CreateModelInvocationJob.
 @pytest.mark.parametrize(
     ("code", "http", "message", "expected"),
     [

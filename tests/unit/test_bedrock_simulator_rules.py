@@ -411,7 +411,7 @@ def step(bedrock: Bedrock, what: str, number: int, now: datetime) -> None:
             bedrock.written(jobs[number % len(jobs)].id, Tally(success=90), now)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(quota=st.integers(0, 4), faults=FAULTS, steps=STEPS, late=st.booleans())
 def test_the_quota_is_never_exceeded_and_every_status_follows_legally(
     quota: int, faults: Faults, steps: list[tuple[str, int]], *, late: bool

@@ -48,7 +48,7 @@ def instances(kind: type) -> st.SearchStrategy[Any]:
 
 EVERY = pytest.mark.parametrize("kind", e.EVENTS.values(), ids=list(e.EVENTS))
 ANY_EVENT = st.one_of([instances(kind) for kind in e.EVENTS.values()])
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 def stored(event: e.Event) -> Any:
@@ -107,7 +107,7 @@ def test_a_field_that_is_missing_makes_an_event_unknown_unless_it_has_a_default(
     check()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(e.EVENTS)) | TEXT, st.integers(min_value=1), TEXT | st.just(e.text_of(at(0))), JSON)
 def test_whatever_json_is_stored_no_error_but_unknown_event_comes_of_it(name: str, version: int, when: str, data: Any) -> None:
     try:
@@ -118,7 +118,7 @@ def test_whatever_json_is_stored_no_error_but_unknown_event_comes_of_it(name: st
     assert version <= event.VERSION
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(ANY_EVENT, st.data(), JSON)
 def test_a_damaged_event_raises_no_error_but_unknown_event(event: e.Event, data: st.DataObject, damage: Any) -> None:
     spoilt = inner = {**stored(event), "at": None}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.scheduler.hints import Hint, JobHint, ModelHint, Report, parse
 from tests.support.payloads import BEDROCK_EVENT
 
-# The ten statuses of a batch job (aws-facts 1.5).
+# The ten statuses of a batch job: ModelInvocationJobStatus.
 STATUSES = [
     "Submitted", "Validating", "Scheduled", "InProgress", "Stopping",
     "Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired",
@@ -45,7 +45,7 @@ def read(body: str) -> Hint | None:
 
 
 def is_documented(event: Any) -> bool:
-    """The documented event (aws-facts 2), of a batch job of this account and Region, in one of the ten statuses."""
+    """The documented event, of a batch job of this account and Region, in one of the ten statuses."""
     detail = event.get("detail")
     return (
         (event.get("detail-type"), event.get("source")) == ("Batch Inference Job State Change", "aws.bedrock")
@@ -79,7 +79,7 @@ def nearly(draw: st.DrawFn) -> dict[str, Any]:
     return known
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(nearly())
 def test_only_the_documented_event_is_a_report_and_it_says_what_the_event_says(event: dict[str, Any]) -> None:
     found = read(json.dumps(event))
@@ -104,7 +104,7 @@ DUES = st.one_of(  # what a message says, and the moment that it is
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.fixed_dictionaries(
         {},

@@ -89,7 +89,7 @@ def items(life: Life) -> Iterator[tuple[str, str | int, dict[str, Any]]]:
                 yield partition, sort, item
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(KEYS)
 def test_no_name_is_made_of_a_key_and_the_key_itself_is_kept(raw: str) -> None:
     key = (
@@ -126,7 +126,7 @@ def test_no_name_is_made_of_a_key_and_the_key_itself_is_kept(raw: str) -> None:
     assert {name for name, _ in life.bench.notes} <= {*METRICS, "JobProgressed"}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(KEYS, st.lists(KEYS, max_size=3))
 def test_uploads_that_look_alike_are_jobs_of_their_own(key: str, more: list[str]) -> None:
     twins = [twist(key) for twist in LOOK_ALIKE]

@@ -437,7 +437,7 @@ files = st.tuples(
 ).map(lambda parts: parts[0] + parts[2].join(parts[1]) + parts[3])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(files, st.lists(st.integers(1, 400), max_size=8), st.sampled_from([3, 17, 100, 300, 1000, LONG_LINE_BYTES]))
 @example(b'{"modelInput": {"a": [\n{"modelInput": {"a": [\n{"modelInput": {}}', [], LONG_LINE_BYTES)
 @example(b'{"modelInput": {\n}}\n{}\n', [], LONG_LINE_BYTES)
@@ -455,7 +455,7 @@ def test_the_verdict_is_that_of_a_plain_reader_however_the_file_is_cut(data: byt
     assert whole == (["the file is empty"] if not data else [] if records else ["the file holds 0 records, fewer than 1"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.one_of(lines(), st.binary(max_size=60)), max_size=5).map(b"\n".join), st.sampled_from([5, 100, LONG_LINE_BYTES])
 )

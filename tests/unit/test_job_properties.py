@@ -301,7 +301,7 @@ class AnyLife(RuleBasedStateMachine):
         self.seen = self.job
 
 
-AnyLife.TestCase.settings = settings(max_examples=60, stateful_step_count=35, deadline=None)
+AnyLife.TestCase.settings = settings(max_examples=60, stateful_step_count=35)
 TestAnyLife = AnyLife.TestCase
 
 

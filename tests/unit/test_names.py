@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from services.scheduler.timers import _name as timer_name
 from shared import names
 
-# The service's own patterns (aws-facts 1.1, from botocore's service model).
+# The service's own patterns (from botocore's service model).
 S3_URI = r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
 JOB_NAME = r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}"
 TOKEN = r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}"
-SCHEDULE_NAME = r"[0-9a-zA-Z-_.]{1,64}"  # aws-facts 9
+SCHEDULE_NAME = r"[0-9a-zA-Z-_.]{1,64}"  # EventBridge Scheduler user guide
 
 KEYS = st.text(min_size=0, max_size=400).map(lambda text: f"to-process/{text}.jsonl")
 

@@ -13,7 +13,7 @@ from services.intake.uploads import Ignored, NotANotification, Upload, announced
 from shared import names
 from tests.support.payloads import s3_notification
 
-# Bedrock's own patterns and limits (aws-facts 1.1).
+# Bedrock's own patterns and limits (Bedrock API reference).
 S3_URI = r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
 JOB_NAME = r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}"
 TOKEN = r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}"
@@ -50,7 +50,7 @@ LOOK_ALIKE: list[Callable[[str], str]] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BUCKETS, KEYS, VERSIONS)
 def test_every_legal_key_gives_uris_that_bedrock_accepts(bucket: str, key: str, version: str) -> None:
     job = names.job_id(bucket, key, version, "", "")
@@ -125,7 +125,7 @@ FIRST = st.sampled_from(["to-process/", "to-process/", " to-process/", "TO-PROCE
 LAST = st.sampled_from([".jsonl", ".jsonl", ".jsonl ", ".JSONL", ".json", ".jsonl/", "/", ""])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.builds("{}{}{}".format, FIRST, PIECES.map("".join), LAST),
     st.sampled_from("bbc"),

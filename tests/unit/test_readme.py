@@ -1,8 +1,12 @@
 """What the README says about the code is what the code says."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+
+import pytest
 
 from local.readme import README, with_tables
 from local.settings import ROOT
@@ -27,6 +31,16 @@ def test_every_file_and_folder_it_names_exists() -> None:
     named = re.findall(r"^\| `([a-z/]+/)` ", TEXT, re.MULTILINE) + re.findall(r"\]\(([A-Z]+\.md)\)", TEXT)
     assert named
     assert all((ROOT / name).exists() for name in named)
+
+
+@pytest.mark.skipif(not shutil.which("terraform") and not os.environ.get("CI"), reason="terraform is not installed")
+def test_the_module_it_shows_is_formatted_hcl_with_inputs_that_exist() -> None:
+    found = re.search(r"<!-- module -->\n```hcl\n(.*?)```", TEXT, re.DOTALL)
+    assert found
+    run = subprocess.run(["terraform", "fmt", "-"], input=found[1], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, found[1]), run.stderr
+    known = re.findall(r'^variable "(\w+)"', (ROOT / "terraform" / "variables.tf").read_text(), re.MULTILINE)
+    assert set(re.findall(r"^  (\w+) +=", found[1], re.MULTILINE)) <= {"source", *known}
 
 
 def test_bare_make_prints_every_target_with_a_line_of_help() -> None:

@@ -22,7 +22,7 @@ def read(text: str) -> dict[str, int]:
 
 
 def test_the_documented_manifest_is_read_whatever_else_it_holds() -> None:
-    """aws-facts 4.2; further keys have been seen in the field."""
+    """As the Bedrock user guide shows it; further keys have been seen in the field."""
     counts = {"totalRecordCount": 3, "processedRecordCount": 3, "successRecordCount": 2, "errorRecordCount": 1}
     tokens = {"inputTokenCount": 70, "outputTokenCount": 0, "cacheReadInputTokenCount": 5}
     assert read(json.dumps(counts | tokens | {"note": "x"})) == counts | tokens

@@ -362,5 +362,5 @@ class Capacity(RuleBasedStateMachine):
         return True
 
 
-Capacity.TestCase.settings = settings(max_examples=300, stateful_step_count=12, deadline=None)
+Capacity.TestCase.settings = settings(max_examples=300, stateful_step_count=12)
 TestCapacity = Capacity.TestCase
