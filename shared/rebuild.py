@@ -24,7 +24,7 @@ from typing import Any
 
 from shared import projections
 from shared.counts import to_be_tallied
-from shared.events import text_of
+from shared.events import moment_of, text_of
 from shared.job import CLAIMED, ENDS, HELD, LEASED, OVER, QUEUED, RUNNING, Job, may_retry
 from shared.names import holder
 from shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Refusal, Slots, leased
@@ -118,7 +118,7 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
     slots = Slots(
         model=row.pk.partition("#")[2], limit=number("limit"), paused=bool(row.paused), model_version=number("model_version"),
         ends=number("ends"), holders=entries("holders"), refused=entries("refused"),
-        day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
+        day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)), taken_at=_taken_at(row),
     )  # fmt: skip
     return slots, tuple(unreadable) if row.paused is not None else (*unreadable, "paused")
 
@@ -175,7 +175,9 @@ def rebuilt_slots(
             kept = lease if lease is not None and not lease.submitted else _lost_lease(job, refusal, longest_lease, now)
             holders[whose] = AT_BEDROCK if job.status in RUNNING else kept
     day = before.day if before.day.date else _lost_day(state.model, jobs, ended)
-    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day)
+    submitted = (job.submitted_at for job in jobs if job.model == state.model and job.submitted_at is not None)
+    taken_at = before.taken_at or max(submitted, default=None)
+    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day, taken_at=taken_at)
 
 
 def leases_until(slots: Slots) -> datetime | None:
@@ -196,6 +198,13 @@ def job_of(whose: str) -> str:
     return whose.partition("#")[0]
 
 
+def _taken_at(row: SlotsRow) -> datetime | None:
+    try:
+        return moment_of(row.taken_at) if row.taken_at is not None else None
+    except ValueError:
+        return None  # nothing depends on it but how long a refused job may wait
+
+
 def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
     """Too many rather than too few: what ended today may have begun yesterday. Only what was tried again today counts once.
     `ended` knows what was tallied; what lives, or waits for its tally, is counted here.
@@ -209,7 +218,7 @@ def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
 def _lost_lease(job: Job, refusal: Refusal | None, longest_lease: timedelta, now: datetime) -> Lease:
     """A claim's lease began before `slot-claimed`. A refused job may have been taken at any time until just now."""
     began = job.claimed_at if job.status != HELD and job.claimed_at is not None else now
-    lease = leased(REBUILT, began + longest_lease, refusal)
+    lease = leased(REBUILT, began + longest_lease, now, refusal)
     if refusal is None and job.status == HELD:  # its week goes on, and so does its back-off
         return replace(lease, since=job.claimed_at, count=len(job.refusals))
     return lease

@@ -17,7 +17,9 @@ MINUTE = timedelta(minutes=1)
 BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
 UNANSWERED = "unanswered"  # Create was called or not, its answer was lost, and Bedrock has no such job
 MAX_PASSED = 5  # refused while another of the model's jobs was taken: then it is the job, and not a quota that opens and shuts
-MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this
+SUSPECT_AFTER = 2  # refusals of one job, from which on one more job is tried beside it
+MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this while Bedrock takes none of its model
+MAX_UNTRIED = timedelta(days=2)  # who was not tried for so long after his time was kept from it, by a pause for instance
 MAX_EARLY = timedelta(days=1)  # no timer of ours fires earlier: a hint that claims so is not from one
 
 
@@ -92,6 +94,7 @@ class Slots:
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     pause: e.ModelPaused | None = None  # who paused it, when and why
     day: Day = NO_DAY
+    taken_at: datetime | None = None  # when Bedrock last took a job
 
     @property
     def open(self) -> bool:
@@ -110,9 +113,21 @@ class Slots:
 
     def held_back(self, now: datetime) -> bool:
         """Whether the last refusals ask for patience: a newcomer is then no reason to ask Bedrock again. One that another passed
-        may have a reason of its own, and holds nobody back.
+        may have a reason of its own, and one that got no answer was not refused: they hold nobody back.
         """
-        return any(not self.refused[whose].passed for whose in self.not_due(now))
+        refusals = (self.refused[whose] for whose in self.not_due(now))
+        return any(not refusal.passed and refusal.kind != UNANSWERED for refusal in refusals)
+
+    def starved(self, now: datetime) -> bool:
+        """Whether Bedrock has long taken no job of the model."""
+        return self.taken_at is None or now - self.taken_at > MAX_HELD
+
+    @property
+    def suspect_from(self) -> int:
+        """From how many refusals of everybody on the next in line is tried, too. The more there are, the later: a quota that is
+        full for days must not draw the whole line into the refused, which pass by priority and are all in one item.
+        """
+        return max(SUSPECT_AFTER, len(self.refused))
 
     def not_due(self, now: datetime) -> frozenset[str]:
         """The holders that were refused and whose time to be tried again has not come."""
@@ -146,11 +161,14 @@ def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
     return slots
 
 
-def leased(owner: str, until: datetime, refusal: Refusal | None = None) -> Lease:
-    """A new lease; it remembers the refusals behind it."""
+def leased(owner: str, until: datetime, now: datetime, refusal: Refusal | None = None) -> Lease:
+    """A new lease; it remembers the refusals behind it. They count from now on where nobody tried it for long: that was no
+    refusal of Bedrock's.
+    """
     if refusal is None:
         return Lease(owner=owner, until=until)
-    return Lease(owner=owner, until=until, since=refusal.since, count=refusal.count, passed=refusal.passed)
+    since = refusal.since if now <= refusal.retry_at + MAX_UNTRIED else now
+    return Lease(owner=owner, until=until, since=since, count=refusal.count, passed=refusal.passed)
 
 
 def refusal_of(lease: Lease, kind: str, now: datetime) -> Refusal:

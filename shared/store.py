@@ -55,7 +55,7 @@ class Store:
 
     def exists(self, stream: str) -> bool:
         """Whether the stream has an event."""
-        return self._tables.get(EventRow, stream, "1") is not None
+        return bool(self._tables.query(EventRow, stream, limit=1))
 
     def append(self, job_id: str, job: Job | None, event: Event) -> None:
         """Append an event of an uploader or an operator to the job as it was loaded (None: its first); the scheduler projects it.

@@ -60,7 +60,7 @@ data "aws_iam_policy_document" "intake" {
 
   statement {
     sid       = "AppendEvents"
-    actions   = ["dynamodb:GetItem", "dynamodb:PutItem"]
+    actions   = ["dynamodb:PutItem", "dynamodb:Query"]
     resources = [aws_dynamodb_table.events.arn]
   }
 

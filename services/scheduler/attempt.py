@@ -37,7 +37,8 @@ class Outcome(Enum):
 
 def new_lease(world: World, refusal: Refusal | None = None) -> Lease:
     """A lease of an owner that never was before: an owner is one acquisition by one invocation, not a container."""
-    return leased(world.new_id(), world.now() + world.config.lease, refusal)
+    now = world.now()
+    return leased(world.new_id(), now + world.config.lease, now, refusal)
 
 
 def arm_for(world: World, job_id: str, attempt: int, lease: Lease) -> None:
@@ -84,7 +85,7 @@ def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int)
 def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, ends: int | None) -> Outcome | None:
     """After a definite refusal: out of the slot, to be tried again, or OVER for good. None where the write failed: read again."""
     refusal = refusal_of(lease, kind, world.now())
-    if world.now() - refusal.since > MAX_HELD:
+    if world.now() - refusal.since > MAX_HELD and _starved(world, job.model):
         over = fail(world, job.id, job.attempt, f"refused for {MAX_HELD.days} days: {message}", lease=lease)
         return Outcome.OVER if over else None
     world.timers.arm_model(job.model, refusal.retry_at)
@@ -99,6 +100,12 @@ def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, en
     except ConditionFailed:
         return None
     return Outcome.REFUSED
+
+
+def _starved(world: World, model: str) -> bool:
+    """Where Bedrock takes others, a refused job waits its turn, however long: what is wrong with itself shows in `passed`."""
+    slots = world.store.slots(model)
+    return slots is None or slots.starved(world.now())
 
 
 def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool:

@@ -20,13 +20,12 @@ from shared.events import UnknownEvent
 from shared.job import LEASED, QUEUED, IllegalEvent, Job, evolve
 from shared.names import attempt_name, holder, parse_holder
 from shared.projections import Ending
-from shared.slots import MAX_PASSED, Lease, Slots, grid_due, passed_by
+from shared.slots import MAX_PASSED, SUSPECT_AFTER, Lease, Slots, grid_due, passed_by
 from shared.tables import ConditionFailed, Contended
 from shared.telemetry import said
 
 ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
 MAX_LOST = 10  # races lost in a row before giving up
-SUSPECT_AFTER = 2  # refusals of one job, from which on one more job is tried beside it
 UNREADABLE_MINUTES = 60  # a job that cannot be read is looked at again, in case newer code was deployed
 UNREADABLE = (UnknownEvent, IllegalEvent)
 
@@ -40,6 +39,17 @@ class Claim:
     event: e.SlotClaimed
     whose: str
     lease: Lease
+
+
+@dataclass
+class _Filling:
+    """What one fill has met so far."""
+
+    skipped: set[str]  # holders, and jobs that cannot be read: not to be tried again by this fill
+    lost: int = 0  # races in a row
+    suspect: str | None = None  # refused again and again: beside it another is tried
+    taking: bool = False  # Bedrock took one
+    moved: bool = False  # somebody was served, whatever came of it
 
 
 def hand_over(world: World, ended: Job, end: e.JobEnded) -> Claim | None:
@@ -69,45 +79,61 @@ def fill(
     if alias not in world.config.models:
         world.note("ModelNotConfigured", model=alias)
         return
-    skipped = {skip} if skip is not None else set()
-    slots = _fill(world, alias, skipped, probe=probe, freed_at=freed_at, claim=claim)
-    nobody_waits = slots is not None and slots.open and not slots.refused and not skipped
+    filling = _Filling({skip} if skip is not None else set())
+    slots = _fill(world, alias, filling, probe=probe, freed_at=freed_at, claim=claim)
+    nobody_waits = slots is not None and slots.open and not slots.refused and not filling.skipped
     show(world, alias, slots, line_is_empty=nobody_waits)
 
 
 def _fill(
-    world: World, alias: str, skipped: set[str], *, probe: bool, freed_at: datetime | None, claim: Claim | None
+    world: World, alias: str, filling: _Filling, *, probe: bool, freed_at: datetime | None, claim: Claim | None
 ) -> Slots | None:  # fmt: skip
     """The slots as they were last read, where nobody was left to be served; else None."""
-    lost, suspect, taking = 0, None, False
     while True:
         if claim is not None:
             served: tuple[str, Outcome] | None = (claim.whose, _submitted(world, claim, claim.slots.ends + 1))  # with this end
             claim = None
         elif world.seconds_left() < ROUND_SECONDS:
-            world.outbox.wake_model(alias)  # giving up leaves a hint behind
+            _out_of_time(world, alias, filling)
             return None
         else:
             slots = world.store.slots(alias)
-            served = _serve_next(world, slots, skipped, probe=probe, taking=taking, beside=suspect) if slots is not None else None
+            served = _serve_next(world, slots, filling, probe=probe) if slots is not None else None
         if served is None:
             return slots
         whose, outcome = served
         if outcome is Outcome.ACCEPTED:
-            taking = True
             _measure_refill(world, alias, freed_at)
             freed_at = None
-        lost = lost + 1 if outcome is Outcome.LOST and whose not in skipped else 0
-        if outcome is Outcome.LOST:
-            _wait_or_give_up(world, alias, lost)
-        elif outcome is Outcome.ACCEPTED and suspect is not None:  # it is the job, not the quota: go on with the others
-            _passed(world, alias, suspect)
-            suspect = None
-        elif outcome is Outcome.REFUSED and suspect is None and _refusals(world, alias, whose) >= SUSPECT_AFTER:
-            suspect = whose
-            skipped.add(whose)
-        elif outcome in {Outcome.REFUSED, Outcome.UNKNOWN, Outcome.PARKED}:  # two refusals in a row end the fill
+        if not _goes_on(world, alias, filling, whose, outcome):
             return None
+
+
+def _goes_on(world: World, alias: str, filling: _Filling, whose: str, outcome: Outcome) -> bool:
+    """What came of one try; whether there is reason for another. Two refusals in a row end the fill."""
+    filling.lost = filling.lost + 1 if outcome is Outcome.LOST and whose not in filling.skipped else 0
+    filling.moved = filling.moved or outcome is not Outcome.LOST
+    filling.taking = filling.taking or outcome is Outcome.ACCEPTED
+    if outcome is Outcome.LOST:
+        _wait_or_give_up(world, alias, filling.lost)
+    elif outcome is Outcome.ACCEPTED and filling.suspect is not None:  # it is the job, not the quota: go on with the others
+        _passed(world, alias, filling.suspect)
+        filling.suspect = None
+    elif outcome is Outcome.REFUSED and filling.suspect is None and _refusals(world, alias, whose) >= SUSPECT_AFTER:
+        filling.suspect = whose
+        filling.skipped.add(whose)
+    else:
+        return outcome not in {Outcome.REFUSED, Outcome.UNKNOWN, Outcome.PARKED}
+    return True
+
+
+def _out_of_time(world: World, alias: str, filling: _Filling) -> None:
+    """Giving up leaves a hint behind, which goes on at once. Where all the time went by on jobs that cannot be read, another
+    fill would do no better: then the message that led here fails, and comes back later each time.
+    """
+    if filling.skipped and not filling.moved:
+        raise TimeoutError(f"no time left: {len(filling.skipped)} jobs at the head of model {alias} could not be served")
+    world.outbox.wake_model(alias)
 
 
 def _measure_refill(world: World, alias: str, freed_at: datetime | None) -> None:
@@ -133,19 +159,18 @@ def _wait_or_give_up(world: World, alias: str, lost: int) -> None:
     world.store.pause(lost)
 
 
-def _serve_next(
-    world: World, slots: Slots, skip: set[str], *, probe: bool, taking: bool, beside: str | None
-) -> tuple[str, Outcome] | None:  # fmt: skip
+def _serve_next(world: World, slots: Slots, filling: _Filling, *, probe: bool) -> tuple[str, Outcome] | None:
     """Try whoever is next: (holder, outcome). None where nobody is, or nothing is free, or it is not yet time to ask again.
 
-    `skip` collects those not to be tried again in this fill. `taking`: Bedrock has just taken a job, so a newcomer is tried
-    whatever it has said to others. `beside` a suspect, next is who is least likely to be another one.
+    Where Bedrock has just taken a job, a newcomer is tried whatever it has said to others. Beside a suspect, next is who is least
+    likely to be another one.
     """
-    if not slots.open or (not probe and not taking and slots.held_back(world.now())):
+    skip, beside = filling.skipped, filling.suspect
+    if not slots.open or (not probe and not filling.taking and slots.held_back(world.now())):
         return None
     tried = frozenset(skip) if probe else slots.not_due(world.now()) | skip
     whose = slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)
-    suspicious = beside is not None and whose is not None and slots.refused[whose].count >= SUSPECT_AFTER
+    suspicious = beside is not None and whose is not None and slots.refused[whose].count >= slots.suspect_from
     job_id = _head(world, slots.model, skip) if whose is None or suspicious else None
     if job_id is not None:
         return _serve_waiting(world, slots, job_id, skip)
@@ -265,7 +290,7 @@ def _passed(world: World, alias: str, whose: str) -> None:
     """It was refused and another was taken. After MAX_PASSED times the reason is its own, and it ends with it."""
     slots = world.store.slots(alias)
     seen = slots.refused.get(whose) if slots else None
-    if seen is None:
+    if seen is None or seen.kind == "throttle":  # a rate is the account's, never the job's own
         return
     now = passed_by(seen)
     if now.passed >= MAX_PASSED:

@@ -299,10 +299,13 @@ def _end(world: World, job: Job, visit: Visit, event: e.JobEnded) -> Next:
     world.note("JobEnded", job=job.id, model=job.model, status=event.status)
     if job.claimed_at is not None:
         world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
+    sharers = _others_of_the_model(world, job)
     try:
         _refill(world, job, visit, event.at, claim)
+        _tell(world, sharers)
     except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
-        world.outbox.wake_model(job.model)
+        for alias in (job.model, *sharers):
+            world.outbox.wake_model(alias)
         raise
     return evolve(job.id, job, event)
 
@@ -393,8 +396,18 @@ def _tally(world: World, job: Job) -> e.JobTallied:
 
 
 def _foreign_end(world: World, report: Report) -> None:
-    """Others share the quota: their end is a reason to ask again, for whoever was refused or is being refused right now."""
+    """Others share the quota: their end is a reason to ask again."""
     ids = {alias: model.model_id for alias, model in world.config.models.items()}
+    _tell(world, alias_of(report.model_id, ids) or list(ids))  # a model that cannot be told may be any
+
+
+def _others_of_the_model(world: World, job: Job) -> list[str]:
+    """Further aliases of the model that the job runs on: they share its quota."""
+    return alias_of(job.model_id, {alias: model.model_id for alias, model in world.config.models.items() if alias != job.model})
+
+
+def _tell(world: World, aliases: Iterable[str]) -> None:
+    """A job ended that was not theirs: whoever was refused, or is being refused right now, has a reason to ask again."""
 
     def tell(alias: str) -> None:
         slots = world.store.slots(alias)
@@ -402,7 +415,7 @@ def _foreign_end(world: World, report: Report) -> None:
             world.store.commit(projections.foreign_end(alias))
             fill(world, alias, probe=True)
 
-    _each(alias_of(report.model_id, ids) or list(ids), tell)  # a model that cannot be told may be any
+    _each(aliases, tell)
 
 
 def _each(aliases: Iterable[str], act: Callable[[str], None]) -> None:

@@ -325,7 +325,7 @@ def test_giving_up_frees_the_slot_and_taking_needs_room_again(store: Store) -> N
     h = holder(refused.id, 1)
     assert (slots(store).holders, list(slots(store).refused)) == ({}, [h])
     other = claim(store, "v2")
-    again = leased("again", at(120), slots(store).refused[h])
+    again = leased("again", at(120), at(1), slots(store).refused[h])
     with pytest.raises(ConditionFailed):
         store.commit(p.taken(MODEL, h, again))
     end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="", arn=None)

@@ -58,7 +58,8 @@ class Tables:
         """Writes were done, and the invocation that sent them does not know (`Run`)."""
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
-        """See Tables."""
+        """See Tables. No function may get an event by its key (terraform/intake.tf, scheduler.tf): they query."""
+        self._watch.check("S13", kind is not EventRow, f"{self._kernel.current} has no right to get an event: {hash_key}")
         if hash_key.startswith("slots#"):
             self._watch.slots_read(self._kernel.current, hash_key)
             if self._weather.strike("meddled"):

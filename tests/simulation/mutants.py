@@ -109,7 +109,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R14": _m(
         "a fill that loses a race goes home",
-        (FILL, "            _wait_or_give_up(world, alias, lost)\n", "            return\n"),
+        (FILL, "        _wait_or_give_up(world, alias, filling.lost)\n", "        return False\n"),
     ),
     "R15": _m(
         "a refusal's own stream record is a reason to ask Bedrock again",
@@ -149,7 +149,7 @@ MUTANTS: dict[str, Mutant] = {
     "R22": _m("a claim leaves its place in line behind", (PROJECTIONS, "    writes = [*appended(before, event, _known_to_wait(before)), *_no_place(before)]", "    writes = appended(before, event, _known_to_wait(before))")),
     "R23": _m(
         "one refused job stops its model",
-        (FILL, "        elif outcome is Outcome.REFUSED and suspect is None and", "        elif False and"),
+        (FILL, "    elif outcome is Outcome.REFUSED and filling.suspect is None and", "    elif False and"),
     ),
     "R24": _m("every refused probe is an event", (ATTEMPT, "    if kind not in job.refusals:", "    if True:")),
     "R25": _m(
@@ -161,8 +161,8 @@ MUTANTS: dict[str, Mutant] = {
     "R26": _m(
         "a fill gives up after a conflict and leaves no hint",
         ("shared/store.py", "MAX_TRIES = 10", "MAX_TRIES = 1"),
-        (FILL, "            served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n",
-         "            try:\n                served = _serve_next(world, slots, skipped, probe=probe, beside=suspect) if slots is not None else None\n            except Contended:\n                return None\n"),
+        (FILL, "            served = _serve_next(world, slots, filling, probe=probe) if slots is not None else None\n",
+         "            try:\n                served = _serve_next(world, slots, filling, probe=probe) if slots is not None else None\n            except Contended:\n                return None\n"),
     ),
     "R27": _m(
         "a refused holder is taken whatever the limit and the pause say",
@@ -175,9 +175,9 @@ MUTANTS: dict[str, Mutant] = {
     "R29": _m(
         "beside two refused jobs nobody else is tried",
         (FILL, "slots.oldest_refused(tried) if beside is None else slots.least_refused(tried)", "slots.oldest_refused(tried)"),
-        (FILL, "    suspicious = beside is not None and whose is not None and slots.refused[whose].count >= SUSPECT_AFTER\n", "    suspicious = False\n"),
+        (FILL, "    suspicious = beside is not None and whose is not None and slots.refused[whose].count >= slots.suspect_from\n", "    suspicious = False\n"),
     ),
-    "R30": _m("job-submitted does not mark the lease", (PROJECTIONS, "[SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), ", "[")),
+    "R30": _m("job-submitted does not mark the lease", (PROJECTIONS, "        SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), SlotsRow.refused", "        SlotsRow.refused")),
     "R31": _m(
         "a failed giving up is taken for not done",
         (ATTEMPT, "        if slots is None or whose in slots.refused:\n            return Outcome.REFUSED\n        if slots.holders.get(whose) != lease:\n            return Outcome.LOST\n        ends, job",
@@ -201,7 +201,7 @@ MUTANTS: dict[str, Mutant] = {
         "a timer may be armed for the minute that woke us",
         (HANDLER, "                world.timers.arm_attempt(job, attempt, again)\n", "                pass\n"),
     ),
-    "R36": _m("every newcomer asks a full Bedrock again", (FILL, "(not probe and not taking and slots.held_back(world.now()))", "False")),
+    "R36": _m("every newcomer asks a full Bedrock again", (FILL, "(not probe and not filling.taking and slots.held_back(world.now()))", "False")),
     "R37": _m("a job that cannot be read stops its model", (FILL, "    except UNREADABLE:\n", "    except ZeroDivisionError:\n")),
     # Bugs that the simulation found.
     "B1": _m(
@@ -234,7 +234,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "B6": _m(
         "a fill ends with the second probe, even when it is taken",
-        (FILL, "            _passed(world, alias, suspect)\n            suspect = None\n", "            _passed(world, alias, suspect)\n            return\n"),
+        (FILL, "        _passed(world, alias, filling.suspect)\n        filling.suspect = None\n", "        _passed(world, alias, filling.suspect)\n        return False\n"),
     ),
     "B7": _m(
         "every hour's hint about a job that cannot be read comes back for twelve days",

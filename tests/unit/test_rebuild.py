@@ -57,6 +57,13 @@ def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today()
     assert rebuilt_slots(STATE, [tallied], None, longest_lease=LEASE, now=at(500), ended=known).day == known
 
 
+def test_when_bedrock_last_took_a_job_is_kept_or_read_from_the_jobs() -> None:
+    lost = rebuilt_slots(STATE, [SUBMITTED_JOB], None, longest_lease=LEASE, now=at(500))
+    assert lost.taken_at == SUBMITTED_JOB.submitted_at is not None
+    found = replace(STATE, taken_at=at(300))
+    assert rebuilt_slots(STATE, [SUBMITTED_JOB], found, longest_lease=LEASE, now=at(500)).taken_at == at(300)
+
+
 PLACES = [
     (QUEUED_JOB, {}, {}, True),
     (QUEUED_JOB, {WHOSE: FREE}, {}, False),

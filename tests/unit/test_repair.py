@@ -857,7 +857,7 @@ def test_a_refused_attempt_that_was_taken_and_died_keeps_its_holder_and_its_refu
     office, jobs = damaged()
     bench = office.bench
     whose, refusal = holder(jobs["held"], 1), bench.slots.refused[holder(jobs["held"], 1)]
-    lease = leased("dead", bench.time - timedelta(minutes=5), refusal)
+    lease = leased("dead", bench.time - timedelta(minutes=5), bench.time, refusal)
     put_slots(bench, holders={**bench.slots.holders, whose: lease}, refused={}, limit=77)
     assert rebuild(office.desk).left == ()
     assert bench.slots.holders[whose] == lease

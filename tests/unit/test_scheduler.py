@@ -712,8 +712,9 @@ def test_a_job_refused_for_a_week_ends_with_the_reason() -> None:
     bench = Bench()
     bench.bedrock.script = [QUOTA] * 99
     job = started(bench)
-    bench.wait(days=8)
-    model_timer(bench)
+    for _ in range(8):
+        bench.wait(days=1)
+        model_timer(bench)
     assert bench.job(job).status == "Failed"
     assert "7 days" in bench.job(job).reason
     assert bench.slots.refused == {}
@@ -741,7 +742,7 @@ def test_a_give_up_that_was_done_but_looked_failed_does_not_create_again() -> No
         if bench.slots.refused:  # the giving up was done; its answer is lost, and another invocation takes the holder
             bench.tables.write = plain  # type: ignore[method-assign] # once
             lease = replace(bench.slots.refused[holder(job, 1)], kind="quota")
-            theirs = leased("somebody else", bench.time + bench.config.lease, lease)
+            theirs = leased("somebody else", bench.time + bench.config.lease, bench.time, lease)
             bench.store.commit(p.taken(MODEL, holder(job, 1), theirs))
             raise ConditionFailed("met itself")
 

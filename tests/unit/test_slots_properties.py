@@ -113,13 +113,13 @@ def test_a_due_minute_depends_on_the_instant_alone(one: datetime, other: datetim
 
 @given(st.lists(st.sampled_from(["quota", "throttle", "unanswered", "passed"]), min_size=1, max_size=12), MOMENTS)
 def test_a_holder_keeps_count_of_its_refusals_through_leases(story: list[str], start: datetime) -> None:
-    lease, refusal, now = leased("a", start), None, start
+    lease, refusal, now = leased("a", start, start), None, start
     for what in story:
         now += MINUTE
         if what == "passed":
             refusal = passed_by(refusal) if refusal else None
         else:
-            lease = leased("b", now, refusal)
+            lease = leased("b", now, now, refusal)
             refusal = refusal_of(lease, what, now)
     kinds = [what for what in story if what != "passed"]
     if refusal is None:
@@ -260,7 +260,9 @@ class Capacity(RuleBasedStateMachine):
     def bedrock_has_it(self, whose: str, lease: Lease, free: bool) -> None:
         job = self._read(whose, free=free)
         allowed = free and self.row is not None
-        if self._commits(p.submitted(job, slot_claimed(job.id), whose), allowed, whose):
+        event = slot_claimed(job.id)
+        if self._commits(p.submitted(job, event, whose), allowed, whose) and self.row:
+            self.row["taken_at"] = event.at
             self._holders[whose] = AT_BEDROCK
             self._refused.pop(whose, None)
 
