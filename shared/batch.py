@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Record = dict[str, Any]
+FIRST_RETRY_SECONDS = 30
 
 
 def partial_failures(records: Sequence[Record], handle: Callable[[Record], None]) -> dict[str, list[dict[str, str]]]:
@@ -20,6 +21,13 @@ def partial_failures(records: Sequence[Record], handle: Callable[[Record], None]
         except Exception:  # noqa: BLE001 - whatever it is, the others have their turn; `handle` has said what it was
             failed.append(record)
     return {"batchItemFailures": [{"itemIdentifier": _identifier(record)} for record in failed]}
+
+
+def retry_seconds(receives: int, longest: int) -> int:
+    """How long a queue's message that failed stays away, by how often it was received: twice as long each time, up to `longest`.
+    A hiccup costs half a minute, and an outage of hours does not use up the queue's receives.
+    """
+    return min(longest, FIRST_RETRY_SECONDS << min(receives - 1, 20))
 
 
 def _identifier(record: Record) -> str:

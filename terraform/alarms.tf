@@ -14,7 +14,7 @@ locals {
     # A message in a dead-letter queue is work that nobody does any more.
     {
       for queue, what in {
-        uploads       = { name = module.uploads.dead_letter_name, is = "Uploads that intake failed to inspect, ten times each; their jobs do not exist yet", run = "mend what its log says, then `bbq redrive uploads`" }
+        uploads       = { name = module.uploads.dead_letter_name, is = "Uploads that intake failed to inspect for nine hours; their jobs do not exist yet", run = "mend what its log says, then `bbq redrive uploads`" }
         hints         = { name = module.hints.dead_letter_name, is = "Hints that the scheduler failed to handle for days, or that it was never given", run = "mend what its log says, then `bbq redrive hints`" }
         stream        = { name = module.stream_failures.name, is = "Events that the scheduler could neither handle nor set aside for 23 hours", run = "`bbq redrive stream`, which wakes every unfinished job" }
         notifications = { name = module.notification_failures.name, is = "Events of which the topic's subscribers were not told; the jobs are well", run = "look at the pipe's permissions; `bbq jobs` and `bbq show` tell what was missed" }

@@ -8,7 +8,7 @@ module "uploads" {
   name                     = "${var.name}-uploads"
   arn_prefix               = local.queue_arn_prefix
   function_timeout_seconds = local.intake_timeout_seconds
-  max_receive_count        = 10 # half an hour apart: an outage of an afternoon passes unnoticed
+  max_receive_count        = 24 # the last of them half an hour apart: an outage of nine hours passes unnoticed
   senders = [{
     service        = "s3.amazonaws.com"
     source_arn     = aws_s3_bucket.this.arn
@@ -34,7 +34,7 @@ locals {
 data "aws_iam_policy_document" "intake" {
   statement {
     sid       = "ReceiveUploads"
-    actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+    actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
     resources = [module.uploads.arn]
   }
 
@@ -100,6 +100,7 @@ module "intake" {
     POWERTOOLS_SERVICE_NAME = "${var.name}-intake"
     BBQ_BUCKET              = aws_s3_bucket.this.id
     BBQ_DEFAULT_MODEL       = local.default_model
+    BBQ_UPLOADS_QUEUE_URL   = module.uploads.url
   })
 }
 

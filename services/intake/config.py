@@ -12,6 +12,7 @@ class Config:
 
     bucket: str
     events_table: str
+    uploads_queue_url: str
     region: str
     models: Mapping[str, Model]
     default_model: str
@@ -20,6 +21,7 @@ class Config:
 _REQUIRED = {
     "bucket": "BBQ_BUCKET",
     "events_table": "BBQ_EVENTS_TABLE",
+    "uploads_queue_url": "BBQ_UPLOADS_QUEUE_URL",
     "region": "AWS_REGION",
     "default_model": "BBQ_DEFAULT_MODEL",
 }

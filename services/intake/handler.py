@@ -1,7 +1,7 @@
 """The intake function: batches of S3 notifications from the uploads queue, one event for each upload.
 
-A message fails alone, and comes back; after ten times it is in the dead-letter queue. Environment, clock and clients enter here
-and nowhere else.
+A message fails alone, and comes back, later each time (`retry_seconds`), until it is in the dead-letter queue. Environment, clock
+and clients enter here and nowhere else.
 """
 
 import os
@@ -19,12 +19,13 @@ from services.intake.config import Config, read_config
 from services.intake.intake import World, take_in
 from services.intake.objects import Objects
 from services.intake.uploads import NotANotification, Upload, announced
-from shared.batch import Record, partial_failures
+from shared.batch import Record, partial_failures, retry_seconds
 from shared.dynamodb import DynamoTables
 from shared.store import Store
 from shared.telemetry import Telemetry, said
 
 CONNECT_TIMEOUT_SECONDS = 5
+LONGEST_RETRY_SECONDS = 1800  # an outage of nine hours fits in the queue's 24 receives
 READ_TIMEOUT_SECONDS = 120  # S3 answers a copy of gigabytes only when it is done
 
 telemetry = Telemetry()
@@ -39,6 +40,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         now=lambda: datetime.now(UTC),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
         note=telemetry.note,
+        hide=_hide,
     )
     try:
         return take_in_batch(world, event)
@@ -55,8 +57,9 @@ def _on_message(world: World, record: Record) -> None:
     try:
         take_in_message(world, record["body"])
     except Exception as error:
-        receives = record["attributes"]["ApproximateReceiveCount"]
+        receives = int(record["attributes"]["ApproximateReceiveCount"])
         world.note("MessageFailed", message=record["messageId"], receives=receives, error=said(error))
+        world.hide(record["receiptHandle"], retry_seconds(receives, LONGEST_RETRY_SECONDS))
         raise
 
 
@@ -102,3 +105,11 @@ def _objects() -> Objects:
         retries={"mode": "standard", "total_max_attempts": 3},
     )
     return Objects(boto3.Session(botocore_session=_session()).client("s3", config=config))
+
+
+def _hide(receipt_handle: str, seconds: int) -> None:
+    """Keep a failed message from coming back for so long. Its client is made when something fails, and not at a cold start."""
+    client = boto3.Session(botocore_session=_session()).client("sqs")
+    client.change_message_visibility(
+        QueueUrl=_config().uploads_queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+    )  # fmt: skip

@@ -32,7 +32,9 @@ class ObjectCalls(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What intake touches. `now` is UTC; `seconds_left` is what the invocation still has; `note` logs and counts."""
+    """What intake touches. `now` is UTC; `seconds_left` is what the invocation still has; `note` logs and counts; `hide` keeps a
+    message (by its receipt handle) away for so many seconds.
+    """
 
     config: Config
     store: Store
@@ -40,6 +42,7 @@ class World:
     now: Callable[[], datetime]
     seconds_left: Callable[[], float]
     note: Callable[..., None]
+    hide: Callable[[str, int], None]
 
 
 class NoTimeLeft(Exception):

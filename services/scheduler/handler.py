@@ -2,7 +2,7 @@
 
 - the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message in the hints queue and is
   reported done; only if that fails too is the record reported failed, and Lambda tries again for as long as the stream lasts.
-- the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each time; see `retry_seconds`.
+- the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each time (`retry_seconds`).
 - a direct call `{"wake": "all", "limits": {alias: n}}`: a deployment.
 
 Environment, clock, ids and clients enter here and nowhere else.
@@ -37,15 +37,14 @@ from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reco
 from services.scheduler.results import Results
 from services.scheduler.timers import Timers
 from services.scheduler.world import World
-from shared.batch import Record, partial_failures
+from shared.batch import Record, partial_failures, retry_seconds
 from shared.dynamodb import DynamoTables
 from shared.names import job_stream
 from shared.slots import follow_up_due
 from shared.store import Store
 from shared.telemetry import Telemetry, said
 
-FIRST_RETRY_SECONDS = 30
-LONGEST_RETRY_SECONDS = 3600
+LONGEST_RETRY_SECONDS = 3600  # an outage of days fits in the queue's 300 receives
 RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead
 
 ID_BYTES = 6  # of a lease's owner, who is told apart from the few others that one attempt may have had
@@ -126,18 +125,13 @@ def on_hint(world: World, body: str) -> None:
             world.note("HintIgnored", reason="NoHint", size=len(body))
 
 
-def retry_seconds(receives: int) -> int:
-    """How long a failed hint stays away: grows to an hour, so that an outage of days fits in the queue's 300 receives."""
-    return min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS << min(receives - 1, 20))
-
-
 def _on_message(world: World, record: Record) -> None:
     try:
         on_hint(world, record["body"])
     except Exception as error:
         receives = int(record["attributes"]["ApproximateReceiveCount"])
         world.note("HintFailed", message=record["messageId"], receives=receives, error=said(error))
-        world.outbox.hide(record["receiptHandle"], retry_seconds(receives))
+        world.outbox.hide(record["receiptHandle"], retry_seconds(receives, LONGEST_RETRY_SECONDS))
         raise
 
 

@@ -89,9 +89,12 @@ run "defaults" {
 
   assert {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.intake.statement : statement.sid => [statement.actions, statement.resources] }) == jsonencode({
-      AppendEvents             = [["dynamodb:GetItem", "dynamodb:PutItem"], ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events"]]
-      ReadUploads              = [["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::bbq-bucket/to-process/*"]]
-      ReceiveUploads           = [["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"], ["arn:aws:sqs:eu-west-1:111122223333:bbq-uploads"]]
+      AppendEvents = [["dynamodb:PutItem", "dynamodb:Query"], ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events"]]
+      ReadUploads  = [["s3:GetObject", "s3:GetObjectVersion"], ["arn:aws:s3:::bbq-bucket/to-process/*"]]
+      ReceiveUploads = [
+        ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        ["arn:aws:sqs:eu-west-1:111122223333:bbq-uploads"],
+      ]
       Stage                    = [["s3:PutObject"], ["arn:aws:s3:::bbq-bucket/staged/*"]]
       TellMissingFromForbidden = [["s3:ListBucket"], ["arn:aws:s3:::bbq-bucket"]]
     })

@@ -52,11 +52,12 @@ def take_in(deployed: Deployed, key: str, version: str) -> None:
     """What S3's notification brings about, by the production intake and scheduler."""
     here = deployed.deployment
     config = Config(
-        bucket=BUCKET, events_table=here.events_table, region=REGION, models=here.models, default_model=here.default_model
+        bucket=BUCKET, events_table=here.events_table, uploads_queue_url=here.uploads_queue_url, region=REGION,
+        models=here.models, default_model=here.default_model,
     )  # fmt: skip
     world = intake.World(
         config=config, store=deployed.store, objects=Objects(boto3.client("s3")), now=lambda: deployed.time,
-        seconds_left=lambda: 300.0, note=lambda *_, **__: None,
+        seconds_left=lambda: 300.0, note=lambda *_, **__: None, hide=lambda *_: None,
     )  # fmt: skip
     upload = Upload(bucket=BUCKET, key=key, version_id=version, etag="", sequencer="", size_bytes=1)
     intake.take_in(world, upload)

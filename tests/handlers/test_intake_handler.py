@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from local.settings import ROOT
 from services.intake import handler as h
 from services.intake.config import Config, read_config
 from services.intake.intake import World, take_in
@@ -46,11 +48,16 @@ class Bench:
         self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         self.seconds_left = 300.0
         self.notes: list[tuple[str, dict[str, Any]]] = []
+        self.hidden: list[tuple[str, int]] = []
         self.store = Store(MemoryTables(), sleep=lambda _: None)
-        config = Config(bucket=BUCKET, events_table="events", region="us-east-1", models=MODELS, default_model="haiku")
+        config = Config(
+            bucket=BUCKET, events_table="events", uploads_queue_url="http://uploads", region="us-east-1", models=MODELS,
+            default_model="haiku",
+        )  # fmt: skip
         self.world = World(
             config=config, store=self.store, objects=Objects(self.s3), now=lambda: T0, seconds_left=lambda: self.seconds_left,
             note=lambda name, **fields: self.notes.append((name, fields)),
+            hide=lambda receipt_handle, seconds: self.hidden.append((receipt_handle, seconds)),
         )  # fmt: skip
 
     def put(self, key: str, data: bytes = GOOD, **more: Any) -> str:
@@ -233,10 +240,36 @@ def test_what_may_pass_or_an_operator_can_mend_comes_back(bench: Bench, when: st
     failing(bench, when, code)
     assert len(bench.run(message)) == 1
     assert bench.notes[-1][0] == "MessageFailed"
+    (event,) = sqs_event(message)["Records"]
+    assert bench.hidden == [(event["receiptHandle"], 30)]  # and not the half hour of the visibility timeout
     assert not bench.store.exists(job_stream(job_of(upload_of(message))))
     bench.world = replace(bench.world, objects=Objects(bench.s3))
     assert bench.run(message) == []
     assert isinstance(bench.event(message), e.JobQueued)
+
+
+def test_a_failed_upload_comes_back_after_half_a_minute_then_later_and_an_outage_of_nine_hours_loses_none(bench: Bench) -> None:
+    text = (ROOT / "terraform" / "intake.tf").read_text()
+    (most,) = re.findall(r"max_receive_count += (\d+)", text)
+    message = bench.put("to-process/a.jsonl")
+    failing(bench, "copy", "SlowDown")
+    for receives in range(1, int(most) + 1):
+        assert h.take_in_batch(bench.world, sqs_event(message, receives=receives))["batchItemFailures"]
+    waits = [seconds for _, seconds in bench.hidden]
+    assert waits[:3] == [30, 60, 120]
+    assert waits == sorted(waits)
+    assert max(waits) == 1800  # what a message stays away for anyway, where its invocation was cut off
+    assert 9 * 3600 < sum(waits) < 86_400
+
+
+def test_what_keeps_a_message_away_is_its_visibility(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqs = boto3.client("sqs", region_name="us-east-1")
+    url = sqs.create_queue(QueueName="uploads", Attributes={"VisibilityTimeout": "1800"})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
+    (received,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    monkeypatch.setattr(h, "_config", lambda: replace(bench.world.config, uploads_queue_url=url))
+    h._hide(received["ReceiptHandle"], 0)
+    assert [again["Body"] for again in sqs.receive_message(QueueUrl=url)["Messages"]] == ["{}"]
 
 
 def test_without_versions_the_etag_and_sequencer_make_the_job(bench: Bench) -> None:

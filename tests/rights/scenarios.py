@@ -24,6 +24,7 @@ MODELS = {MODEL: {"model_id": MODEL_ID, "limit": 900}, QUOTA_MODEL: {"model_id":
 UNHEARD_MODEL = "unheard"  # its slots are not damaged and rebuilt, which would begin a lease anew
 MODELS[UNHEARD_MODEL] = {"model_id": MODEL_ID, "limit": 9}
 MODELS |= {f"fresh{number}": {"model_id": MODEL_ID, "limit": 9} for number in range(12)}
+NO_QUEUEING = Right(who="intake", sid="AppendEvents", action="dynamodb:PutItem")
 NO_HISTORY = Right(who="scheduler", sid="AppendEvents", action="dynamodb:Query")  # with it gone, every reconcile fails
 
 _count = iter(range(1_000_000))
@@ -117,6 +118,13 @@ def refused_again(bench: Bench, seen: Seen) -> None:
 def failing_event(bench: Bench, seen: Seen) -> None:
     """An event cannot be handled: it becomes a hint."""
     with bench.less(NO_HISTORY):
+        bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
+        until(seen)
+
+
+def failing_upload(bench: Bench, seen: Seen) -> None:
+    """An upload cannot be taken in: its message is hidden for a while."""
+    with bench.less(NO_QUEUEING):
         bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
         until(seen)
 

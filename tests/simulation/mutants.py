@@ -101,7 +101,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "R12": _m(
         "a hint that failed does not come back",
-        (HANDLER, "        world.outbox.hide(record[\"receiptHandle\"], retry_seconds(receives))\n        raise\n", ""),
+        (HANDLER, "        world.outbox.hide(record[\"receiptHandle\"], retry_seconds(receives, LONGEST_RETRY_SECONDS))\n        raise\n", ""),
     ),
     "R13": _m(
         "a stream record that failed is forgotten",

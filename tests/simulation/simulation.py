@@ -45,7 +45,7 @@ BUCKET = "bbq-bucket"
 MODELS = {"haiku": "anthropic.claude-haiku-4-5-20251001-v1:0", "nova": "amazon.nova-lite-v1:0"}
 FUNCTION_TIMEOUT = 120.0  # terraform/scheduler.tf, intake.tf, hints.tf say these (a test compares)
 INTAKE_TIMEOUT = 300.0
-HINT_RECEIVES, UPLOAD_RECEIVES = 300, 10
+HINT_RECEIVES, UPLOAD_RECEIVES = 300, 24
 HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
 CHECK_IN_MINUTES = 30
 CEILING_SHARE = 0.3  # of the seeds have a ceiling of the day
@@ -143,6 +143,7 @@ class Simulation:
         self._timer_client.refuse_past = self.chance.random() < 0.5
         self.hints.again = self._delivered_again
         self._sqs = clients.SqsClient(kernel, weather, self.watch, self.hints)
+        self._uploads_sqs = clients.SqsClient(kernel, weather, self.watch, self.notifications)
         fair = Weather("fair")  # people try again until it works
         fair.calm()
         theirs = clients.Tables(kernel, fair, self.tables, self.watch, self.stream.put)
@@ -193,7 +194,12 @@ class Simulation:
     def invoke_intake(self, event: dict[str, Any], done: Callable[[Any], None]) -> Invocation:
         """Lambda runs intake."""
         settings = IntakeConfig(
-            bucket=BUCKET, events_table="events", region="us-east-1", models=dict(self.models), default_model="haiku"
+            bucket=BUCKET,
+            events_table="events",
+            uploads_queue_url="http://uploads",
+            region="us-east-1",
+            models=dict(self.models),
+            default_model="haiku",
         )
         return self.kernel.start("intake", lambda: self._intake(settings, event), INTAKE_TIMEOUT, done)
 
@@ -229,6 +235,9 @@ class Simulation:
             now=self._clock(),
             seconds_left=lambda: invocation.deadline - self.kernel.time,
             note=self._noter(invocation),
+            hide=lambda receipt_handle, seconds: self._uploads_sqs.change_message_visibility(
+                QueueUrl=settings.uploads_queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            ),
         )
         return intake.take_in_batch(world, event)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from services.scheduler.handler import retry_seconds
 from tests.simulation import campaign
 from tests.simulation.aws import Bus, Stream
 from tests.simulation.explore import SITUATIONS, Explorer, Situation
@@ -75,7 +74,6 @@ def test_the_models_of_aws_have_the_numbers_of_the_terraform_files() -> None:
     assert f"intake_timeout_seconds = {INTAKE_TIMEOUT:.0f}" in text
     receives = {int(number) for number in re.findall(r"max_receive_count += (\d+)", text)}
     assert receives == {HINT_RECEIVES, UPLOAD_RECEIVES}
-    assert retry_seconds(1) < retry_seconds(5) < retry_seconds(HINT_RECEIVES)
 
 
 def test_every_fault_has_one_name_and_the_gentle_ones_are_among_them() -> None:

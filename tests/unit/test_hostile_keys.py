@@ -63,9 +63,12 @@ class Life:
         self.bench, self.bucket = Bench(limit=99), Bucket()
         models = {MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=99, min_records=1)}
         self.intake = World(
-            config=Config(bucket=BUCKET, events_table="events", region="us-east-1", models=models, default_model=MODEL),
+            config=Config(
+                bucket=BUCKET, events_table="events", uploads_queue_url="http://uploads", region="us-east-1", models=models,
+                default_model=MODEL,
+            ),
             store=self.bench.store, objects=self.bucket, now=lambda: self.bench.time, seconds_left=lambda: 300.0,
-            note=lambda name, **fields: self.bench.notes.append((name, fields)),
+            note=lambda name, **fields: self.bench.notes.append((name, fields)), hide=lambda *_: None,
         )  # fmt: skip
 
     def upload(self, key: str, version: str = "v1") -> str:
