@@ -36,10 +36,10 @@ from shared.rebuild import (
     job_of,
     leases_until,
     place,
-    rebuilt_slots,
     row_differences,
     slots_differences,
     slots_found,
+    slots_from_events,
     to_be_looked_up,
 )
 from shared.slots import Day, Slots, fold_model
@@ -406,7 +406,7 @@ def _write_slots(desk: Desk, model: _Model, notes: list[str]) -> None:
     now = desk.now() + CLOCK_MARGIN
     date = text_of(desk.now())[:10]
     over = desk.store.day(alias, date)
-    slots = rebuilt_slots(
+    slots = slots_from_events(
         model.state, model.jobs, found, longest_lease=desk.lease, now=now, unknown=model.unknown,
         ended=Day(date=date, jobs=over.get("slot_ends", 0), records=over.get("records", 0)),
     )  # fmt: skip

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("intake", "scheduler")
+RUNTIME = (3, 13)  # Python of terraform/modules/function
 PACKAGES = ("pynamodb", "aws-lambda-powertools", "jmespath", "typing-extensions")
 COMPILED = {".so", ".pyd", ".dll", ".dylib"}
 MAX_BYTES = 3_000_000
@@ -116,6 +117,9 @@ def main() -> None:
     for path in zips:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes  sha256 {digest}")
+    if sys.version_info[:2] != RUNTIME:
+        ours, theirs = (".".join(map(str, version)) for version in (sys.version_info[:2], RUNTIME))
+        print(f"the bytecode is Python {ours}'s; on AWS, {theirs} compiles at every cold start: make setup PYTHON=python{theirs}")
 
 
 if __name__ == "__main__":

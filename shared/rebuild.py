@@ -150,7 +150,7 @@ def slots_differences(
     return differences
 
 
-def rebuilt_slots(
+def slots_from_events(
     state: Slots, jobs: Iterable[Job], found: Slots | None, *, longest_lease: timedelta, now: datetime,
     unknown: frozenset[str] = frozenset(), ended: Day = NO_DAY,
 ) -> Slots:  # fmt: skip

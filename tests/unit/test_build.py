@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from local.build import MAX_BYTES, ROOT, SERVICES, BuildError, build
+from local.build import MAX_BYTES, ROOT, RUNTIME, SERVICES, BuildError, build
 from local.build import _packages as packages
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     return _tree(tmp_path / "tree")
+
+
+def test_the_runtime_is_what_terraform_says() -> None:
+    text = (ROOT / "terraform" / "modules" / "function" / "main.tf").read_text()
+    assert f'"python{".".join(map(str, RUNTIME))}"' in text
 
 
 def test_two_copies_of_a_tree_give_the_same_bytes(tmp_path: Path) -> None:

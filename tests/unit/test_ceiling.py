@@ -11,7 +11,7 @@ from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
 from shared import events as e
 from shared.models import Model, parse_models
-from shared.rebuild import rebuilt_slots
+from shared.rebuild import slots_from_events
 from shared.slots import Ceiling, Day, Slots, next_day_due
 from shared.tables import SlotsRow, Update
 from tests.support.samples import MODEL, MODEL_ID, T0, at, id_of, life, queued, slot_claimed
@@ -201,9 +201,9 @@ def test_a_rebuild_keeps_what_began_or_counts_it_again_where_the_item_is_lost() 
     known = replace(state, day=Day(date="2026-11-23", jobs=7, records=700))
     ended = Day(date="2026-11-23", jobs=2, records=250)
     lease = timedelta(seconds=215)
-    assert rebuilt_slots(state, [job], known, longest_lease=lease, now=at(5), ended=ended).day == known.day
-    lost = rebuilt_slots(state, [job], None, longest_lease=lease, now=at(5), ended=ended)
+    assert slots_from_events(state, [job], known, longest_lease=lease, now=at(5), ended=ended).day == known.day
+    lost = slots_from_events(state, [job], None, longest_lease=lease, now=at(5), ended=ended)
     assert lost.day == Day(date="2026-11-23", jobs=3, records=350)
-    tomorrow = rebuilt_slots(state, [job], None, longest_lease=lease, now=at(5), ended=Day(date="2026-11-24"))
+    tomorrow = slots_from_events(state, [job], None, longest_lease=lease, now=at(5), ended=Day(date="2026-11-24"))
     assert tomorrow.day == Day(date="2026-11-24")
     assert f"{T0:%Y-%m-%d}" == "2026-11-23"

@@ -17,10 +17,10 @@ from shared.rebuild import (
     alive,
     leases_until,
     place,
-    rebuilt_slots,
     row_differences,
     slots_differences,
     slots_found,
+    slots_from_events,
     to_be_looked_up,
     unfinished,
 )
@@ -51,17 +51,17 @@ def wrong(job: Job, holders: dict[str, Lease], refused: dict[str, Refusal]) -> l
 def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today() -> None:
     today = at(0).strftime("%Y-%m-%d")
     known = Day(date=today, jobs=2, records=7)
-    rebuilt = rebuilt_slots(STATE, [ENDED_JOB], None, longest_lease=LEASE, now=at(500), ended=known)
+    rebuilt = slots_from_events(STATE, [ENDED_JOB], None, longest_lease=LEASE, now=at(500), ended=known)
     assert (rebuilt.day.jobs, rebuilt.day.records) == (3, 7 + ENDED_JOB.record_count)
     tallied = life(CLAIMED, SUBMITTED, ENDED, TALLIED)
-    assert rebuilt_slots(STATE, [tallied], None, longest_lease=LEASE, now=at(500), ended=known).day == known
+    assert slots_from_events(STATE, [tallied], None, longest_lease=LEASE, now=at(500), ended=known).day == known
 
 
 def test_when_bedrock_last_took_a_job_is_kept_or_read_from_the_jobs() -> None:
-    lost = rebuilt_slots(STATE, [SUBMITTED_JOB], None, longest_lease=LEASE, now=at(500))
+    lost = slots_from_events(STATE, [SUBMITTED_JOB], None, longest_lease=LEASE, now=at(500))
     assert lost.taken_at == SUBMITTED_JOB.submitted_at is not None
     found = replace(STATE, taken_at=at(300))
-    assert rebuilt_slots(STATE, [SUBMITTED_JOB], found, longest_lease=LEASE, now=at(500)).taken_at == at(300)
+    assert slots_from_events(STATE, [SUBMITTED_JOB], found, longest_lease=LEASE, now=at(500)).taken_at == at(300)
 
 
 PLACES = [
@@ -96,7 +96,7 @@ def test_rebuilt_slots_are_right_whatever_was_there_and_raise_ends(
     job: Job, holders: dict[str, Lease], refused: dict[str, Refusal], right: bool
 ) -> None:
     found = replace(STATE, limit=9, ends=4, holders=holders, refused=refused)
-    rebuilt = rebuilt_slots(STATE, [job], found, longest_lease=LEASE, now=at(500))
+    rebuilt = slots_from_events(STATE, [job], found, longest_lease=LEASE, now=at(500))
     assert slots_differences(STATE, [job], p.slots_row(rebuilt)) == []
     assert (rebuilt.ends, rebuilt.paused) == (5, True)
     if right:
@@ -118,9 +118,9 @@ def test_any_slots_can_be_rebuilt_and_then_nothing_differs(
     jobs: list[Job], holders: dict[str, Lease], refused: dict[str, Refusal], missing: bool
 ) -> None:
     found = None if missing else replace(STATE, limit=1, holders=holders, refused=refused)
-    rebuilt = rebuilt_slots(STATE, jobs, found, longest_lease=LEASE, now=at(500))
+    rebuilt = slots_from_events(STATE, jobs, found, longest_lease=LEASE, now=at(500))
     assert slots_differences(STATE, jobs, p.slots_row(rebuilt)) == []
-    again = rebuilt_slots(STATE, jobs, rebuilt, longest_lease=LEASE, now=at(900))
+    again = slots_from_events(STATE, jobs, rebuilt, longest_lease=LEASE, now=at(900))
     assert (again.holders, again.refused) == (rebuilt.holders, rebuilt.refused)
     for job in jobs:
         lease = rebuilt.holders.get(holder(job.id, 1))
@@ -132,14 +132,14 @@ def test_nothing_is_said_of_the_holders_of_a_job_that_cannot_be_read() -> None:
     unknown = frozenset({id_of()})
     (difference,) = slots_differences(STATE, [], p.slots_row(found), unknown=unknown)
     assert difference.field == holder(id_of(version="v2"), 1)
-    rebuilt = rebuilt_slots(STATE, [], found, longest_lease=LEASE, now=at(0), unknown=unknown)
+    rebuilt = slots_from_events(STATE, [], found, longest_lease=LEASE, now=at(0), unknown=unknown)
     assert (rebuilt.holders, rebuilt.refused) == ({WHOSE: TAKEN}, {})
 
 
 def test_jobs_of_another_model_have_no_place_here() -> None:
     other = replace(SUBMITTED_JOB, model="nova")
     assert len(wrong(other, {WHOSE: TAKEN}, {})) == 1
-    assert rebuilt_slots(STATE, [other], None, longest_lease=LEASE, now=at(0)).holders == {}
+    assert slots_from_events(STATE, [other], None, longest_lease=LEASE, now=at(0)).holders == {}
 
 
 def test_a_model_without_events_and_without_attempts_needs_no_slots() -> None:
@@ -148,15 +148,15 @@ def test_a_model_without_events_and_without_attempts_needs_no_slots() -> None:
 
 
 def test_a_lost_lease_ends_when_the_real_one_must_have_ended() -> None:
-    claimed = rebuilt_slots(STATE, [CLAIMED_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    claimed = slots_from_events(STATE, [CLAIMED_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
     assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
-    held = rebuilt_slots(STATE, [HELD_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    held = slots_from_events(STATE, [HELD_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
     assert held == Lease(owner=REBUILT, until=at(5000) + LEASE, since=at(1), count=1)
 
 
 def test_a_refused_attempt_in_both_maps_is_looked_up_first() -> None:
     found = replace(STATE, holders={WHOSE: FREE}, refused={WHOSE: TURNED_AWAY})
-    rebuilt = rebuilt_slots(STATE, [HELD_JOB], found, longest_lease=LEASE, now=at(500))
+    rebuilt = slots_from_events(STATE, [HELD_JOB], found, longest_lease=LEASE, now=at(500))
     assert (rebuilt.holders, rebuilt.refused) == ({WHOSE: FREE}, {})
 
 
@@ -170,7 +170,7 @@ def test_leases_are_over_when_the_last_one_is_of_which_nobody_knows_the_answer()
 
 def test_a_mark_that_the_events_do_not_know_becomes_a_lease_that_somebody_may_still_be_under() -> None:
     found = replace(STATE, holders={WHOSE: TAKEN})
-    claimed = rebuilt_slots(STATE, [CLAIMED_JOB], found, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    claimed = slots_from_events(STATE, [CLAIMED_JOB], found, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
     assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
 
 
