@@ -73,7 +73,7 @@ MUTANTS: dict[str, Mutant] = {
     "R5": _m(
         "after the lease, Create is repeated, trusting its token",
         (ATTEMPT, "    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))\n    if ours is not None:\n        return record",
-         "    known = world.store.slots(job.model)\n    submit(world, None, whose, lease, known.ends if known else 0)\n    ours, strangers = None, []\n    if ours is not None:\n        return record"),
+         "    known = world.store.slots(job.model)\n    if job.model in world.config.models:\n        submit(world, None, whose, lease, known.ends if known else 0)\n    ours, strangers = None, []\n    if ours is not None:\n        return record"),
     ),
     "R6": _m(
         "no answer is taken for a refusal",
@@ -155,7 +155,7 @@ MUTANTS: dict[str, Mutant] = {
     "R25": _m(
         "the loser of an append decides afresh",
         (ATTEMPT, "            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))\n        except ConditionFailed:\n            world.store.pause(tries)\n            job = world.store.job(known.id)\n            continue\n",
-         "            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))\n        except ConditionFailed:\n            _cancel(world, job.id, job.attempt, world.store.slots(job.model).holders[holder(job.id, job.attempt)])\n            return False\n"),
+         "            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))\n        except ConditionFailed:\n            seen = world.store.slots(job.model)\n            if seen and (lease := seen.holders.get(holder(job.id, job.attempt))):\n                _cancel(world, job.id, job.attempt, lease)\n            return False\n"),
         (ATTEMPT, "        if _release(world, job, e.JobCancelled(at=world.now()), lease):", "        if job.cancel is not None and _release(world, job, e.JobCancelled(at=world.now()), lease):"),
     ),
     "R26": _m(
@@ -309,6 +309,10 @@ MUTANTS: dict[str, Mutant] = {
     "end-only-with-a-claim": _m(
         "an end whose slot nobody can have at once is not recorded",
         (RECONCILE, "    if claim is None:\n        try:\n", "    if claim is None:\n        return Then.REST\n        try:\n"),
+    ),
+    "other-alias-untold": _m(
+        "an end is not told to the other aliases of its model",
+        (RECONCILE, "        _tell(world, sharers)\n", ""),
     ),
     "end-waits-for-the-next": _m(
         "an end is not recorded while something is wrong with whoever would be next",

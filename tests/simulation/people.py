@@ -58,7 +58,7 @@ def bring_to_calm(sim: Simulation) -> None:
     sim.calm = True
     for _, _, end in WINDOWS:
         end(sim)
-    for alias, model in MODELS.items():
+    for alias, model in sim.model_ids.items():
         if healing and not patient:  # nobody tells of more quota: the refused find out in their time
             sim.rules.set_quota(model, 100)
         stays_paused = sim.chance.random() >= 0.9  # then its jobs wait, and the line shows why
@@ -275,9 +275,9 @@ def _allow(sim: Simulation) -> None:
 def _others(sim: Simulation) -> None:
     """Others take all the quota there is, for a while each."""
     for alias in sim.limits:
-        sim.rules.set_quota(MODELS[alias], max(1, sim.limits[alias]))
+        sim.rules.set_quota(sim.model_ids[alias], max(1, sim.limits[alias]))
         for _ in range(5):
-            sim.rules.start_foreign(MODELS[alias], 1, sim.chance.uniform(5, HOUR), sim.kernel.now)
+            sim.rules.start_foreign(sim.model_ids[alias], 1, sim.chance.uniform(5, HOUR), sim.kernel.now)
     sim.pump()
 
 
@@ -298,7 +298,7 @@ def end_one_of_ours(sim: Simulation, model: str) -> None:
 
 def _invalid_model(sim: Simulation) -> None:
     alias = sim.chance.choice(list(sim.limits))
-    sim.rules.faults = Faults(unsupported_models=(MODELS[alias],))
+    sim.rules.faults = Faults(unsupported_models=(sim.model_ids[alias],))
 
 
 def _valid_model(sim: Simulation) -> None:
@@ -410,7 +410,7 @@ def _cancel_one(sim: Simulation, alias: str) -> None:
 
 def _others_for_a_moment(sim: Simulation, alias: str) -> None:
     """Others take what is free, for moments."""
-    model = MODELS[alias]
+    model = sim.model_ids[alias]
     if sim.weather.spell("others-take-the-quota"):
         sim.rules.set_quota(model, max(1, sim.limits[alias]))
         sim.rules.start_foreign(model, sim.limits[alias], sim.chance.choice((0.05, 0.1, 0.3, 20.0)), sim.kernel.now)

@@ -14,7 +14,7 @@ from shared.tables import SlotsRow, Write
 from tests.simulation.aws import HOUR
 from tests.simulation.kernel import Invocation, Kernel
 from tests.simulation.people import bring_to_calm, copy, drill, end_one_of_ours, forged, live, malformed, meddle
-from tests.simulation.simulation import MODELS, Simulation, Upload
+from tests.simulation.simulation import Simulation, Upload
 from tests.simulation.versions import newer_shape
 from tests.simulation.watch import Shadow
 from tests.simulation.weather import Weather
@@ -111,7 +111,7 @@ class Run(Simulation):
         if self.was_patient and not self.was_gentle and self.said_no.get(alias):
             return False
         in_use = len(self.watch.alive.get(alias, {}))  # by Bedrock's truth: a probe that is refused again is no use
-        model = MODELS[alias]
+        model = self.model_ids[alias]
         if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
             return False
         waiting = self.watch.waiting.get(alias, {})
@@ -205,7 +205,7 @@ class Run(Simulation):
     def _refusing(self, job: str) -> None:
         """Bedrock has just refused: at this very moment jobs may end, or an operator cancel, or wake the model."""
         alias = self.watch.jobs[job].model
-        strike, model = self.weather.strike, MODELS[alias]
+        strike, model = self.weather.strike, self.model_ids[alias]
         self.said_no[alias] = True
         if strike("cancelled-just-then"):
             self._soon(lambda: self.cancel(job))

@@ -49,6 +49,7 @@ HINT_RECEIVES, UPLOAD_RECEIVES = 300, 24
 HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
 CHECK_IN_MINUTES = 30
 CEILING_SHARE = 0.3  # of the seeds have a ceiling of the day
+ALIASES_SHARE = 0.2  # of the seeds have one model under two aliases, if they have two
 MAX_HINTS_UNREADABLE = 30  # of one job, at once
 
 LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)  # seconds of one way of a call
@@ -85,6 +86,9 @@ class Simulation:
         self.watch = Watch(kernel)
         self.tables = MemoryTables()
         chance, spell = self.chance, self.weather.spell
+        self.model_ids = dict(MODELS)
+        if random.Random(f"{seed}/aliases").random() < ALIASES_SHARE:
+            self.model_ids["nova"] = MODELS["haiku"]
         self.limits = {alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]}
         self.job_count = chance.randint(4, 9)
         self.job_count = min(self.job_count, jobs or self.job_count)
@@ -112,7 +116,7 @@ class Simulation:
         if spell("quota-below-limit"):
             self.weather.felt("quota-below-limit")
             for alias, limit in self.limits.items():
-                self.rules.set_quota(MODELS[alias], max(1, limit - 1))
+                self.rules.set_quota(self.model_ids[alias], max(1, limit - 1))
         self.gauges_due: Callable[[str], bool] = lambda _: False  # nobody looks at gauges here
         self.uploads: list[Upload] = []
         self.touched: set[str] = set()  # jobs that people or fate interfered with: their end is not known beforehand
@@ -411,7 +415,7 @@ class Simulation:
         """What the deployment says of a model."""
         ceiling = self.ceilings.get(alias, Ceiling())
         return Model(
-            alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=ceiling.records or 100,
+            alias=alias, model_id=self.model_ids[alias], limit=limit, min_records=1, max_records=ceiling.records or 100,
             max_jobs_per_day=ceiling.jobs, max_records_per_day=ceiling.records,
         )  # fmt: skip
 
