@@ -94,7 +94,7 @@ def submitted(before: Job, event: e.Event, holder: str) -> list[Write]:
     """Bedrock has the job: the slot is held until the end. Also when it was thought refused: what lives at Bedrock counts."""
     actions = [
         SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), SlotsRow.refused[holder].remove(),
-        SlotsRow.taken_at.set(text_of(event.at)),
+        SlotsRow.taken_on.set(text_of(event.at)[:10]),
     ]  # fmt: skip
     return [*appended(before, event), Update(_slots_key(before.model), actions, SlotsRow.pk.exists())]
 
@@ -262,7 +262,7 @@ def slots_row(slots: Slots) -> SlotsRow:
         refused={h: _refusal_map(refusal) for h, refusal in slots.refused.items()},
         paused_by=slots.pause.by if slots.pause else None, paused_at=text_of(slots.pause.at) if slots.pause else None,
         paused_why=slots.pause.why if slots.pause else None,
-        day=slots.day.date or None, day_jobs=slots.day.jobs, day_records=slots.day.records, taken_at=_text(slots.taken_at),
+        day=slots.day.date or None, day_jobs=slots.day.jobs, day_records=slots.day.records, taken_on=slots.taken_on or None,
     )  # fmt: skip
 
 
@@ -275,7 +275,7 @@ def slots_of(row: SlotsRow) -> Slots:
         refused={h: _refusal(values) for h, values in row.refused.as_dict().items()},
         pause=_pause(row),
         day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
-        taken_at=moment_of(row.taken_at) if row.taken_at is not None else None,
+        taken_on=row.taken_on or "",
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from shared import projections
 from shared.counts import to_be_tallied
-from shared.events import moment_of, text_of
+from shared.events import text_of
 from shared.job import CLAIMED, ENDS, HELD, LEASED, OVER, QUEUED, RUNNING, Job, may_retry
 from shared.names import holder
 from shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Refusal, Slots, leased
@@ -118,7 +118,8 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
     slots = Slots(
         model=row.pk.partition("#")[2], limit=number("limit"), paused=bool(row.paused), model_version=number("model_version"),
         ends=number("ends"), holders=entries("holders"), refused=entries("refused"),
-        day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)), taken_at=_taken_at(row),
+        day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
+        taken_on=row.taken_on or "",
     )  # fmt: skip
     return slots, tuple(unreadable) if row.paused is not None else (*unreadable, "paused")
 
@@ -175,9 +176,9 @@ def slots_from_events(
             kept = lease if lease is not None and not lease.submitted else _lost_lease(job, refusal, longest_lease, now)
             holders[whose] = AT_BEDROCK if job.status in RUNNING else kept
     day = before.day if before.day.date else _lost_day(state.model, jobs, ended)
-    submitted = (job.submitted_at for job in jobs if job.model == state.model and job.submitted_at is not None)
-    taken_at = before.taken_at or max(submitted, default=None)
-    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day, taken_at=taken_at)
+    submitted = (text_of(job.submitted_at)[:10] for job in jobs if job.model == state.model and job.submitted_at is not None)
+    taken_on = before.taken_on or max(submitted, default="")
+    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day, taken_on=taken_on)
 
 
 def leases_until(slots: Slots) -> datetime | None:
@@ -196,13 +197,6 @@ def to_be_looked_up(slots: Slots, now: datetime) -> list[str]:
 def job_of(whose: str) -> str:
     """The job id in a holder's name, whatever else it holds."""
     return whose.partition("#")[0]
-
-
-def _taken_at(row: SlotsRow) -> datetime | None:
-    try:
-        return moment_of(row.taken_at) if row.taken_at is not None else None
-    except ValueError:
-        return None  # nothing depends on it but how long a refused job may wait
 
 
 def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:

@@ -18,7 +18,8 @@ BACKOFF_MINUTES = (1, 2, 5, 10, 30)  # by number of refusals; the last one stays
 UNANSWERED = "unanswered"  # Create was called or not, its answer was lost, and Bedrock has no such job
 MAX_PASSED = 5  # refused while another of the model's jobs was taken: then it is the job, and not a quota that opens and shuts
 SUSPECT_AFTER = 2  # refusals of one job, from which on one more job is tried beside it
-MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this while Bedrock takes none of its model
+MAX_HELD = timedelta(days=7)  # a refused job waits no longer than this where its model is starved
+MAX_LIFE = timedelta(hours=168)  # of a job at Bedrock (timeoutDurationInHours of CreateModelInvocationJob)
 MAX_UNTRIED = timedelta(days=2)  # who was not tried for so long after his time was kept from it, by a pause for instance
 MAX_EARLY = timedelta(days=1)  # no timer of ours fires earlier: a hint that claims so is not from one
 
@@ -94,7 +95,7 @@ class Slots:
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     pause: e.ModelPaused | None = None  # who paused it, when and why
     day: Day = NO_DAY
-    taken_at: datetime | None = None  # when Bedrock last took a job
+    taken_on: str = ""  # the day (UTC) on which Bedrock last took a job
 
     @property
     def open(self) -> bool:
@@ -119,8 +120,8 @@ class Slots:
         return any(not refusal.passed and refusal.kind != UNANSWERED for refusal in refusals)
 
     def starved(self, now: datetime) -> bool:
-        """Whether Bedrock has long taken no job of the model."""
-        return self.taken_at is None or now - self.taken_at > MAX_HELD
+        """Whether Bedrock has taken no job of the model for so long that the last one ended long ago, too."""
+        return self.taken_on < text_of(now - MAX_HELD - MAX_LIFE)[:10]
 
     @property
     def suspect_from(self) -> int:

@@ -108,7 +108,7 @@ class LineRow(Model):
 
 class SlotsRow(Model):
     """A model's slots. Both maps exist, empty, from the first moment: `size()` of an absent attribute is less than no limit.
-    `day_jobs` and `day_records` are what began on `day`; at `taken_at` Bedrock last took a job.
+    `day_jobs` and `day_records` are what began on `day`; on `taken_on` Bedrock last took a job.
     """
 
     TABLE: ClassVar[str] = PROJECTIONS
@@ -126,7 +126,7 @@ class SlotsRow(Model):
     day = UnicodeAttribute(null=True)
     day_jobs = NumberAttribute(null=True)
     day_records = NumberAttribute(null=True)
-    taken_at = UnicodeAttribute(null=True)
+    taken_on = UnicodeAttribute(null=True)
 
 
 class CountRow(Model):

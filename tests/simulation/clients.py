@@ -64,9 +64,13 @@ class Tables:
             self._watch.slots_read(self._kernel.current, hash_key)
             if self._weather.strike("meddled"):
                 self.meddle(hash_key.partition("#")[2])
-        return self._kernel.call(
-            f"get {hash_key}", lambda: self._read(hash_key, lambda: self._tables.get(kind, hash_key, range_key))
-        )
+
+        def read() -> R | None:
+            if hash_key.startswith("slots#"):
+                self._watch.slots_seen(self._kernel.current, hash_key)
+            return self._tables.get(kind, hash_key, range_key)
+
+        return self._kernel.call(f"get {hash_key}", lambda: self._read(hash_key, read))
 
     def query(self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[R]:
         """See Tables."""
@@ -249,6 +253,8 @@ class BedrockClient:
             self.refusing(job)
             self._slowly()
             raise
+        if invocation is not None:
+            invocation.notes["took"] = True
         if strike("create-done-then-timeout"):
             self.unanswered(job)
             self._time_out()

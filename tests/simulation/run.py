@@ -21,9 +21,9 @@ from tests.simulation.weather import Weather
 
 CALM_PATH_SECONDS = 20.0  # L2 without faults: from a slot free and somebody waiting to his claim
 HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, back-off, lease
-LONGEST_RUN_SECONDS = 20 * 24 * HOUR
+LONGEST_RUN_SECONDS = 30 * 24 * HOUR
 MAX_INVOCATIONS_PER_JOB = 15  # L5
-MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; a week of refusals takes a quarter of it
+MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; two weeks of refusals take half of it
 # Faults by which a job that nobody touched may end otherwise than Completed.
 CRUEL = frozenset({
     "jobs-expire", "jobs-expire-half-done", "jobs-partly-complete", "jobs-fail", "input-refused-while-validating",

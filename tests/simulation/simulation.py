@@ -193,6 +193,9 @@ class Simulation:
         invocation = self.kernel.start(
             "scheduler", lambda: self._scheduler(settings, event, old=old), FUNCTION_TIMEOUT, heard
         )  # fmt: skip
+        records = [record["dynamodb"] for record in event.get("Records", ()) if "dynamodb" in record]
+        if records and all(record["NewImage"]["name"]["S"] == "job-queued" for record in records):
+            invocation.notes["newcomers"] = [record["Keys"]["stream"]["S"].partition("#")[2] for record in records]
         return invocation
 
     def invoke_intake(self, event: dict[str, Any], done: Callable[[Any], None]) -> Invocation:

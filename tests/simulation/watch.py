@@ -148,6 +148,21 @@ class Watch:
         if invocation is not None:
             invocation.notes.pop(f"next in line#{partition.partition('#')[2]}", None)
 
+    def slots_seen(self, invocation: Invocation | None, partition: str) -> None:
+        """What an invocation reads of the slots: whether a refusal asks for patience, and it only knows of uploads that wait."""
+        newcomers = invocation.notes.get("newcomers") if invocation is not None else None
+        if invocation is None or not newcomers:
+            return
+        later = self.kernel.now + timedelta(seconds=SKEW_SECONDS)
+        refusals = _map(self.slots.get(partition.partition("#")[2]), "refused").values()
+        patience = any(
+            datetime.fromisoformat(_value(refusal, "retry_at")) > later
+            and _value(refusal, "passed") == "0"
+            and _value(refusal, "kind") != "unanswered"
+            for refusal in refusals
+        )
+        invocation.notes["patience"] = patience and all(self.jobs[job].state == "queued" for job in newcomers)
+
     def end_lost(self, invocation: Invocation | None, model: str) -> None:
         """An invocation is told that it could not record an end: the slot for which it had looked for somebody is not its to
         give. It reads the job again, and whoever finds it ended and not tallied looks anew.
@@ -182,6 +197,8 @@ class Watch:
         self.check("S5", not in_vain, f"Create for {name}, which was cancelled before it got its slot")
         assert lease
         until = datetime.fromisoformat(_value(lease, "until"))
+        notes = invocation.notes if invocation is not None else {}
+        self.check("L5", not notes.get("patience") or notes.get("took", False), f"a newcomer, {name}, asks a full Bedrock again")
         allowed = MAX_CREATES_FOR_A_REASON * (self.reasons[job.model] + self.reasons[""] + 1)
         self.check("L5", self.creates[name] <= allowed, f"{self.creates[name]} Creates of {name} for {allowed} reasons")
         self.check("S5", until > self.kernel.now - timedelta(seconds=SKEW_SECONDS), f"Create for {name} after its lease")

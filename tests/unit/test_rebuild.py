@@ -59,9 +59,9 @@ def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today()
 
 def test_when_bedrock_last_took_a_job_is_kept_or_read_from_the_jobs() -> None:
     lost = slots_from_events(STATE, [SUBMITTED_JOB], None, longest_lease=LEASE, now=at(500))
-    assert lost.taken_at == SUBMITTED_JOB.submitted_at is not None
-    found = replace(STATE, taken_at=at(300))
-    assert slots_from_events(STATE, [SUBMITTED_JOB], found, longest_lease=LEASE, now=at(500)).taken_at == at(300)
+    assert lost.taken_on == at(0).date().isoformat()
+    found = replace(STATE, taken_on="2026-11-01")
+    assert slots_from_events(STATE, [SUBMITTED_JOB], found, longest_lease=LEASE, now=at(500)).taken_on == "2026-11-01"
 
 
 PLACES = [

@@ -262,7 +262,7 @@ class Capacity(RuleBasedStateMachine):
         allowed = free and self.row is not None
         event = slot_claimed(job.id)
         if self._commits(p.submitted(job, event, whose), allowed, whose) and self.row:
-            self.row["taken_at"] = event.at
+            self.row["taken_on"] = event.at.date().isoformat()
             self._holders[whose] = AT_BEDROCK
             self._refused.pop(whose, None)
 

@@ -19,7 +19,7 @@ from shared import events as e
 from shared.models import Model
 from shared.names import model_stream
 from shared.projections import append_to_model, model_changed
-from shared.slots import MAX_HELD, Slots
+from shared.slots import MAX_HELD, MAX_LIFE, Slots
 from tests.support.samples import MODEL, MODEL_ID, id_of, queued
 from tests.support.world import Bench, arn, config
 
@@ -132,6 +132,22 @@ def test_a_model_that_nobody_gets_into_for_a_week_tells_each_job_so() -> None:
     assert {scarce.bench.job(job).reason for job in scarce.jobs} == {f"refused for 7 days: {QUOTA.message}"}
     assert scarce.bench.time - began > MAX_HELD
     assert scarce.bench.slots.refused == {}
+
+
+@pytest.mark.parametrize("hours", [150, 24])
+def test_a_model_that_had_a_job_within_two_weeks_keeps_its_refused_waiting(hours: float) -> None:
+    scarce = Scarce(limit=3, quota=1, hours=hours)
+    scarce.upload("lives")
+    scarce.quota = 0  # others have the rest, and take its place
+    held = scarce.upload("held")
+    began = scarce.bench.time
+    while scarce.bench.time < began + MAX_LIFE + MAX_HELD - DAY:
+        assert scarce.step()
+    assert scarce.bench.job(held).status == "Held"
+    while scarce.step():
+        pass
+    assert scarce.bench.job(held).status == "Failed"
+    assert scarce.bench.time - began < MAX_LIFE + MAX_HELD + 2 * DAY
 
 
 def test_a_week_of_pause_is_no_week_of_refusals() -> None:
