@@ -50,6 +50,7 @@ class _Filling:
     suspect: str | None = None  # refused again and again: beside it another is tried
     taking: bool = False  # Bedrock took one
     moved: bool = False  # somebody was served, whatever came of it
+    unreadable: int = 0  # jobs that were passed
 
 
 def hand_over(world: World, ended: Job, end: e.JobEnded) -> Claim | None:
@@ -111,7 +112,9 @@ def _fill(
 
 def _goes_on(world: World, alias: str, filling: _Filling, whose: str, outcome: Outcome) -> bool:
     """What came of one try; whether there is reason for another. Two refusals in a row end the fill."""
-    filling.lost = filling.lost + 1 if outcome is Outcome.LOST and whose not in filling.skipped else 0
+    passed = outcome is Outcome.LOST and whose in filling.skipped
+    filling.unreadable += passed
+    filling.lost = filling.lost + 1 if outcome is Outcome.LOST and not passed else 0
     filling.moved = filling.moved or outcome is not Outcome.LOST
     filling.taking = filling.taking or outcome is Outcome.ACCEPTED
     if outcome is Outcome.LOST:
@@ -131,8 +134,8 @@ def _out_of_time(world: World, alias: str, filling: _Filling) -> None:
     """Giving up leaves a hint behind, which goes on at once. Where all the time went by on jobs that cannot be read, another
     fill would do no better: then the message that led here fails, and comes back later each time.
     """
-    if filling.skipped and not filling.moved:
-        raise TimeoutError(f"no time left: {len(filling.skipped)} jobs at the head of model {alias} could not be served")
+    if filling.unreadable and not filling.moved:
+        raise TimeoutError(f"no time left: {filling.unreadable} jobs at the head of model {alias} cannot be read")
     world.outbox.wake_model(alias)
 
 

@@ -216,9 +216,15 @@ def test_more_unreadable_jobs_than_a_fill_can_pass_make_its_message_come_back_la
         plain(job, attempt, due)
 
     bench.timers.arm_attempt = slow  # type: ignore[method-assign] # as slow as a bad day
-    with pytest.raises(TimeoutError, match="could not be served"):
+    with pytest.raises(TimeoutError, match="cannot be read"):
         fill(bench.world(), MODEL, probe=True)
     assert bench.outbox.sent == []
+
+
+def test_a_fill_that_has_no_time_leaves_a_hint_also_where_somebody_is_to_be_skipped() -> None:
+    bench = Bench(limit=1, left=1.0)
+    fill(bench.world(), MODEL, probe=True, skip="a" * 26 + "#1")
+    assert bench.outbox.sent == [("model", MODEL)]
 
 
 # --- two aliases of one model share its quota
