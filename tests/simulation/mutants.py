@@ -248,6 +248,10 @@ MUTANTS: dict[str, Mutant] = {
         "a cancel during an accepted Create is left to the timer where job-submitted was recorded unheard",
         (ATTEMPT, "            if tries and job is not None and job.cancel is not None:", "            if False:"),
     ),
+    "B10": _m(
+        "a fill whose job was taken leaves the free slots to a timer, where another's was refused meanwhile",
+        (FILL, "    filling.taking = filling.taking or outcome is Outcome.ACCEPTED\n", ""),
+    ),
     # Conditions of the transactions.
     "limit-not-exceeded": _m("<= for <", (PROJECTIONS, "held < SlotsRow.limit if left is None", "held < SlotsRow.limit + 1 if left is None")),
     "append-only": _m(
