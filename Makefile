@@ -14,7 +14,7 @@ help: ## print this
 
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or later, or say PYTHON=..."; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: say PYTHON=python3.11, for instance"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) does not run here, or is older than the 3.11 that is needed: say another PYTHON=..."; exit 1; }
 	@echo "setting up $(VENV) from requirements.lock ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
@@ -22,7 +22,9 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: setup
-setup: $(READY) ## the virtual environment, from the hashed lock
+setup: ## the virtual environment, from the hashed lock; of another Python than before with PYTHON=python3.13
+	@test ! -x $(RUN) || test "$$($(RUN) -V)" = "$$($(PYTHON) -V)" || rm -rf $(VENV)
+	@$(MAKE) --no-print-directory $(READY)
 
 .PHONY: terraform-present
 terraform-present:
@@ -115,6 +117,7 @@ down: $(READY) ## end what `make up` started
 
 .PHONY: init
 init: terraform-present
+	@test -z "$$AWS_ENDPOINT_URL" || { echo "AWS_ENDPOINT_URL is set: this shell points at $$AWS_ENDPOINT_URL and not at AWS. Open another one, or: make deploy-local"; exit 1; }
 	@$(TF) init -input=false $${TF_PLUGIN_DIR:+-plugin-dir=$$(realpath $$TF_PLUGIN_DIR)}
 
 terraform/$(TF_VARS):

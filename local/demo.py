@@ -55,6 +55,8 @@ def main() -> int:
     console.print(f"\nnumbers: {path.relative_to(ROOT)}  {json.dumps(result)}", soft_wrap=True, highlight=False)
     for problem in problems:
         console.print(f"[red]not as it should be:[/red] {problem}")
+    if not problems:
+        console.print("[green]all is as it should be:[/green] good files ran once, the bad one was rejected, no limit was passed")
     return 1 if problems else 0
 
 

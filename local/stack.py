@@ -7,6 +7,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -38,7 +39,7 @@ def up(
     running.
     """
     if record.exists():
-        raise StackError("the local stack is already up: run `make down` first")
+        raise StackError("the local stack is up already; next: make deploy-local (`make down` ends it and what is deployed)")
     _free(endpoint_of(), "AWS_ENDPOINT_URL")
     _free(bedrock_endpoint_of(), "AWS_ENDPOINT_URL_BEDROCK")
     started: dict[str, int] = {}
@@ -181,6 +182,18 @@ def _is_ours(name: str, pid: int) -> bool:
     return bool(alive) and name.replace("-", "_") in shown.replace("-", "_")
 
 
+def shell_settings(state: Path = STATE) -> dict[str, str]:
+    """What a shell needs for the AWS CLI and `bbq` on the local deployment: endpoints, our tools, and, once it is deployed, what
+    the README's commands call its parts.
+    """
+    settings = local_environment({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
+    settings["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    recorded = state / "terraform" / "terraform.tfstate"
+    outputs = json.loads(recorded.read_text()).get("outputs", {}) if recorded.exists() else {}
+    named = {"BUCKET": "bucket", "PROJECTIONS": "projections_table", "EVENTS": "events_table", "TOPIC": "events_topic_arn"}
+    return settings | {name: outputs[output]["value"] for name, output in named.items() if output in outputs}
+
+
 def main(arguments: Sequence[str]) -> int:
     """up, down or env."""
     match arguments:
@@ -192,8 +205,8 @@ def main(arguments: Sequence[str]) -> int:
             ended = down()
             print(f"ended: {', '.join(ended)}" if ended else "nothing of ours was running")
         case ["env"]:
-            for name, value in local_environment({k: v for k, v in os.environ.items() if k.startswith("AWS_")}).items():
-                print(f"export {name}={value}")
+            for name, value in shell_settings().items():
+                print(f"export {name}={shlex.quote(value)}")
         case _:
             print("usage: python -m local.stack up [simulator options] | down | env", file=sys.stderr)
             return 2

@@ -34,7 +34,7 @@ def test_a_viewer_looks_and_may_not_act(deployment: Deployment, viewer: Bbq, tmp
     assert viewer("show", "haiku/never-uploaded.jsonl").returncode == Exit.NOT_FOUND
     (tmp_path / "mine.jsonl").write_bytes(records())
     for command in (
-        ["pause", "haiku"], ["wake", "haiku"], ["priority", job, "0"], ["submit", str(tmp_path / "mine.jsonl")],
+        ["pause", "haiku"], ["wake", "haiku"], ["submit", str(tmp_path / "mine.jsonl")],
         ["verify"], ["reconcile", job],
     ):  # fmt: skip
         denied = viewer(*command)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local import demo, deploy, stack
-from local.settings import local_environment
+from local.settings import ROOT, local_environment
 from local.terraform_plugins import plugin_directory
 
 
@@ -46,6 +46,17 @@ def test_real_credentials_and_profiles_never_reach_a_local_command() -> None:
     made = local_environment(real)
     assert (made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"], made["HOME"]) == ("test", "test", "/h")
     assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE"} & set(made)
+
+
+def test_the_shell_gets_our_tools_and_the_names_of_what_is_deployed(tmp_path: Path) -> None:
+    before = stack.shell_settings(tmp_path)
+    assert before["AWS_ENDPOINT_URL"]
+    assert before["PATH"].startswith(str(ROOT / ".venv" / "bin"))
+    assert "BUCKET" not in before
+    (tmp_path / "terraform").mkdir()
+    outputs = {"bucket": {"value": "a-bucket"}, "events_table": {"value": "a-table"}, "limits": {"value": {}}}
+    (tmp_path / "terraform" / "terraform.tfstate").write_text(json.dumps({"outputs": outputs}))
+    assert set(stack.shell_settings(tmp_path).items()) - set(before.items()) == {("BUCKET", "a-bucket"), ("EVENTS", "a-table")}
 
 
 def test_endpoints_come_from_the_environment() -> None:
