@@ -23,7 +23,8 @@ $(READY): requirements.lock pyproject.toml
 
 .PHONY: setup
 setup: ## the virtual environment, from the hashed lock; of another Python than before with PYTHON=python3.13
-	@test ! -x $(RUN) || test "$$($(RUN) -V)" = "$$($(PYTHON) -V)" || rm -rf $(VENV)
+	@wanted="$$($(PYTHON) -V)" || { echo "$(PYTHON) does not run here: say another PYTHON=..."; exit 1; }; \
+		test ! -x $(RUN) || test "$$($(RUN) -V)" = "$$wanted" || rm -rf $(VENV)
 	@$(MAKE) --no-print-directory $(READY)
 
 .PHONY: terraform-present
@@ -118,7 +119,7 @@ down: $(READY) ## end what `make up` started
 .PHONY: init
 init: terraform-present
 	@test -z "$$AWS_ENDPOINT_URL" || { echo "AWS_ENDPOINT_URL is set: this shell points at $$AWS_ENDPOINT_URL and not at AWS. Open another one, or: make deploy-local"; exit 1; }
-	@$(TF) init -input=false $${TF_PLUGIN_DIR:+-plugin-dir=$$(realpath $$TF_PLUGIN_DIR)}
+	@$(TF) init -input=false $${TF_PLUGIN_DIR:+-plugin-dir="$$(realpath "$$TF_PLUGIN_DIR")"}
 
 terraform/$(TF_VARS):
 	@echo "terraform/$(TF_VARS) is missing: say there which models to deploy, as the README's section \"Deploy to AWS\" shows"; exit 1

@@ -16,7 +16,7 @@ from typing import Any
 
 from local import build, deploy, stack
 from local.deployment import Deployment
-from local.settings import REGION, ROOT, local_environment
+from local.settings import REGION, ROOT, become, local_environment
 from shared.dynamodb import DynamoTables
 from shared.events import Event, ModelPaused, ModelResumed
 from shared.names import model_stream
@@ -31,7 +31,7 @@ def deployed(models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] =
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     work = Path(tempfile.mkdtemp(prefix="bbq-bench-"))
     endpoints = {name: f"http://127.0.0.1:{free_port()}" for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK")}
-    _become(local_environment(endpoints))
+    become(local_environment(endpoints))
     record = work / "stack.json"
     try:
         build.build(ROOT, ROOT / ".build")
@@ -41,7 +41,7 @@ def deployed(models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] =
         yield Deployment(outputs), work
     finally:
         stack.down(record)
-        _become(before)
+        become(before)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -93,13 +93,6 @@ def until(done: Callable[[], object], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {PATIENCE_SECONDS:.0f} s it is still not so that {what}")
         time.sleep(0.25)
-
-
-def _become(settings: Mapping[str, str]) -> None:
-    """These AWS settings and no others, for this process and all that it starts."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(settings)
 
 
 def free_port() -> int:

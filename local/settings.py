@@ -40,3 +40,10 @@ def local_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
     }
+
+
+def become(settings: Mapping[str, str]) -> None:
+    """These AWS settings and no others, for this process and all that it starts."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(settings)

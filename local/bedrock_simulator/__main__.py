@@ -27,7 +27,7 @@ from local.bedrock_simulator.files import S3Clients
 from local.bedrock_simulator.memory import Memory
 from local.bedrock_simulator.rules import Settings
 from local.bedrock_simulator.server import App, serve
-from local.settings import AWS_URL, EVENT_SOURCE, local_environment
+from local.settings import AWS_URL, EVENT_SOURCE, become, local_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    _leave_aws_alone()
+    become(local_environment())  # S3 and EventBridge are an emulator's: what the shell knows of a real account is forgotten
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bedrock-simulator: %(message)s")
     try:
@@ -81,14 +81,6 @@ def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     finally:
         driver.close()
         events.close()
-
-
-def _leave_aws_alone() -> None:
-    """S3 and EventBridge are an emulator's, here: whatever the shell knows of a real account is forgotten."""
-    settings = local_environment()
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(settings)
 
 
 _session_lock = threading.Lock()

@@ -106,7 +106,7 @@ class Tables:
             seconds = LONGEST_STUCK_SECONDS ** self._kernel.chance.random()
             self._stuck[self._kernel.chance.choice(partitions)] = self._kernel.time + seconds
         for partition in partitions:
-            if not self._weather.calmed and self._stuck.get(partition, 0.0) > self._kernel.time:
+            if not self._weather.clear and self._stuck.get(partition, 0.0) > self._kernel.time:
                 if self._kernel.current is not None:
                     self._kernel.current.notes.setdefault("stuck", set()).add(partition)
                 return True

@@ -315,7 +315,6 @@ class Simulation:
                 or detail["status"] not in ENDS
             ):
                 return
-            invocation.notes["others stuck"] = True
         known = job.attempt > attempt or job.state in {"ended", "queued", "cancelled"} or job.poisoned
         if not known and detail["status"] in RANKS:
             known = job.state == "running" and RANKS.index(job.status) >= RANKS.index(detail["status"])

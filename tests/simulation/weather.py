@@ -161,7 +161,6 @@ class Weather:
         self.fired: Counter[str] = Counter()
         self.rates: dict[str, float] = {}
         self.spells: set[str] = set()
-        self.calmed = False
         self.struck: Callable[[str], None] = lambda _: None  # hears each fault that strikes
         chance = random.Random(f"{seed}/weather")
         kind = chance.random()
@@ -227,4 +226,4 @@ class Weather:
 
     def calm(self) -> None:
         """From now on nothing goes wrong."""
-        self.rates, self.spells, self.calmed = {}, set(), True
+        self.rates, self.spells = {}, set()

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import events as e
+from shared.models import TIMEOUT_HOURS
 from shared.slots import (
     BACKOFF_MINUTES,
+    MAX_LIFE,
     MINUTE,
     Lease,
     Refusal,
@@ -22,6 +24,10 @@ from shared.slots import (
 from tests.support.samples import T0, at
 
 SECONDS = st.floats(min_value=0, max_value=1e7, allow_nan=False)
+
+
+def test_the_longest_life_is_the_longest_timeout_that_bedrock_takes() -> None:
+    assert timedelta(hours=max(TIMEOUT_HOURS)) == MAX_LIFE
 
 
 def whole_minute_ahead(due: object, now: object) -> bool:
