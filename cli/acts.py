@@ -1,4 +1,4 @@
-"""`bbq cancel`, `retry`, `priority`, `pause`, `resume`, `wake`: what an operator asks for, as events.
+"""`bbq cancel`, `retry`, `priority`, `forget`, `pause`, `resume`, `wake`: what an operator asks for, as events.
 
 Nothing is done here. Each act is one event, with who asked and why, appended on condition that the job or model is still as it
 was decided on (`decisions.py`); the stream wakes the scheduler, which carries it out. Whoever asks a second time sends a hint
@@ -113,6 +113,26 @@ def priority(
 
 
 @app.command()
+def forget(
+    context: typer.Context, jobs: Jobs, why: Annotated[str, typer.Option(help="The reason, for the history.", metavar="TEXT")],
+    yes: Yes = False,
+) -> None:  # fmt: skip
+    """Give up jobs that Bedrock does not know any more although they were sent there.
+
+    The scheduler asks Bedrock once more; only a job that it does not know ends as Failed, which frees its slot.
+    Exit codes: 0 asked for (also before), 1 not possible in this state, 3 no such job.
+
+    Example: [bold]bbq forget abcdefghijklmnopqrstuvwxyz --why 'support says that it is gone'[/bold]
+    """
+    here = deployments.find(context.obj)
+
+    def decide(job: Job) -> Decision:
+        return decisions.forget(job, at=queries.now(), by=who(), why=_reason(why))
+
+    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Forget", yes=yes).code)
+
+
+@app.command()
 def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
     """Start nothing new on a model. What runs goes on, and uploads wait in line.
 
@@ -126,14 +146,20 @@ def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
 
 @app.command()
 def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
-    """Let a paused model start jobs again.
+    """Let a model start jobs again that is paused, or on hold.
 
+    A hold goes by itself once Bedrock takes jobs, or a job gets further than those that failed; this takes it away at once.
     Exit codes: 0 resumed (also if it was not paused), 3 no such model.
 
     Example: [bold]bbq resume haiku[/bold]
     """
     here = deployments.find(context.obj)
-    _on_model(here, model, lambda history: decisions.resume(model, history, at=queries.now(), by=who(), why=_reason(why)))
+    _configured(here, model)
+    slots = here.store.slots(model)
+    held = slots is not None and bool(slots.holds)
+    _on_model(
+        here, model, lambda history: decisions.resume(model, history, on_hold=held, at=queries.now(), by=who(), why=_reason(why))
+    )
 
 
 @app.command()
@@ -141,7 +167,8 @@ def wake(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(help="Alias of the model; all of them without it.", metavar="MODEL")] = None,
 ) -> None:
-    """Make the scheduler look at a model now: bring its slots up to date and fill them. Harmless at any time.
+    """Make the scheduler look at a model now: bring its slots up to date and fill them, and ask Bedrock again although the model
+    is on hold. Harmless at any time.
 
     Exit codes: 0 the hint is sent, 3 no such model.
 
@@ -150,7 +177,7 @@ def wake(
     here = deployments.find(context.obj)
     if model is not None:
         _configured(here, model)
-    here.hints.wake_model(model or ALL)
+    here.hints.wake_model(model or ALL, ask=True)
     answer(f"{model or 'every model'} will be looked at")
 
 

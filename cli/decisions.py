@@ -10,7 +10,7 @@ from datetime import datetime
 
 from services.scheduler.hints import MAX_ATTEMPT
 from shared import events as e
-from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, Job, may_retry, outcome
+from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, Job, comes_back, outcome
 from shared.slots import fold_model
 
 STOPPED = "Stopped"
@@ -84,6 +84,17 @@ def retry(job: Job, *, models: Sequence[str], max_attempts: int, at: datetime, b
     return Act(event, f"will run again, as attempt {job.attempt + 1}", bought)
 
 
+def forget(job: Job, *, at: datetime, by: str, why: str) -> Decision:
+    """A job that Bedrock does not know any more, although we hold its ARN: the scheduler asks once more, and ends it."""
+    if job.status in OVER:
+        return Refused(f"is over: {outcome(job)}")
+    if job.status not in RUNNING:
+        return Refused(f"is {job.status}, and Bedrock never had it: cancel it instead")
+    if job.forget is not None:
+        return Already(f"{job.forget.by} asked for it at {moment(job.forget.at)}")
+    return Act(e.ForgetRequested(at=at, by=by, why=why), "ends as Failed, and its slot is free, if Bedrock does not know it")
+
+
 def priority(job: Job, number: int, *, at: datetime, by: str, why: str) -> Decision:
     """Another place in line. Legal while the job has a slot too: it counts if the job ever comes back to the line."""
     if job.status in OVER:
@@ -102,10 +113,14 @@ def pause(alias: str, history: Sequence[e.Event], *, at: datetime, by: str, why:
     return Act(e.ModelPaused(at=at, by=by, why=why), "starts nothing new; what runs goes on")
 
 
-def resume(alias: str, history: Sequence[e.Event], *, at: datetime, by: str, why: str) -> Decision:
-    """The model starts jobs again."""
+def resume(alias: str, history: Sequence[e.Event], *, on_hold: bool, at: datetime, by: str, why: str) -> Decision:
+    """The model starts jobs again, whether a person has paused it or it is `on_hold`."""
     if fold_model(alias, history).paused:
         return Act(e.ModelResumed(at=at, by=by, why=why), "starts jobs again")
+    if on_hold:
+        return Act(
+            e.ModelResumed(at=at, by=by, why=why), "is on hold no more: it starts jobs again until Bedrock refuses or fails them"
+        )
     last = next((event for event in reversed(history) if isinstance(event, e.ModelResumed)), None)
     return Already(f"is not paused: {last.by} resumed it at {moment(last.at)}" if last else "is not paused")
 
@@ -115,7 +130,7 @@ def settled(job: Job, max_attempts: int) -> bool:
     if job.status not in OVER:
         return False
     uncounted = job.status in ENDS and job.arn is not None and job.tally is None
-    return not uncounted and not may_retry(job, max_attempts)
+    return not uncounted and not comes_back(job, max_attempts)
 
 
 def moment(at: datetime) -> str:

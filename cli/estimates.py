@@ -49,11 +49,6 @@ def expected_start(
     return timedelta(seconds=ends_needed * mean_slot_seconds / limit)
 
 
-def bedrock_decides(refused: int, limit: int, held: int) -> bool:
-    """Whether a slot is free and jobs are refused all the same: then no counting of slots says when the next one starts."""
-    return refused > 0 and held < limit
-
-
 def time_to_drain(waiting_jobs: int, limit: int, mean_slot_seconds: float | None) -> timedelta | None:
     """Until everybody who waits now has had a slot, with all slots in use. None: nobody can say."""
     if not waiting_jobs:

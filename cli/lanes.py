@@ -1,10 +1,9 @@
 """What happened on the slots of a model: the bars of a picture, their lanes, and the gaps in which a free slot was not used.
 
-Pure: events in, figures out. A job is at each moment in line, on a slot, held (Bedrock refused it, and its slot went back), or
+Pure: events in, figures out. A job is at each moment in line, on a slot, held (in line again, because Bedrock refused it), or
 none of these; its events say when it moved. A stretch on a slot or held is a *bar*, and several attempts of a job are several
 bars. A bar's *lane* is the lowest one that is free when it begins: a slot has no number of its own, so lanes are as many as
-the most bars at once. A held job is taken onto a slot again without an event of its own, some moments before `job-submitted`,
-which is where its next bar begins.
+the most bars at once.
 
 A *gap* is one free slot beside somebody in line, while the model was not paused. It begins with an end, an arrival, a refusal,
 a raised limit or a resumption, and is over when a job starts (the oldest gap first) or when nobody waits any more. A *refill*
@@ -22,7 +21,7 @@ from math import ceil
 from statistics import median
 
 from shared import events as e
-from shared.job import HELD, LEASED, QUEUED, RUNNING, Job, evolve, outcome
+from shared.job import CLAIMED, QUEUED, RUNNING, Job, evolve, outcome
 
 WAITING, SLOT, HOLD, NOWHERE = "waiting", "slot", "held", ""
 REFUSED, NOT_OVER = "Refused", ""
@@ -283,10 +282,8 @@ def _place(job: Job | None) -> str:
     if job is None:
         return NOWHERE
     if job.status == QUEUED:
-        return WAITING
-    if job.status == HELD:
-        return HOLD
-    return SLOT if job.status in RUNNING | LEASED else NOWHERE
+        return HOLD if job.may_be_at_bedrock else WAITING
+    return SLOT if job.status in RUNNING | {CLAIMED} else NOWHERE
 
 
 def _bar(job: Job, kind: str, at: datetime, waited: float) -> Bar:

@@ -21,7 +21,7 @@ from cli.app import Fault, NotFound
 from cli.deployment import Deployment, client
 from cli.estimates import MAX_POSITION, Position, position
 from shared.events import Json, moment_of, text_of
-from shared.job import CLAIMED, ENDS, HELD, OVER, QUEUED, RANK, REJECTED, Job
+from shared.job import CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, Job
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
 from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk, view_row
 from shared.tables import STATUS_INDEX, EventRow, ViewRow
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice rather than not at all.
-LIVE_STATUSES = (QUEUED, CLAIMED, HELD, *RANK)
+LIVE_STATUSES = (QUEUED, CLAIMED, *RANK)
 OVER_STATUSES = (*sorted(ENDS), "Cancelled", REJECTED)
 # What became of a Completed job may have a word of its own (shared/job.py: outcome).
 OUTCOMES_OF_COMPLETED = ("Completed", "CompletedWithErrors", "NoRecordSucceeded")

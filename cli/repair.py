@@ -296,7 +296,7 @@ def _model(desk: Desk, alias: str, cursor: Cursor) -> _Model:
     ids = {job_id for job_id, model in cursor.live.items() if model == alias}
     if row is not None:
         slots, _ = slots_found(row)
-        ids |= {job_of(whose) for whose in (*slots.holders, *slots.refused)}
+        ids |= {job_of(holder_id) for holder_id in slots.holders}
     jobs, unknown = [], set()
     for job_id in sorted(ids):
         try:

@@ -13,13 +13,14 @@ from cli import deployment as deployments
 from cli import queries, wording
 from cli.app import NotFound, app, out, plain, print_json
 from cli.deployment import Deployment
-from cli.estimates import bedrock_decides, expected_start, mean_slot_seconds
+from cli.estimates import expected_start, mean_slot_seconds
+from cli.holds import holds, next_try, what_is_wrong, what_to_do
 from cli.jobs import document, why
 from cli.progress import Progress
 from cli.queries import Happened, View
-from cli.wording import KINDS, Column, Row, counted, duration, moment, next_try, rough, safe, size
-from shared.events import Event, Json, UnknownEvent, from_stored, moment_of, text_of
-from shared.job import CLAIMED, HELD, QUEUED, IllegalEvent, Job, fold
+from cli.wording import Column, Row, counted, duration, moment, rough, safe, size
+from shared.events import Event, Json, UnknownEvent, from_stored, text_of
+from shared.job import CLAIMED, QUEUED, IllegalEvent, Job, fold
 from shared.names import holder
 
 _HISTORY = (
@@ -33,7 +34,7 @@ _HISTORY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """What a job waits for: `what` is slot, retry, answer, end, scheduler or nothing; `text` says it; the rest where it is known.
+    """What a job waits for: `what` is slot, answer, end, scheduler or nothing; `text` says it; the rest where it is known.
 
     `position` counts from 1; not `exact`, it is beyond that. `processed_records` is Bedrock's own count while it runs.
     """
@@ -43,8 +44,8 @@ class Wait:
     position: int | None = None
     exact: bool = True
     expected_start: datetime | None = None
-    refusal: str | None = None
-    retry_at: datetime | None = None
+    on_hold: str | None = None
+    next_try: datetime | None = None
     lease_until: datetime | None = None
     processed_records: int | None = None
 
@@ -93,7 +94,7 @@ def waits_for(deployment: Deployment, view: View, job: Job | None, now: datetime
         return Wait(what="scheduler", text="the scheduler, which has not taken it up yet (a second or two)")
     if view.status == QUEUED:
         return _for_a_slot(deployment, job, now)
-    if view.status in {CLAIMED, HELD}:
+    if view.status == CLAIMED:
         return _for_bedrock(deployment, view, now)
     processed = Progress().ask(view.arn, now) if view.arn and view.status == "InProgress" else None
     count = f", {processed:,} of {view.records:,} records processed so far" if processed is not None else ""
@@ -108,16 +109,17 @@ def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
         return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
     mean = mean_slot_seconds(*(store.day(model, day) for day in days))
     start = None
-    refusing = slots is not None and bedrock_decides(len(slots.refused), slots.limit, len(slots.holders))
-    if slots and place.exact and not slots.paused and not refusing:
-        start = expected_start(place.number - 1 + len(slots.refused), slots.limit, len(slots.holders), mean)
+    held = holds(slots)
+    if slots and place.exact and not slots.paused and not held:
+        start = expected_start(place.number - 1, slots.limit, len(slots.holders), mean)
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
         text += f"; {model} is paused" + (f" by {slots.pause.by}" if slots.pause else "") + f": bbq resume {model}"
     elif slots and not slots.limit:
         text += f"; {model} has a limit of 0, so nothing starts"
-    elif refusing:
-        text += f"; when it starts is unknown, because Bedrock turns away jobs of {model} at this time"
+    elif held:
+        text += "".join(f"; on hold: {what_is_wrong(each)}; {next_try(each, now, paused_model=None)}" for each in held)
+        text += f"; to do: {what_to_do(held[0], model)}"
     elif start is not None:
         text += ", should start any moment" if not start else f", should start in {rough(start)}"
     else:
@@ -128,20 +130,14 @@ def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
         position=place.number,
         exact=place.exact,
         expected_start=now + start if start is not None else None,
+        on_hold=held[0].kind if held else None,
+        next_try=held[0].next_try if held else None,
     )
 
 
 def _for_bedrock(deployment: Deployment, view: View, now: datetime) -> Wait:
     slots, name = deployment.store.slots(view.model), holder(view.job, view.attempt)
-    refusal = slots.refused.get(name) if slots else None
     lease = slots.holders.get(name) if slots else None
-    if refusal is not None:
-        assert slots is not None  # noqa: S101 - for the type checker: there is a refusal
-        tries = f" (refused {counted(refusal.count, 'time')})" if refusal.count > 1 else ""
-        when = next_try(refusal.retry_at, now, paused_model=view.model if slots.paused else None)
-        when += "" if slots.paused else f", or when a job of {view.model} ends"
-        text = f"another try {when}: {KINDS.get(refusal.kind, refusal.kind)}{tries}"
-        return Wait(what="retry", text=text, refusal=refusal.kind, retry_at=refusal.retry_at)
     if lease is not None and not lease.submitted:
         late = " (overdue: it is looked for at Bedrock then)" if lease.until < now else ""
         text = f"Bedrock's answer, until {moment(lease.until)} UTC at the latest{late}"
@@ -219,7 +215,7 @@ def what_it_says(event: Happened) -> tuple[str, str]:
         case "slot-claimed":
             return f"attempt {said.get('attempt')}", ""
         case "submission-refused":
-            return f"{said.get('kind')}, next try {moment(moment_of(said['retry_at']))[11:]}", str(said.get("message", ""))
+            return str(said.get("kind")), str(said.get("message", ""))
         case "job-submitted":
             return "found by its name" if said.get("found") else "", ""
         case "job-tallied":

@@ -16,9 +16,10 @@ from cli import deployment as deployments
 from cli import queries
 from cli.app import app, out, print_json
 from cli.deployment import Deployment
-from cli.estimates import bedrock_decides, mean_slot_seconds, time_to_drain
+from cli.estimates import mean_slot_seconds, time_to_drain
+from cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
 from cli.queries import OUTCOMES
-from cli.wording import KINDS, STYLES, bar, counted, duration, next_try, paragraph, rough, safe
+from cli.wording import STYLES, bar, counted, duration, paragraph, rough, safe
 from shared.models import Model
 from shared.slots import UNBOUNDED, Slots
 from shared.store import Store
@@ -37,15 +38,6 @@ class Pause:
     by: str | None = None
     at: datetime | None = None
     why: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldBack:
-    """Jobs that Bedrock turned away for one reason (quota, throttle, access, unanswered), and when the next of them is tried."""
-
-    reason: str
-    jobs: int
-    next_try: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +64,7 @@ class ModelStatus:
     waiting_jobs: int
     waiting_records: int
     oldest_wait_since: datetime | None
-    held_back: tuple[HeldBack, ...]
+    on_hold: tuple[Held, ...]
     began_today: Began | None
     ended_today: Mapping[str, int]
     mean_slot_seconds: float | None
@@ -127,18 +119,14 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
     mean = mean_slot_seconds(today, yesterday)
     model = deployment.models.get(alias)
     began = began_today(store, slots, model, now) if model is not None and model.ceiling != UNBOUNDED else None
-    stuck = (
-        slots.paused
-        or (began is not None and began.parked)
-        or bedrock_decides(len(slots.refused), slots.limit, len(slots.holders))
-    )
-    drain = None if stuck else time_to_drain(waiting.get("jobs", 0) + len(slots.refused), slots.limit, mean)
+    stuck = slots.paused or (began is not None and began.parked) or bool(slots.holds)
+    drain = None if stuck else time_to_drain(waiting.get("jobs", 0), slots.limit, mean)
     pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
     return ModelStatus(
         model=alias, slots_held=len(slots.holders), slot_limit=slots.limit,
         paused=pause if slots.paused else None,
         waiting_jobs=waiting.get("jobs", 0), waiting_records=waiting.get("records", 0),
-        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, held_back=held_back(slots),
+        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, on_hold=holds(slots),
         began_today=began,
         ended_today={outcome: today[outcome] for outcome in OUTCOMES if today.get(outcome)},
         mean_slot_seconds=mean, drain_seconds=drain.total_seconds() if drain is not None else None,
@@ -182,8 +170,9 @@ def _block(model: ModelStatus, now: datetime, width: int, indent: int) -> list[T
     if model.began_today is not None:
         style = "yellow" if model.began_today.parked else ""
         made += paragraph([Text(_began(model.began_today), style=style)], width, indent=indent)
-    for held in model.held_back:
-        made += paragraph([Text(part, style="yellow") for part in _held(held, model, now)], width, indent=indent)
+    for held in model.on_hold:
+        for text in _held(held, model, now):
+            made += paragraph([Text(text, style="yellow")], width, indent=indent)
     made += paragraph(_today(model), width, indent=indent)
     name = Text(f"{safe(model.model):<{indent}}", style="bold")
     return [name.append_text(made[0][indent:]), *made[1:]]
@@ -212,9 +201,9 @@ def _began(began: Began) -> str:
     return ("parked until midnight UTC: " if began.parked else "began: ") + ", ".join(of)
 
 
-def _held(held: HeldBack, model: ModelStatus, now: datetime) -> tuple[str, str]:
-    tried = f"next try {next_try(held.next_try, now, paused_model=model.model if model.paused else None)}"
-    return f"{held.jobs:,} held back: {KINDS.get(held.reason, held.reason)}", tried
+def _held(held: Held, model: ModelStatus, now: datetime) -> tuple[str, str, str]:
+    tried = next_try(held, now, paused_model=model.model if model.paused else None)
+    return f"on hold for {duration(now - held.since)}: {safe(what_is_wrong(held))}", tried, what_to_do(held, model.model)
 
 
 def _today(model: ModelStatus) -> list[str | Text]:
@@ -225,7 +214,7 @@ def _today(model: ModelStatus) -> list[str | Text]:
     said = ended or ["nothing ended today"]
     if model.mean_slot_seconds is not None:
         said.append(f"{duration(timedelta(seconds=model.mean_slot_seconds))} each on average")
-    if model.waiting_jobs or model.held_back:
+    if model.waiting_jobs:
         said.append(_drain(model))
     return said
 
@@ -237,14 +226,6 @@ def _drain(model: ModelStatus) -> str:
         return "the line goes on tomorrow"
     if model.drain_seconds is not None:
         return f"the line takes {rough(timedelta(seconds=model.drain_seconds))}"
-    if bedrock_decides(sum(held.jobs for held in model.held_back), model.slot_limit, model.slots_held):
+    if model.on_hold:
         return "the line waits for Bedrock"
     return "how long the line takes is unknown" if model.slot_limit else "a limit of 0 lets nothing start"
-
-
-def held_back(slots: Slots) -> tuple[HeldBack, ...]:
-    """Those that Bedrock turned away, by reason."""
-    kinds: dict[str, list[datetime]] = {}
-    for refusal in slots.refused.values():
-        kinds.setdefault(refusal.kind, []).append(refusal.retry_at)
-    return tuple(HeldBack(reason=kind, jobs=len(tries), next_try=min(tries)) for kind, tries in sorted(kinds.items()))

@@ -30,7 +30,7 @@ from cli.app import Exit, Failed, Fault, answer, app, err, nobody_reads, out, pr
 from cli.cost import in_money, prices_from
 from cli.decisions import GOOD_OUTCOME
 from cli.deployment import Deployment
-from cli.estimates import MAX_POSITION, bedrock_decides, expected_start, mean_slot_seconds
+from cli.estimates import MAX_POSITION, expected_start, mean_slot_seconds
 from cli.follow import Timeout, follow, seconds_of
 from cli.prices import BYTES_PER_TOKEN, Estimate, Prices, estimate, most_output_tokens
 from cli.wording import Column, Row, counted, lines, rough, safe, size
@@ -360,13 +360,11 @@ def _outlooks(here: Deployment, checked: Sequence[Checked]) -> list[Outlook]:
     waiting = store.waiting(order.model).get("jobs", 0)
     paused = slots is not None and slots.paused
     why = f"paused by {slots.pause.by}" if slots is not None and slots.pause is not None else "paused" if paused else ""
-    refused = len(slots.refused) if slots is not None else 0
-    refusing = slots is not None and bedrock_decides(refused, slots.limit, len(slots.holders))
-    can_tell = slots is not None and not paused and not more and not refusing
+    can_tell = slots is not None and not paused and not more and not slots.holds
     return [
         Outlook(
             waiting_jobs=waiting, ahead=ahead + before, more=more, paused=why,
-            start=expected_start(ahead + before + refused, slots.limit, len(slots.holders), mean) if slots and can_tell else None,
+            start=expected_start(ahead + before, slots.limit, len(slots.holders), mean) if slots and can_tell else None,
         )
         for before in range(len(checked))
     ]  # fmt: skip

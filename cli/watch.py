@@ -28,12 +28,13 @@ from cli import deployment as deployments
 from cli import queries, wording
 from cli.app import Exit, Fault, NotFound, app, explain
 from cli.deployment import Deployment
-from cli.estimates import bedrock_decides, expected_start, mean_slot_seconds
+from cli.estimates import expected_start, mean_slot_seconds
+from cli.holds import holds, next_try, what_is_wrong
 from cli.progress import Progress
 from cli.queries import View
 from cli.status import Pause, days, paused
-from cli.wording import Column, Row, bar, counted, duration, moment, next_try, rough, safe
-from shared.job import CLAIMED, HELD, QUEUED, SUBMITTED
+from cli.wording import Column, Row, bar, counted, duration, moment, rough, safe
+from shared.job import CLAIMED, QUEUED, SUBMITTED
 from shared.names import parse_holder
 from shared.slots import Slots
 
@@ -188,7 +189,7 @@ def frame_lines(frame: Frame | None, now: datetime, *, width: int, height: int, 
     made += [Text(), *(_cut(_summary(model, frame.models, now), width) for model in frame.models)]
     in_slots = [row for model in frame.models for row in _slot_rows(model, frame, now)]
     lines = [list(_line_rows(model, frame, now)) for model in frame.models]
-    in_line = sum(model.waiting + len(model.slots.refused) for model in frame.models)
+    in_line = sum(model.waiting for model in frame.models)
     room = height - len(made) - (2 if in_slots else 0) - (2 if in_line else 0)  # a blank and a heading each
     line_rows = min(sum(map(len, lines)) + 1, max(MIN_LINE_ROWS, room - len(in_slots)))
     made += _table(_SLOTS, [in_slots], room - line_rows if in_line else room, len(in_slots), "in slots", width)
@@ -223,8 +224,8 @@ def _summary(model: ModelFrame, models: Sequence[ModelFrame], now: datetime) -> 
         (f"{safe(model.model):<{wide}}", "bold"), bar(len(slots.holders), slots.limit),
         f" {len(slots.holders)} of {counted(slots.limit, 'slot')}, {model.waiting:,} in line",
     )  # fmt: skip
-    if slots.refused:
-        line.append(f", {len(slots.refused):,} held back", style="yellow")
+    for held in holds(slots):
+        line.append(f", on hold: {safe(what_is_wrong(held))}", style="yellow")
     if slots.paused:
         pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
         line.append(f", {safe(paused(pause, now))}", style="yellow")
@@ -236,9 +237,7 @@ def _slot_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
     holders = [(parse_holder(name)[0], lease) for name, lease in model.slots.holders.items()]
     for job, lease in sorted(holders, key=lambda held: _since(frame.views.get(held[0]), now)):
         view = frame.views.get(job)
-        status = (
-            (view.status if view and view.status not in {QUEUED, HELD, CLAIMED} else SUBMITTED) if lease.submitted else CLAIMED
-        )
+        status = (view.status if view and view.status not in {QUEUED, CLAIMED} else SUBMITTED) if lease.submitted else CLAIMED
         ran = (view.ran(now) if view else None) or timedelta(0)
         count = wording.records(view, frame.processed.get(job)) if view else ""
         yield Row(cells=(model.model, job, view.file if view else "...", wording.status(status), count, duration(ran)))
@@ -248,28 +247,23 @@ def _slot_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
 
 
 def _line_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
-    """Those that Bedrock turned away, who are tried again first, and then the head of the line."""
+    """The head of the line."""
 
     def row(job: str, place: str, starts: str | Text) -> Row:
         view = frame.views.get(job)
         waited = duration(now - view.queued_at) if view else ""
         return Row(cells=(model.model, place, job, view.file if view else "...", waited, starts))
 
-    slots = model.slots
-    for name, refusal in sorted(slots.refused.items(), key=lambda held: (held[1].retry_at, held[0])):
-        tried = "paused" if slots.paused else next_try(refusal.retry_at, now, paused_model=None)
-        starts = Text(f"held ({refusal.kind}): {tried}", style="yellow")
-        yield row(parse_holder(name)[0], "-", starts)
     for number, job in enumerate(model.head):
-        yield row(job, str(number + 1), _starts(model, number + len(slots.refused)))
+        yield row(job, str(number + 1), _starts(model, number, now))
 
 
-def _starts(model: ModelFrame, ahead: int) -> str:
+def _starts(model: ModelFrame, ahead: int, now: datetime) -> str:
     slots = model.slots
     if slots.paused:
         return "paused"
-    if bedrock_decides(len(slots.refused), slots.limit, len(slots.holders)):
-        return "waits for Bedrock"
+    if held := holds(slots):
+        return next_try(held[0], now, paused_model=None)
     start = expected_start(ahead, slots.limit, len(slots.holders), model.mean_slot_seconds)
     return "unknown" if start is None else f"in {rough(start)}" if start else "any moment"
 
@@ -277,8 +271,7 @@ def _starts(model: ModelFrame, ahead: int) -> str:
 def _places(model: ModelFrame) -> dict[str, str]:
     """Where each job is that is drawn: whoever moves is looked at again."""
     holders = {parse_holder(name)[0]: SUBMITTED if lease.submitted else CLAIMED for name, lease in model.slots.holders.items()}
-    refused = {parse_holder(name)[0]: HELD for name in model.slots.refused}
-    return dict.fromkeys(model.head, QUEUED) | refused | holders
+    return dict.fromkeys(model.head, QUEUED) | holders
 
 
 def _since(view: View | None, now: datetime) -> datetime:

@@ -12,27 +12,18 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from cli.queries import View
-from shared.job import CLAIMED, HELD, QUEUED, REJECTED
-from shared.slots import UNANSWERED
+from shared.job import CLAIMED, QUEUED, REJECTED
 
 GAP = 2  # between columns
 GOOD_FILE, MIN_FILE = 22, 14  # columns of a file's name: before another column goes, and when none can go any more
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 STYLES: Mapping[str, str] = {
-    QUEUED: "", CLAIMED: "blue", HELD: "yellow", "Submitted": "blue", "Validating": "blue", "Scheduled": "blue",
+    QUEUED: "", CLAIMED: "blue", "Submitted": "blue", "Validating": "blue", "Scheduled": "blue",
     "InProgress": "cyan", "Stopping": "yellow", "Completed": "green", "CompletedWithErrors": "yellow",
     "NoRecordSucceeded": "red", "PartiallyCompleted": "yellow", "Failed": "red", "Stopped": "yellow", "Expired": "red",
     "Cancelled": "dim", REJECTED: "red",
 }  # fmt: skip
-
-# Kinds of refusal (services/scheduler/bedrock.py) as people say them.
-KINDS: Mapping[str, str] = {
-    "quota": "Bedrock's quota of jobs is full",
-    "throttle": "Bedrock throttles",
-    "access": "Bedrock denies access",
-    UNANSWERED: "Bedrock did not answer and has no such job",
-}
 
 
 def safe(text: str) -> str:
@@ -64,13 +55,6 @@ def rough(time: timedelta) -> str:
     if seconds < 2 * DAY:
         return f"about {round(seconds / HOUR)}h"
     return f"about {round(seconds / DAY)}d"
-
-
-def next_try(retry_at: datetime, now: datetime, *, paused_model: str | None) -> str:
-    """When a job that was turned away is tried again by itself, at the latest."""
-    if paused_model is not None:
-        return f"when {paused_model} is resumed"
-    return f"within {duration(retry_at - now)}" if retry_at > now else "any moment"
 
 
 def moment(at: datetime) -> str:

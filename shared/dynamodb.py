@@ -74,7 +74,7 @@ class DynamoTables:
         return _row(kind, item) if item else None
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
     ) -> list[R]:  # fmt: skip
         """See Tables."""
         range_key = Path(_KEYS[kind.TABLE][1])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 Json = dict[str, Any]
@@ -99,13 +99,16 @@ class SlotClaimed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionRefused(Event):
-    """Bedrock definitely did not take the attempt. At most once for each attempt and kind of refusal."""
+    """Bedrock definitely did not take the attempt: it waits at its old place, and its model is on hold (shared/hold.py).
+
+    `message` is in Bedrock's words. `taken` is how many jobs of the model Bedrock had taken before this Create.
+    """
 
     NAME: ClassVar[str] = "submission-refused"
     attempt: int
     kind: str
     message: str
-    retry_at: datetime
+    taken: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +132,20 @@ class JobProgressed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobEnded(Event):
-    """The attempt is over: Completed, PartiallyCompleted, Failed, Stopped or Expired. No ARN where Bedrock never took it."""
+    """The attempt is over: Completed, PartiallyCompleted, Failed, Stopped or Expired. No ARN if Bedrock never took it.
+
+    What Get says of a job that Failed or Expired: `processed_records` (None: not asked, or not said), and whether it had
+    `started` to process any. `good_ends` is how many jobs of the model had ended well before it.
+    """
 
     NAME: ClassVar[str] = "job-ended"
     attempt: int
     status: str
     message: str
     arn: str | None
+    processed_records: int | None = None
+    started: bool = False
+    good_ends: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +192,15 @@ class CancelRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForgetRequested(Event):
+    """An operator gives up a job that Bedrock does not know any more although we hold its ARN."""
+
+    NAME: ClassVar[str] = "forget-requested"
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobCancelled(Event):
     """The job was not at Bedrock and never will be. A job that was there ends as Stopped instead."""
 
@@ -218,7 +237,7 @@ EVENTS: Mapping[str, type[Event]] = MappingProxyType({
     event.NAME: event
     for event in (
         JobQueued, JobRejected, SlotClaimed, SubmissionRefused, JobSubmitted, JobProgressed, JobEnded, JobTallied,
-        JobRequeued, PriorityChanged, CancelRequested, JobCancelled, LimitSet, ModelPaused, ModelResumed,
+        JobRequeued, PriorityChanged, CancelRequested, ForgetRequested, JobCancelled, LimitSet, ModelPaused, ModelResumed,
     )
 })  # fmt: skip
 
@@ -232,7 +251,7 @@ class UnknownEvent(Exception):
 
 def to_stored(event: Event) -> Json:
     """The data of an event as JSON. `at`, the name and the version are stored beside it, not in it."""
-    return {field.name: _plain(getattr(event, field.name)) for field in fields(event) if field.name != "at"}
+    return {field.name: to_plain(getattr(event, field.name)) for field in fields(event) if field.name != "at"}
 
 
 def from_stored(name: str, version: int, at: str, data: Json) -> Event:
@@ -246,10 +265,10 @@ def from_stored(name: str, version: int, at: str, data: Json) -> Event:
     try:
         for step in range(version, cls.VERSION):
             data = UPCASTS[name, step](data)
-        event = _reader(cls)({**data, "at": at})
+        event = reader(cls)({**data, "at": at})
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise UnknownEvent(f"event {name!r} version {version} cannot be read: {type(error).__name__}") from error
-    assert isinstance(event, Event)  # noqa: S101 - for the type checker; _reader(cls) built one
+    assert isinstance(event, Event)  # noqa: S101 - for the type checker; reader(cls) built one
     return event
 
 
@@ -263,28 +282,33 @@ def moment_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _plain(value: object) -> Any:
+def to_plain(value: object) -> Any:
+    """A value of an event, or of a state, as JSON."""
     if isinstance(value, datetime):
         return text_of(value)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
 
 @cache
-def _reader(kind: Any) -> Callable[[Any], object]:
-    """What reads a value of this kind from JSON. Raises TypeError, ValueError where it is none."""
+def reader(kind: Any) -> Callable[[Any], Any]:
+    """What reads a value of this kind from JSON. Raises TypeError, ValueError if it is none."""
     if kind is datetime:
         return _moment
-    if kind == datetime | None:
-        return lambda value: None if value is None else _moment(value)
-    if get_origin(kind) is tuple:
-        item = _reader(get_args(kind)[0])
-        return lambda value: tuple(item(each) for each in value)
+    if get_origin(kind) in {tuple, frozenset}:
+        item, collection = reader(get_args(kind)[0]), get_origin(kind)
+        return lambda value: collection(item(each) for each in value)
+    if NoneType in get_args(kind):
+        (inner,) = (each for each in get_args(kind) if each is not NoneType)
+        read = reader(inner)
+        return lambda value: None if value is None else read(value)
     if isinstance(kind, type) and is_dataclass(kind):
-        known = {name: _reader(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
+        known = {name: reader(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
         return lambda value: kind(**{name: known[name](item) for name, item in value.items() if name in known})
     return partial(_plain_of, kind)
 
@@ -297,7 +321,7 @@ def _moment(text: str) -> datetime:
 
 
 def _plain_of(kind: Any, value: Any) -> object:
-    """A value of a plain kind, or of one or None."""
+    """A value of a plain kind."""
     if not isinstance(value, kind):
         raise TypeError(f"{type(value).__name__} for {kind}")
     return value

@@ -8,16 +8,14 @@ stateDiagram-v2
     [*] --> Rejected: job-rejected
     Queued --> Claimed: slot-claimed
     Queued --> Cancelled: job-cancelled
-    Claimed --> Held: submission-refused
+    Queued --> Submitted: job-submitted (found after all)
+    Claimed --> Queued: submission-refused
     Claimed --> Submitted: job-submitted
-    Held --> Submitted: job-submitted
-    Held --> Cancelled: job-cancelled
     Claimed --> Cancelled: job-cancelled
+    Claimed --> Ended: job-ended
     Submitted --> Running: job-progressed
     Running --> Ended: job-ended
     Submitted --> Ended: job-ended
-    Claimed --> Ended: job-ended
-    Held --> Ended: job-ended
     Ended --> Queued: job-requeued
 ```
 Running is Validating, Scheduled, InProgress or Stopping; Ended is Completed, PartiallyCompleted, Failed, Stopped or Expired.
@@ -29,19 +27,20 @@ from datetime import datetime
 from typing import Any
 
 from shared import events as e
+from shared.hold import MAX_FAILING, MAX_FAILURES, NAME_TAKEN, OWN, TOO_FEW_RECORDS, UNANSWERED, is_its_own
 
-QUEUED, CLAIMED, HELD, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Held", "Submitted", "Cancelled", "Rejected"
+QUEUED, CLAIMED, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Submitted", "Cancelled", "Rejected"
 # Bedrock's own words (ModelInvocationJobStatus in its API reference), by how far along they are. Observers may miss some: any
 # forward jump is legal.
 RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
 ENDS = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
 PRIORITIES = range(10)  # 0 is served first
-LEASED = frozenset({CLAIMED, HELD})
+POLICY = "policy"  # who asks for another attempt where nobody did
 RUNNING = frozenset(RANK)
 OVER = ENDS | {CANCELLED, REJECTED}
 # Appended by intake and operators, who project nothing themselves.
 APPENDED_BY_OTHERS = frozenset(
-    {e.JobQueued.NAME, e.JobRejected.NAME, e.CancelRequested.NAME, e.JobRequeued.NAME, e.PriorityChanged.NAME}
+    event.NAME for event in (e.JobQueued, e.JobRejected, e.CancelRequested, e.ForgetRequested, e.JobRequeued, e.PriorityChanged)
 )
 
 
@@ -49,6 +48,10 @@ APPENDED_BY_OTHERS = frozenset(
 class Job:
     """The state of a job at `version` events. `attempt` is 0 until the first slot is claimed.
 
+    An attempt keeps its number, and so its name and token, until Bedrock has taken it (`at_bedrock`). It was first claimed at
+    `first_claimed_at`, and last at `claimed_at`; `unanswered`: it may be at Bedrock although a look-up did not find it.
+    `refused_under` and `failed_under`: how many others had been taken, or had ended well, each time it was refused for what may
+    be its own reason, and each time it failed before a record was processed (`failures` times in all).
     `left_places` are the priorities at which it had a place in line before it was given another one, since it last waited.
     """
 
@@ -71,16 +74,35 @@ class Job:
     problems: tuple[e.Problem, ...] = ()
     queued_version: int = 1  # of the event since which it waits, or waited last
     attempt: int = 0
+    at_bedrock: bool = False
+    unanswered: bool = False
     model_id: str = ""
     arn: str | None = None
+    first_claimed_at: datetime | None = None
     claimed_at: datetime | None = None
     submitted_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     reason: str = ""
-    refusals: frozenset[str] = frozenset()
+    refused_under: frozenset[int] = frozenset()
+    failed_under: frozenset[int] = frozenset()
+    failures: int = 0
+    first_failed_at: datetime | None = None
+    processed_records: int | None = None  # what Get said at its end, as is `started`
+    started: bool = False
     cancel: e.CancelRequested | None = None
+    forget: e.ForgetRequested | None = None
     tally: e.JobTallied | None = None
+
+    @property
+    def next_attempt(self) -> int:
+        """The number of the attempt that its next claim is for: the same one until Bedrock has taken it."""
+        return self.attempt + 1 if self.at_bedrock or not self.attempt else self.attempt
+
+    @property
+    def may_be_at_bedrock(self) -> bool:
+        """Whether Bedrock may have its attempt although nothing here says so."""
+        return self.attempt > 0 and not self.at_bedrock and self.status in {QUEUED, CLAIMED}
 
     @property
     def owner(self) -> str:
@@ -92,9 +114,8 @@ class IllegalEvent(Exception):
     """An event that cannot follow the ones before it: the stream is damaged, and its job must be looked at by a person."""
 
 
-def fold(job_id: str, events: Iterable[e.Event]) -> Job | None:
-    """The state after all events, None for none. Raises IllegalEvent where a stream does not begin as one must."""
-    job: Job | None = None
+def fold(job_id: str, events: Iterable[e.Event], job: Job | None = None) -> Job | None:
+    """The state after all events, from `job` on; None for none. Raises IllegalEvent if a stream does not begin as one must."""
     for event in events:
         job = evolve(job_id, job, event)
     return job
@@ -132,33 +153,52 @@ def _begin(job_id: str, event: e.Event) -> Job:
 def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901 - a table: which event changes what, in which state
     """What an event changes. One that does not fit the state or the attempt it meets changes nothing: an end is final."""
     match event:
-        case e.SlotClaimed() if job.status == QUEUED and event.attempt > job.attempt:
+        case e.SlotClaimed() if job.status == QUEUED and event.attempt == job.next_attempt:
+            new = event.attempt > job.attempt
             return {
                 "status": CLAIMED, "attempt": event.attempt, "model_id": event.model_id, "claimed_at": event.at, "reason": "",
+                "left_places": frozenset(), "at_bedrock": False, "first_claimed_at": event.at if new else job.first_claimed_at,
+                "unanswered": job.unanswered and not new, "refused_under": frozenset() if new else job.refused_under,
+            }  # fmt: skip
+        case e.SubmissionRefused() if job.status == CLAIMED and event.attempt == job.attempt:
+            return {
+                "status": QUEUED, "queued_version": job.version + 1, "reason": event.message,
+                "unanswered": job.unanswered or event.kind in {UNANSWERED, NAME_TAKEN},
+                "refused_under": job.refused_under | {event.taken} if event.kind in OWN else job.refused_under,
+            }  # fmt: skip
+        case e.JobSubmitted() if job.may_be_at_bedrock and event.attempt == job.attempt:
+            return {
+                "status": SUBMITTED, "at_bedrock": True, "arn": event.arn, "submitted_at": event.at, "reason": "",
                 "left_places": frozenset(),
             }  # fmt: skip
-        case e.SubmissionRefused() if job.status in LEASED and event.attempt == job.attempt:
-            return {"status": HELD, "refusals": job.refusals | {event.kind}, "reason": event.message}
-        case e.JobSubmitted() if job.status in LEASED and event.attempt == job.attempt:
-            return {"status": SUBMITTED, "arn": event.arn, "submitted_at": event.at, "reason": ""}
         case e.JobProgressed() if _rises(job, event):
             started = event.at if event.status == "InProgress" else job.started_at
             return {"status": event.status, "started_at": started}
-        case e.JobEnded() if job.status in LEASED | RUNNING and event.attempt == job.attempt:
-            return {"status": event.status, "ended_at": event.at, "reason": event.message, "arn": event.arn or job.arn}
+        case e.JobEnded() if job.status in {CLAIMED} | RUNNING and event.attempt == job.attempt:
+            failed = event.status == "Failed" and event.processed_records == 0
+            return {
+                "status": event.status, "ended_at": event.at, "reason": event.message, "arn": event.arn or job.arn,
+                "processed_records": event.processed_records, "started": event.started, "failures": job.failures + failed,
+                "first_failed_at": job.first_failed_at or (event.at if failed else None),
+                "failed_under": job.failed_under | {event.good_ends} if failed else job.failed_under,
+            }  # fmt: skip
         case e.JobTallied() if job.status in ENDS and event.attempt == job.attempt:
             return {"tally": event}
         case e.JobRequeued() if job.status in ENDS:
             return {
                 "status": QUEUED, "queued_version": job.version + 1, "arn": None, "claimed_at": None, "submitted_at": None,
-                "started_at": None, "ended_at": None, "refusals": frozenset(), "tally": None, "cancel": None, "reason": event.why,
+                "started_at": None, "ended_at": None, "processed_records": None, "started": False, "tally": None, "cancel": None,
+                "forget": None, "refused_under": frozenset(), "reason": event.why,
+                **({} if event.by == POLICY else {"failures": 0, "first_failed_at": None, "failed_under": frozenset()}),
             }  # fmt: skip
         case e.PriorityChanged() if job.status not in OVER and event.priority in PRIORITIES:
             left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places
             return {"priority": event.priority, "left_places": left - {event.priority}}
         case e.CancelRequested() if job.status not in OVER:
             return {"cancel": event}
-        case e.JobCancelled() if job.status in LEASED | {QUEUED}:
+        case e.ForgetRequested() if job.status in RUNNING:
+            return {"forget": event}
+        case e.JobCancelled() if job.status in {QUEUED, CLAIMED}:
             why = f": {job.cancel.why}" if job.cancel and job.cancel.why else ""
             by = f" by {job.cancel.by}" if job.cancel else ""
             return {"status": CANCELLED, "ended_at": event.at, "reason": f"cancelled{by}{why}"}
@@ -183,10 +223,28 @@ def outcome(job: Job) -> str:
     return "CompletedWithErrors" if tally.failed_records else "Completed"
 
 
-def may_retry(job: Job, max_attempts: int) -> bool:
-    """Whether policy gives an ended attempt another one: only when it Expired and is known to have bought nothing."""
-    bought_nothing = job.tally is not None and job.tally.processed_records == 0
-    return job.status == "Expired" and bought_nothing and job.cancel is None and job.attempt < max_attempts
+def comes_back(job: Job, max_attempts: int) -> bool:
+    """Whether an ended job is queued again by itself, at its old place: only if Get said that no record was processed.
+
+    Expired: it never had its turn at Bedrock; `max_attempts` times. Failed: most likely for a reason of the account, the role or
+    the model, which costs no upload. A job that had started is believed only once it is tallied: Get's counts lag.
+    """
+    if job.cancel is not None or job.arn is None or job.processed_records != 0:
+        return False
+    if job.started and (job.tally is None or job.tally.processed_records != 0):
+        return False
+    if job.status == "Failed":
+        return not fails_for_its_own_reason(job)
+    return job.status == "Expired" and job.attempt < max_attempts
+
+
+def fails_for_its_own_reason(job: Job) -> bool:
+    """Whether a job that failed before a record was processed is at fault itself: Bedrock says so, or it failed each time
+    that others did well, or too often, for so long that no fault of a deployment lasts.
+    """
+    ended_at = job.ended_at or job.updated_at
+    too_often = job.failures >= MAX_FAILURES and ended_at - (job.first_failed_at or ended_at) >= MAX_FAILING
+    return TOO_FEW_RECORDS in job.reason or too_often or is_its_own(job.failed_under)
 
 
 def news(job: Job, status: str) -> bool:

@@ -34,12 +34,14 @@ class MemoryTables:
         return self._row(kind, item) if item is not None else None
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
     ) -> list[R]:  # fmt: skip
         """See Tables."""
         partition = self._partition(kind.TABLE, hash_key)
-        if prefix or after:
-            partition = {key: item for key, item in partition.items() if str(key).startswith(prefix) and str(key) > after}
+        if prefix:
+            partition = {key: item for key, item in partition.items() if str(key).startswith(prefix)}
+        if after:
+            partition = {key: item for key, item in partition.items() if _order(key) > _order(after)}
         keys = sorted(partition, key=_order) if limit is None else heapq.nsmallest(limit, partition, key=_order)
         return [self._row(kind, partition[key]) for key in keys]
 
@@ -121,6 +123,8 @@ def _operand(operand: Any, item: Item) -> Item | None:
             return {"N": str(len(next(iter(inner[0].values()))))} if inner[0] else None
         case "{0} + {1}" if inner[0] and inner[1]:
             return {"N": str(int(inner[0]["N"]) + int(inner[1]["N"]))}
+        case "{0} - {1}" if inner[0] and inner[1]:
+            return {"N": str(int(inner[0]["N"]) - int(inner[1]["N"]))}
         case other:
             raise NotImplementedError(f"operand {other} of {inner}")
 

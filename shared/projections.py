@@ -5,30 +5,24 @@ Each function takes the job as it was loaded and the event that is to follow, an
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pynamodb.expressions.condition import And, Condition, size
 
 from shared import events as e
 from shared.counts import count_row, moved
 from shared.events import moment_of, text_of
-from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, outcome
+from shared.fold import folded
+from shared.hold import Hold, failed, probed
+from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_its_own_reason, outcome
 from shared.names import job_stream, model_stream
-from shared.slots import AT_BEDROCK, NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots
+from shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
 from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
 IN_SLOT = "InSlot"
 HAVE_SLOT = RUNNING | {CLAIMED}
 MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
-
-
-class Ending(NamedTuple):
-    """A job that has a slot, the event that is to end it, and its holder."""
-
-    job: Job
-    event: e.Event
-    holder: str
 
 
 def append(job: Job, event: e.Event) -> Put:
@@ -59,28 +53,23 @@ def appended(before: Job, event: e.Event, as_seen: Condition | None = None) -> l
 
 
 def claimed(
-    before: Job, event: e.Event, holder: str, lease: Lease, *, seen: Day = NO_DAY, ceiling: Ceiling = UNBOUNDED,
-    ending: Ending | None = None,
+    before: Job, event: e.Event, holder: str, lease: Lease, slots: Slots, *, ceiling: Ceiling = UNBOUNDED
 ) -> list[Write]:  # fmt: skip
-    """The claim: the only way to a slot out of the line. Fails unless there is room, by DynamoDB's own count, and unless the
-    model's ceiling of the day lets one more job begin. `seen` is the day as the slots had it when they were read. With `ending`,
-    that end is recorded too, and its slot is the room: both or neither.
+    """The claim: the only way to a slot. `slots` as they were read; if they were on hold, this is the probe.
+
+    Fails unless there is room, by DynamoDB's own count, the model is not paused, its holds are exactly as they were read (whoever
+    probes moves them on), and its ceiling of the day lets one more job begin.
     """
-    free = SlotsRow.holders[holder].does_not_exist() & SlotsRow.refused[holder].does_not_exist()
-    counting, below = _begun(seen, seen.at(event.at), before.record_count, ceiling)
-    actions = [SlotsRow.holders[holder].set(_lease_map(lease)), *counting]
-    writes = [*appended(before, event, _known_to_wait(before)), *_no_place(before)]
-    if ending is None:
-        return [*writes, Update(_slots_key(before.model), actions, _room() & free & below)]
-    slots = Update(_slots_key(before.model), [*_leaving(ending.holder), *actions], _room(ending.holder) & free & below)
-    return [*appended(ending.job, ending.event), *writes, slots]
-
-
-def taken(model: str, holder: str, lease: Lease) -> list[Write]:
-    """A refused holder gets a slot to be tried again, under the claim's own condition: a lower limit and a pause hold here."""
-    still = SlotsRow.refused[holder].exists() & SlotsRow.holders[holder].does_not_exist()
-    actions = [SlotsRow.refused[holder].remove(), SlotsRow.holders[holder].set(_lease_map(lease))]
-    return [Update(_slots_key(model), actions, _room() & still)]
+    counting, below = _begun(slots.day, slots.day.at(event.at), before.record_count, ceiling)
+    holds = [
+        getattr(SlotsRow, name).set(_hold_map(probed(hold, slots.ends, event.at)))
+        for name, hold in (("refused", slots.refused), ("failing", slots.failing))
+        if hold is not None
+    ]
+    condition = _room() & SlotsRow.holders[holder].does_not_exist() & below & _holds_as_read(slots)
+    actions = [SlotsRow.holders[holder].set(_lease_map(lease)), *counting, *holds]
+    appending = [*appended(before, event, _known_to_wait(before)), *_no_place(before)]
+    return [*appending, Update(_slots_key(before.model), actions, condition)]
 
 
 def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
@@ -91,52 +80,71 @@ def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
 
 
 def submitted(before: Job, event: e.Event, holder: str) -> list[Write]:
-    """Bedrock has the job: the slot is held until the end. Also when it was thought refused: what lives at Bedrock counts."""
+    """Bedrock has the job: the slot is held until the end, and Bedrock takes jobs. Also of a job that was thought not to be
+    there, and stands in line: what lives at Bedrock counts, even beyond the limit.
+    """
     actions = [
-        SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), SlotsRow.refused[holder].remove(),
-        SlotsRow.taken_on.set(text_of(event.at)[:10]),
+        SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), SlotsRow.refused.remove(), SlotsRow.taken.set(SlotsRow.taken + 1)
     ]  # fmt: skip
-    return [*appended(before, event), Update(_slots_key(before.model), actions, SlotsRow.pk.exists())]
+    update = Update(_slots_key(before.model), actions, SlotsRow.pk.exists())
+    if before.status != QUEUED:
+        return [*appended(before, event), update]
+    return [*appended(before, event, _known_to_wait(before)), *_no_place(before), update]
 
 
-def given_up(
-    job: Job, event: e.Event | None, *, holder: str, lease: Lease, refusal: Refusal, ends: int | None
-) -> list[Write]:  # fmt: skip
-    """A definite refusal: out of the slot, to be tried again. Only by the lease's owner, and only if no job ended meanwhile.
-
-    `ends` is the counter as read before Create (None where no Create was called). Without an event, the transaction checks that
-    nobody appended a newer one that the owner has not seen.
+def given_up(before: Job, event: e.Event, holder: str, lease: Lease, slots: Slots, *, hold: Hold) -> list[Write]:
+    """A definite refusal: out of the slot, back to the old place in line, and the model on `hold`. Only by the lease's owner, and
+    only if `slots` are as they were read. What the claim counted for its day is given back: nothing began.
     """
-    actions = [SlotsRow.holders[holder].remove(), SlotsRow.refused[holder].set(_refusal_map(refusal))]
-    condition = _mine(holder, lease)
-    if ends is not None:
-        condition &= SlotsRow.ends == ends
-    update = Update(_slots_key(job.model), actions, condition)
-    if event is not None:
-        return [*appended(job, event), update]
-    next_event = EventRow(stream=job_stream(job.id), version=job.version + 1)
-    return [Check(next_event, EventRow.stream.does_not_exist()), update]
+    condition = _mine(holder, lease) & _hold_as_read(SlotsRow.refused, slots.refused)
+    actions = [SlotsRow.holders[holder].remove(), *_set_hold("refused", slots.refused, hold)]
+    if before.claimed_at is not None and text_of(before.claimed_at)[:10] == slots.day.date:
+        condition &= SlotsRow.day == slots.day.date
+        actions += [
+            SlotsRow.day_jobs.set(SlotsRow.day_jobs - 1),
+            SlotsRow.day_records.set(SlotsRow.day_records - before.record_count),
+        ]
+    return [*appended(before, event), Update(_slots_key(before.model), actions, condition)]
 
 
-def passed(model: str, holder: str, seen: Refusal, now: Refusal) -> list[Write]:
-    """Count that another was taken while this one was refused."""
-    path = SlotsRow.refused[holder]
-    same = (path["count"] == seen.count) & (path["passed"] == seen.passed)
-    return [Update(_slots_key(model), [path.set(_refusal_map(now))], same)]
+def ended(before: Job, event: e.JobEnded, holder: str, slots: Slots) -> list[Write]:
+    """An end at Bedrock: its holder leaves, and everybody can see that a job of the model ended. `slots` as they were read.
 
-
-def released(before: Job, event: e.Event, holder: str, *, lease: Lease | None = None, refused: bool = False) -> list[Write]:
-    """An end or a cancel of an attempt: its holder leaves both maps, and everybody can see that a job of the model ended.
-
-    With `lease`, only while that lease is still its owner's; with `refused`, only while the holder waits without a slot.
-    Otherwise the event's own version is the condition: ended is final, and only one can append it.
+    Of a job that failed before a record was processed, the model keeps how many did so in a row, and goes on hold at the third
+    (fails if another was counted meanwhile). A job that got further takes that hold away, whatever was read.
     """
+    after = evolve(before.id, before, event)
+    actions = _leaving(holder)
     condition: Condition = SlotsRow.pk.exists()
-    if lease is not None:
-        condition &= _mine(holder, lease)
-    if refused:
-        condition &= SlotsRow.refused[holder].exists()
-    return [*appended(before, event), Update(_slots_key(before.model), _leaving(holder), condition)]
+    if failed_at_once(after):
+        failures = slots.failures + 1
+        hold = failed(slots.failing, failures=failures, message=event.message, ends=slots.ends + 1, now=event.at)
+        actions += [SlotsRow.failures.set(failures), *_set_hold("failing", slots.failing, hold)]
+        if event.started:
+            actions.append(SlotsRow.failed_late.set(True))
+        condition &= _same(SlotsRow.failures, slots.failures or None) & _hold_as_read(SlotsRow.failing, slots.failing)
+    elif event.status in {"Completed", "PartiallyCompleted"} or event.processed_records:
+        actions += [SlotsRow.good_ends.set(SlotsRow.good_ends + 1), *_no_failures()]
+    return [*appended(before, event), Update(_slots_key(before.model), actions, condition)]
+
+
+def failed_at_once(job: Job) -> bool:
+    """Whether an ended job failed before a record was processed, and maybe for a reason of the account, the role or the model."""
+    return job.status == "Failed" and job.processed_records == 0 and not fails_for_its_own_reason(job)
+
+
+def begun(before: Job, event: e.Event, slots: Slots) -> list[Write]:
+    """Bedrock processes the job's records. If jobs failed before that, and none after it, those that are tried go further now."""
+    writes = appended(before, event)
+    if not slots.failures or slots.failed_late:
+        return writes
+    seen = _same(SlotsRow.failures, slots.failures) & SlotsRow.failed_late.does_not_exist()
+    return [*writes, Update(_slots_key(before.model), _no_failures(), seen)]
+
+
+def over_without_bedrock(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
+    """An end or a cancel of a claimed attempt that Bedrock certainly does not have: only by the owner of its lease."""
+    return [*appended(before, event), Update(_slots_key(before.model), _leaving(holder), _mine(holder, lease))]
 
 
 def left_line(before: Job, event: e.Event) -> list[Write]:
@@ -144,20 +152,24 @@ def left_line(before: Job, event: e.Event) -> list[Write]:
     return [*appended(before, event, _known_to_wait(before)), *_no_place(before)]
 
 
-def foreign_end(model: str) -> list[Write]:
-    """Somebody else's job of the model ended: whoever is about to give up must see it."""
+def reason_to_ask(model: str) -> list[Write]:
+    """Something that may have made room or mended something: a job that was not ours ended, or a person says so."""
     return [Update(_slots_key(model), [SlotsRow.ends.set(SlotsRow.ends + 1)], SlotsRow.pk.exists())]
 
 
-def model_changed(slots: Slots | None, changed: Slots) -> list[Write]:
-    """Limit and pause, as the whole stream of the model says; never by an older reading of it."""
+def model_changed(slots: Slots | None, changed: Slots, *, resumed: bool) -> list[Write]:
+    """Limit and pause, as the whole stream of the model says; never by an older reading of it. Each change is a reason to ask
+    Bedrock again; a resume since the version before (`resumed`) takes the holds away.
+    """
     if slots is None:
         return [Put(slots_row(changed), SlotsRow.pk.does_not_exist())]
     actions = [
         SlotsRow.limit.set(changed.limit),
         SlotsRow.paused.set(changed.paused),
         SlotsRow.model_version.set(changed.model_version),
+        SlotsRow.ends.set(SlotsRow.ends + 1),
         *_pause_actions(changed),
+        *([SlotsRow.refused.remove(), *_no_failures()] if resumed else []),
     ]
     return [Update(_slots_key(changed.model), actions, SlotsRow.model_version < changed.model_version)]
 
@@ -194,8 +206,10 @@ def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
         (SlotsRow.limit, seen.limit),
         (SlotsRow.model_version, seen.model_version),
         (SlotsRow.ends, seen.ends),
+        (SlotsRow.taken, seen.taken),
         (SlotsRow.holders, seen.holders),
         (SlotsRow.refused, seen.refused),
+        (SlotsRow.failing, seen.failing),
     ):
         unchanged = And(unchanged, _same(path, value))
     return [Put(slots_row(slots), unchanged)]
@@ -215,7 +229,7 @@ def paused_again(seen: SlotsRow, state: Slots) -> list[Write]:
 
 
 def view_row(job: Job) -> ViewRow:
-    """The job as people query it."""
+    """The job as people query it, with its whole state beside it (shared/fold.py)."""
     tally = job.tally
     return ViewRow(
         pk=view_pk(job.id), sk=VIEW_KEY, version=job.version, job=job.id, status=job.status, status_key=status_key(job),
@@ -233,6 +247,7 @@ def view_row(job: Job) -> ViewRow:
         failed_records=tally.failed_records if tally else None,
         input_tokens=tally.input_tokens if tally else None,
         output_tokens=tally.output_tokens if tally else None,
+        fold=folded(job),
     )  # fmt: skip
 
 
@@ -258,11 +273,13 @@ def slots_row(slots: Slots) -> SlotsRow:
     """The slots item as stored."""
     return SlotsRow(
         pk=slots_pk(slots.model), sk=SLOTS_KEY, limit=slots.limit, paused=slots.paused, model_version=slots.model_version,
-        ends=slots.ends, holders={h: _lease_map(lease) for h, lease in slots.holders.items()},
-        refused={h: _refusal_map(refusal) for h, refusal in slots.refused.items()},
+        ends=slots.ends, taken=slots.taken, good_ends=slots.good_ends,
+        holders={h: _lease_map(lease) for h, lease in slots.holders.items()},
+        refused=_hold_map(slots.refused), failing=_hold_map(slots.failing), failures=slots.failures or None,
+        failed_late=slots.failed_late or None,
         paused_by=slots.pause.by if slots.pause else None, paused_at=text_of(slots.pause.at) if slots.pause else None,
         paused_why=slots.pause.why if slots.pause else None,
-        day=slots.day.date or None, day_jobs=slots.day.jobs, day_records=slots.day.records, taken_on=slots.taken_on or None,
+        day=slots.day.date or None, day_jobs=slots.day.jobs, day_records=slots.day.records,
     )  # fmt: skip
 
 
@@ -270,12 +287,12 @@ def slots_of(row: SlotsRow) -> Slots:
     """The reverse of `slots_row`."""
     return Slots(
         model=row.pk.partition("#")[2], limit=int(row.limit), paused=row.paused, model_version=int(row.model_version),
-        ends=int(row.ends),
+        ends=int(row.ends), taken=int(row.taken), good_ends=int(row.good_ends),
         holders={h: _lease(values) for h, values in row.holders.as_dict().items()},
-        refused={h: _refusal(values) for h, values in row.refused.as_dict().items()},
+        refused=_hold(row.refused), failing=_hold(row.failing), failures=int(row.failures or 0),
+        failed_late=bool(row.failed_late),
         pause=_pause(row),
         day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
-        taken_on=row.taken_on or "",
     )  # fmt: skip
 
 
@@ -328,16 +345,35 @@ def _known_to_wait(job: Job) -> Condition:
 
 def _leaving(holder: str) -> list[Any]:
     """What an end changes in the slots."""
-    return [SlotsRow.holders[holder].remove(), SlotsRow.refused[holder].remove(), SlotsRow.ends.set(SlotsRow.ends + 1)]
+    return [SlotsRow.holders[holder].remove(), SlotsRow.ends.set(SlotsRow.ends + 1)]
 
 
-def _room(left: str | None = None) -> Condition:
-    """`<`, never `<>`: a limit that was lowered below the holders must admit nobody. The slot of a holder that leaves in the same
-    write (`left`) is room for one.
-    """
-    held = size(SlotsRow.holders)
-    room: Condition = held < SlotsRow.limit if left is None else (SlotsRow.limit >= held) & SlotsRow.holders[left].exists()
+def _no_failures() -> list[Any]:
+    return [SlotsRow.failing.remove(), SlotsRow.failures.remove(), SlotsRow.failed_late.remove()]
+
+
+def _room() -> Condition:
+    """`<`, never `<>`: a limit that was lowered below the holders must admit nobody."""
+    room: Condition = size(SlotsRow.holders) < SlotsRow.limit
     return And(SlotsRow.pk.exists() & room, SlotsRow.paused == False)  # noqa: E712 - PynamoDB's way to say it
+
+
+def _holds_as_read(slots: Slots) -> Condition:
+    refused, failing = _hold_as_read(SlotsRow.refused, slots.refused), _hold_as_read(SlotsRow.failing, slots.failing)
+    return And(refused, failing)
+
+
+def _hold_as_read(path: Any, hold: Hold | None) -> Condition:
+    """By the three that every change of a hold moves; nothing else of it is decided on."""
+    if hold is None:
+        absent: Condition = path.does_not_exist()
+        return absent
+    same: Condition = (path["until"] == text_of(hold.until)) & (path["ends"] == hold.ends) & (path["count"] == hold.count)
+    return same
+
+
+def _set_hold(name: str, before: Hold | None, after: Hold | None) -> list[Any]:
+    return [getattr(SlotsRow, name).set(_hold_map(after))] if after != before else []
 
 
 def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[Any], Condition]:
@@ -394,39 +430,32 @@ def _slots_key(model: str) -> SlotsRow:
 
 
 def _lease_map(lease: Lease) -> dict[str, Any]:
-    """Without what is nought: the item of all holders is written at every claim, answer and end, and paid for by the KB. Of one
-    that is at Bedrock nothing else is left.
+    """Of one that is at Bedrock nothing but that: the item of all holders is written at every claim, answer and end, and paid
+    for by the KB.
     """
-    if lease.submitted:
-        return {"submitted": True}
-    values = {
-        "owner": lease.owner, "until": text_of(lease.until), "submitted": lease.submitted, "since": _text(lease.since),
-        "count": lease.count or None, "passed": lease.passed or None,
-    }  # fmt: skip
-    return {name: value for name, value in values.items() if value is not None}
+    return {"submitted": True} if lease.submitted else {"owner": lease.owner, "until": text_of(lease.until), "submitted": False}
 
 
 def _lease(values: dict[str, Any]) -> Lease:
-    if values["submitted"]:
-        return AT_BEDROCK
-    return Lease(
-        owner=values["owner"], until=moment_of(values["until"]),
-        since=moment_of(values["since"]) if "since" in values else None, count=int(values.get("count", 0)),
-        passed=int(values.get("passed", 0)),
-    )  # fmt: skip
+    return AT_BEDROCK if values["submitted"] else Lease(owner=values["owner"], until=moment_of(values["until"]))
 
 
-def _refusal_map(refusal: Refusal) -> dict[str, Any]:
+def _hold_map(hold: Hold | None) -> dict[str, Any] | None:
+    if hold is None:
+        return None
     return {
-        "kind": refusal.kind, "since": text_of(refusal.since), "retry_at": text_of(refusal.retry_at), "count": refusal.count,
-        "passed": refusal.passed,
+        "kind": hold.kind, "message": hold.message, "since": text_of(hold.since), "until": text_of(hold.until), "ends": hold.ends,
+        "count": hold.count,
     }  # fmt: skip
 
 
-def _refusal(values: dict[str, Any]) -> Refusal:
-    return Refusal(
-        kind=values["kind"], since=moment_of(values["since"]), retry_at=moment_of(values["retry_at"]),
-        count=int(values["count"]), passed=int(values["passed"]),
+def _hold(stored: Any) -> Hold | None:
+    if stored is None:
+        return None
+    values = stored.as_dict()
+    return Hold(
+        kind=values["kind"], message=values["message"], since=moment_of(values["since"]), until=moment_of(values["until"]),
+        ends=int(values["ends"]), count=int(values["count"]),
     )  # fmt: skip
 
 

@@ -1,20 +1,17 @@
 """What the projections should be, by the events alone, and how what is there differs from it.
 
 Pure. `cli/repair.py` reads the tables, asks here what is wrong and what would be right, and writes it. Of a slots item only
-that is compared which is a function of events: limit, pause, version, and which attempt is in which map. Not compared are
-`ends`, who owns a lease and until when, and how often somebody was refused: no event holds them.
+that is compared which is a function of events: limit, pause, version, and who holds a slot. Not compared are the counters, the
+holds, and who owns a lease and until when: no event holds them.
 
 | the attempt is, by its events | and so its holder is |
 |---|---|
-| Claimed | in `holders`, not marked submitted |
-| Held | in `refused`; or in `holders`, not marked submitted, while somebody tries it again |
-| at Bedrock | in `holders`, marked submitted, even beyond the limit |
-| anything else | in neither map |
+| Claimed | there, not marked submitted |
+| at Bedrock | there, marked submitted, even beyond the limit |
+| anything else | not there |
 
 **A lost lease is rebuilt as long as it could still run, and no longer** (R32). In time it is over like every
-other, and then its name is looked up at Bedrock before anybody may call Create: absence must never look like "given up". The
-same holds for a Held attempt that is in neither map: it may have been taken and be in Create, or at Bedrock with its answer
-lost, so it comes back as a holder, not as a refusal. If Bedrock does not have it, the take-over makes it one.
+other, and then its name is looked up at Bedrock before anybody may call Create: absence must never look like "given up".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +22,13 @@ from typing import Any
 from shared import projections
 from shared.counts import to_be_tallied
 from shared.events import text_of
-from shared.job import CLAIMED, ENDS, HELD, LEASED, OVER, QUEUED, RUNNING, Job, may_retry
+from shared.job import CLAIMED, ENDS, OVER, QUEUED, RUNNING, Job, comes_back
 from shared.names import holder
-from shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Refusal, Slots, leased
+from shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Slots
 from shared.tables import LineRow, SlotsRow, ViewRow
 
 REBUILT = "rebuilt"  # owner of a rebuilt lease: no invocation, so that nobody goes on with it
-NEITHER, HOLDER, SUBMITTED, REFUSED = "in neither map", "a holder", "a holder, submitted", "refused"
+NO_HOLDER, HOLDER, SUBMITTED = "no holder", "a holder", "a holder, submitted"
 UNREADABLE = "cannot be read"
 ANY_ATTEMPTS = 1_000_000  # whether policy retries at all, whatever the deployment's limit is
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
@@ -55,8 +52,8 @@ class Difference:
 
 
 def alive(job: Job) -> bool:
-    """Whether the job's attempt must be in one of the two maps."""
-    return job.status in LEASED | RUNNING
+    """Whether the job's attempt must hold a slot."""
+    return job.status in RUNNING | {CLAIMED}
 
 
 def unfinished(job: Job, view_version: int) -> bool:
@@ -66,7 +63,7 @@ def unfinished(job: Job, view_version: int) -> bool:
     """
     if job.status not in OVER or view_version < job.version:
         return True
-    return job.status in ENDS and ((job.tally is None and job.arn is not None) or may_retry(job, ANY_ATTEMPTS))
+    return job.status in ENDS and ((job.tally is None and job.arn is not None) or comes_back(job, ANY_ATTEMPTS))
 
 
 def place(job: Job) -> LineRow | None:
@@ -95,20 +92,29 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
     """The slots item as far as it can be read, and the paths of what cannot be: such an entry counts as lost."""
     unreadable: list[str] = []
 
-    def entries(name: str) -> dict[str, Any]:
-        content = getattr(row, name)
-        if content is None:
-            unreadable.append(name)
+    def alone(**parts: Any) -> Slots:
+        """An item that has only these parts."""
+        empty: dict[str, Any] = {"limit": 0, "paused": False, "model_version": 0, "ends": 0, "taken": 0, "good_ends": 0}
+        return projections.slots_of(SlotsRow(pk=row.pk, sk=row.sk, **{**empty, "holders": {}, **parts}))
+
+    def holders() -> dict[str, Lease]:
+        if row.holders is None:
+            unreadable.append("holders")
             return {}
         read = {}
-        for whose, values in content.as_dict().items():
-            alone = SlotsRow(pk=row.pk, sk=row.sk, limit=0, paused=False, model_version=0, ends=0, holders={}, refused={})
-            setattr(alone, name, {whose: values})
+        for holder_id, values in row.holders.as_dict().items():
             try:
-                read[whose] = getattr(projections.slots_of(alone), name)[whose]
+                read[holder_id] = alone(holders={holder_id: values}).holders[holder_id]
             except _MALFORMED:
-                unreadable.append(f"{name}[{whose}]")
+                unreadable.append(f"holders[{holder_id}]")
         return read
+
+    def hold(name: str) -> Any:
+        try:
+            return getattr(alone(**{name: getattr(row, name)}), name)
+        except _MALFORMED:
+            unreadable.append(name)
+            return None
 
     def number(name: str) -> int:
         if getattr(row, name) is None:
@@ -117,9 +123,9 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
 
     slots = Slots(
         model=row.pk.partition("#")[2], limit=number("limit"), paused=bool(row.paused), model_version=number("model_version"),
-        ends=number("ends"), holders=entries("holders"), refused=entries("refused"),
+        ends=number("ends"), taken=number("taken"), good_ends=number("good_ends"), holders=holders(), refused=hold("refused"),
+        failing=hold("failing"), failures=int(row.failures or 0), failed_late=bool(row.failed_late),
         day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
-        taken_on=row.taken_on or "",
     )  # fmt: skip
     return slots, tuple(unreadable) if row.paused is not None else (*unreadable, "paused")
 
@@ -144,10 +150,10 @@ def slots_differences(
         for name in _MODEL_FIELDS
         if getattr(slots, name) != getattr(state, name)
     ]
-    for whose in sorted(slots.holders.keys() | slots.refused.keys() | due.keys()):
-        found, allowed = _where(slots, whose), _allowed(due.get(whose))
-        if found not in allowed and job_of(whose) not in unknown:
-            differences.append(Difference(**key, field=whose, found=found, expected=" or ".join(allowed)))
+    for holder_id in sorted(slots.holders.keys() | due.keys()):
+        found, expected = _found(slots.holders.get(holder_id)), _expected(due.get(holder_id))
+        if found != expected and job_of(holder_id) not in unknown:
+            differences.append(Difference(**key, field=holder_id, found=found, expected=expected))
     return differences
 
 
@@ -163,22 +169,19 @@ def slots_from_events(
     """
     jobs = tuple(jobs)
     before = found or Slots(model=state.model, limit=0)
-    holders = {whose: lease for whose, lease in before.holders.items() if job_of(whose) in unknown}
-    refused = {whose: refusal for whose, refusal in before.refused.items() if job_of(whose) in unknown}
+    holders = {holder_id: lease for holder_id, lease in before.holders.items() if job_of(holder_id) in unknown}
     for job in jobs:
         if job.model != state.model or not alive(job):
             continue
-        whose = holder(job.id, job.attempt)
-        lease, refusal = before.holders.get(whose), before.refused.get(whose)
-        if job.status == HELD and lease is None and refusal is not None:
-            refused[whose] = refusal
-        else:
-            kept = lease if lease is not None and not lease.submitted else _lost_lease(job, refusal, longest_lease, now)
-            holders[whose] = AT_BEDROCK if job.status in RUNNING else kept
+        holder_id = holder(job.id, job.attempt)
+        lease = before.holders.get(holder_id)
+        kept = lease if lease is not None and not lease.submitted else _lost_lease(job, longest_lease, now)
+        holders[holder_id] = AT_BEDROCK if job.status in RUNNING else kept
     day = before.day if before.day.date else _lost_day(state.model, jobs, ended)
-    submitted = (text_of(job.submitted_at)[:10] for job in jobs if job.model == state.model and job.submitted_at is not None)
-    taken_on = before.taken_on or max(submitted, default="")
-    return replace(state, paused=True, ends=before.ends + 1, holders=holders, refused=refused, day=day, taken_on=taken_on)
+    return replace(
+        before, limit=state.limit, model_version=state.model_version, pause=state.pause, paused=True, ends=before.ends + 1,
+        holders=holders, day=day,
+    )  # fmt: skip
 
 
 def leases_until(slots: Slots) -> datetime | None:
@@ -190,13 +193,13 @@ def leases_until(slots: Slots) -> datetime | None:
 
 def to_be_looked_up(slots: Slots, now: datetime) -> list[str]:
     """Ids of the jobs whose lease is over, or was rebuilt: somebody should take it over, or see to its timer."""
-    due = (w for w, lease in slots.holders.items() if not lease.submitted and (lease.until <= now or lease.owner == REBUILT))
-    return sorted({job_of(whose) for whose in due})
+    due = (h for h, lease in slots.holders.items() if not lease.submitted and (lease.until <= now or lease.owner == REBUILT))
+    return sorted({job_of(holder_id) for holder_id in due})
 
 
-def job_of(whose: str) -> str:
+def job_of(holder_id: str) -> str:
     """The job id in a holder's name, whatever else it holds."""
-    return whose.partition("#")[0]
+    return holder_id.partition("#")[0]
 
 
 def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
@@ -209,29 +212,21 @@ def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
     return replace(ended, jobs=ended.jobs + len(began), records=ended.records + records)
 
 
-def _lost_lease(job: Job, refusal: Refusal | None, longest_lease: timedelta, now: datetime) -> Lease:
-    """A claim's lease began before `slot-claimed`. A refused job may have been taken at any time until just now."""
-    began = job.claimed_at if job.status != HELD and job.claimed_at is not None else now
-    lease = leased(REBUILT, began + longest_lease, now, refusal)
-    if refusal is None and job.status == HELD:  # its week goes on, and so does its back-off
-        return replace(lease, since=job.claimed_at, count=len(job.refusals))
-    return lease
+def _lost_lease(job: Job, longest_lease: timedelta, now: datetime) -> Lease:
+    """A claim's lease began before `slot-claimed`."""
+    return Lease(owner=REBUILT, until=(job.claimed_at or now) + longest_lease)
 
 
-def _where(slots: Slots, whose: str) -> str:
-    lease, refused = slots.holders.get(whose), whose in slots.refused
+def _found(lease: Lease | None) -> str:
     if lease is None:
-        return REFUSED if refused else NEITHER
-    held = SUBMITTED if lease.submitted else HOLDER
-    return f"{held} and {REFUSED}" if refused else held
+        return NO_HOLDER
+    return SUBMITTED if lease.submitted else HOLDER
 
 
-def _allowed(job: Job | None) -> Sequence[str]:
+def _expected(job: Job | None) -> str:
     if job is None:
-        return (NEITHER,)
-    if job.status in RUNNING:
-        return (SUBMITTED,)
-    return (HOLDER,) if job.status == CLAIMED else (HOLDER, REFUSED)
+        return NO_HOLDER
+    return SUBMITTED if job.status in RUNNING else HOLDER
 
 
 def _plain_row(row: ViewRow | LineRow | None) -> dict[str, Any] | None:

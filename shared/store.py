@@ -11,6 +11,7 @@ from datetime import datetime
 
 from shared import counts, projections
 from shared.events import Event, from_stored, moment_of
+from shared.fold import unfolded
 from shared.job import Job, evolve, fold
 from shared.names import job_stream
 from shared.slots import Slots
@@ -34,6 +35,14 @@ class Recorded:
     event: Event
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A job (None: there is none), and as its view has seen it (None: not at all)."""
+
+    job: Job | None
+    seen: Job | None
+
+
 class Store:
     """Events and projections. `sleep` and `draw` (0 to 1) are arguments so that simulations own time and chance."""
 
@@ -42,16 +51,30 @@ class Store:
         self._sleep = sleep
         self._draw = draw
 
-    def load(self, stream: str) -> list[Recorded]:
-        """All events of a stream, oldest first. Raises UnknownEvent where a newer deployment wrote one."""
+    def load(self, stream: str, after: int = 0) -> list[Recorded]:
+        """The events of a stream after version `after`, oldest first. Raises UnknownEvent if a newer deployment wrote one."""
         return [
             Recorded(stream, int(row.version), from_stored(row.name, int(row.schema), row.at, row.data))
-            for row in self._tables.query(EventRow, stream)
+            for row in self._tables.query(EventRow, stream, after=after)
         ]
 
+    def load_job(self, job_id: str) -> Loaded:
+        """A job by its view and the events after it. All events are read if the view does not say, or does not end where an event
+        is: a view ahead of its events would leave a gap in them. Raises UnknownEvent, IllegalEvent.
+        """
+        row = self._tables.get(ViewRow, projections.view_pk(job_id), projections.VIEW_KEY)
+        seen = unfolded(row) if row is not None else None
+        if seen is not None:
+            last = self.load(job_stream(job_id), seen.version - 1)
+            if last and last[0].version == seen.version:
+                return Loaded(fold(job_id, (recorded.event for recorded in last[1:]), seen), seen)
+        events = [recorded.event for recorded in self.load(job_stream(job_id))]
+        seen = fold(job_id, events[: int(row.version)]) if row is not None else None
+        return Loaded(fold(job_id, events), seen)
+
     def job(self, job_id: str) -> Job | None:
-        """The state of a job; None where there is no such job."""
-        return fold(job_id, (recorded.event for recorded in self.load(job_stream(job_id))))
+        """The state of a job; None if there is no such job. Raises UnknownEvent, IllegalEvent."""
+        return self.load_job(job_id).job
 
     def exists(self, stream: str) -> bool:
         """Whether the stream has an event."""

@@ -57,7 +57,9 @@ class EventRow(Model):
 
 
 class ViewRow(Model):
-    """A job as people query it. `status_key` is `<model>#<status>`, with `#<day>` behind it once the job is over, and
+    """A job as people query it, and in `fold` all else that its state is (shared/fold.py).
+
+    `status_key` is `<model>#<status>`, with `#<day>` behind it once the job is over, and
     `<model>#InSlot` for every job that has a slot.
     """
 
@@ -94,6 +96,7 @@ class ViewRow(Model):
     failed_records = NumberAttribute(null=True)
     input_tokens = NumberAttribute(null=True)
     output_tokens = NumberAttribute(null=True)
+    fold = JSONAttribute(null=True)
 
 
 class LineRow(Model):
@@ -107,8 +110,9 @@ class LineRow(Model):
 
 
 class SlotsRow(Model):
-    """A model's slots. Both maps exist, empty, from the first moment: `size()` of an absent attribute is less than no limit.
-    `day_jobs` and `day_records` are what began on `day`; on `taken_on` Bedrock last took a job.
+    """A model's slots. `holders` exists, empty, from the first moment: `size()` of an absent attribute is less than no limit.
+    `refused` and `failing` are its holds (shared/hold.py), absent while all is well, as `failures` and `failed_late` are.
+    `day_jobs` and `day_records` are what began on `day`.
     """
 
     TABLE: ClassVar[str] = PROJECTIONS
@@ -118,15 +122,19 @@ class SlotsRow(Model):
     paused = BooleanAttribute()
     model_version = NumberAttribute()
     ends = NumberAttribute()
+    taken = NumberAttribute()
+    good_ends = NumberAttribute()
     holders: MapAttribute[str, Any] = MapAttribute()
-    refused: MapAttribute[str, Any] = MapAttribute()
+    refused: MapAttribute[str, Any] = MapAttribute(null=True)
+    failing: MapAttribute[str, Any] = MapAttribute(null=True)
+    failures = NumberAttribute(null=True)
+    failed_late = BooleanAttribute(null=True)
     paused_by = UnicodeAttribute(null=True)
     paused_at = UnicodeAttribute(null=True)
     paused_why = UnicodeAttribute(null=True)
     day = UnicodeAttribute(null=True)
     day_jobs = NumberAttribute(null=True)
     day_records = NumberAttribute(null=True)
-    taken_on = UnicodeAttribute(null=True)
 
 
 class CountRow(Model):
@@ -211,10 +219,10 @@ class Tables(Protocol):
         """The row with this key."""
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
     ) -> list[R]:  # fmt: skip
         """The first `limit` rows of a partition (all of them by default), in the order of their range key; only those whose range
-        key begins with `prefix`, or is greater than `after`.
+        key begins with `prefix`, or is greater than `after` (text, or the version of an event).
         """
 
     def write(self, writes: Sequence[Write]) -> None:

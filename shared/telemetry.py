@@ -15,17 +15,20 @@ COUNT, SECONDS, MILLISECONDS = MetricUnit.Count, MetricUnit.Seconds, MetricUnit.
 # name -> its unit. What is not listed is only logged.
 METRICS: Mapping[str, MetricUnit] = {
     **dict.fromkeys(("JobQueued", "JobRejected", "UploadKnown", "UploadIgnored", "MessageFailed"), COUNT),
-    **dict.fromkeys(("SlotClaimed", "JobSubmitted", "SubmissionRefused", "AccessDenied", "SubmissionUnknown"), COUNT),
-    **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed", "SlotOverdue", "JobUnreadable"), COUNT),
+    **dict.fromkeys(("SlotClaimed", "JobSubmitted", "SubmissionRefused", "ModelHeld", "SubmissionUnknown"), COUNT),
+    **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed"), COUNT),
+    **dict.fromkeys(("SlotOverdue", "JobUnreadable", "JobUnknown"), COUNT),
     "CeilingReached": COUNT,
     **dict.fromkeys(("HintFailed", "HintIgnored", "StreamRecordFailed", "ModelNotConfigured", "ForeignJobWithOurName"), COUNT),
-    **dict.fromkeys(("SlotsHeld", "SlotLimit", "JobsWaiting", "JobsHeld", "FreeSlotsWhileWaiting"), COUNT),
+    **dict.fromkeys(("SlotsHeld", "SlotLimit", "JobsWaiting", "OnHold", "FreeSlotsWhileWaiting"), COUNT),
     **dict.fromkeys(("InputTokens", "OutputTokens", "RecordsSucceeded", "RecordsFailed"), COUNT),
     **dict.fromkeys(("OldestWait", "WaitTime", "SlotTime"), SECONDS),
     "RefillTime": MILLISECONDS,
 }
 # name -> the field of the note that is one dimension more, and what that dimension is called
-FURTHER: Mapping[str, tuple[str, str]] = {"SubmissionRefused": ("kind", "reason"), "JobEnded": ("status", "status")}
+FURTHER: Mapping[str, tuple[str, str]] = {
+    "SubmissionRefused": ("kind", "reason"), "ModelHeld": ("kind", "reason"), "JobEnded": ("status", "status"),
+}  # fmt: skip
 
 MAX_ERROR = 500  # characters
 

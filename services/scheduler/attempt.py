@@ -1,120 +1,158 @@
-"""One attempt at Bedrock, by the one invocation that owns its lease: create, and record the answer.
+"""One attempt at Bedrock, from its claim to the record of what Create answered: to be read from top to bottom.
 
-He who claims, creates; nobody else does. Create is called with the lease in hand, once for each reading of `ends`, and its
-answer is recorded whatever happened meanwhile: the loser of an append does not decide afresh, it appends again.
+He who claims, creates; nobody else does. Create is called once for each claim, with the lease in hand, and its answer is recorded
+whatever happened meanwhile: the loser of an append does not decide again, it appends again. If the answer is never recorded, the
+lease runs out, and whoever takes it over looks the job up at Bedrock before the slot is given to another.
+
+| Create answers | then |
+|---|---|
+| accepted | `job-submitted`; the model takes jobs, so its hold is lifted |
+| refused, for whatever reason | `submission-refused`: back to its old place in line, and the model on hold (shared/hold.py) |
+| the name is in use | look it up: if it is ours, as accepted; else as no answer |
+| nothing, or anything else | everything stays as it is until the lease is over; the timer brings the take-over |
 """
 
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum, auto
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from services.scheduler import bedrock
+from services.scheduler.cancel import cancel_claimed
 from services.scheduler.config import CREATE_TIMEOUT
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections
-from shared.job import ENDS, LEASED, Job
-from shared.names import attempt_name, holder, parse_holder
-from shared.slots import MAX_HELD, UNANSWERED, Lease, Refusal, lease_due, leased, refusal_of
+from shared.due import lease_due
+from shared.hold import MAX_TAKEN_OTHERS, NAME_TAKEN, OWN, PASSING, UNANSWERED, Hold, is_its_own, probed, refused
+from shared.job import CLAIMED, Job, evolve
+from shared.names import attempt_name, holder
+from shared.slots import Lease, Slots
 from shared.tables import ConditionFailed
+from shared.telemetry import said
 
-MAX_CREATES = 5  # calls of Create under one lease, each after a definite refusal and an end elsewhere
 MAX_APPENDS = 10  # tries to record an answer at the next free version
-NOT_OUR_NAME = "the name belongs to another job"
 RECORD_SECONDS = 5.0  # kept for recording the answer
+NOT_FOUND = "Create gave no answer, and Bedrock has no job of this name: it is looked up again before the next try"
 
 
 class Outcome(Enum):
     """What came of an attempt, for whoever fills slots."""
 
     ACCEPTED = auto()
-    REFUSED = auto()  # it waits, without a slot, to be tried again
+    REFUSED = auto()  # it is back in line, and the model is on hold
     OVER = auto()  # it ended or was cancelled: the slot is free again
     LOST = auto()  # somebody else has it, or was faster
     UNKNOWN = auto()  # it keeps its slot; the timer brings the take-over
     PARKED = auto()  # today's ceiling is reached: nobody was tried
 
 
-def new_lease(world: World, refusal: Refusal | None = None) -> Lease:
-    """A lease of an owner that never was before: an owner is one acquisition by one invocation, not a container."""
-    now = world.now()
-    return leased(world.new_id(), now + world.config.lease, now, refusal)
-
-
-def arm_for(world: World, job_id: str, attempt: int, lease: Lease) -> None:
-    """The attempt's timer, due after the lease. Armed before the write that leaves work to do."""
-    world.timers.arm_attempt(job_id, attempt, lease_due(lease.until, world.now()))
-
-
-def submit(world: World, known: Job | None, whose: str, lease: Lease, ends: int) -> Outcome:
-    """Create the attempt in `holder` `whose` and record the answer. `ends` is the counter as read before Create.
-
-    `known` is the job as a claim has just committed it; None to load it, because a refused job may have been cancelled since.
-    """
-    job_id, attempt = parse_holder(whose)
-    job = known
-    for tries_left in reversed(range(MAX_CREATES)):
-        job = job or world.store.job(job_id)
-        if job is None or job.attempt != attempt or job.status not in LEASED:
-            return Outcome.LOST
-        if job.cancel is not None:
-            return _cancel(world, job_id, attempt, lease)
-        if _too_late(world, lease):
-            world.note("SubmissionUnknown", job=job.id, model=job.model, reason="no time left to call Create")
+def claim_and_create(world: World, slots: Slots, job: Job) -> Outcome:
+    """Give a slot to a waiting job and send it to Bedrock. `slots` as read before `job` was: if they are on hold, it probes."""
+    claimed = _claim(world, slots, job)
+    if claimed is None:
+        return Outcome.LOST
+    job, lease = claimed
+    if job.unanswered and (found := _look_up_first(world, job, lease, slots)) is not None:
+        return found
+    if _too_late(world, lease):
+        world.note("SubmissionUnknown", job=job.id, model=job.model, reason="no time left to call Create")
+        return Outcome.UNKNOWN
+    match world.bedrock.create(_request(world, job)):
+        case bedrock.Accepted(arn):
+            record_submitted(world, job, arn, found=False)
+            return Outcome.ACCEPTED
+        case bedrock.Refused(kind, message):
+            return give_up(world, job, lease, kind, message, slots)
+        case bedrock.NameInUse(message):
+            return _name_in_use(world, job, message)
+        case bedrock.Unknown(message):
+            world.note("SubmissionUnknown", job=job.id, model=job.model, reason=message)
             return Outcome.UNKNOWN
-        answer = world.bedrock.create(_request(world, job))
-        if not isinstance(answer, bedrock.Refused):
-            return _record(world, job, lease, answer)
-        world.note("SubmissionRefused", job=job.id, model=job.model, kind=answer.kind, reason=answer.message)
-        if answer.kind == "access":
-            world.note("AccessDenied", job=job.id, model=job.model)  # terraform/alarms.tf
-        # The last time the ends do not count any more: the model's timer is armed, and a slot must not be held for a refusal.
-        outcome = give_up(world, job, lease, answer.kind, answer.message, ends=ends if tries_left else None)
-        if outcome is not None:
-            return outcome
-        # A failed write is not an answer: read again. Create again only while the lease is mine and an end gave new hope.
-        slots = world.store.slots(job.model)
-        if slots is None or whose in slots.refused:
-            return Outcome.REFUSED
-        if slots.holders.get(whose) != lease:
-            return Outcome.LOST
-        ends, job = slots.ends, None
-    return Outcome.UNKNOWN
 
 
-def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, *, ends: int | None) -> Outcome | None:
-    """After a definite refusal: out of the slot, to be tried again, or OVER for good. None where the write failed: read again."""
-    refusal = refusal_of(lease, kind, world.now())
-    if world.now() - refusal.since > MAX_HELD and _starved(world, job.model):
-        over = fail(world, job.id, job.attempt, f"refused for {MAX_HELD.days} days: {message}", lease=lease)
-        return Outcome.OVER if over else None
-    world.timers.arm_model(job.model, refusal.retry_at)
-    event = None
-    if kind not in job.refusals:  # at most one event for each kind: probes must not make history
-        event = e.SubmissionRefused(
-            at=world.now(), attempt=job.attempt, kind=kind, message=message, retry_at=refusal.retry_at
-        )  # fmt: skip
-    whose = holder(job.id, job.attempt)
+def _claim(world: World, slots: Slots, job: Job) -> tuple[Job, Lease] | None:
+    """The job as claimed, and its lease. None if the slots, their hold, the line or the job have changed."""
+    lease, attempt = _new_lease(world), job.next_attempt
+    _arm(world, job.id, attempt, lease)
+    event = e.SlotClaimed(
+        at=world.now(), attempt=attempt, model_id=world.config.models[slots.model].model_id,
+        job_name=attempt_name(world.config.deployment, job.id, attempt),
+    )  # fmt: skip
+    for hold in slots.holds:
+        arm_hold(world, slots.model, probed(hold, slots.ends, event.at))
+    holder_id = holder(job.id, attempt)
+    ceiling = world.config.models[slots.model].ceiling
     try:
-        world.store.commit(projections.given_up(job, event, holder=whose, lease=lease, refusal=refusal, ends=ends))
+        world.store.commit(projections.claimed(job, event, holder_id, lease, slots, ceiling=ceiling))
     except ConditionFailed:
+        if not _owns(world, slots.model, holder_id, lease):
+            return None
+    world.note("SlotClaimed", job=job.id, model=slots.model, attempt=attempt)
+    world.measure(slots.model, WaitTime=max((event.at - job.queued_at).total_seconds(), 0))
+    return evolve(job.id, job, event), lease
+
+
+def _look_up_first(world: World, job: Job, lease: Lease, slots: Slots) -> Outcome | None:
+    """Before a Create after one that was never answered: Bedrock may show the job by now, and forgets the token of one that has
+    ended. None if it has no such job. A look-up that fails is no answer: then Create is not called.
+    """
+    try:
+        ours, _ = look_up(world, job)
+    except (ClientError, BotoCoreError, bedrock.NotYetKnown) as error:
+        return give_up(world, job, lease, UNANSWERED, f"the job could not be looked up: {said(error)}", slots)
+    if ours is None:
         return None
-    return Outcome.REFUSED
+    record_submitted(world, job, ours.arn, found=True)
+    return Outcome.ACCEPTED
 
 
-def _starved(world: World, model: str) -> bool:
-    """Where Bedrock takes others, a refused job waits its turn, however long: what is wrong with itself shows in `passed`."""
-    slots = world.store.slots(model)
-    return slots is None or slots.starved(world.now())
+def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, before: Slots) -> Outcome:  # noqa: PLR0917
+    """After a definite refusal: out of the slot and back in line, with the model on hold; OVER if the job itself is at fault, or
+    cancelled. `before`: the slots as read before Create was called.
+    """
+    world.note("SubmissionRefused", job=job.id, model=job.model, kind=kind, reason=message)
+    holder_id = holder(job.id, job.attempt)
+    for tries in range(MAX_APPENDS):
+        if job.cancel is not None:
+            return Outcome.OVER if cancel_claimed(world, job, lease) else Outcome.LOST
+        slots = world.store.slots(job.model)
+        if slots is None or slots.holders.get(holder_id) != lease:
+            return Outcome.LOST  # taken over; or the write below was done, and its answer lost
+        if kind in OWN and is_its_own(job.refused_under | {before.taken}):
+            why = f"refused each time, while {MAX_TAKEN_OTHERS} other jobs of the model were taken: {message}"
+            end = e.JobEnded(at=world.now(), attempt=job.attempt, status="Failed", message=why, arn=None)
+            writes, outcome = projections.over_without_bedrock(job, end, holder_id, lease), Outcome.OVER
+        else:
+            hold = refused(slots.refused, kind=kind, message=message, ends=before.ends, now=world.now())
+            arm_hold(world, job.model, hold)
+            event = e.SubmissionRefused(at=world.now(), attempt=job.attempt, kind=kind, message=message, taken=before.taken)
+            writes, outcome = projections.given_up(job, event, holder_id, lease, slots, hold=hold), Outcome.REFUSED
+        try:
+            world.store.commit(writes)
+        except ConditionFailed:  # not an answer: read again
+            world.store.pause(tries)
+            now = world.store.job(job.id)
+            if now is None or now.attempt != job.attempt or now.status != CLAIMED:
+                return Outcome.LOST
+            job = now
+            continue
+        if outcome is Outcome.OVER:
+            world.note("JobEnded", job=job.id, model=job.model, status="Failed", reason=message)
+        elif kind not in PASSING:
+            world.note("ModelHeld", model=job.model, kind=kind, reason=message, job=job.id)
+        return outcome
+    raise RuntimeError(f"the refusal of {job.id} could not be recorded in {MAX_APPENDS} tries; the timer takes its lease over")
 
 
 def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool:
     """Append `job-submitted` to the attempt that `known` is in, after its last version that was read or at whatever is next.
-    False where it is recorded already, or over: ended is final.
+    False if it is recorded already, or over: ended is final.
     """
     job: Job | None = known
     for tries in range(MAX_APPENDS):
-        if job is None or job.attempt != known.attempt or job.status not in LEASED:
+        if job is None or job.attempt != known.attempt or not job.may_be_at_bedrock:
             if tries and job is not None and job.cancel is not None:  # it may be recorded by this very call, unheard
                 world.outbox.wake_job(job.id)
             return False
@@ -132,110 +170,73 @@ def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool
     raise RuntimeError(f"job-submitted of {known.id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")
 
 
-def fail(world: World, job_id: str, attempt: int, message: str, *, lease: Lease | None) -> bool:
-    """End an attempt that Bedrock definitely does not have: with its lease in hand, or (None) while it waits refused."""
-    for tries in range(MAX_APPENDS):
-        job = world.store.job(job_id)
-        if job is None or job.attempt != attempt or job.status not in LEASED:
-            return False
-        event = e.JobEnded(at=world.now(), attempt=attempt, status="Failed", message=message, arn=None)
-        if _release(world, job, event, lease):
-            world.note("JobEnded", job=job_id, model=job.model, status=event.status, reason=message)
-            return True
-        world.store.pause(tries)
-    return False
-
-
-def cancel_refused(world: World, job: Job) -> bool:
-    """Cancel a job that waits refused; False where it was taken meanwhile: then the taker sees the cancel."""
-    return _release(world, job, e.JobCancelled(at=world.now()), None)
-
-
-def take_over(world: World, job: Job, old: Lease) -> bool:
-    """The lease is over and nobody recorded an answer: look the name up. True where Bedrock has the job."""
-    lease = replace(new_lease(world), since=old.since, count=old.count, passed=old.passed)
-    whose = holder(job.id, job.attempt)
-    arm_for(world, job.id, job.attempt, lease)
+def take_over(world: World, job: Job, old: Lease) -> bedrock.Found | None:
+    """The lease is over and no answer was recorded: look the job up. What Bedrock says of it if it has it; None if it was given
+    up, or somebody else was faster.
+    """
+    lease, holder_id = _new_lease(world), holder(job.id, job.attempt)
+    _arm(world, job.id, job.attempt, lease)
     try:
-        world.store.commit(projections.taken_over(job.model, whose, old, lease))
+        world.store.commit(projections.taken_over(job.model, holder_id, old, lease))
     except ConditionFailed:
-        return False  # another took it over, or its owner was late but alive
+        return None  # another took it over, or its owner was late but alive
     world.note("LeaseTakenOver", job=job.id, model=job.model, attempt=job.attempt)
-    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
+    before = world.store.slots(job.model)
+    ours, strangers = look_up(world, job)
     if ours is not None:
-        return record_submitted(world, job, ours, found=True)
-    if strangers:
-        fail(world, job.id, job.attempt, NOT_OUR_NAME, lease=lease)
-        return False
-    for _ in range(MAX_APPENDS):
-        current = world.store.job(job.id)
-        if current is None or current.attempt != job.attempt or current.status not in LEASED:
-            return False
-        if current.cancel is not None:
-            _cancel(world, job.id, job.attempt, lease)
-            return False
-        if give_up(world, current, lease, UNANSWERED, "Create gave no answer and Bedrock has no such job", ends=None):
-            return False
-    return False
+        record_submitted(world, job, ours.arn, found=True)
+        return ours
+    if before is not None:
+        kind, message = (NAME_TAKEN, _taken_by(strangers)) if strangers else (UNANSWERED, NOT_FOUND)
+        give_up(world, job, lease, kind, message, before)
+    return None
 
 
-def _record(world: World, job: Job, lease: Lease, answer: bedrock.Answer) -> Outcome:
-    match answer:
-        case bedrock.Accepted(arn):
-            record_submitted(world, job, arn, found=False)
-            return Outcome.ACCEPTED
-        case bedrock.Invalid(message):
-            fail(world, job.id, job.attempt, message, lease=lease)
-            return Outcome.OVER
-        case bedrock.NameInUse(message):
-            return _name_in_use(world, job, lease, message)
-        case _:
-            world.note("SubmissionUnknown", job=job.id, model=job.model, reason=answer.message)
-            return Outcome.UNKNOWN
+def look_up(world: World, job: Job) -> tuple[bedrock.Found | None, list[bedrock.Found]]:
+    """(our job of this attempt's name, the jobs of others that have it). Ours is the one with our token."""
+    name = attempt_name(world.config.deployment, job.id, job.attempt)
+    found = world.bedrock.named(name, job.first_claimed_at or job.queued_at)
+    ours = next((each for each in found if each.token == name), None)
+    return ours, [each for each in found if each.token != name]
 
 
-def _name_in_use(world: World, job: Job, lease: Lease, message: str) -> Outcome:
-    """Ours, from a call whose answer was lost; or a stranger's, and then this attempt can never be made."""
-    ours, strangers = _look_up(world, attempt_name(world.config.deployment, job.id, job.attempt))
+def _name_in_use(world: World, job: Job, message: str) -> Outcome:
+    """Ours, from a call whose answer was lost. If not, List may not show ours yet: after the lease it shows everything."""
+    try:
+        ours, _ = look_up(world, job)
+    except (ClientError, BotoCoreError, bedrock.NotYetKnown):
+        ours = None
     if ours is not None:
-        record_submitted(world, job, ours, found=True)
+        record_submitted(world, job, ours.arn, found=True)
         return Outcome.ACCEPTED
-    if any(job.status not in ENDS for job in strangers):  # no two live jobs have one name
-        fail(world, job.id, job.attempt, f"{message} ({NOT_OUR_NAME})", lease=lease)
-        return Outcome.OVER
-    # List may not show ours yet: one that ended may have had the name before it. After the lease it shows everything.
     world.note("SubmissionUnknown", job=job.id, model=job.model, reason=message)
     return Outcome.UNKNOWN
 
 
-def _look_up(world: World, name: str) -> tuple[str | None, list[bedrock.Found]]:
-    """(ARN of our job of this name, the jobs of others that have it). Ours is the one with our token."""
-    found = world.bedrock.find(name)
-    ours = next((job.arn for job in found if job.token == name), None)
-    return ours, [job for job in found if job.token != name]
+def _taken_by(strangers: list[bedrock.Found]) -> str:
+    return f"the name belongs to another job, which is {strangers[0].status}: {strangers[0].arn}"
 
 
-def _cancel(world: World, job_id: str, attempt: int, lease: Lease) -> Outcome:
-    """The owner of the lease sees a cancel, before Create or after a refusal: the job is certainly not at Bedrock."""
-    for tries in range(MAX_APPENDS):
-        job = world.store.job(job_id)
-        if job is None or job.attempt != attempt or job.status not in LEASED:
-            return Outcome.LOST
-        if _release(world, job, e.JobCancelled(at=world.now()), lease):
-            return Outcome.OVER
-        world.store.pause(tries)
-    return Outcome.LOST
+def arm_hold(world: World, alias: str, hold: Hold) -> None:
+    """The timer of a model's hold, armed before the hold is written. One whose time is over is open to whoever comes."""
+    if hold.until > world.now():
+        world.timers.arm_model(alias, hold.until)
 
 
-def _release(world: World, job: Job, event: e.Event, lease: Lease | None) -> bool:
-    whose = holder(job.id, job.attempt)
-    try:
-        world.store.commit(projections.released(job, event, whose, lease=lease, refused=lease is None))
-    except ConditionFailed:
-        return False
-    if isinstance(event, e.JobCancelled):
-        world.note("JobCancelled", job=job.id, model=job.model)
-    return True
+def _new_lease(world: World) -> Lease:
+    """A lease of an owner that never was before: an owner is one acquisition by one invocation, not a container."""
+    return Lease(owner=world.new_id(), until=world.now() + world.config.lease)
+
+
+def _arm(world: World, job_id: str, attempt: int, lease: Lease) -> None:
+    """The attempt's timer, due after the lease. Armed before the write that leaves work to do."""
+    world.timers.arm_attempt(job_id, attempt, lease_due(lease.until, world.now()))
+
+
+def _owns(world: World, alias: str, holder_id: str, lease: Lease) -> bool:
+    """A write that "failed" with me as the owner was won: its answer was lost, and the repeat met the first try."""
+    slots = world.store.slots(alias)
+    return slots is not None and slots.holders.get(holder_id) == lease
 
 
 def _too_late(world: World, lease: Lease) -> bool:

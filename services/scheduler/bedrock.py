@@ -5,9 +5,12 @@ job that lives. A caller whose Get, List or Stop fails leaves it to its hint, wh
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
@@ -16,20 +19,29 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # ListModelInvocationJobs' own maximum (Bedrock API reference)
 MAX_MESSAGE = 500
+LIST_MARGIN = timedelta(minutes=5)  # between a clock of ours and Bedrock's
+KNOWN_WITHIN = timedelta(minutes=10)  # Get may not know a job at first: Terraform's provider asks for 5 minutes (2026-09)
 
-# Answers that say for certain that no job was made, and that a later try may pass (Bedrock API reference, errors of
-# CreateModelInvocationJob). Anything not listed here is unknown: it keeps the slot.
+# Answers that say for certain that no job was made (Bedrock API reference, errors of CreateModelInvocationJob). None of them was
+# ever recorded to be about the job itself, so each is a reason to hold its model. What is not listed here is unknown: it keeps
+# the slot.
 REFUSED = {
-    "ServiceQuotaExceededException": "quota",
-    "ThrottlingException": "throttle",
-    "TooManyRequestsException": "throttle",
-    "AccessDeniedException": "access",
-    "UnrecognizedClientException": "access",
-    "InvalidSignatureException": "access",
-    "ExpiredTokenException": "access",
+    "ServiceQuotaExceededException": QUOTA,
+    "ThrottlingException": THROTTLED,
+    "TooManyRequestsException": THROTTLED,
+    "AccessDeniedException": ACCESS,
+    "UnrecognizedClientException": ACCESS,
+    "InvalidSignatureException": ACCESS,
+    "ExpiredTokenException": ACCESS,
+    "ValidationException": INVALID,
+    "ResourceNotFoundException": NOT_FOUND,
 }
-INVALID = {"ValidationException", "ResourceNotFoundException"}
+NOT_THERE = {"ResourceNotFoundException", "ValidationException"}  # of Get: no such job, or not an ARN of one
 NAME_IN_USE = "currently in use"  # which code carries it is not documented
+
+
+class NotYetKnown(Exception):
+    """Get does not know a job yet that was made a moment ago: ask again later. Not an answer."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +53,9 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """Definitely not taken, for a reason that passes: "quota", "throttle" or "access"."""
+    """Definitely not taken. `kind` is one of shared/hold.py."""
 
     kind: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Invalid:
-    """Definitely not taken, and never will be."""
-
     message: str
 
 
@@ -68,7 +73,7 @@ class Unknown:
     message: str
 
 
-Answer = Accepted | Refused | Invalid | NameInUse | Unknown
+Answer = Accepted | Refused | NameInUse | Unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +90,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A job at Bedrock as Get or List describes it."""
+    """A job at Bedrock as Get describes it. Counts are None if the SDK does not know them."""
 
     arn: str
     name: str
@@ -123,7 +128,7 @@ class Bedrock:
         except ClientError as error:
             return meaning(error.response["Error"].get("Code", ""), error.response["Error"].get("Message", ""))
         except ParamValidationError as error:
-            return Invalid(str(error)[:MAX_MESSAGE])
+            return Refused(INVALID, str(error)[:MAX_MESSAGE])  # the SDK is older than what we ask for: the deployment's fault
         except BotoCoreError as error:
             return Unknown(type(error).__name__)
         return Accepted(answer["jobArn"])
@@ -133,23 +138,34 @@ class Bedrock:
         try:
             return _found(self._client.get_model_invocation_job(jobIdentifier=arn))
         except ClientError as error:
-            if error.response["Error"].get("Code") in INVALID:
+            if error.response["Error"].get("Code") in NOT_THERE:
                 return None
             raise
 
-    def find(self, name: str) -> list[Found]:
-        """Every job of exactly this name, of whatever status, on all pages. Errors rise: an error is not "not found"."""
+    def named(self, name: str, since: datetime) -> list[Found]:
+        """Every job of exactly this name submitted since then, of whatever status. List shows no token (recorded 2025-2026: none
+        in 257 summaries), so Get is asked for each. Errors rise: an error is not "not found". Raises NotYetKnown.
+        """
         pages = self._client.get_paginator("list_model_invocation_jobs").paginate(
-            nameContains=name, PaginationConfig={"PageSize": PAGE}
+            nameContains=name, submitTimeAfter=since - LIST_MARGIN, PaginationConfig={"PageSize": PAGE}
         )
-        return [_found(job) for page in pages for job in page.get("invocationJobSummaries", []) if job.get("jobName") == name]
+        arns = [job["jobArn"] for page in pages for job in page.get("invocationJobSummaries", []) if job.get("jobName") == name]
+        return [self._listed(arn) for arn in arns]
+
+    def _listed(self, arn: str) -> Found:
+        found = self.get(arn)
+        if found is None:
+            raise NotYetKnown(f"List shows {arn}, Get does not know it yet")
+        return found
 
     def stop(self, arn: str) -> bool:
-        """Ask Bedrock to stop a job. False where it says that there is nothing to stop (which error is UNVERIFIED)."""
+        """Ask Bedrock to stop a job. False if it says that there is nothing to stop. Of a job that ended: ValidationException
+        with "State was: Completed" (recorded 2024-2026), or Conflict (documented). Of one it does not know: NotFound (recorded).
+        """
         try:
             self._client.stop_model_invocation_job(jobIdentifier=arn)
         except ClientError as error:
-            if error.response["Error"].get("Code") in {"ConflictException", "ValidationException"}:
+            if error.response["Error"].get("Code") in {"ConflictException", *NOT_THERE}:
                 return False
             raise
         return True
@@ -158,13 +174,9 @@ class Bedrock:
 def meaning(code: str, message: str) -> Answer:
     """What an error of Create says about the job."""
     message = f"{code}: {message}"[:MAX_MESSAGE]
-    if code in REFUSED:
-        return Refused(REFUSED[code], message)
     if code == "ConflictException" or NAME_IN_USE in message:
         return NameInUse(message)
-    if code in INVALID:
-        return Invalid(message)
-    return Unknown(message)
+    return Refused(REFUSED[code], message) if code in REFUSED else Unknown(message)
 
 
 def _found(job: Any) -> Found:

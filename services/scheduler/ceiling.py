@@ -6,8 +6,9 @@ the ceiling at once. Nobody is passed meanwhile: a smaller job behind one that d
 """
 
 from services.scheduler.world import World
+from shared.due import next_day_due
 from shared.job import Job
-from shared.slots import Slots, next_day_due
+from shared.slots import Slots
 
 
 def may_begin(world: World, slots: Slots, job: Job) -> bool:
@@ -18,7 +19,7 @@ def may_begin(world: World, slots: Slots, job: Job) -> bool:
 def park(world: World, slots: Slots, job: Job) -> None:
     """The line waits for the next day. Armed before it is said: whoever is parked has a hint to come."""
     day, ceiling = slots.day.at(world.now()), world.config.models[slots.model].ceiling
-    world.timers.arm_model(slots.model, next_day_due(day, world.now()))
+    world.timers.arm_model(slots.model, next_day_due(day.date, world.now()))
     world.note(
         "CeilingReached", model=slots.model, day=day.date, jobs=day.jobs, records=day.records, max_jobs=ceiling.jobs,
         max_records=ceiling.records, next_job=job.id, next_records=job.record_count,

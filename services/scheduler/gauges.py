@@ -17,12 +17,12 @@ def show(world: World, alias: str, slots: Slots | None = None, *, line_is_empty:
     slots = slots or (world.store.slots(alias) if due else None)
     if slots is None:
         return
-    world.measure(alias, SlotsHeld=len(slots.holders), SlotLimit=slots.limit, JobsHeld=len(slots.refused))
+    world.measure(alias, SlotsHeld=len(slots.holders), SlotLimit=slots.limit, OnHold=int(bool(slots.holds)))
     if line_is_empty:
         world.measure(alias, JobsWaiting=0, OldestWait=0, FreeSlotsWhileWaiting=0)
     elif due:
         waiting, oldest = world.store.waiting(alias).get("jobs", 0), world.store.oldest_place(alias)
-        idle = waiting and slots.open and not slots.refused and not _is_parked(world, slots)
+        idle = waiting and slots.has_room and not slots.holds and not _is_parked(world, slots)
         free = slots.limit - len(slots.holders) if idle else 0
         age = (world.now() - oldest).total_seconds() if oldest is not None else 0
         world.measure(alias, JobsWaiting=waiting, OldestWait=max(age, 0), FreeSlotsWhileWaiting=free)

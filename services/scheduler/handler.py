@@ -33,14 +33,15 @@ from services.scheduler.config import (
 )
 from services.scheduler.fill import UNREADABLE
 from services.scheduler.outbox import Outbox
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report, wake
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from services.scheduler.results import Results
 from services.scheduler.timers import Timers
+from services.scheduler.wake import reconcile_model, wake
 from services.scheduler.world import World
 from shared.batch import Record, partial_failures, retry_seconds
+from shared.due import follow_up_due
 from shared.dynamodb import DynamoTables
 from shared.names import job_stream
-from shared.slots import follow_up_due
 from shared.store import Store
 from shared.telemetry import Telemetry, said
 
@@ -70,7 +71,7 @@ def act_on(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """Handle one event of the function, whichever of its three triggers it is from."""
     records = event.get("Records")
     if not isinstance(records, list) or not records or not isinstance(records[0], dict):
-        return {"woken": wake(world, *_asked(world, event))}
+        return {"woken": wake(world, *_asked(world, event), ask=True)}
     if records[0].get("eventSource") == "aws:dynamodb":
         seen: set[str] = set()
         return partial_failures(records, lambda record: on_stream_record(world, record, seen))
@@ -115,12 +116,12 @@ def on_hint(world: World, body: str) -> None:
                 if attempt or due is None:
                     raise
                 world.note("JobUnreadable", job=job)  # the timer of a fill that passed it: the next fill arms another
-        case hints.ModelHint(alias=hints.ALL):
-            wake(world)
-        case hints.ModelHint(alias=alias, due=due) if alias in config.models:
+        case hints.ModelHint(alias=hints.ALL, ask=ask):
+            wake(world, ask=ask)
+        case hints.ModelHint(alias=alias, due=due, ask=ask) if alias in config.models:
             if (again := follow_up_due(due, world.now())) is not None:
                 world.timers.arm_model(alias, again)
-            wake(world, alias)
+            wake(world, alias, ask=ask)
         case _:
             world.note("HintIgnored", reason="NoHint", size=len(body))
 

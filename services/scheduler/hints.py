@@ -47,10 +47,13 @@ class JobHint:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHint:
-    """Look at this model, or at all of them. `due` is the minute of the timer that woke us."""
+    """Look at this model, or at all of them. `due` is the minute of the timer that woke us; `ask`: Bedrock is to be asked again
+    although the model is on hold.
+    """
 
     alias: str
     due: datetime | None = None
+    ask: bool = False
 
 
 Hint = Report | JobHint | ModelHint
@@ -117,7 +120,7 @@ def _model_hint(message: dict[str, Any]) -> ModelHint | None:
     alias = message.get("wake")
     if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
         return None
-    return ModelHint(alias=alias, due=_moment(message.get("due")))
+    return ModelHint(alias=alias, due=_moment(message.get("due")), ask=message.get("ask") is True)
 
 
 def _moment(text: object) -> datetime | None:

@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still carry out a Create
 MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
+GET_BEHIND_SECONDS = 60.0  # how long Get may not know a new job
 LONGEST_STUCK_SECONDS = 7200.0
 
 
@@ -64,15 +65,13 @@ class Tables:
             self._watch.slots_read(self._kernel.current, hash_key)
             if self._weather.strike("meddled"):
                 self.meddle(hash_key.partition("#")[2])
+        return self._kernel.call(
+            f"get {hash_key}", lambda: self._read(hash_key, lambda: self._tables.get(kind, hash_key, range_key))
+        )
 
-        def read() -> R | None:
-            if hash_key.startswith("slots#"):
-                self._watch.slots_seen(self._kernel.current, hash_key)
-            return self._tables.get(kind, hash_key, range_key)
-
-        return self._kernel.call(f"get {hash_key}", lambda: self._read(hash_key, read))
-
-    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[R]:
+    def query(
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
+    ) -> list[R]:
         """See Tables."""
 
         def read() -> list[R]:
@@ -85,13 +84,7 @@ class Tables:
 
     def write(self, writes: Sequence[Write]) -> None:
         """See Tables."""
-        try:
-            self._kernel.call(f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes))
-        except ConditionFailed:
-            for row in (write.row for write in writes):
-                if isinstance(row, EventRow) and row.name == "job-ended":
-                    self._watch.end_lost(self._kernel.current, row.model)
-            raise
+        self._kernel.call(f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes))
 
     def _read(self, partition: str, read: Callable[[], Result]) -> Result:
         if self._is_stuck([partition]):
@@ -157,7 +150,7 @@ class BedrockClient:
     def __init__(self, kernel: Kernel, weather: Weather, rules: Bedrock, watch: Watch, pump: Callable[[], None]) -> None:
         self._kernel, self._weather, self._rules, self._watch, self._pump = kernel, weather, rules, watch, pump
         self.down = False
-        self.denied = False
+        self.refusal: tuple[str, str] | None = None  # what Create answers for a reason of the account's: code, text
         self.refusing: Callable[[str], None] = lambda _: None  # hears the job, while the answer is on its way
         self.accepting: Callable[[str], None] = lambda _: None
         self.unanswered: Callable[[str], None] = lambda _: None
@@ -171,7 +164,7 @@ class BedrockClient:
     def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - the API's word
         """See the API."""
         return self._kernel.call(
-            f"Get {jobIdentifier[-12:]}", lambda: self._answer("Get", lambda now: self._rules.get(jobIdentifier, now))
+            f"Get {jobIdentifier[-12:]}", lambda: self._answer("Get", lambda now: self._get(jobIdentifier, now))
         )
 
     def stop_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - the API's word
@@ -187,10 +180,12 @@ class BedrockClient:
         """List has pages; of two jobs, because a service may always answer less than was asked for."""
         return self
 
-    def paginate(self, *, nameContains: str, PaginationConfig: Mapping[str, int]) -> Iterator[dict[str, Any]]:  # noqa: N803 - the API's words
+    def paginate(
+        self, *, nameContains: str, submitTimeAfter: datetime, PaginationConfig: Mapping[str, int]  # noqa: N803 - the API's words
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """Every page."""
         assert PaginationConfig["PageSize"] > 0
-        request: dict[str, Any] = {"nameContains": nameContains, "maxResults": 2}
+        request: dict[str, Any] = {"nameContains": nameContains, "submitTimeAfter": submitTimeAfter, "maxResults": 2}
         if self._weather.strike("list-behind"):
             request["submitTimeBefore"] = self._kernel.now - timedelta(seconds=LIST_BEHIND_SECONDS)
         while True:
@@ -200,10 +195,21 @@ class BedrockClient:
                 return
             request["nextToken"] = page["nextToken"]
 
+    def _get(self, identifier: str, now: datetime) -> dict[str, Any]:
+        """A job may not be known for a while after it was made, although List shows it (recorded: NotFound for minutes)."""
+        answer = self._rules.get(identifier, now)
+        if now - answer["submitTime"] < timedelta(seconds=GET_BEHIND_SECONDS) and self._weather.strike("get-behind"):
+            raise client_error("ResourceNotFoundException", "Get", "The provided batch inference job was not found.")
+        return answer
+
     def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Without tokens, as every List that was recorded."""
         if self._weather.strike("list-error"):
             raise client_error("ThrottlingException", "List")
-        return self._answer("List", lambda now: self._rules.list(request, now))
+        answer = self._answer("List", lambda now: self._rules.list(request, now))
+        hidden = {"clientRequestToken", "message"}
+        shown = [{name: job[name] for name in job.keys() - hidden} for job in answer["invocationJobSummaries"]]
+        return {**answer, "invocationJobSummaries": shown}
 
     def _answer(self, operation: str, act: Callable[[datetime], Result]) -> Result:
         if self.down:
@@ -230,13 +236,13 @@ class BedrockClient:
         if self.down:
             self._weather.felt("bedrock-down")
             raise client_error("InternalServerException", "Create")
-        if self.denied:
-            self._weather.felt("access-denied")
-            raise client_error("AccessDeniedException", "Create")
+        if self.refusal is not None:
+            self.refusing(job)
+            raise client_error(self.refusal[0], "Create", self.refusal[1])
         if job in self.cursed:
             self._weather.felt("job-refused-for-its-own-reason")
             self.refusing(job)
-            raise client_error("ServiceQuotaExceededException", "Create")
+            raise client_error("ValidationException", "Create", "no such record")
         if strike("bedrock-throttled"):
             raise client_error("ThrottlingException", "Create")
         if strike("create-500"):
@@ -253,8 +259,6 @@ class BedrockClient:
             self.refusing(job)
             self._slowly()
             raise
-        if invocation is not None:
-            invocation.notes["took"] = True
         if strike("create-done-then-timeout"):
             self.unanswered(job)
             self._time_out()

@@ -12,7 +12,7 @@ from shared.names import attempt_name, job_stream
 from shared.tables import SlotsRow, Update
 from tests.simulation.aws import HOUR
 from tests.simulation.simulation import MODELS, Simulation, Upload
-from tests.simulation.watch import DEPLOYMENT
+from tests.simulation.watch import DEPLOYMENT, Shadow
 
 LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
 TWO = LINE + LINE.replace(b"01", b"02")
@@ -23,6 +23,14 @@ HOSTILE = [
 KEYS = ["a.jsonl", "with space.jsonl", "a+b.jsonl", "%2B%25.jsonl", "ünïcödé.jsonl", "../../etc.jsonl", "x//y.jsonl",
         "\u202egnp.jsonl", "staged/x.jsonl", "bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1.jsonl", "{}'\"`$(x).jsonl"]  # fmt: skip
 MOST_STORM = 8
+REFUSALS = (
+    ("AccessDeniedException", "is not authorized to perform: iam:PassRole"),
+    ("ValidationException", "Batch inference is not supported for the requested model."),
+    ("ValidationException", "Your account is not authorized to perform this action. Please create a support case"),
+    ("ResourceNotFoundException", "This Model is marked by provider as Legacy"),
+    ("ThrottlingException", "Too many requests"),
+    ("ServiceQuotaExceededException", "reached the quota for number of concurrent invoke-model jobs in progress"),
+)
 
 
 def live(sim: Simulation, *, at_once: bool = False) -> float:
@@ -54,6 +62,7 @@ def bring_to_calm(sim: Simulation) -> None:
     sim.rules.faults = Faults()
     if sim.chance.random() < 0.5 and not sim.weather.patient:  # nobody tells of that either
         sim.bedrock.cursed.clear()
+    kernel.after(48 * HOUR, lambda: _cancel_the_cursed(sim))
     sim.weather.calm()
     sim.calm = True
     for _, _, end in WINDOWS:
@@ -70,6 +79,13 @@ def bring_to_calm(sim: Simulation) -> None:
         _redrive(sim)
         # What was still under way when the weather turned may yet become a dead letter.
         kernel.after(5 * HOUR, lambda: _redrive(sim))
+
+
+def _cancel_the_cursed(sim: Simulation) -> None:
+    """In the end somebody reads why a job waits, and that it is refused whatever becomes of others."""
+    for name in sim.bedrock.cursed:
+        if sim.watch.jobs.get(name, Shadow()).state == "queued":
+            sim.cancel(name)
 
 
 def is_paused(sim: Simulation, alias: str) -> bool:
@@ -265,11 +281,26 @@ def _up(sim: Simulation) -> None:
 
 
 def _deny(sim: Simulation) -> None:
-    sim.bedrock.denied = True
+    """Bedrock refuses everybody, for a reason of the account, the Region, the role or the model (as recorded)."""
+    sim.bedrock.refusal = sim.chance.choice(REFUSALS)
 
 
 def _allow(sim: Simulation) -> None:
-    sim.bedrock.denied = False
+    sim.bedrock.refusal = None
+
+
+def _fail_validating(sim: Simulation) -> None:
+    """Bedrock's role may not read the bucket: jobs are taken, and fail a minute later."""
+    sim.fail_validating = True
+
+
+def _fail_in_progress(sim: Simulation) -> None:
+    """Bedrock's role may not invoke the model: that shows when the first record is to be processed."""
+    sim.fail_in_progress = True
+
+
+def _role_mended(sim: Simulation) -> None:
+    sim.fail_validating = sim.fail_in_progress = False
 
 
 def _others(sim: Simulation) -> None:
@@ -338,17 +369,17 @@ def drill(sim: Simulation, alias: str | None = None) -> None:
 
 
 def _damage(sim: Simulation, alias: str) -> None:
-    """A holder or a refusal is gone."""
+    """A holder is gone."""
     row = sim.watch.slots[alias]
-    entries = [(name, holder) for name in ("holders", "refused") for holder in row[name]["M"]]
+    entries = list(row["holders"]["M"])
     if not row["paused"]["BOOL"] or not entries:
         return
-    unanswered = [("holders", holder) for holder, lease in row["holders"]["M"].items() if not lease["M"]["submitted"]["BOOL"]]
-    name, holder = sim.chance.choice(unanswered or entries)
-    sim.kernel.say("fate", f"{holder} is gone from the {name} of {alias}")
+    unanswered = [holder for holder, lease in row["holders"]["M"].items() if not lease["M"]["submitted"]["BOOL"]]
+    holder = sim.chance.choice(unanswered or entries)
+    sim.kernel.say("fate", f"{holder} is gone from the holders of {alias}")
     sim.watch.damaged.add(alias)
-    path = getattr(SlotsRow, name)[holder]
-    sim.tables.write([Update(SlotsRow(pk=f"slots#{alias}", sk="slots"), [path.remove()], SlotsRow.pk.exists())])
+    gone = [SlotsRow.holders[holder].remove()]
+    sim.tables.write([Update(SlotsRow(pk=f"slots#{alias}", sk="slots"), gone, SlotsRow.pk.exists())])
     sim.watch.slots[alias] = sim.tables.peek("projections", f"slots#{alias}", "slots") or {}
 
 
@@ -403,7 +434,7 @@ def _move_the_first(sim: Simulation, alias: str) -> None:
 
 
 def _cancel_one(sim: Simulation, alias: str) -> None:
-    jobs = [name for name, job in sim.watch.jobs.items() if job.model == alias and job.state in {"claimed", "held", "queued"}]
+    jobs = [name for name, job in sim.watch.jobs.items() if job.model == alias and job.state in {"claimed", "queued"}]
     if jobs:
         sim.cancel(sim.chance.choice(jobs))
 
@@ -510,7 +541,9 @@ WINDOWS = (
     ("model-paused", _pause, _resume_all),
     ("model-removed", _remove_model, _deployed_again),
     ("bedrock-down", _down, _up),
-    ("access-denied", _deny, _allow),
+    ("everybody-refused", _deny, _allow),
+    ("everybody-fails-validating", _fail_validating, _role_mended),
+    ("everybody-fails-in-progress", _fail_in_progress, _role_mended),
     ("others-take-the-quota", _others, _others_again),
     ("model-id-invalid", _invalid_model, _valid_model),
     ("swizzle", _swizzle, _restore),

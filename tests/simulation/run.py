@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable, Sequence
 
 from cli.repair import verify
-from shared.models import MAX_ATTEMPTS
 from shared.tables import SlotsRow, Write
 from tests.simulation.aws import HOUR
 from tests.simulation.kernel import Invocation, Kernel
@@ -20,7 +19,7 @@ from tests.simulation.watch import Shadow
 from tests.simulation.weather import Weather
 
 CALM_PATH_SECONDS = 20.0  # L2 without faults: from a slot free and somebody waiting to his claim
-HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, back-off, lease
+HEALED_SECONDS = 8 * HOUR  # L2 after faults: the latest hint still under way (4 h), an hour's retry, check-in, hold, lease
 LONGEST_RUN_SECONDS = 30 * 24 * HOUR
 MAX_INVOCATIONS_PER_JOB = 15  # L5
 MAX_STEPS_PER_UPLOAD = 20_000  # more is a hot loop; two weeks of refusals take half of it
@@ -89,7 +88,7 @@ class Run(Simulation):
         now = self.kernel.time
         if self.was_patient:
             for name, job in self.watch.to_cancel.items():
-                waits = job.state in {"queued", "held"} or (job.state == "running" and job.status != "Stopping")
+                waits = job.state == "queued" or (job.state == "running" and job.status != "Stopping")
                 late = (
                     waits and not (job.arn and self.rules.jobs[job.arn[-12:]].ended) and now - job.cancel_at > CALM_PATH_SECONDS
                 )
@@ -116,8 +115,8 @@ class Run(Simulation):
             return False
         waiting = self.watch.waiting.get(alias, {})
         in_line = [self.watch.jobs[name] for name in next(iter(self.watch.orders.get(alias, [])), "").rpartition("#")[2:] if name]
-        if in_line and self.watch.is_parked(alias, in_line[0]):  # nobody passes the head; who was refused is counted already
-            waiting = {name: job for name, job in waiting.items() if job.state == "held"}
+        if in_line and self.watch.is_parked(alias, in_line[0]):  # nobody passes the head
+            return False
         return any(name not in self.bedrock.cursed for name in waiting)
 
     # After the end.
@@ -161,8 +160,8 @@ class Run(Simulation):
             check("L4", job.state == expected, f"{upload} should be {expected}, is {job}")
         if job.state == "ended" and upload.job not in self.touched and not self.fate_was_cruel:
             check("L4", job.status == "Completed", f"{upload} should be Completed, is {job}")
-        due_again = job.status == "Expired" and job.processed == 0 and job.attempt < MAX_ATTEMPTS and not job.cancel
-        check("L4", not due_again, f"{upload} expired with nothing bought, and was not tried again: {job}")
+        due_again = job.state == "ended" and self.watch.comes_back(job)
+        check("L4", not due_again, f"{upload} is {job.status} with nothing bought, and was not tried again: {job}")
         if job.state == "ended" and job.arn is not None:
             check("L1", job.tallied, f"{upload} was never tallied: {job}")
 
@@ -172,7 +171,7 @@ class Run(Simulation):
         bodies = [*self.bus.sent, *self.schedules.fired, *self.hints.delivered]
         chosen = [chance.choice(bodies) for _ in range(min(len(bodies), 8))]
         records = [chance.choice(self.stream.delivered) for _ in range(min(len(self.stream.delivered), 4))]
-        writes, creates, made = watch.writes, watch.creates.total(), len(self.rules.jobs)
+        writes, creates, made = watch.writes - watch.asked, watch.creates.total(), len(self.rules.jobs)
         for body in chosen:
             for _ in range(chance.randint(1, 5)):
                 self.hints.send(body, chance.uniform(0, 1))
@@ -180,12 +179,12 @@ class Run(Simulation):
             for _ in range(chance.randint(1, 5)):
                 self.stream.put(*record)
         self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
-        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
+        now = (watch.writes - watch.asked, watch.creates.total(), len(self.rules.jobs))
         watch.check("S10", now == (writes, creates, made), f"hints delivered again changed something: {chosen} {records}")
         for body in (forged(self), malformed(self), forged(self), malformed(self)):
             self.hints.send(body)
         self._run_until(self.kernel.time + LONGEST_RUN_SECONDS)
-        now = (watch.writes, watch.creates.total(), len(self.rules.jobs))
+        now = (watch.writes - watch.asked, watch.creates.total(), len(self.rules.jobs))
         watch.check("S13", now == (writes, creates, made), "a forged or malformed hint changed something")
         watch.check("S13", not self.hints.depth, "a hint is still in the queue")
 
@@ -219,7 +218,11 @@ class Run(Simulation):
     def _unheard(self, invocation: Invocation, writes: Sequence[Write]) -> None:
         """A write was done, and its answer is lost: the same may happen meanwhile."""
         slots = [write.row.pk for write in writes if isinstance(write.row, SlotsRow)]
-        jobs = [name for name, job in self.watch.jobs.items() if job.state == "held" and f"slots#{job.model}" in slots]
+        jobs = [
+            name
+            for name, job in self.watch.jobs.items()
+            if job.state == "queued" and job.attempt and f"slots#{job.model}" in slots
+        ]
         if invocation.name != "scheduler" or not jobs:
             return
         if self.weather.strike("cancelled-just-then"):

@@ -117,6 +117,7 @@ class Simulation:
             self.weather.felt("quota-below-limit")
             for alias, limit in self.limits.items():
                 self.rules.set_quota(self.model_ids[alias], max(1, limit - 1))
+        self.fail_validating = self.fail_in_progress = False  # the Bedrock role has lost a right
         self.gauges_due: Callable[[str], bool] = lambda _: False  # nobody looks at gauges here
         self.uploads: list[Upload] = []
         self.touched: set[str] = set()  # jobs that people or fate interfered with: their end is not known beforehand
@@ -193,9 +194,6 @@ class Simulation:
         invocation = self.kernel.start(
             "scheduler", lambda: self._scheduler(settings, event, old=old), FUNCTION_TIMEOUT, heard
         )  # fmt: skip
-        records = [record["dynamodb"] for record in event.get("Records", ()) if "dynamodb" in record]
-        if records and all(record["NewImage"]["name"]["S"] == "job-queued" for record in records):
-            invocation.notes["newcomers"] = [record["Keys"]["stream"]["S"].partition("#")[2] for record in records]
         return invocation
 
     def invoke_intake(self, event: dict[str, Any], done: Callable[[Any], None]) -> Invocation:
@@ -268,12 +266,12 @@ class Simulation:
         return now
 
     EXPECTED = (
-        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft",
+        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft", "NotYetKnown",
     )  # fmt: skip
 
     def _noter(self, invocation: Invocation) -> Callable[..., None]:
         def note(name: str, **fields: object) -> None:
-            if name in {"StreamRecordFailed", "HintFailed", "SubmissionRefused", "SubmissionUnknown"}:
+            if name in {"StreamRecordFailed", "HintFailed", "SubmissionUnknown"}:
                 invocation.notes["failed"] = name
             if name == "CeilingReached":
                 invocation.notes.pop(f"next in line#{fields['model']}", None)
@@ -323,8 +321,8 @@ class Simulation:
         )
 
     def _finished(self, invocation: Invocation) -> None:
-        """Who leaves has seen that there is nothing to fill (L2). If nothing runs now: whatever holds a slot, or was refused one,
-        must have a hint to come (L3).
+        """Who leaves has seen that there is nothing to fill (L2). If nothing runs now: whatever holds a slot, and a line
+        while its model is on hold, must have a hint to come (L3).
         """
         notes = invocation.notes
         left = [what for note, what in notes.items() if note.startswith("next in ")]
@@ -346,15 +344,10 @@ class Simulation:
             unanswered = any(not lease["M"]["submitted"]["BOOL"] for lease in row["holders"]["M"].values())
             if not has_room or unanswered or alias not in self.models or self.stream.depth or self.hints.depth:
                 continue  # an end, a take-over, an operator or a deployment will come, or another's hint may: each of them fills
-            for holder in row["refused"]["M"]:
-                job = holder.partition("#")[0]
+            if ("refused" in row or "failing" in row) and self.watch.orders.get(alias):
                 wake = f'"wake": "{alias}"'
-                hint = (
-                    self.schedules.holds(f"model-{alias}-", wake)
-                    or self.schedules.holds(f"{job}-", job)
-                    or self.hints.holds(wake)
-                )
-                self.watch.check("L3", hint, f"{holder} was refused, and nothing will ever look at it again")
+                hint = self.schedules.holds(f"model-{alias}-", wake) or self.hints.holds(wake)
+                self.watch.check("L3", hint, f"{alias} is on hold, and nothing will ever look at its line again")
 
     def _latency(self, what: str) -> float:
         if self.weather.strike("stalled"):
@@ -387,6 +380,9 @@ class Simulation:
         _, key = split_s3_uri(job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"])
         if job.foreign:
             return Inspection(records=1, largest_file_records=1)
+        if self.fail_validating:
+            self.weather.felt("everybody-fails-validating")
+            return Inspection(problem="Could not validate GetObject permissions to access S3 bucket")
         if self.weather.spell("input-refused-while-validating") and self.chance.random() < 0.3:
             self.weather.felt("input-refused-while-validating")
             return Inspection(problem="The role could not read the input.")
@@ -400,6 +396,9 @@ class Simulation:
 
     def _write(self, job: BedrockJob) -> Tally:
         _, prefix = split_s3_uri(job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
+        if self.fail_in_progress:
+            self.weather.felt("everybody-fails-in-progress")
+            return Tally(problem="Customer doesn't have permissions to invokeModel")
         records = done = job.records_to_process
         if self.weather.spell("jobs-expire-half-done") and self.chance.random() < 0.3:
             self.weather.felt("jobs-expire-half-done")

@@ -41,7 +41,9 @@ class OldTables:
         """See Tables."""
         return self._tables.get(kind, hash_key, range_key)
 
-    def query(self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[R]:
+    def query(
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
+    ) -> list[R]:
         """See Tables."""
         return [_lifted(row) for row in self._tables.query(kind, hash_key, limit=limit, prefix=prefix, after=after)]
 

@@ -56,6 +56,7 @@ RATES = {
     "create-slow": 0.9,  # seconds
     "list-behind": 0.3,
     "list-error": 0.6,
+    "get-behind": 0.8,
     # Scheduler, SQS, S3
     "timer-call-error": 0.03,
     "timer-call-done-but-error": 0.03,
@@ -106,7 +107,9 @@ SPELLS = {
     "model-paused": 0.25,
     "model-removed": 0.4,
     "bedrock-down": 0.15,
-    "access-denied": 0.15,
+    "everybody-refused": 0.2,
+    "everybody-fails-validating": 0.15,
+    "everybody-fails-in-progress": 0.15,
     "swizzle": 0.2,
     "job-refused-for-its-own-reason": 0.15,
     "name-squatted": 0.15,
@@ -114,13 +117,13 @@ SPELLS = {
 }
 # Faults that lose and delay no hint: with these alone a free slot is refilled as fast as without any.
 GENTLE = frozenset({
-    "hint-duplicated", "timer-twice", "storm", "write-contended", "write-done-but-contended", "write-done-but-failed",
-    "notification-duplicated", "upload-overwritten", "upload-deleted", "upload-hostile", "cancelled", "forged-hint",
-    "malformed-hint", "others-take-the-quota", "tokens-forgotten", "token-ends-with-job", "quota-before-token",
-    "names-conflict", "names-stay-taken", "events-name-no-model", "jobs-expire", "jobs-partly-complete", "jobs-fail",
-    "input-refused-while-validating", "equal-timestamps", "limit-lowered", "limit-raised", "model-paused",
-    "stream-batch-split", "requeued-by-an-operator", "priority-changed", "meddled", "others-end-just-then", "cancelled-just-then",
-    "events-of-ends-only", "quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then", "jobs-expire-half-done",
+    "cancelled", "cancelled-just-then", "create-slow", "equal-timestamps", "events-name-no-model", "events-of-ends-only",
+    "forged-hint", "hint-duplicated", "jobs-expire", "jobs-expire-half-done", "jobs-partly-complete", "limit-lowered",
+    "limit-raised", "malformed-hint", "meddled", "model-paused", "names-conflict", "names-stay-taken",
+    "notification-duplicated", "others-end-just-then", "others-take-the-quota", "ours-end-just-then", "priority-changed",
+    "quota-before-token", "quota-below-limit", "requeued-by-an-operator", "storm", "stream-batch-split", "timer-twice",
+    "token-ends-with-job", "tokens-forgotten", "upload-deleted", "upload-hostile", "upload-overwritten", "woken-just-then",
+    "write-contended", "write-done-but-contended", "write-done-but-failed",
 })  # fmt: skip
 
 # Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds has all of one row, often.

@@ -1,0 +1,157 @@
+"""The end of an attempt: recorded first, before any other job is looked at; then its slot goes to the next in line; then it is
+counted, or queued again.
+
+A job that failed before a record was processed comes back by itself (`job.comes_back`): the reason is most likely the account's,
+the role's or the model's, and costs no upload (P9). Get is asked how far it came *before* its end is recorded, because the end
+also counts how many failed so in a row, and holds the model at the third (shared/hold.py).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from services.scheduler.attempt import arm_hold
+from services.scheduler.bedrock import KNOWN_WITHIN, Found, NotYetKnown
+from services.scheduler.fill import fill
+from services.scheduler.hints import alias_of
+from services.scheduler.wake import tell
+from services.scheduler.world import World
+from shared import events as e
+from shared import projections
+from shared.due import at_minute, check_in_due, grid_due, minute_number
+from shared.hold import FAILING, failed
+from shared.job import POLICY, Job, comes_back, evolve
+from shared.models import MAX_ATTEMPTS
+from shared.names import holder
+from shared.tables import ConditionFailed
+
+COUNTS_LAG = timedelta(minutes=2)  # Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
+
+
+def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
+    """The job after its end; None if somebody recorded something first: read again."""
+    slots = world.store.slots(job.model)
+    if slots is None:
+        raise RuntimeError(f"model {job.model} has no slots, but job {job.id} runs: rebuild them with `bbq rebuild`")
+    found = _asked(world, job) if status in {"Failed", "Expired"} else None
+    event = e.JobEnded(
+        at=world.now(), attempt=job.attempt, status=status, message=message, arn=job.arn, good_ends=slots.good_ends,
+        processed_records=found.processed_records if found else None,
+        started=job.started_at is not None or bool(found and found.total_records),
+    )  # fmt: skip
+    after = evolve(job.id, job, event)
+    hold = None
+    if projections.failed_at_once(after):
+        hold = failed(slots.failing, failures=slots.failures + 1, message=message, ends=slots.ends + 1, now=event.at)
+    if hold is not None:
+        arm_hold(world, job.model, hold)
+    try:
+        world.store.commit(projections.ended(job, event, holder(job.id, job.attempt), slots))
+    except ConditionFailed:
+        return None
+    world.note("JobEnded", job=job.id, model=job.model, status=status)
+    if hold is not None:
+        world.note("ModelHeld", model=job.model, kind=FAILING, reason=message, job=job.id)
+    if job.claimed_at is not None:
+        world.measure(job.model, SlotTime=max((world.now() - job.claimed_at).total_seconds(), 0))
+    return after
+
+
+def refill(world: World, job: Job) -> None:
+    """Give the slot of an ended job to the next in line, and tell other aliases of its model, which share the quota."""
+    sharers = _others_of_the_model(world, job)
+    try:
+        fill(world, job.model, freed_at=job.ended_at)
+        tell(world, sharers)
+    except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
+        for alias in (job.model, *sharers):
+            world.outbox.wake_model(alias)
+        raise
+
+
+def settle(world: World, job: Job) -> Job | None:
+    """What is left to do for an ended job, one step: count what was done, or queue it again. The job after the step, the same
+    one if nothing is left to do (now), None if somebody was faster.
+    """
+    model = world.config.models.get(job.model)
+    if comes_back(job, model.max_attempts if model is not None else MAX_ATTEMPTS):
+        # Also while its model is not configured: it waits in line for the model to come back, and nobody would look again.
+        return _append(world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job)))
+    if job.tally is not None or job.arn is None:
+        return job
+    if job.status == "Failed" and job.started and job.processed_records == 0 and (wait := _counts_due(job)) > world.now():
+        world.timers.arm_attempt(job.id, job.attempt, max(wait, grid_due(world.now(), 1)))
+        return job
+    _disarm(world, job)
+    tally = _tally(world, job)
+    after = _append(world, job, tally)
+    if after is not None:
+        _measure(world, job, tally)
+    return after
+
+
+def _counts_due(job: Job) -> datetime:
+    ended_at = job.ended_at or job.updated_at
+    return at_minute(minute_number(ended_at + COUNTS_LAG) + 1)
+
+
+def _why(job: Job) -> str:
+    return f"{job.status} before a record was processed: {job.reason}" if job.reason else f"{job.status} before it began"
+
+
+def _append(world: World, job: Job, event: e.Event) -> Job | None:
+    try:
+        world.store.commit(projections.appended(job, event))
+    except ConditionFailed:
+        return None
+    return evolve(job.id, job, event)
+
+
+def _measure(world: World, job: Job, tally: e.JobTallied) -> None:
+    values = {
+        "InputTokens": tally.input_tokens, "OutputTokens": tally.output_tokens,
+        "RecordsSucceeded": tally.succeeded_records, "RecordsFailed": tally.failed_records,
+    }  # fmt: skip
+    world.measure(job.model, **{name: value for name, value in values.items() if value is not None})
+
+
+def _disarm(world: World, job: Job) -> None:
+    """Remove the timers this attempt may still have. One that is missed fires, and finds nothing to do."""
+    if job.claimed_at is None:
+        return
+    now = world.now()
+    after_lease = at_minute(minute_number(job.claimed_at + world.config.lease) + 1)
+    for due in (after_lease, check_in_due(job.claimed_at, world.config.check_in_minutes, now)):
+        if due > now:
+            world.timers.disarm_attempt(job.id, job.attempt, due)
+
+
+def _tally(world: World, job: Job) -> e.JobTallied:
+    """Counts from the manifest, which alone knows the tokens; else from Get; else nobody could say."""
+    manifest = world.results.manifest(job.output_uri, job.arn or "")
+    if "totalRecordCount" in manifest:
+        return e.JobTallied(
+            at=world.now(), attempt=job.attempt, total_records=manifest.get("totalRecordCount"),
+            processed_records=manifest.get("processedRecordCount"), succeeded_records=manifest.get("successRecordCount"),
+            failed_records=manifest.get("errorRecordCount"), input_tokens=manifest.get("inputTokenCount"),
+            output_tokens=manifest.get("outputTokenCount"),
+        )  # fmt: skip
+    found = _asked(world, job)
+    if found is None:
+        return e.JobTallied(at=world.now(), attempt=job.attempt)
+    return e.JobTallied(
+        at=world.now(), attempt=job.attempt, total_records=found.total_records, processed_records=found.processed_records,
+        succeeded_records=found.succeeded_records, failed_records=found.failed_records,
+    )  # fmt: skip
+
+
+def _asked(world: World, job: Job) -> Found | None:
+    """What Get says of a job; None if Bedrock does not know it. Raises NotYetKnown if it is too young to be believed lost."""
+    found = world.bedrock.get(job.arn) if job.arn else None
+    if found is None and world.now() - (job.submitted_at or job.queued_at) < KNOWN_WITHIN:
+        raise NotYetKnown(f"job {job.id} has ended, Get does not know it yet")
+    return found
+
+
+def _others_of_the_model(world: World, job: Job) -> Iterable[str]:
+    """Further aliases of the model that the job runs on: they share its quota."""
+    return alias_of(job.model_id, {alias: model.model_id for alias, model in world.config.models.items() if alias != job.model})

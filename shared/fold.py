@@ -1,0 +1,59 @@
+"""A job's whole state beside what people query of it, so that no history is read again from its beginning.
+
+Pure. A probe appends two events, so a job that is refused for days has thousands, and each load would be longer than the one
+before (R48). So a job is loaded as its view and the events after it (`Store.load_job`). `folded` is what no column of the view
+holds. A job that is over has none: nothing is decided on it any more. A view without it, of another schema, or damaged, is not
+believed; then all events are read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from shared import events as e
+from shared.job import OVER, Job
+from shared.tables import ViewRow
+
+SCHEMA = 1  # rises whenever a state is computed otherwise than before: then views of before are not believed
+# field of Job -> column of the view, for what the columns hold as it is
+COLUMNS: Mapping[str, str] = {
+    "id": "job", "version": "version", "status": "status", "model": "model", "priority": "priority", "attempt": "attempt",
+    "model_id": "model_id", "arn": "arn", "input_uri": "input_uri", "output_uri": "output_uri", "reason": "reason",
+    "queued_at": "queued_at", "claimed_at": "claimed_at", "submitted_at": "submitted_at", "started_at": "started_at",
+    "updated_at": "updated_at", "record_count": "records", "size_bytes": "size_bytes",
+}  # fmt: skip
+
+
+def folded(job: Job) -> dict[str, Any] | None:
+    """What the view of a job holds beside its columns; None if it is over."""
+    if job.status in OVER:
+        return None
+    here = {name: getattr(job, name) for name in _defaults() if name not in COLUMNS and name != "labels"}
+    return {"schema": SCHEMA, **{name: e.to_plain(value) for name, value in here.items() if value != _defaults()[name]}}
+
+
+def unfolded(row: ViewRow) -> Job | None:
+    """The job as it was when its view was written; None if this view does not say, or not in words of ours."""
+    state = row.fold
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        return None
+    try:
+        columns = {name: getattr(row, column) for name, column in COLUMNS.items()}
+        values = {name: _number(value) for name, value in columns.items() if value is not None}
+        labels = row.labels.as_dict() if row.labels is not None else {}
+        values["labels"] = [{"name": name, "value": labels[name]} for name in sorted(labels)]
+        job = e.reader(Job)({**state, **values})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return job if isinstance(job, Job) else None
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Every field of a job, with its default (dataclasses.MISSING if it has none)."""
+    return {field.name: field.default for field in fields(Job)}
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, float) else value
