@@ -249,6 +249,7 @@ def _a_cancel_beside_a_refused_job(stage: Stage) -> None:
     stage.full()
     job = stage.put("a")
     stage.see(job).end()
+    stage.wait(120)
     stage.cancel(job)
     stage.wake_up()
     stage.see(job)
@@ -276,8 +277,24 @@ def _two_wakes_beside_a_refused_job(stage: Stage) -> None:
     stage.see(first).end()
     stage.put("b")
     stage.others_end()
+    stage.wait(120)
     stage.wake_up()
     stage.wake_up()
+
+
+def _two_failures_at_once(stage: Stage) -> None:
+    """The third and the fourth in a row that failed before a record was processed."""
+    stage.fail_validating = True
+    jobs = [stage.put(f"v{number}") for number in range(5)]
+    for job in jobs:
+        stage.see(job).end()
+    for job in jobs[:2]:
+        stage.wait(60)
+        stage.hint(stage.said(job, "Failed")).end()
+    stage.wait(60)
+    for holder in stage.holders:
+        stage.hint(stage.said(holder.partition("#")[0], "Failed"))
+    stage.fail_validating = False
 
 
 SITUATIONS = [
@@ -295,6 +312,7 @@ SITUATIONS = [
     Situation("a pause beside a claim", _a_pause_beside_a_claim),
     Situation("a lower limit beside a claim", _a_lower_limit_beside_a_claim, limit=2),
     Situation("two wakes beside a refused job", _two_wakes_beside_a_refused_job),
+    Situation("two failures at once", _two_failures_at_once, limit=2),
 ]
 
 

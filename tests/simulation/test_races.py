@@ -1,12 +1,14 @@
-"""R1-R37: the interleavings that broke earlier drafts of the design, each driven through the production code step by step.
+"""R1-R50: the interleavings that broke earlier drafts of the design, each driven through the production code step by step.
 
 Every test here must fail when its mistake is put back: `python -m tests.simulation.mutants --races` shows it.
 """
 
 import json
+from typing import Any
 
 import pytest
 
+from shared.events import JobRequeued
 from shared.tables import SlotsRow, Update
 from tests.simulation.people import malformed, squat
 from tests.simulation.stage import Stage
@@ -22,11 +24,18 @@ def unanswered(stage: Stage, name: str = "a") -> str:
 
 
 def refused(stage: Stage, name: str = "a") -> str:
-    """A job that a full Bedrock has turned away."""
+    """A job that Bedrock has refused: back in line, and its model on hold."""
     job = stage.put(name)
     stage.see(job).end()
-    assert stage.job(job).state == "held"
+    assert (stage.job(job).state, stage.history(job)[-1]) == ("queued", "submission-refused")
+    assert "refused" in stage.watch.slots["haiku"]
     return job
+
+
+def failed(stage: Stage, job: str) -> None:
+    """Bedrock's role lacks a right: the job that runs fails in Validating, and its event arrives."""
+    stage.wait(60)
+    stage.hint(stage.said(job, "Failed")).end()
 
 
 def test_R1_while_one_creates_nobody_else_does() -> None:
@@ -36,7 +45,7 @@ def test_R1_while_one_creates_nobody_else_does() -> None:
     stage.see(job).end()  # the stream record of slot-claimed
     stage.full()
     owner.through("Create").end()
-    assert (stage.creates(job), stage.job(job).state) == (1, "held")
+    assert (stage.creates(job), stage.job(job).state) == (1, "queued")
     stage.hint(stage.others_end()).end()
     assert stage.job(job).state == "running"
     stage.settle()
@@ -56,7 +65,7 @@ def test_R2_a_cancel_during_create_is_left_to_the_owner() -> None:
     assert stage.job(first).status == "Stopped"
 
 
-def test_R3_a_permanent_refusal_is_recorded_by_the_only_creator() -> None:
+def test_R3_a_refusal_is_recorded_by_the_only_creator() -> None:
     stage = Stage()
     job = stage.put("a")
     owner = stage.see(job).to("Create")
@@ -66,9 +75,9 @@ def test_R3_a_permanent_refusal_is_recorded_by_the_only_creator() -> None:
     stage.see(job).end()
     assert stage.creates(job) == 1
     owner.end()
-    assert stage.job(job).status == "Failed"
-    stage.touched.add(job)
+    assert (stage.job(job).state, stage.holders) == ("queued", {})
     stage.settle()
+    assert stage.job(job).status == "Completed"
 
 
 @pytest.mark.parametrize("fault", ["forget_tokens", "quota_before_token"])
@@ -115,9 +124,12 @@ def test_R7_a_late_clean_up_of_attempt_one_leaves_attempt_two_its_slot() -> None
 
 def test_R8_removing_the_timers_of_attempt_one_leaves_those_of_attempt_two() -> None:
     stage = Stage()
-    job = expired_once(stage)
-    late = stage.hint(stage.said(job, "Expired")).to("disarm")
-    stage.hint(stage.said(job, "Expired")).end()
+    job = stage.started("a")
+    stage.wait(40_000)
+    late = stage.hint(stage.said(job, "Completed")).to("disarm")
+    stage.hint(stage.said(job, "Completed")).end()
+    stage.append(f"job#{job}", JobRequeued(at=stage.kernel.now, attempt=1, by="ops", why="again"))
+    stage.see(job).end()
     assert stage.job(job).attempt == 2
     timers = stage.pending(f"{job}-2-")
     late.end()
@@ -219,7 +231,10 @@ def test_R16_a_crash_right_after_a_refusal_leaves_the_models_timer_behind() -> N
     assert stage.pending("model-haiku-")
     owner.through("write submission-refused").crash()
     stage.others_end()  # and nobody tells
-    stage.model_timer().end()  # early: the back-off runs
+    stage.model_timer().end()  # early: the hold runs
+    assert stage.job(job).state == "queued"
+    stage.wait(120)
+    stage.model_timer().end()
     assert stage.job(job).state == "running"
     stage.settle()
 
@@ -308,41 +323,54 @@ def test_R21_after_the_last_holder_left_the_next_is_let_in() -> None:
     assert stage.job(second).status == "Completed"
 
 
-def test_R22_a_refusal_does_not_need_a_place_in_line() -> None:
+def test_R22_a_refused_job_is_back_at_its_old_place() -> None:
     stage = Stage()
     stage.full()
-    job = refused(stage)
-    assert not stage.watch.lines["haiku"]
-    assert stage.creates(job) == 1
+    owner = stage.see(first := stage.put("a")).to("Create")
+    stage.see(second := stage.put("b")).end()
+    owner.end()
+    assert [place.rpartition("#")[2] for place in stage.watch.orders["haiku"]] == [first, second]
     stage.hint(stage.others_end()).end()
+    assert stage.job(first).state == "running"
     stage.settle()
 
 
 @pytest.mark.parametrize("bad_ones", [1, 2, 3])
-def test_R23_R29_jobs_refused_for_their_own_reason_do_not_stop_their_model(bad_ones: int) -> None:
+def test_R23_R29_R44_jobs_refused_for_their_own_reason_do_not_stop_their_model(bad_ones: int) -> None:
     stage = Stage()
     bad = [stage.put(f"bad{number}") for number in range(bad_ones)]
     stage.bedrock.cursed.update(bad)
     stage.touched.update(bad)
     for job in bad:
         stage.see(job).end()
-    good = [stage.put(f"good{number}") for number in range(4)]
+    good = [stage.put(f"good{number}") for number in range(12)]
     for job in good:
         stage.see(job).end()
     stage.settle()
-    assert [stage.job(job).status for job in good] == ["Completed"] * 4
+    assert [stage.job(job).status for job in good] == ["Completed"] * 12
     assert {stage.job(job).status for job in bad} == {"Failed"}
 
 
-def test_R24_one_kind_of_refusal_is_one_event() -> None:
+def test_R24_R48_a_load_reads_no_more_events_after_many_probes_than_after_one() -> None:
     stage = Stage()
     stage.full()
     job = refused(stage)
+    read: list[int] = []
+    query = stage.tables.query
+
+    def counting(kind: Any, hash_key: str, **options: Any) -> Any:
+        rows = query(kind, hash_key, **options)
+        if hash_key == f"job#{job}":
+            read.append(len(rows))
+        return rows
+
+    stage.tables.query = counting  # type: ignore[method-assign] # counts what is read
     for _ in range(20):
         stage.wait(3600)
         stage.model_timer().end()
-    assert stage.creates(job) == 21
-    assert stage.history(job).count("submission-refused") == 1
+    stage.tables.query = query  # type: ignore[method-assign] # as above
+    assert (stage.creates(job), len(stage.history(job))) == (21, 43)
+    assert max(read) <= 2
     stage.hint(stage.others_end()).end()
     stage.settle()
 
@@ -380,12 +408,13 @@ def test_R27_a_refused_job_is_not_taken_above_a_lowered_limit() -> None:
     stage.rules.set_quota("anthropic.claude-haiku-4-5-20251001-v1:0", 1)
     stage.started("a")
     second = refused(stage, "b")
-    owner = stage.wake_up().to("write update slots#haiku")
+    stage.wait(120)
+    owner = stage.wake_up().to("write slot-claimed")
     stage.deployed(1)
     owner.end()
     stage.rules.set_quota("anthropic.claude-haiku-4-5-20251001-v1:0", 9)
     stage.wake_up().end()
-    assert stage.job(second).state == "held"
+    assert stage.job(second).state == "queued"
     stage.settle()
 
 
@@ -393,6 +422,7 @@ def test_R28_a_cancel_during_a_second_refusal_is_seen_by_the_owner() -> None:
     stage = Stage()
     stage.full()
     job = refused(stage)
+    stage.wait(120)
     owner = stage.wake_up().through("Create")
     stage.cancel(job)
     stage.see(job).end()  # meets the lease, and leaves
@@ -420,7 +450,7 @@ def test_R31_a_giving_up_that_was_done_but_looked_failed_does_not_create_again()
     owner = stage.see(job).to("write submission-refused")
     stage.strike("write-done-but-failed")
     owner.end()
-    assert (stage.creates(job), stage.job(job).state) == (1, "held")
+    assert (stage.creates(job), stage.job(job).state) == (1, "queued")
     stage.hint(stage.others_end()).end()
     stage.settle()
 
@@ -525,6 +555,221 @@ def test_R37_a_head_that_cannot_be_read_is_passed() -> None:
     assert json.loads(stage.said(good, "Completed"))["detail"]["status"] == "Completed"
 
 
+def test_R38_a_probe_that_ends_before_its_answer_is_recorded_leaves_no_hold_behind() -> None:
+    stage = Stage()
+    stage.full()
+    first, second = refused(stage), stage.put("b")
+    stage.see(second).end()
+    owner = stage.hint(stage.others_end()).through("Create")
+    stage.rules.stop(next(job.arn for job in stage.rules.jobs.values() if first in job.name), stage.kernel.now)
+    stage.wait(31)
+    stage.hint(stage.said(first, "Stopped")).end()
+    assert (stage.job(first).status, stage.job(second).state) == ("Stopped", "running")
+    owner.end()
+    stage.touched.add(first)
+    stage.settle()
+
+
+def test_R39_a_newcomer_asks_if_quota_became_free_while_the_line_was_empty() -> None:
+    stage = Stage()
+    stage.full()
+    first = refused(stage)
+    fill = stage.hint(stage.others_end()).to("query line#haiku")
+    stage.cancel(first)
+    stage.see(first).end()
+    fill.end()
+    second = stage.put("b")
+    stage.see(second).end()
+    assert (stage.job(first).state, stage.job(second).state) == ("cancelled", "running")
+    stage.settle()
+
+
+def test_R40_a_timer_that_fires_before_the_hold_is_written_is_followed_by_another() -> None:
+    stage = Stage()
+    stage.full()
+    job = stage.put("a")
+    owner = stage.see(job).to("write submission-refused")
+    stage.model_timer().end()  # early, and used up
+    owner.end()
+    stage.others_end()  # and nobody tells
+    assert stage.pending("model-haiku-")
+    stage.wait(120)
+    stage.model_timer().end()
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
+def test_R41_a_resume_is_a_reason_to_ask() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    stage.pause("haiku")
+    stage.see_model().end()
+    stage.wait(120)
+    stage.model_timer().end()  # used up
+    stage.others_end()  # and nobody tells
+    stage.resume("haiku")
+    stage.see_model().end()
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
+def test_R42_giving_up_removes_no_timer_that_the_next_claim_counts_on() -> None:
+    stage = Stage()
+    stage.full()
+    job = stage.put("a")
+    late = stage.see(job).through("write submission-refused")
+    stage.hint(stage.others_end()).through("write slot-claimed").crash()
+    late.end()
+    assert stage.pending(f"{job}-1-")
+    stage.settle()
+    assert stage.job(job).status == "Completed"
+
+
+def test_R43_a_fault_of_the_account_fails_no_job_whichever_is_asked_for_first_when_it_is_mended() -> None:
+    stage = Stage()
+    stage.bedrock.refusal = ("ValidationException", "Batch inference is not supported for the requested model.")
+    jobs = [stage.put(name) for name in ("a", "b")]
+    for job in jobs:
+        stage.see(job).end()
+    for _ in range(7):
+        stage.wait(3600)
+        stage.model_timer().end()
+    assert {stage.creates(job) for job in jobs} == {4}
+    stage.bedrock.refusal = None
+    stage.settle()
+    assert [stage.job(job).status for job in jobs] == ["Completed", "Completed"]
+
+
+def test_R45_a_job_that_is_never_answered_does_not_stop_its_model() -> None:
+    stage = Stage()
+    first, second = stage.put("a"), stage.put("b")
+    stage.strike("create-timeout")
+    stage.see(first).end()
+    stage.see(second).end()
+    stage.wait(300)
+    stage.timer(first).end()  # looked up, not found: back in line
+    stage.wait(120)
+    stage.model_timer().end()
+    assert (stage.job(first).state, stage.job(second).state) == ("queued", "running")
+    stage.settle()
+
+
+def blind(stage: Stage) -> str:
+    """A job that Bedrock has, which was given up because the look-up after its lease did not show it."""
+    job = unanswered(stage)
+    shown, stage.rules.list = stage.rules.list, lambda *_: {"invocationJobSummaries": []}  # type: ignore[method-assign] # once
+    stage.wait(300)
+    stage.timer(job).end()
+    stage.rules.list = shown  # type: ignore[method-assign] # as it was
+    assert stage.job(job).state == "queued"
+    return job
+
+
+def test_R46_an_unanswered_attempt_keeps_its_name_and_is_looked_up_before_it_is_created_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+    monkeypatch.setattr(stage.watch, "check", unless(stage, "S1", "S15"))  # List was blind for longer than a lease
+    job = blind(stage)
+    stage.rules.faults = type(stage.rules.faults)(forget_tokens=True)
+    stage.wait(120)
+    stage.model_timer().end()
+    assert (stage.creates(job), stage.job(job).state, stage.job(job).attempt) == (1, "running", 1)
+    stage.settle()
+
+
+def test_R47_an_event_of_a_job_that_waits_again_is_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    monkeypatch.setattr(stage.watch, "check", unless(stage, "S1", "S15"))  # as above
+    job = blind(stage)
+    stage.hint(stage.said(job, "InProgress")).end()
+    assert (stage.creates(job), stage.job(job).status) == (1, "InProgress")
+    stage.settle()
+
+
+def unless(stage: Stage, *invariants: str) -> Any:
+    """The watch's check, but for invariants that this very test breaks at Bedrock's end."""
+    check = stage.watch.check
+    return lambda invariant, holds, text: None if invariant in invariants else check(invariant, holds, text)
+
+
+def test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_no_reason_to_try_another() -> None:
+    stage = Stage()
+    stage.fail_validating = True
+    jobs = [stage.put(f"v{number}") for number in range(5)]
+    for job in jobs:
+        stage.see(job).end()
+    for _ in range(3):
+        (holder,) = stage.holders
+        failed(stage, holder.partition("#")[0])
+    assert stage.holders == {}
+    assert "failing" in stage.watch.slots["haiku"]
+    assert not stage.watch.slots["haiku"]["paused"]["BOOL"]
+    stage.wait(120)
+    stage.model_timer().end()
+    (probe,) = stage.holders
+    assert probe.partition("#")[0] != stage.watch.orders["haiku"][0].rpartition("#")[2]
+    stage.fail_validating = False
+    stage.settle()
+    assert {stage.job(job).status for job in jobs} == {"Completed"}
+
+
+def test_an_adopted_end_is_recorded_before_the_line_is_read() -> None:
+    stage = Stage()
+    first, second = unanswered(stage), stage.put("b")
+    stage.see(second).end()
+    stage.rules.stop(next(iter(stage.rules.jobs.values())).arn, stage.kernel.now)
+    stage.wait(31)
+    visit = stage.hint(stage.said(first, "Stopped")).to("query line#haiku")
+    assert stage.history(first)[-1] == "job-ended"
+    stage.strike("read-error")
+    visit.end()
+    stage.touched.add(first)
+    stage.settle()
+
+
+def test_a_taken_over_end_is_recorded_before_the_line_is_read() -> None:
+    stage = Stage()
+    first, second = unanswered(stage), stage.put("b")
+    stage.see(second).end()
+    stage.wait(40_000)
+    visit = stage.timer(first).to("query line#haiku")
+    assert stage.history(first)[-1] == "job-ended"
+    stage.strike("read-error")
+    visit.end()
+    stage.settle()
+
+
+def test_a_strangers_job_that_runs_under_our_name_fails_nothing_while_list_is_behind() -> None:
+    stage = Stage()
+    stage.deployed(0)
+    job = stage.put("a")
+    stage.see(job).end()
+    (upload,) = stage.uploads
+    squat(stage, upload)  # and ends at once, so that its name is free again
+    stage.wait(3600)
+    stage.deploy({"haiku": 1})
+    stage.strike("create-done-then-conflict", "list-behind")
+    stage.last().end()
+    assert stage.job(job).state == "claimed"
+    stage.wait(300)
+    stage.timer(job).end()
+    assert (stage.creates(job), stage.job(job).state) == (1, "running")
+    stage.settle()
+
+
+def test_get_that_does_not_know_a_job_yet_is_asked_again() -> None:
+    stage = Stage()
+    job = unanswered(stage)
+    stage.strike("get-behind")
+    stage.hint(stage.said(job, "Submitted")).end()
+    assert stage.job(job).state == "claimed"
+    stage.hint(stage.said(job, "Submitted")).end()
+    assert stage.job(job).state == "running"
+    stage.settle()
+
+
 def test_whoever_gave_up_without_knowing_it_cancels_nothing_under_the_next_ones_lease() -> None:
     stage = Stage()
     job = stage.put("a")
@@ -534,10 +779,11 @@ def test_whoever_gave_up_without_knowing_it_cancels_nothing_under_the_next_ones_
     late = stage.timer(job).to("write submission-refused")
     stage.strike("write-done-but-failed")
     late.through("write submission-refused")
+    stage.wait(120)
     owner = stage.wake_up().to("Create")
     stage.cancel(job)
     late.end()
-    assert stage.job(job).state == "held"
+    assert stage.job(job).state == "claimed"
     assert job in str(stage.holders)
     owner.end()
     assert stage.job(job).state == "running"
