@@ -12,10 +12,11 @@ from moto import mock_aws
 from shared import events as e
 from shared import projections as p
 from shared.dynamodb import DynamoTables
+from shared.hold import FAILING, Hold, probed
 from shared.job import Job, evolve
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream
-from shared.slots import AT_BEDROCK, NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Refusal, Slots, leased
+from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Slots
 from shared.store import Store, VersionTaken
 from shared.tables import ConditionFailed, CountRow, EventRow, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
@@ -45,7 +46,7 @@ def next_state(job: Job, event: e.Event) -> Job:
 
 
 def with_limit(store: Store, limit: int, *, paused: bool = False) -> None:
-    store.commit(p.model_changed(None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1)))
+    store.commit(p.model_changed(None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1), resumed=False))
 
 
 def claim(store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceiling = UNBOUNDED) -> Job:
@@ -55,8 +56,28 @@ def claim(store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceil
     job = store.job(id_of(key, version))
     assert job
     store.commit(p.projected(None, job))
-    event, seen = slot_claimed(job.id), store.slots(MODEL)
-    store.commit(p.claimed(job, event, holder(job.id, 1), lease, seen=seen.day if seen else NO_DAY, ceiling=ceiling))
+    event, seen = slot_claimed(job.id), store.slots(MODEL) or Slots(model=MODEL, limit=9)
+    store.commit(p.claimed(job, event, holder(job.id, 1), lease, seen, ceiling=ceiling))
+    return next_state(job, event)
+
+
+def end_of(status: str = "Completed", arn: str | None = ARN, **said: object) -> e.JobEnded:
+    return e.JobEnded(**{"at": at(9), "attempt": 1, "status": status, "message": "", "arn": arn, **said})  # type: ignore[arg-type] # its own fields
+
+
+def submit(store: Store, job: Job) -> Job:
+    event = e.JobSubmitted(at=at(2), attempt=1, arn=ARN)
+    store.commit(p.submitted(job, event, holder(job.id, 1)))
+    return next_state(job, event)
+
+
+def run(store: Store, version: str = "v1") -> Job:
+    """An upload that is at Bedrock."""
+    return submit(store, claim(store, version))
+
+
+def end(store: Store, job: Job, event: e.JobEnded, seen: Slots | None = None) -> Job:
+    store.commit(p.ended(job, event, holder(job.id, 1), seen or slots(store)))
     return next_state(job, event)
 
 
@@ -125,13 +146,12 @@ def test_what_is_counted_is_added_to_what_was_and_falls_again(store: Store) -> N
     jobs = [claim(store, f"v{number}") for number in range(5)]
     assert store.waiting(MODEL) == {}
     for job in jobs:
-        end = e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=None)
-        store.commit(p.released(job, end, holder(job.id, 1)))
+        store.commit(p.over_without_bedrock(job, end_of("Failed", None), holder(job.id, 1), LEASE))
     day = e.text_of(at(9))[:10]
-    assert store.day(MODEL, day) == {"Expired": 5, "records": 500}
-    over = next_state(jobs[0], e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=None))
+    assert store.day(MODEL, day) == {"Failed": 5, "records": 500}
+    over = next_state(jobs[0], end_of("Failed", None))
     store.commit(p.appended(over, e.JobRequeued(at=at(10), attempt=1, by="ann", why="")))
-    assert (store.day(MODEL, day), store.waiting(MODEL)) == ({"Expired": 4, "records": 400}, {"jobs": 1, "records": 100})
+    assert (store.day(MODEL, day), store.waiting(MODEL)) == ({"Failed": 4, "records": 400}, {"jobs": 1, "records": 100})
 
 
 def test_a_count_is_rewritten_only_as_it_was_seen(store: Store, tables: Tables) -> None:
@@ -205,12 +225,13 @@ def test_a_day_takes_as_much_as_its_ceiling_and_counts_what_it_took(store: Store
 def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
     """Two invocations read the slots before midnight and claim after it: the second must read again, or it would begin anew."""
     with_limit(store, 9)
-    store.commit([Put(p.slots_row(replace(slots(store), day=seen)))])
+    before = replace(slots(store), day=seen)
+    store.commit([Put(p.slots_row(before))])
     for version, passes in (("v1", True), ("v2", False)):
         store.append(id_of(version=version), None, queued(version=version))
         job = store.job(id_of(version=version))
         assert job
-        writes = p.claimed(job, slot_claimed(job.id), holder(job.id, 1), LEASE, seen=seen, ceiling=Ceiling(jobs=1))
+        writes = p.claimed(job, slot_claimed(job.id), holder(job.id, 1), LEASE, before, ceiling=Ceiling(jobs=1))
         with nullcontext() if passes else pytest.raises(ConditionFailed):
             store.commit(writes)
     assert slots(store).day == Day(date="2026-11-23", jobs=1, records=100)
@@ -218,9 +239,7 @@ def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
 
 def test_slots_that_became_empty_again_still_count_as_empty(store: Store) -> None:
     with_limit(store, 1)
-    job = claim(store)
-    end = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ARN)
-    store.commit(p.released(job, end, holder(job.id, 1)))
+    end(store, run(store), end_of())
     assert slots(store).holders == {}
     assert claim(store, "v2").status == "Claimed"
 
@@ -229,7 +248,7 @@ def test_a_lowered_limit_admits_nobody_until_enough_have_left(store: Store) -> N
     with_limit(store, 2)
     claim(store, "v1")
     claim(store, "v2")
-    store.commit(p.model_changed(slots(store), Slots(model=MODEL, limit=1, model_version=2)))
+    store.commit(p.model_changed(slots(store), Slots(model=MODEL, limit=1, model_version=2), resumed=False))
     with pytest.raises(ConditionFailed):
         claim(store, "v3")
 
@@ -237,11 +256,11 @@ def test_a_lowered_limit_admits_nobody_until_enough_have_left(store: Store) -> N
 def test_an_older_reading_of_the_model_never_overwrites_a_newer(store: Store) -> None:
     with_limit(store, 2)
     old = slots(store)
-    store.commit(p.model_changed(old, Slots(model=MODEL, limit=5, model_version=3)))
+    store.commit(p.model_changed(old, Slots(model=MODEL, limit=5, model_version=3), resumed=False))
     with pytest.raises(ConditionFailed):
-        store.commit(p.model_changed(old, Slots(model=MODEL, limit=9, model_version=2)))
+        store.commit(p.model_changed(old, Slots(model=MODEL, limit=9, model_version=2), resumed=False))
     with pytest.raises(ConditionFailed):
-        store.commit(p.model_changed(None, Slots(model=MODEL, limit=9, model_version=1)))
+        store.commit(p.model_changed(None, Slots(model=MODEL, limit=9, model_version=1), resumed=False))
     assert (slots(store).limit, slots(store).model_version) == (5, 3)
 
 
@@ -253,107 +272,115 @@ def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_take
     store.commit(p.submitted(job, event, h))
     job = next_state(job, event)
     assert slots(store).holders[h].submitted
-    refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
     with pytest.raises(ConditionFailed):
-        store.commit(p.given_up(job, None, holder=h, lease=LEASE, refusal=refusal, ends=None))
+        give_up(store, job)
     with pytest.raises(ConditionFailed):
         store.commit(p.taken_over(MODEL, h, LEASE, Lease(owner="you", until=at(99))))
     assert list(slots(store).holders) == [h]
 
 
-def hand_over(store: Store, ended: Job, version: str) -> Job:
-    """The next upload is queued, and claimed with the end of `ended`; the job after it."""
-    key = "to-process/haiku/a.jsonl"
-    store.append(id_of(key, version), None, queued(key, version))
-    job = store.job(id_of(key, version))
-    assert job
-    store.commit(p.projected(None, job))
-    end = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ended.arn)
-    ending, event = p.Ending(ended, end, holder(ended.id, 1)), slot_claimed(job.id)
-    store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, seen=slots(store).day, ending=ending))
+HOLD = Hold(kind="quota", message="full", since=at(2), until=at(60), ends=0)
+
+
+def give_up(store: Store, job: Job, lease: Lease = LEASE, seen: Slots | None = None) -> Job:
+    event = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", taken=0)
+    store.commit(p.given_up(job, event, holder(job.id, 1), lease, seen or slots(store), hold=HOLD))
     return next_state(job, event)
 
 
-def running(store: Store, version: str) -> Job:
-    job = claim(store, version)
-    event = e.JobSubmitted(at=at(1), attempt=1, arn=f"arn:{version}", found=False)
-    store.commit(p.submitted(job, event, holder(job.id, 1)))
-    return next_state(job, event)
-
-
-def test_an_end_and_the_claim_of_its_slot_are_written_together(store: Store) -> None:
-    with_limit(store, 1)
-    ended = running(store, "v1")
-    job = hand_over(store, ended, "v2")
-    assert (slots(store).holders, slots(store).ends, slots(store).day.jobs) == ({holder(job.id, 1): LEASE}, 1, 2)
-    assert [found.status for found in (store.job(ended.id), store.job(job.id)) if found] == ["Completed", "Claimed"]
-    assert (store.view_version(ended.id), store.line(MODEL, 9)) == (4, [])
-
-
-@pytest.mark.parametrize("why", ["limit", "pause", "nobody leaves", "ended already"])
-def test_a_slot_that_does_not_stay_is_not_handed_over_and_neither_half_is_written(store: Store, why: str) -> None:
-    with_limit(store, 2)
-    ended, other = running(store, "v1"), running(store, "v2")
-    if why in {"limit", "pause"}:
-        now = replace(slots(store), limit=1 if why == "limit" else 2, paused=why == "pause", model_version=2)
-        store.commit(p.model_changed(slots(store), now))
-    elif why == "nobody leaves":
-        store.commit([Put(p.slots_row(replace(slots(store), holders={holder(other.id, 1): AT_BEDROCK})), None)])
-    else:
-        end = e.JobEnded(at=at(8), attempt=1, status="Stopped", message="", arn=ended.arn)
-        store.commit(p.released(ended, end, holder(ended.id, 1)))
-    before = slots(store)
-    with pytest.raises(ConditionFailed):
-        hand_over(store, ended, "v3")
-    assert slots(store) == before
-    assert store.line(MODEL, 9) == [id_of("to-process/haiku/a.jsonl", "v3")]
-    assert [found.version for found in (store.job(ended.id), store.job(id_of("to-process/haiku/a.jsonl", "v3"))) if found] == [
-        4 if why == "ended already" else 3, 1,
-    ]  # fmt: skip
-
-
-def give_up(store: Store, job: Job, lease: Lease = LEASE, ends: int = 0) -> Job:
-    refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
-    event = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", retry_at=at(60))
-    store.commit(p.given_up(job, event, holder=holder(job.id, 1), lease=lease, refusal=refusal, ends=ends))
-    return next_state(job, event)
-
-
-def test_giving_up_frees_the_slot_and_taking_needs_room_again(store: Store) -> None:
-    with_limit(store, 1)
-    refused = give_up(store, claim(store, "v1"))
-    h = holder(refused.id, 1)
-    assert (slots(store).holders, list(slots(store).refused)) == ({}, [h])
-    other = claim(store, "v2")
-    again = leased("again", at(120), at(1), slots(store).refused[h])
-    with pytest.raises(ConditionFailed):
-        store.commit(p.taken(MODEL, h, again))
-    end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="", arn=None)
-    store.commit(p.released(other, end, holder(other.id, 1)))
-    store.commit(p.taken(MODEL, h, again))
-    assert (slots(store).holders, slots(store).refused) == ({h: again}, {})
-    with pytest.raises(ConditionFailed):
-        store.commit(p.taken(MODEL, h, again))
-
-
-@pytest.mark.parametrize("change", ["limit", "pause"])
-def test_a_refused_holder_is_not_taken_on_a_lowered_limit_or_a_paused_model(store: Store, change: str) -> None:
-    with_limit(store, 1)
-    refused = give_up(store, claim(store))
-    now = replace(slots(store), limit=0 if change == "limit" else 1, paused=change == "pause", model_version=2)
-    store.commit(p.model_changed(slots(store), now))
-    with pytest.raises(ConditionFailed):
-        store.commit(p.taken(MODEL, holder(refused.id, 1), LEASE))
-
-
-def test_giving_up_fails_when_a_job_ended_meanwhile(store: Store) -> None:
+def test_giving_up_frees_the_slot_holds_the_model_and_gives_place_and_day_back(store: Store) -> None:
     with_limit(store, 1)
     job = claim(store)
-    store.commit(p.foreign_end(MODEL))
-    assert slots(store).ends == 1
+    assert slots(store).day.jobs == 1
+    refused = give_up(store, job)
+    assert (slots(store).holders, slots(store).refused, slots(store).day.jobs, slots(store).day.records) == ({}, HOLD, 0, 0)
+    assert (refused.status, store.line(MODEL, 5), store.job(job.id)) == ("Queued", [job.id], refused)
+    assert store.waiting(MODEL) == {"jobs": 1, "records": 100}
+
+
+def test_on_hold_a_claim_passes_only_as_the_hold_was_read_and_moves_it_on(store: Store) -> None:
+    with_limit(store, 3)
+    before = slots(store)
+    give_up(store, claim(store))
+    for version in ("v2", "v3"):
+        store.append(id_of(version=version), None, queued(version=version))
+        store.commit(p.projected(None, store.job(id_of(version=version)) or life()))
+    job = store.job(id_of(version="v2"))
+    assert job
+    event = slot_claimed(job.id)
+    with pytest.raises(ConditionFailed):  # it was read before there was a hold
+        store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, replace(before, day=slots(store).day)))
+    on_hold = slots(store)
+    store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, on_hold))
+    assert slots(store).refused == probed(HOLD, 0, event.at)
+    other = store.job(id_of(version="v3"))
+    assert other
+    seen = replace(on_hold, day=slots(store).day)
+    with pytest.raises(ConditionFailed):  # the hold has been moved on: one probe at a time
+        store.commit(p.claimed(other, slot_claimed(other.id), holder(other.id, 1), LEASE, seen))
+
+
+def test_a_job_that_is_taken_lifts_the_hold_and_is_counted(store: Store) -> None:
+    with_limit(store, 2)
+    first, second = claim(store, "v1"), claim(store, "v2")
+    give_up(store, first)
+    submit(store, second)
+    assert (slots(store).refused, slots(store).taken) == (None, 1)
+
+
+def test_giving_up_fails_when_the_hold_has_changed_since_it_was_read(store: Store) -> None:
+    with_limit(store, 2)
+    first, second = claim(store, "v1"), claim(store, "v2")
+    seen = slots(store)
+    give_up(store, first)
     with pytest.raises(ConditionFailed):
-        give_up(store, job, ends=0)
-    assert give_up(store, job, ends=1).status == "Held"
+        give_up(store, second, seen=seen)
+    assert give_up(store, second).status == "Queued"
+
+
+def test_a_reason_to_ask_again_is_counted_and_so_is_every_change_of_the_model(store: Store) -> None:
+    with_limit(store, 2)
+    store.commit(p.reason_to_ask(MODEL))
+    store.commit(p.model_changed(slots(store), Slots(model=MODEL, limit=3, model_version=2), resumed=False))
+    assert slots(store).ends == 2
+
+
+def test_a_resume_takes_the_holds_away(store: Store) -> None:
+    with_limit(store, 2)
+    held = replace(slots(store), refused=HOLD, failing=replace(HOLD, kind=FAILING), failures=3, failed_late=True)
+    store.commit([Put(p.slots_row(held))])
+    assert slots(store) == held
+    store.commit(p.model_changed(held, Slots(model=MODEL, limit=2, model_version=2), resumed=False))
+    assert len(slots(store).holds) == 2
+    store.commit(p.model_changed(held, Slots(model=MODEL, limit=2, model_version=3), resumed=True))
+    assert (slots(store).holds, slots(store).failures, slots(store).failed_late) == ((), 0, False)
+
+
+def test_failures_in_a_row_are_counted_once_each_and_the_third_holds_the_model(store: Store) -> None:
+    with_limit(store, 9)
+    failing = end_of("Failed", message="no right", processed_records=0)
+    jobs = [run(store, f"v{number}") for number in range(4)]
+    seen = slots(store)
+    end(store, jobs[0], failing)
+    with pytest.raises(ConditionFailed):  # another was counted since
+        end(store, jobs[1], failing, seen)
+    end(store, jobs[1], failing)
+    assert (slots(store).failures, slots(store).failing) == (2, None)
+    end(store, jobs[2], failing)
+    held = slots(store)
+    assert held.failing is not None
+    assert (held.failures, held.failing.ends, held.failing.is_open(held.ends, at(9))) == (3, held.ends, False)
+    end(store, jobs[3], end_of())
+    assert (slots(store).failing, slots(store).failures, slots(store).good_ends) == (None, 0, 1)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_job_in_progress_ends_the_row_unless_one_of_it_had_got_so_far(store: Store, late: bool) -> None:
+    with_limit(store, 9)
+    end(store, run(store, "v1"), end_of("Failed", processed_records=0, started=late))
+    job = run(store, "v2")
+    store.commit(p.begun(job, e.JobProgressed(at=at(9), attempt=1, status="InProgress"), slots(store)))
+    assert slots(store).failures == (1 if late else 0)
 
 
 def test_giving_up_is_for_the_owner_only(store: Store) -> None:
@@ -363,16 +390,12 @@ def test_giving_up_is_for_the_owner_only(store: Store) -> None:
         give_up(store, job, lease=Lease(owner="somebody else", until=at(60)))
 
 
-def test_giving_up_without_an_event_fails_when_a_newer_event_came(store: Store) -> None:
+def test_giving_up_fails_when_a_newer_event_came(store: Store) -> None:
     with_limit(store, 1)
     job = claim(store)
     store.append(job.id, job, e.CancelRequested(at=at(3), by="ann", why=""))
-    refusal = Refusal(kind="quota", since=at(2), retry_at=at(60))
     with pytest.raises(ConditionFailed):
-        store.commit(p.given_up(job, None, holder=holder(job.id, 1), lease=LEASE, refusal=refusal, ends=0))
-    cancelled = store.job(job.id)
-    assert cancelled
-    store.commit(p.given_up(cancelled, None, holder=holder(job.id, 1), lease=LEASE, refusal=refusal, ends=0))
+        give_up(store, job)
 
 
 def test_a_lease_is_taken_over_only_as_it_was_read(store: Store) -> None:
@@ -387,17 +410,12 @@ def test_a_lease_is_taken_over_only_as_it_was_read(store: Store) -> None:
     assert slots(store).holders == {h: new}
 
 
-def test_an_end_on_condition_of_the_refusal_spares_a_holder_that_was_taken(store: Store) -> None:
+def test_an_end_without_bedrock_is_for_the_owner_of_the_lease(store: Store) -> None:
     with_limit(store, 1)
-    job = give_up(store, claim(store))
-    h = holder(job.id, 1)
-    store.commit(p.taken(MODEL, h, LEASE))
-    end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="refused", arn=None)
+    job = claim(store)
     with pytest.raises(ConditionFailed):
-        store.commit(p.released(job, end, h, refused=True))
-    with pytest.raises(ConditionFailed):
-        store.commit(p.released(job, end, h, lease=Lease(owner="other", until=at(1))))
-    store.commit(p.released(job, end, h, lease=LEASE))
+        store.commit(p.over_without_bedrock(job, end_of("Failed", None), holder(job.id, 1), Lease(owner="other", until=at(1))))
+    store.commit(p.over_without_bedrock(job, end_of("Failed", None), holder(job.id, 1), LEASE))
     assert (slots(store).holders, slots(store).ends) == ({}, 1)
 
 
@@ -405,18 +423,18 @@ def test_a_requeue_that_is_not_projected_yet_is_not_claimed(store: Store) -> Non
     """The line may have been read long ago, before its first attempt: the counts do not know that it waits again."""
     with_limit(store, 1)
     job = claim(store)
-    end = e.JobEnded(at=at(9), attempt=1, status="Failed", message="invalid", arn=None)
-    store.commit(p.released(job, end, holder(job.id, 1), lease=LEASE))
+    failed = end_of("Failed", None)
+    store.commit(p.over_without_bedrock(job, failed, holder(job.id, 1), LEASE))
     store.append(job.id, store.job(job.id), e.JobRequeued(at=at(10), attempt=1, by="ann", why="mended"))
     again = store.job(job.id)
     assert again
-    second = e.SlotClaimed(at=at(11), attempt=2, model_id="m", job_name="n")
-    writes = p.claimed(again, second, holder(job.id, 2), LEASE, seen=slots(store).day)
+    second = e.SlotClaimed(at=at(11), attempt=1, model_id="m", job_name="n")
+    writes = p.claimed(again, second, holder(job.id, 1), LEASE, slots(store))
     cancelled = p.left_line(again, e.JobCancelled(at=at(11)))
     for early in (writes, cancelled):
         with pytest.raises(ConditionFailed):
             store.commit(early)
-    seen = evolve(job.id, job, end)
+    seen = evolve(job.id, job, failed)
     store.commit(p.projected(seen, again))
     assert store.waiting(MODEL) == {"jobs": 1, "records": again.record_count}
     store.commit(writes)
@@ -429,7 +447,7 @@ def test_a_job_whose_view_was_lost_is_claimed_all_the_same(store: Store) -> None
     store.append(id_of(), None, queued())
     job = store.job(id_of())
     assert job
-    store.commit(p.claimed(job, slot_claimed(id_of()), holder(job.id, 1), LEASE))
+    store.commit(p.claimed(job, slot_claimed(id_of()), holder(job.id, 1), LEASE, slots(store)))
     assert store.view_version(job.id) == 2
 
 
@@ -439,27 +457,14 @@ def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_li
     claim(store, "v2")
     event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN, found=True)
     store.commit(p.submitted(job, event, holder(job.id, 1)))
-    assert (len(slots(store).holders), slots(store).refused) == (2, {})
-
-
-def test_a_refusal_that_was_passed_is_counted_once_for_what_was_read(store: Store) -> None:
-    with_limit(store, 1)
-    job = give_up(store, claim(store))
-    h = holder(job.id, 1)
-    seen = slots(store).refused[h]
-    store.commit(p.passed(MODEL, h, seen, replace(seen, passed=1)))
-    with pytest.raises(ConditionFailed):
-        store.commit(p.passed(MODEL, h, seen, replace(seen, passed=1)))
-    assert slots(store).refused[h].passed == 1
+    assert (len(slots(store).holders), slots(store).refused) == (2, None)
+    assert (store.line(MODEL, 5), store.waiting(MODEL)) == ([], {})
 
 
 def test_a_requeued_job_comes_back_to_its_own_place(store: Store, tables: Tables) -> None:
     with_limit(store, 1)
-    job = claim(store)
-    (entry,) = [p.line_row(job)]
-    end = e.JobEnded(at=at(9), attempt=1, status="Expired", message="", arn=ARN)
-    store.commit(p.released(job, end, holder(job.id, 1)))
-    job = next_state(job, end)
+    entry = p.line_row(job := run(store))
+    job = end(store, job, end_of("Expired", processed_records=0))
     again = e.JobRequeued(at=at(10), attempt=1, by="policy", why="expired")
     store.commit(p.appended(job, again))
     (row,) = tables.query(LineRow, p.line_pk(MODEL))
@@ -481,6 +486,6 @@ def test_half_of_a_transaction_is_never_written(store: Store, tables: Tables) ->
     store.append(job.id, None, queued())
     event = slot_claimed(job.id)
     with pytest.raises(ConditionFailed):
-        store.commit(p.claimed(job, event, holder(job.id, 1), LEASE))
+        store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, Slots(model=MODEL, limit=9)))
     assert len(tables.query(EventRow, job_stream(job.id))) == 1
     assert tables.get(ViewRow, p.view_pk(job.id), "view") is None
