@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
@@ -12,8 +13,10 @@ from cli import deployment as deployments
 from cli import queries, wording
 from cli.app import Fault, NotFound, app, err, out, plain, print_json, print_jsonl
 from cli.deployment import Deployment
+from cli.holds import holds, next_try, what_is_wrong, what_to_do
 from cli.queries import LIVE_STATUSES, OUTCOMES, View
-from cli.wording import Column, Row, duration, moment
+from cli.wording import Column, Row, duration, moment, safe
+from shared.job import QUEUED
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 10_000
@@ -63,7 +66,7 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
         return print_jsonl([document(view, now) for view in found[:limit]])
     if json:
         return print_json([document(view, now) for view in found[:limit]])
-    for line in job_lines(found[:limit], now, out().width):
+    for line in [*job_lines(found[:limit], now, out().width), *_hold_lines(deployment, found, now, out().width)]:
         out().print(line, no_wrap=True, crop=False)
     if len(found) > limit:
         err().print(f"there are more than these {limit:,}: say --limit, --status, --model or --since", style="dim")
@@ -79,6 +82,17 @@ def job_lines(views: Sequence[View], now: datetime, width: int) -> list[Text]:
         return []
     folders = all(view.file.startswith(f"{view.model}/") for view in views if view.model)  # the file says the model already
     return wording.lines(_COLUMNS, [_row(view, now, folders=folders) for view in views], width)
+
+
+def _hold_lines(deployment: Deployment, views: Sequence[View], now: datetime, width: int) -> list[Text]:
+    """Why the lines of models stand still that somebody waits for."""
+    made: list[Text] = []
+    for model in dict.fromkeys(view.model for view in views if view.status == QUEUED):
+        for held in holds(deployment.store.slots(model)):
+            text = f"{model} is on hold for {duration(now - held.since)}: {what_is_wrong(held)}"
+            more = f"{next_try(held, now, paused_model=None)}; to do: {what_to_do(held, model)}"
+            made += [Text(), *(Text(line, style="yellow") for part in (text, more) for line in wrap(safe(part), width))]
+    return made
 
 
 def document(view: View, now: datetime) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from enum import Enum, auto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.scheduler import bedrock
+from services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
 from services.scheduler.cancel import cancel_claimed
 from services.scheduler.config import CREATE_TIMEOUT
 from services.scheduler.world import World
@@ -32,7 +33,6 @@ from shared.slots import Lease, Slots
 from shared.tables import ConditionFailed
 from shared.telemetry import said
 
-MAX_APPENDS = 10  # tries to record an answer at the next free version
 RECORD_SECONDS = 5.0  # kept for recording the answer
 NOT_FOUND = "Create gave no answer, and Bedrock has no job of this name: it is looked up again before the next try"
 
@@ -146,30 +146,6 @@ def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, befor
     raise RuntimeError(f"the refusal of {job.id} could not be recorded in {MAX_APPENDS} tries; the timer takes its lease over")
 
 
-def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool:
-    """Append `job-submitted` to the attempt that `known` is in, after its last version that was read or at whatever is next.
-    False if it is recorded already, or over: ended is final.
-    """
-    job: Job | None = known
-    for tries in range(MAX_APPENDS):
-        if job is None or job.attempt != known.attempt or not job.may_be_at_bedrock:
-            if tries and job is not None and job.cancel is not None:  # it may be recorded by this very call, unheard
-                world.outbox.wake_job(job.id)
-            return False
-        event = e.JobSubmitted(at=world.now(), attempt=job.attempt, arn=arn, found=found)
-        try:
-            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))
-        except ConditionFailed:
-            world.store.pause(tries)
-            job = world.store.job(known.id)
-            continue
-        if job.cancel is not None:  # its own hint met our lease and left
-            world.outbox.wake_job(job.id)
-        world.note("JobSubmitted", job=job.id, model=job.model, attempt=job.attempt, arn=arn, found=found)
-        return True
-    raise RuntimeError(f"job-submitted of {known.id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")
-
-
 def take_over(world: World, job: Job, old: Lease) -> bedrock.Found | None:
     """The lease is over and no answer was recorded: look the job up. What Bedrock says of it if it has it; None if it was given
     up, or somebody else was faster.
@@ -190,14 +166,6 @@ def take_over(world: World, job: Job, old: Lease) -> bedrock.Found | None:
         kind, message = (NAME_TAKEN, _taken_by(strangers)) if strangers else (UNANSWERED, NOT_FOUND)
         give_up(world, job, lease, kind, message, before)
     return None
-
-
-def look_up(world: World, job: Job) -> tuple[bedrock.Found | None, list[bedrock.Found]]:
-    """(our job of this attempt's name, the jobs of others that have it). Ours is the one with our token."""
-    name = attempt_name(world.config.deployment, job.id, job.attempt)
-    found = world.bedrock.named(name, job.first_claimed_at or job.queued_at)
-    ours = next((each for each in found if each.token == name), None)
-    return ours, [each for each in found if each.token != name]
 
 
 def _name_in_use(world: World, job: Job, message: str) -> Outcome:

@@ -1,7 +1,9 @@
 """A cancel, carried out. A job that Bedrock does not have becomes Cancelled: while it waits, by whoever sees it; while it is
-claimed, only by the owner of its lease, because anybody else could meet it in Create. A job at Bedrock is stopped (reconcile.py).
+claimed, only by the owner of its lease, because anybody else could meet it in Create. One that was ever unanswered is looked up
+first. A job at Bedrock is stopped (reconcile.py).
 """
 
+from services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections
@@ -10,11 +12,12 @@ from shared.names import holder
 from shared.slots import Lease
 from shared.tables import ConditionFailed
 
-MAX_APPENDS = 10  # tries at the next free version
-
 
 def cancel_waiting(world: World, job: Job) -> bool:
-    """Cancel a job in line; False if it left the line meanwhile."""
+    """Cancel a job in line; False if it left the line meanwhile, or if Bedrock has it after all. Raises what a look-up raises."""
+    if job.unanswered and (ours := look_up(world, job)[0]) is not None:
+        record_submitted(world, job, ours.arn, found=True)
+        return False
     try:
         world.store.commit(projections.left_line(job, e.JobCancelled(at=world.now())))
     except ConditionFailed:

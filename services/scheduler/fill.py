@@ -32,7 +32,7 @@ class _Filling:
     """What one fill has met so far."""
 
     freed_at: datetime | None  # when the slot became free that is not filled yet
-    unreadable: set[str] = field(default_factory=set)  # jobs that were passed
+    passed: set[str] = field(default_factory=set)  # jobs that nothing can be done for here
     lost: int = 0  # races in a row
     served: bool = False  # somebody was, whatever came of it
 
@@ -56,9 +56,9 @@ def _fill(world: World, alias: str, filling: _Filling) -> None:
         if not slots.is_open(world.now()):
             _stop_at_hold(world, slots)
             return show(world, alias, slots)
-        job_id = _next(world, slots, filling.unreadable)
+        job_id = _next(world, slots, filling.passed)
         if job_id is None:
-            return show(world, alias, slots, line_is_empty=not filling.unreadable)
+            return show(world, alias, slots, line_is_empty=not filling.passed)
         outcome = _serve(world, slots, job_id, filling)
         if outcome is not None:
             _note(world, alias, filling, outcome)
@@ -105,6 +105,9 @@ def _serve(world: World, slots: Slots, job_id: str, filling: _Filling) -> Outcom
         return None
     if job.status != QUEUED:
         return Outcome.LOST
+    if job.cancel is not None and job.unanswered:  # its own hint looks it up
+        filling.passed.add(job_id)
+        return None
     if job.cancel is not None:
         return Outcome.OVER if cancel_waiting(world, job) else Outcome.LOST
     if not may_begin(world, slots, job):
@@ -121,7 +124,7 @@ def _readable(world: World, job_id: str, filling: _Filling) -> Job | None:
         world.note("JobUnreadable", job=job_id)
         # At most one hint an hour, however many fills pass it: many arm the same timer. Attempt 0 is nobody's.
         world.timers.arm_attempt(job_id, 0, grid_due(world.now(), UNREADABLE_MINUTES))
-        filling.unreadable.add(job_id)
+        filling.passed.add(job_id)
         return None
 
 
@@ -129,6 +132,6 @@ def _out_of_time(world: World, alias: str, filling: _Filling) -> None:
     """Giving up leaves a hint behind, which goes on at once. If all the time went by on jobs that cannot be read, another fill
     would do no better: then the message that led here fails, and comes back later each time.
     """
-    if filling.unreadable and not filling.served:
-        raise TimeoutError(f"no time left: {len(filling.unreadable)} jobs at the head of model {alias} cannot be read")
+    if filling.passed and not filling.served:
+        raise TimeoutError(f"no time left: {len(filling.passed)} jobs at the head of model {alias} cannot be read")
     world.outbox.wake_model(alias)

@@ -15,7 +15,8 @@ end is recorded, does it look at others in line: nothing that is wrong with anot
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.scheduler.attempt import record_submitted, take_over
+from services.scheduler.adopt import record_submitted
+from services.scheduler.attempt import take_over
 from services.scheduler.bedrock import KNOWN_WITHIN, NotYetKnown
 from services.scheduler.cancel import cancel_waiting
 from services.scheduler.ending import record_end, refill, settle
@@ -109,7 +110,7 @@ def _step(world: World, job: Job, visit: Visit) -> Job | None:
         return _adopt(world, job, visit, visit.report)
     if job.status == QUEUED:
         if job.cancel is not None:
-            cancel_waiting(world, job)
+            visit.fill = not cancel_waiting(world, job)  # the fill that claimed it stopped at the unknown answer
             return None
         visit.fill = True
     elif job.status == CLAIMED:

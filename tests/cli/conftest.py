@@ -26,13 +26,14 @@ from cli.deployment import Deployment
 from cli.main import run
 from services.scheduler.bedrock import Refused
 from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from services.scheduler.wake import reconcile_model
 from services.scheduler.world import World
 from shared import events as e
 from shared import projections as p
 from shared.job import Job
 from shared.models import Model
-from shared.names import INPUT_PREFIX, job_id, model_stream, output_prefix, s3_uri, staged_key
+from shared.names import INPUT_PREFIX, job_id, job_stream, model_stream, output_prefix, s3_uri, staged_key
 from shared.slots import fold_model
 from shared.store import Store
 from tests.support.tables import create_tables
@@ -194,7 +195,11 @@ class Deployed:
         events = [recorded.event for recorded in self.store.load(model_stream(model))]
         state = fold_model(model, [*events, event])
         self.store.append_to_model(model, state.model_version, event)
-        self.store.commit(p.model_changed(self.store.slots(model), state))
+        self.store.commit(p.model_changed(self.store.slots(model), state, resumed=isinstance(event, e.ModelResumed)))
+
+    def history(self, job: str) -> list[str]:
+        """The names of its events."""
+        return [recorded.event.NAME for recorded in self.store.load(job_stream(job))]
 
     def job(self, job: str) -> Job:
         """The job now."""

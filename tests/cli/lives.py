@@ -47,7 +47,7 @@ def _attempt(chance: random.Random, events: list[e.Event], job: str, now: float,
     """Append what an attempt does. Answers when its slot is free again."""
     events.append(slot_claimed(job, seconds=now))
     if chance.random() < 0.03:
-        refused = e.SubmissionRefused(at=at(now + 0.4), attempt=1, kind="quota", retry_at=at(now + 120), message=QUOTA)
+        refused = e.SubmissionRefused(at=at(now + 0.4), attempt=1, kind="quota", message=QUOTA, taken=0)
         events.append(refused)
         now += seconds * chance.uniform(0.3, 0.9)
     events.append(e.JobSubmitted(at=at(now + 0.6), attempt=1, arn=f"arn:of:{job}"))

@@ -12,6 +12,7 @@ import pytest
 
 from cli import acts
 from shared import events as e
+from shared.hold import INVALID
 from shared.names import job_stream, model_stream
 from shared.store import Store, VersionTaken
 from tests.cli.conftest import Deployed, Result
@@ -82,13 +83,34 @@ def test_a_running_job_is_stopped_at_bedrock(deployed: Deployed, bbq: Bbq) -> No
     assert deployed.job(running).status == "Stopped"
 
 
-def test_a_held_job_is_cancelled(deployed: Deployed, bbq: Bbq) -> None:
+def test_a_refused_job_is_cancelled(deployed: Deployed, bbq: Bbq) -> None:
     deployed.refuse_next()
     held = deployed.upload("haiku/a.jsonl")
-    assert deployed.job(held).status == "Held"
+    assert deployed.history(held)[-1] == "submission-refused"
     assert bbq("cancel", held).code == 0
     deployed.wake(held)
     assert deployed.job(held).status == "Cancelled"
+
+
+def test_a_job_that_bedrock_forgot_is_ended_by_an_operator_and_one_that_it_knows_is_not(deployed: Deployed, bbq: Bbq) -> None:
+    gone, known = deployed.upload("haiku/a.jsonl"), deployed.upload("haiku/b.jsonl")
+    del deployed.bedrock.jobs[deployed.job(gone).arn or ""]
+    assert bbq("forget", gone, known, "--why", "support says so", "--yes").code == 0
+    for job in (gone, known):
+        deployed.wake(job)
+    assert (deployed.job(gone).status, deployed.job(known).status) == ("Failed", "Submitted")
+    assert "forgotten by" in deployed.job(gone).reason
+    assert "support says so" in deployed.job(gone).reason
+    assert bbq("forget", gone, "--why", "again").code == 1
+
+
+def test_a_resume_takes_the_hold_away_on_a_model_that_is_not_paused(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.refuse_next(INVALID, "not supported")
+    job = deployed.upload("haiku/a.jsonl")
+    answer = bbq("resume", "haiku")
+    assert (answer.code, "is on hold no more" in answer.out) == (0, True)
+    deployed.wake_model("haiku")
+    assert deployed.job(job).status == "Submitted"
 
 
 def test_who_cancels_again_hears_who_asked_and_wakes_the_scheduler(deployed: Deployed, bbq: Bbq) -> None:

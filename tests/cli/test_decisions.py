@@ -6,7 +6,7 @@ import pytest
 
 from cli.decisions import Act, Already, Decision, Refused, cancel, pause, priority, resume, retry, settled
 from shared import events as e
-from shared.job import ENDS, LEASED, OVER, RUNNING, Job
+from shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 ASKED = {"at": at(100), "by": "ada", "why": "because"}
@@ -25,7 +25,7 @@ def retried(of: Job) -> Decision:
     return retry(of, models=[MODEL], max_attempts=3, at=at(100), by="ada", why="because")
 
 
-ALL = sorted({"Queued", *LEASED, *RUNNING, *OVER})
+ALL = sorted({"Queued", CLAIMED, *RUNNING, *OVER})
 
 
 @pytest.mark.parametrize("status", ALL)
@@ -106,9 +106,9 @@ def test_a_model_is_paused_once_and_says_by_whom() -> None:
 
 
 def test_a_model_is_resumed_if_it_is_paused() -> None:
-    assert isinstance(resume(MODEL, [PAUSED], **ASKED), Act)  # type: ignore[arg-type] # the three words
-    assert resume(MODEL, [], **ASKED) == Already("is not paused")  # type: ignore[arg-type] # the three words
-    again = resume(MODEL, [PAUSED, RESUMED], **ASKED)  # type: ignore[arg-type] # the three words
+    assert isinstance(resume(MODEL, [PAUSED], on_hold=False, **ASKED), Act)  # type: ignore[arg-type] # the three words
+    assert resume(MODEL, [], on_hold=False, **ASKED) == Already("is not paused")  # type: ignore[arg-type] # the three words
+    again = resume(MODEL, [PAUSED, RESUMED], on_hold=False, **ASKED)  # type: ignore[arg-type] # the three words
     assert again == Already("is not paused: cyd resumed it at 2026-11-23 12:00 UTC")
 
 

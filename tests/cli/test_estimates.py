@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cli.estimates import bedrock_decides, expected_start, mean_slot_seconds, position, time_to_drain
+from cli.estimates import expected_start, mean_slot_seconds, position, time_to_drain
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,3 @@ def test_a_position_is_counted_from_one_and_never_claimed_beyond_the_counting() 
     assert str(position(0, more=False)) == "1"
     assert str(position(999, more=False)) == "1,000"
     assert str(position(1000, more=True)) == "more than 1,000"
-
-
-def test_a_free_slot_that_nobody_gets_means_that_bedrock_decides() -> None:
-    assert bedrock_decides(1, 2, 1)
-    assert not bedrock_decides(0, 2, 1)
-    assert not bedrock_decides(3, 2, 2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cli import lanes
 from cli.lanes import HOLD, SLOT, Life, in_lanes, life, panel, times
 from shared import events as e
-from shared.job import ENDS, HELD, LEASED, QUEUED, RUNNING, fold
+from shared.job import CLAIMED, ENDS, QUEUED, RUNNING, fold
 from shared.names import job_stream, model_stream
 from shared.store import Store
 from tests.cli.lives import histories
@@ -17,6 +17,7 @@ from tests.simulation import campaign
 from tests.simulation.versions import newer_shape
 from tests.support.samples import MODEL, at, id_of, queued, slot_claimed
 
+HELD = "Held"  # in line again, because Bedrock refused it
 LIMIT_1 = [e.LimitSet(at=at(-100), limit=1)]
 
 
@@ -39,7 +40,7 @@ def started(seconds: float) -> e.JobProgressed:
 
 
 def refused(seconds: float, attempt: int = 1, kind: str = "quota") -> e.SubmissionRefused:
-    return e.SubmissionRefused(at=at(seconds), attempt=attempt, kind=kind, message="the quota is full", retry_at=at(seconds + 60))
+    return e.SubmissionRefused(at=at(seconds), attempt=attempt, kind=kind, message="the quota is full", taken=0)
 
 
 def ended(seconds: float, attempt: int = 1, status: str = "Completed") -> e.JobEnded:
@@ -77,7 +78,7 @@ def test_a_refused_job_gives_its_slot_back_and_is_held_until_bedrock_takes_it() 
 def test_a_job_that_ends_while_it_is_held_ends_as_a_held_bar() -> None:
     cancel = e.CancelRequested(at=at(20), by="ada", why="not needed")
 
-    found = job("a", claimed(5), refused(6), refused(9, kind="throttle"), cancel, e.JobCancelled(at=at(21)))
+    found = job("a", claimed(5), refused(6), cancel, e.JobCancelled(at=at(21)))
 
     assert [seen(bar) for bar in found.bars] == [(SLOT, 1, at(5), at(6), "Refused"), (HOLD, 1, at(6), at(21), "Cancelled")]
     assert found.bars[-1].reason == "cancelled by ada: not needed"
@@ -267,7 +268,7 @@ def events_of(store: Store, stream: str) -> list[e.Event]:
 def statuses(streams: dict[str, list[e.Event]], moment: datetime) -> list[str]:
     """As the fold of what had happened by then says: nothing of what is tested here."""
     folds = (fold(job_id, (event for event in events if event.at <= moment)) for job_id, events in streams.items())
-    return [found.status for found in folds if found]
+    return [HELD if found.status == QUEUED and found.may_be_at_bedrock else found.status for found in folds if found]
 
 
 def between(moments: set[datetime]) -> list[datetime]:
@@ -293,7 +294,7 @@ def test_bars_say_who_was_where_at_every_moment(streams: dict[str, list[e.Event]
     for moment in between({at(-1), at(1000)} | {event.at for events in streams.values() for event in events}):
         there = [bar.kind for bar in bars if bar.begin <= moment and (bar.end is None or moment < bar.end)]
         known = statuses(streams, moment)
-        assert there.count(SLOT) == sum(status in (LEASED | RUNNING) - {HELD} for status in known)
+        assert there.count(SLOT) == sum(status in RUNNING | {CLAIMED} for status in known)
         assert there.count(HOLD) == known.count(HELD)
 
 
@@ -305,7 +306,7 @@ def test_at_every_moment_as_many_gaps_are_open_as_slots_are_free_beside_somebody
     found = panel(MODEL, lives_of(streams), configured, since, until)
     for moment in between({since, until} | {event.at for events in (*streams.values(), configured) for event in events}):
         known = statuses(streams, moment)
-        used = sum(status in (LEASED | RUNNING) - {HELD} for status in known)
+        used = sum(status in RUNNING | {CLAIMED} for status in known)
         limit, paused = 0, False
         for change in (event for event in configured if event.at <= moment):
             limit = change.limit if isinstance(change, e.LimitSet) else limit

@@ -47,16 +47,16 @@ def test_partitions_are_read_in_the_order_in_which_jobs_go_through_them(
 
     monkeypatch.setattr(queries, "at_once", noted)
     queries.live_views(deployed.deployment, ["haiku", "nova"])
-    assert read == ["haiku#Queued", "nova#Queued", "haiku#InSlot", "nova#InSlot", "haiku#Held", "nova#Held"]
+    assert read == ["haiku#Queued", "nova#Queued", "haiku#InSlot", "nova#InSlot"]
 
 
 def test_what_was_seen_last_of_a_job_says_whether_it_is_wanted(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
     job = deployed.upload("haiku/a.jsonl")
     (now,) = queries.live_views(deployed.deployment, ["haiku"])
-    before = replace(now, status="Held", version=now.version - 1)
+    before = replace(now, status="Queued", version=now.version - 1)
     monkeypatch.setattr(queries, "at_once", lambda *_: [[now], [before]])
     assert (now.job, now.status) == (job, "Submitted")
-    assert queries.live_views(deployed.deployment, ["haiku"], ["Held", "Queued"]) == []
+    assert queries.live_views(deployed.deployment, ["haiku"], ["Queued"]) == []
 
 
 def test_of_a_long_line_no_more_is_read_than_is_shown(deployed: Deployed, requests: Requests) -> None:
@@ -65,7 +65,7 @@ def test_of_a_long_line_no_more_is_read_than_is_shown(deployed: Deployed, reques
     requests.clear()
     assert len(queries.live_views(deployed.deployment, MODELS, limit=3)) == 3
     assert requests.items == 1 + 3
-    assert requests == ["Query"] * len(MODELS) * 3  # the waiting, the held, and those in a slot
+    assert requests == ["Query"] * len(MODELS) * 2  # the waiting, and those in a slot
 
 
 def test_jobs_that_are_over_come_last_ended_first_and_stop_at_the_limit(deployed: Deployed) -> None:

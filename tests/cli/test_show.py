@@ -9,6 +9,7 @@ import pytest
 from cli import queries
 from cli.app import Exit
 from shared import events as e
+from shared.hold import ACCESS
 from shared.names import holder, job_id
 from tests.cli.conftest import BUCKET, NOW, Deployed, Result
 
@@ -71,25 +72,26 @@ def test_without_an_end_lately_nobody_says_when_it_starts(deployed: Deployed, bb
     assert "unknown" in str(wait["text"])
 
 
-def test_held_it_waits_for_another_try(deployed: Deployed, bbq: Bbq) -> None:
-    deployed.refuse_next("throttle", "slow down")
+def test_on_hold_it_says_what_is_wrong_since_when_what_is_next_and_what_to_do(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.refuse_next(ACCESS, "no iam:PassRole")
     job = deployed.upload("nova/1.jsonl", "nova")
     wait = waits_for(bbq, job)
-    assert (wait["what"], wait["refusal"], wait["retry_at"]) == ("retry", "throttle", "2026-11-24T12:01:00.000000Z")
-    text = bbq("show", job).out
-    assert "another try within 1m00s, or when a job of nova ends: Bedrock throttles" in text
-    assert "slow down" in text
+    assert (wait["what"], wait["on_hold"], wait["next_try"]) == ("slot", ACCESS, "2026-11-24T12:01:00.000000Z")
+    assert wait["expected_start"] is None
+    text = " ".join(bbq("show", job).out.split())
+    for said in ("Bedrock denies access: no iam:PassRole", "asked 1 time, next within 1m00s", "to do: check", "bbq wake nova"):
+        assert said in text
     deployed.pause("nova")
-    assert "when nova is resumed" in str(waits_for(bbq, job)["text"])
+    assert "nova is paused by ada" in str(waits_for(bbq, job)["text"])
 
 
-def test_behind_one_that_is_held_nobody_says_when_it_starts(full: Deployed, bbq: Bbq) -> None:
+def test_behind_one_that_was_refused_nobody_says_when_it_starts(full: Deployed, bbq: Bbq) -> None:
     full.set_limit("nova", 2)
     full.refuse_next()
     full.upload("nova/held.jsonl", "nova")
     wait = waits_for(bbq, full.upload("nova/3.jsonl", "nova"))
-    assert (wait["position"], wait["expected_start"]) == (1, None)
-    assert "Bedrock turns away jobs of nova" in str(wait["text"])
+    assert (wait["position"], wait["expected_start"]) == (2, None)
+    assert "Bedrock's quota of jobs is full" in str(wait["text"])
 
 
 def test_claimed_it_waits_for_bedrocks_answer_until_the_lease_ends(deployed: Deployed, bbq: Bbq) -> None:
@@ -148,14 +150,14 @@ def test_the_history_is_told_event_by_event_with_the_time_between(deployed: Depl
     result = bbq("show", job)
     told = [line.split() for line in result.out.splitlines() if line[:1].isdigit()]
     assert [line[3] for line in told[1:]] == [
-        "slot-claimed", "submission-refused", "job-submitted", "job-progressed", "job-ended", "job-tallied",
+        "slot-claimed", "submission-refused", "slot-claimed", "job-submitted", "job-progressed", "job-ended", "job-tallied",
     ]  # fmt: skip
-    assert [line[2] for line in told[1:]] == ["+0.0s", "+0.0s", "+2h00m", "+0.0s", "+1h30m", "+0.0s"]
+    assert [line[2] for line in told[1:]] == ["+0.0s", "+0.0s", "+2h00m", "+0.0s", "+0.0s", "+1h30m", "+0.0s"]
     assert result.out.count("2026-11-24\n") == 1  # the day is said when it begins
     assert " ".join(result.out.split()).count("a very long story") == 12  # nothing that somebody said is cut
     assert all(len(line) <= 120 for line in result.out.splitlines())
     history = bbq("show", job, "--json").json["history"]
-    assert [event["version"] for event in history] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event["version"] for event in history] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_rejected_it_shows_every_problem_with_its_line(deployed: Deployed, bbq: Bbq) -> None:

@@ -7,21 +7,23 @@ from datetime import timedelta
 import boto3
 import pytest
 
+from cli.holds import holds, next_try, what_is_wrong, what_to_do
 from cli.jobs import DEFAULT_SINCE
 from cli.queries import DAY_ROWS, OVER_STATUSES
-from cli.status import HeldBack, _block, held_back, model_status
+from cli.status import _block, model_status
 from shared import events as e
 from shared.counts import SHARDS
+from shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED, Hold
 from shared.job import fold
 from shared.models import Model
 from shared.names import job_id
 from shared.projections import view_row
-from shared.slots import Refusal, Slots
+from shared.slots import Slots
 from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Requests, Result
 
 Bbq = Callable[..., Result]
 
-PARTITIONS = 3  # of a model's live jobs in the index: the waiting, the held, and those that have a slot
+PARTITIONS = 2  # of a model's live jobs in the index: the waiting, and those that have a slot
 
 
 def of(result: Result, model: str) -> dict[str, object]:
@@ -47,7 +49,7 @@ def busy(deployed: Deployed) -> Deployed:
     for name, priority in (("5", 5), ("6", 0), ("7", 9)):
         deployed.upload(f"haiku/{name}.jsonl", priority=priority, records=1000)
         deployed.wait(minutes=10)
-    deployed.refuse_next("throttle")
+    deployed.refuse_next(THROTTLED, "slow down")
     deployed.upload("nova/1.jsonl", "nova")
     deployed.pause("nova", by="ada", why="the budget of November")
     deployed.wait(minutes=5)
@@ -64,7 +66,7 @@ def test_it_counts_slots_line_ends_and_how_long_it_will_take(busy: Deployed, bbq
         "waiting_jobs": 3,
         "waiting_records": 3000,
         "oldest_wait_since": "2026-11-24T11:30:00.000000Z",
-        "held_back": [],
+        "on_hold": [],
         "began_today": None,
         "ended_today": {"Completed": 1, "NoRecordSucceeded": 1, "Rejected": 1},
         "mean_slot_seconds": 900.0,
@@ -72,9 +74,14 @@ def test_it_counts_slots_line_ends_and_how_long_it_will_take(busy: Deployed, bbq
     }
 
 
-def test_it_says_who_is_held_back_and_who_paused(busy: Deployed, bbq: Bbq) -> None:
+def test_it_says_why_a_model_is_on_hold_and_who_paused_it(busy: Deployed, bbq: Bbq) -> None:
     nova = of(bbq("status", "--json"), "nova")
-    assert nova["held_back"] == [{"reason": "throttle", "jobs": 1, "next_try": "2026-11-24T12:01:00.000000Z"}]
+    assert nova["on_hold"] == [
+        {
+            "kind": THROTTLED, "message": "slow down", "since": "2026-11-24T12:00:00.000000Z", "asked": 1,
+            "next_try": "2026-11-24T12:01:00.000000Z",
+        }
+    ]  # fmt: skip
     assert nova["paused"] == {"by": "ada", "at": "2026-11-24T12:00:00.000000Z", "why": "the budget of November"}
     assert (nova["drain_seconds"], nova["mean_slot_seconds"]) == (None, None)
 
@@ -89,8 +96,9 @@ def test_it_fits_on_the_screen_and_leaves_nothing_out(
     words = " ".join(told.split())
     for said in (
         "haiku ■■ 2 of 2 slots", "3 jobs in line (3,000 records), oldest 35m00s", "1 NoRecordSucceeded, 1 Rejected",
-        "15m00s each on average", "the line takes about 22m", "nova □ 0 of 1 slot nothing in line",
-        "paused by ada 5m00s ago: the budget of November", "1 held back: Bedrock throttles", "next try when nova is resumed",
+        "15m00s each on average", "the line takes about 22m", "nova □ 0 of 1 slot 1 job in line",
+        "paused by ada 5m00s ago: the budget of November", "on hold for 5m00s: Bedrock throttles: slow down",
+        "asked again when nova is resumed",
         "nothing ended today", "the line stands still",
     ):  # fmt: skip
         assert said in words
@@ -116,7 +124,8 @@ def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed,
     deployed.refuse_next()
     deployed.upload("nova/2.jsonl", "nova")
     result = bbq("status")
-    assert "1 held back: Bedrock's quota of jobs is full, next try within 1m00s" in result.out
+    for said in ("Bedrock's quota of jobs is full: the quota is full", "asked 1 time, next within 1m00s"):
+        assert said in " ".join(result.out.split())
     assert "the line waits for Bedrock" in result.out
     nova = of(bbq("status", "--json"), "nova")
     assert (nova["mean_slot_seconds"], nova["drain_seconds"]) == (0, None)
@@ -147,15 +156,13 @@ def test_a_line_that_waits_for_tomorrow_says_so(deployed: Deployed, bbq: Bbq, mo
     assert found.began_today.parked == said.startswith("parked")
 
 
-def test_those_held_back_are_counted_by_reason_with_the_first_try_of_each() -> None:
-    def refusal(kind: str, minutes: int) -> Refusal:
-        return Refusal(kind=kind, since=NOW, retry_at=NOW + timedelta(minutes=minutes))
-
-    refused = {"a#1": refusal("quota", 9), "b#1": refusal("quota", 3), "c#1": refusal("access", 5)}
-    assert held_back(Slots(model="nova", limit=1, refused=refused)) == (
-        HeldBack(reason="access", jobs=1, next_try=NOW + timedelta(minutes=5)),
-        HeldBack(reason="quota", jobs=2, next_try=NOW + timedelta(minutes=3)),
-    )
+def test_each_reason_for_a_hold_says_what_to_do() -> None:
+    for kind in (QUOTA, THROTTLED, ACCESS, INVALID, NOT_FOUND, NAME_TAKEN, UNANSWERED, FAILING):
+        hold = Hold(kind=kind, message="words", since=NOW, until=NOW + timedelta(minutes=5), ends=0)
+        (held,) = holds(Slots(model="nova", limit=1, refused=hold))
+        assert what_is_wrong(held).endswith(": words")
+        assert len(what_to_do(held, "nova")) > 20
+        assert next_try(held, NOW, paused_model=None) == "asked 1 time, next within 5m00s or after the next end"
 
 
 def test_a_paused_line_takes_no_time_that_anybody_knows(busy: Deployed, bbq: Bbq) -> None:

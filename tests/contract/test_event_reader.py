@@ -15,9 +15,10 @@ from cli.walk import Desk
 from shared import projections as p
 from shared.dynamodb import DynamoTables
 from shared.events import LimitSet, ModelPaused
+from shared.hold import Hold
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream
-from shared.slots import AT_BEDROCK, Lease, Refusal, Slots
+from shared.slots import AT_BEDROCK, Lease, Slots
 from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Delete, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.reader import MemoryReader
@@ -139,12 +140,13 @@ def seen(both: Both) -> SlotsRow:
 
 AS_SEEN = Slots(
     model=MODEL, limit=2, paused=True, model_version=2, ends=3, holders={"a#1": Lease(owner="x", until=at(9))},
-    refused={"b#1": Refusal(kind="quota", since=at(1), retry_at=at(9))},
+    refused=Hold(kind="quota", message="full", since=at(1), until=at(9), ends=2),
 )  # fmt: skip
 CHANGES: list[dict[str, Any]] = [
-    {"limit": 3}, {"paused": False}, {"model_version": 3}, {"ends": 4}, {"holders": {}}, {"refused": {}},
+    {"limit": 3}, {"paused": False}, {"model_version": 3}, {"ends": 4}, {"taken": 1}, {"holders": {}}, {"refused": None},
     {"holders": {"a#1": Lease(owner="y", until=at(9))}}, {"holders": {"a#1": AT_BEDROCK}},
-    {"refused": {"b#1": Refusal(kind="quota", since=at(1), retry_at=at(9), passed=1)}},
+    {"refused": Hold(kind="quota", message="full", since=at(1), until=at(9), ends=3)},
+    {"failing": Hold(kind="failing", message="no right", since=at(1), until=at(9), ends=2)},
 ]  # fmt: skip
 
 

@@ -688,6 +688,17 @@ def test_R47_an_event_of_a_job_that_waits_again_is_adopted(monkeypatch: pytest.M
     stage.settle()
 
 
+def test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    monkeypatch.setattr(stage.watch, "check", unless(stage, "S1", "S15"))  # as above
+    job = blind(stage)
+    stage.cancel(job)
+    stage.see(job).end()
+    assert (stage.job(job).state, stage.job(job).status) == ("running", "Stopping")
+    stage.settle()
+    assert stage.job(job).status == "Stopped"
+
+
 def unless(stage: Stage, *invariants: str) -> Any:
     """The watch's check, but for invariants that this very test breaks at Bedrock's end."""
     check = stage.watch.check

@@ -431,6 +431,8 @@ class Watch:
             self.limit_changes[model] = [(self.kernel.time, int(after["limit"]["N"]))]
             return
         self._day(model, before, after, events)
+        if any(name in before and _value(before[name], "kind") in WALKING for name in ("refused", "failing")):
+            self.walks[model] = self.writes
         version = int(after["model_version"]["N"])
         limit, paused = self.models[model][version]
         self.check(
@@ -472,8 +474,6 @@ class Watch:
             if was is None or now is None:
                 allowed = told & (sets if was is None else lifts) or (changed and now is None)
                 self.check("S15", was == now or bool(allowed), f"{name} of {model} was {was}, is {now}, with {told}")
-            if was is not None and claims and _value(was, "kind") in WALKING:
-                self.walks[model] = self.writes
             if was is not None and claims:
                 ends = _value(was, "ends") != before["ends"]["N"]
                 over = _value(was, "until").replace("Z", "+00:00") <= late

@@ -1,0 +1,43 @@
+"""A job of ours at Bedrock, found or heard of: which of those with its name is ours, and the record that Bedrock has it."""
+
+from services.scheduler import bedrock
+from services.scheduler.world import World
+from shared import events as e
+from shared import projections
+from shared.job import Job
+from shared.names import attempt_name, holder
+from shared.tables import ConditionFailed
+
+MAX_APPENDS = 10  # tries to record an answer at the next free version
+
+
+def look_up(world: World, job: Job) -> tuple[bedrock.Found | None, list[bedrock.Found]]:
+    """(our job of this attempt's name, the jobs of others that have it). Ours is the one with our token."""
+    name = attempt_name(world.config.deployment, job.id, job.attempt)
+    found = world.bedrock.named(name, job.first_claimed_at or job.queued_at)
+    ours = next((each for each in found if each.token == name), None)
+    return ours, [each for each in found if each.token != name]
+
+
+def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool:
+    """Append `job-submitted` to the attempt that `known` is in, after its last version that was read or at whatever is next.
+    False if it is recorded already, or over: ended is final.
+    """
+    job: Job | None = known
+    for tries in range(MAX_APPENDS):
+        if job is None or job.attempt != known.attempt or not job.may_be_at_bedrock:
+            if tries and job is not None and job.cancel is not None:  # it may be recorded by this very call, unheard
+                world.outbox.wake_job(job.id)
+            return False
+        event = e.JobSubmitted(at=world.now(), attempt=job.attempt, arn=arn, found=found)
+        try:
+            world.store.commit(projections.submitted(job, event, holder(job.id, job.attempt)))
+        except ConditionFailed:
+            world.store.pause(tries)
+            job = world.store.job(known.id)
+            continue
+        if job.cancel is not None:  # its own hint met our lease and left
+            world.outbox.wake_job(job.id)
+        world.note("JobSubmitted", job=job.id, model=job.model, attempt=job.attempt, arn=arn, found=found)
+        return True
+    raise RuntimeError(f"job-submitted of {known.id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")
