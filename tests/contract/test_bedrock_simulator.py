@@ -29,7 +29,7 @@ from moto import mock_aws
 from local.bedrock_simulator.driver import Driver
 from local.bedrock_simulator.events import Events
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import TERMINAL, Settings
+from local.bedrock_simulator.jobs import TERMINAL, Settings
 from local.bedrock_simulator.server import App, serve
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from urllib.parse import quote_plus
 
 from cli.walk import Desk
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import EXPIRED, Inspection, Settings, Tally
+from local.bedrock_simulator.jobs import EXPIRED, Inspection, Settings, Tally
+from local.bedrock_simulator.jobs import Job as BedrockJob
 from local.bedrock_simulator.rules import Bedrock as Rules
-from local.bedrock_simulator.rules import Job as BedrockJob
 from services.intake import handler as intake
 from services.intake import intake as taking_in
 from services.intake.config import Config as IntakeConfig
@@ -138,7 +138,7 @@ class Simulation:
             concurrency=UPLOAD_CONCURRENCY,
         )  # fmt: skip
         self.stream = Stream(kernel, weather, self.invoke_scheduler)
-        self.bus = Bus(kernel, weather, self.settings, self.hints)
+        self.bus = Bus(kernel, weather, self.settings, self.hints, lambda: self.rules.faults)
         self.schedules = Schedules(kernel, weather, self.hints)
         self.bedrock = clients.BedrockClient(kernel, weather, self.rules, self.watch, self.pump)
         self.s3 = clients.S3Client(kernel, weather)
@@ -384,9 +384,11 @@ class Simulation:
             self.kernel.after((due - self.kernel.now).total_seconds(), self.pump)
 
     def _inspect(self, job: BedrockJob) -> Inspection:
-        _, key = split_s3_uri(job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"])
+        _, key = split_s3_uri(job.input_uri)
         if job.foreign:
             return Inspection(records=1, largest_file_records=1)
+        if self.rules.faults.permission_check_object:
+            self.s3.put(split_s3_uri(job.output_uri)[1] + self.rules.faults.permission_check_object, b"")
         if self.weather.spell("input-refused-while-validating") and self.chance.random() < 0.3:
             self.weather.felt("input-refused-while-validating")
             return Inspection(problem="The role could not read the input.")
@@ -399,7 +401,7 @@ class Simulation:
         return Inspection(records=records, largest_file_records=records)
 
     def _write(self, job: BedrockJob) -> Tally:
-        _, prefix = split_s3_uri(job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
+        _, prefix = split_s3_uri(job.output_uri)
         records = done = job.records_to_process
         if self.weather.spell("jobs-expire-half-done") and self.chance.random() < 0.3:
             self.weather.felt("jobs-expire-half-done")

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.bedrock_simulator.errors import BedrockError
 from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults, UnknownFaultError, changed
-from local.bedrock_simulator.rules import LEGAL_NEXT, TERMINAL, Bedrock, BedrockError, Inspection, Settings, Tally
+from local.bedrock_simulator.jobs import LEGAL_NEXT, TERMINAL, Inspection, Settings, Tally
+from local.bedrock_simulator.rules import Bedrock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -264,7 +266,7 @@ def test_a_list_can_be_narrowed_by_status_name_and_submit_time() -> None:
     bedrock.create(request("late"), NOON + timedelta(hours=1))
 
     def names(**asked: Any) -> list[str]:
-        return [job["jobName"] for job in bedrock.list(asked, NOON)["invocationJobSummaries"]]
+        return [job["jobName"] for job in bedrock.list(asked, NOON + timedelta(hours=1))["invocationJobSummaries"]]
 
     assert names() == ["late", "early"]
     assert names(statusEquals="Submitted") == ["late"]
