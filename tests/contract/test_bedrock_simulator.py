@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -88,10 +89,11 @@ class Simulator:
     def keys(self, prefix: str) -> list[str]:
         return [found["Key"] for found in self.s3.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])]
 
-    def asked(self, path: str) -> tuple[int, str | None, Any]:
-        """HTTP status, code of the error, and body, of a path as it is sent."""
+    def asked(self, path: str, body: object = None) -> tuple[int, str | None, Any]:
+        """HTTP status, code of the error, and body, of a path as it is sent: GET, or with a `body` POST."""
+        data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as answer:
+            with urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", data), timeout=60) as answer:
                 return answer.status, None, json.load(answer)
         except urllib.error.HTTPError as refused:
             with closing(refused):
@@ -393,9 +395,15 @@ def test_an_unknown_job_is_not_found_and_an_id_or_a_path_that_is_not_encoded_is_
 
 
 def test_answers_travel_as_recorded(bedrock: Simulator) -> None:
-    arn = bedrock.create()
-    bedrock.client.stop_model_invocation_job(jobIdentifier=arn)
-    job = bedrock.asked(f"/model-invocation-job/{quote(arn, safe='')}")[2]
+    created, stopped = recorded("create"), recorded("stop")["cases"][0]
+    asked = {**created["request"], "clientRequestToken": "token"}  # which botocore adds
+    status, _, answer = bedrock.asked("/model-invocation-job", asked)
+    assert (status, shape(answer)) == (created["http_status"], shape(created["answer"]))
+    arn = answer["jobArn"]
+    assert re.fullmatch(r"[a-z0-9]{12}", arn.removeprefix("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/"))
+    path = f"/model-invocation-job/{quote(arn, safe='')}"
+    assert bedrock.asked(f"{path}/stop", {})[::2] == (stopped["http_status"], stopped["answer"])
+    job = bedrock.asked(path)[2]
     theirs = recorded("get")["answers"][0]["answer"]
     assert shape({name: job[name] for name in theirs}) == shape(theirs)
     (listed,) = bedrock.asked("/model-invocation-jobs")[2]["invocationJobSummaries"]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.bedrock_simulator.errors import BedrockError
+from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import Inspection, Settings
 from local.bedrock_simulator.rules import Bedrock
@@ -129,6 +130,18 @@ def test_what_list_leaves_out_get_tells() -> None:
     (listed,), found = rules.list({}, now)["invocationJobSummaries"], rules.get(arn, now)
     assert set(found) - set(listed) == {"clientRequestToken", "message", "vpcConfig", *COUNTS}
     assert {name: found[name] for name in listed} == listed
+
+
+def test_an_event_has_the_fields_that_were_seen_in_real_ones_and_those_that_are_documented_only() -> None:
+    rules = bedrock()
+    rules.create(request(), NOON)
+    (change,) = rules.advance(NOON)
+    entry = event_entry(change, rules.settings, "aws.bedrock", Faults())
+    theirs, detail = recorded("event"), json.loads(entry["Detail"])
+    seen = theirs["seen_in_real_events"]
+    assert (entry["DetailType"], entry["Source"]) == (seen["detail-type"], seen["source"])
+    assert set(detail) - set(seen["detail"]) == set(theirs["documented_only"]) - {"the format of time"}
+    assert shape({name: detail[name] for name in seen["detail"]}) == shape(seen["detail"])
 
 
 def test_what_was_sent_is_answered_as_it_was_sent() -> None:
