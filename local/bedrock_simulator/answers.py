@@ -40,8 +40,10 @@ def summary(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
-def details(job: Job, settings: Settings, now: datetime, *, with_counts: bool) -> dict[str, Any]:
-    """The job as GetModelInvocationJob shows it. `with_counts`: record counts came into the API in April 2026."""
+def details(job: Job, settings: Settings, *, processed: int, with_counts: bool) -> dict[str, Any]:
+    """The job as GetModelInvocationJob shows it. `processed` are its records, so far, if it is InProgress. `with_counts`: they
+    came into the API in April 2026.
+    """
     answer: dict[str, Any] = {}
     for name, value in summary(job, settings).items():
         answer[name] = value
@@ -51,7 +53,7 @@ def details(job: Job, settings: Settings, now: datetime, *, with_counts: bool) -
             answer["message"] = job.message
         if name == "outputDataConfig" and job.request.get("vpcConfig"):
             answer["vpcConfig"] = job.request["vpcConfig"]
-    return {**answer, **(_counts(job, now) if with_counts else {})}
+    return {**answer, **(_counts(job, processed) if with_counts else {})}
 
 
 def milliseconds(moment: datetime) -> datetime:
@@ -84,12 +86,12 @@ def _with_owner(config: Mapping[str, Any], settings: Settings) -> dict[str, Any]
     }
 
 
-def _counts(job: Job, now: datetime) -> dict[str, int]:
+def _counts(job: Job, processed: int) -> dict[str, int]:
     """0 of 0 before processing, also on a job that failed in validation; then in step with the time; then what was processed."""
     started, tally = IN_PROGRESS in job.times, job.tally
     success = errors = 0
     if job.status == IN_PROGRESS:
-        success = job.processed_by(now)
+        success = processed
     elif started and tally and not tally.problem:
         success, errors = tally.success, tally.errors
     elif job.status in (STOPPING, STOPPED):

@@ -73,8 +73,9 @@ class Faults:
     event_statuses: tuple[str, ...] = STATUSES
     # An SDK of before April 2026 does not show Get's record counts.
     get_without_counts: bool = False
-    # What a job that was stopped InProgress leaves in S3: the records that were processed, or nothing.
+    # What a job leaves in S3 that was stopped InProgress, or failed (`job_failure`): the records that were processed, or nothing.
     stopped_output: str = "part"
+    failed_output: str = "none"
     # An object that may be written into the output place to try its permissions. The first is documented for customization of
     # models; the second is hearsay.
     permission_check_object: str | None = None
@@ -92,6 +93,7 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "token_mismatch_error": (None, VALIDATION, CONFLICT),
     "event_model_id": ("arn", "as-given", "foundation-model"),
     "stopped_output": ("part", "none"),
+    "failed_output": ("none", "part"),
     "permission_check_object": (None, ".write_access_check_file.tmp", "amazon-bedrock-permission-check"),
 }
 _LISTS: dict[str, tuple[str, ...]] = {"fault_calls": CALLS, "event_statuses": STATUSES}

@@ -65,10 +65,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class Plan:
-    """A job's lot, drawn when it is created: seconds in each status, and how it will end if nothing else ends it."""
+    """A job's lot, drawn when it is created: seconds in each status, how it will end if nothing else ends it, and which share of
+    its records will be processed by then (0-1).
+    """
 
     seconds: Mapping[str, float]
     outcome: str = COMPLETED
+    share: float = 1.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -126,8 +129,7 @@ class Job:
         """How many records the output will hold, unless it is stopped before."""
         if self.status in (STOPPING, STOPPED):
             return self.stopped_records
-        records = self.inspection.records if self.inspection else 0
-        return records // 2 if self.plan.outcome == PARTIALLY_COMPLETED else records
+        return int(self.inspection.records * self.plan.share) if self.inspection else 0
 
     def processed_by(self, now: datetime) -> int:
         """How many records of a job InProgress are processed: in step with the time."""

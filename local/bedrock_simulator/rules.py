@@ -6,7 +6,7 @@ to `next_change_at()`, again and again. Everything drawn by chance comes from th
 
 What was recorded from AWS is followed, then what AWS documents; where neither tells, `faults.Faults` holds a switch. Limits and
 simplifications: the quota counts every job that has not ended under the very string in `modelId` (an ARN, a profile and a plain
-id of one model are three models here); a job that expires or fails leaves no output; history is kept until the process ends.
+id of one model are three models here); a job that expires leaves no output; history is kept until the process ends.
 Not safe under threads: the driver holds one lock.
 """
 
@@ -45,7 +45,6 @@ from local.bedrock_simulator.errors import (
 )
 from local.bedrock_simulator.faults import Faults, changed
 from local.bedrock_simulator.jobs import (
-    COMPLETED,
     EXPIRED,
     FAILED,
     IN_PROGRESS,
@@ -131,7 +130,9 @@ class Bedrock:
 
     def get(self, identifier: str, now: datetime) -> dict[str, Any]:
         """The job by its full ARN, in the shape of GetModelInvocationJob. Raises BedrockError."""
-        return details(self._find(identifier, now), self.settings, now, with_counts=not self.faults.get_without_counts)
+        job = self._find(identifier, now)
+        processed, with_counts = self._processed(job, now), not self.faults.get_without_counts
+        return details(job, self.settings, processed=processed, with_counts=with_counts)
 
     def stop(self, identifier: str, now: datetime) -> None:
         """Begin to stop a job that has not ended. Raises BedrockError."""
@@ -143,7 +144,7 @@ class Bedrock:
         if job.status != STOPPING:
             # Output that is being written is finished first, so that the counts describe what is in S3.
             writing = job.waiting and job.status == IN_PROGRESS and not job.open_ended
-            job.stopped_records = job.processed_by(now)
+            job.stopped_records = self._processed(job, now)
             self._move(job, STOPPING, now, now)
             job.waiting = writing
 
@@ -338,13 +339,13 @@ class Bedrock:
         seconds = {status: chance.uniform(*settings.stage_seconds) for status in (SUBMITTED, VALIDATING, SCHEDULED)}
         seconds[IN_PROGRESS] = chance.uniform(*settings.job_seconds)
         seconds[STOPPING] = chance.uniform(*settings.stopping_seconds)
-        for rate, outcome in (
-            (faults.job_failure, FAILED),
-            (faults.job_partial, PARTIALLY_COMPLETED),
-            (faults.job_expiry, EXPIRED),
+        for rate, outcome, share in (
+            (faults.job_failure, FAILED, 0.5 if faults.failed_output == "part" else 0.0),
+            (faults.job_partial, PARTIALLY_COMPLETED, 0.5),
+            (faults.job_expiry, EXPIRED, 0.0),
         ):
             if chance.random() < rate:
-                return Plan(seconds, outcome)
+                return Plan(seconds, outcome, share)
         return Plan(seconds)
 
     def _next(self, job: Job) -> tuple[str, str]:
@@ -426,8 +427,10 @@ class Bedrock:
             return False
         if job.status == STOPPING:
             return job.stopped_records > 0 and self.faults.stopped_output == "part"
-        processed = job.status == IN_PROGRESS and job.plan.outcome in (COMPLETED, PARTIALLY_COMPLETED)
-        return processed and not self._fails_processing(job)
+        return job.status == IN_PROGRESS and job.plan.share > 0 and not self._fails_processing(job)
+
+    def _processed(self, job: Job, now: datetime) -> int:
+        return 0 if self._fails_processing(job) else job.processed_by(now)
 
     def _fails_processing(self, job: Job) -> bool:
         return self.faults.fail_processing is not None and job.tally is None and not job.foreign

@@ -206,18 +206,19 @@ def test_output_that_cannot_be_written_fails_the_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "end"),
+    ("faults", "end", "processed"),
     [
-        (Faults(job_failure=1), "Failed"),
-        (Faults(job_partial=1), "PartiallyCompleted"),
-        (Faults(job_expiry=1), "Expired"),
+        (Faults(job_failure=1), "Failed", 0),
+        (Faults(job_failure=1, failed_output="part"), "Failed", 50),
+        (Faults(job_partial=1), "PartiallyCompleted", 50),
+        (Faults(job_expiry=1), "Expired", 0),
     ],
 )
-def test_a_drawn_lot_decides_how_a_job_ends(faults: Faults, end: str) -> None:
+def test_a_drawn_lot_decides_how_a_job_ends(faults: Faults, end: str, processed: int) -> None:
     bedrock = Bedrock(PLAIN, faults)
     arn = bedrock.create(request(), NOON)
     assert run_until_quiet(bedrock)[0][-1] == end
-    assert bedrock.get(arn, NOON)["processedRecordCount"] == (50 if end == "PartiallyCompleted" else 0)
+    assert bedrock.get(arn, NOON)["processedRecordCount"] == processed
 
 
 def test_a_job_that_is_not_begun_before_its_timeout_expires() -> None:
@@ -432,6 +433,16 @@ def test_a_fault_of_our_role_fails_every_job_of_ours_and_leaves_no_output_until_
     mended.faults = Faults()
     run_until_quiet(mended)
     assert mended.get(arn, now)["status"] == "Completed"
+
+
+def test_a_job_whose_role_may_not_invoke_the_model_processes_nothing_meanwhile() -> None:
+    bedrock = Bedrock(replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(fail_processing="invoke-model"))
+    arn = bedrock.create(request(), NOON)
+    half = run_until(bedrock, "InProgress") + timedelta(seconds=5)
+    assert bedrock.get(arn, half)["processedRecordCount"] == 0
+    bedrock.stop(arn, half)
+    run_until_quiet(bedrock)
+    assert bedrock.get(arn, half)["processedRecordCount"] == 0
 
 
 def test_get_and_stop_may_not_know_a_job_that_was_made_seconds_ago() -> None:
