@@ -2,7 +2,7 @@
 
 Who calls is told by the access key of the signature. MiniStack makes a function's key of the function's ARN and its role's
 (ministack.core.lambda_runtime.execution_credentials); a user's key is found at IAM. The signature itself is not checked. The
-policies are read anew each time, so that a change is in force at once, and decided on by MiniStack's own evaluator.
+policies are read again each time, so that a change is in force at once, and decided on by MiniStack's own evaluator.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ class S3Clients:
     """The S3 client for a job's role: one for all, or with `assume_role` each under its own role's permissions.
 
     With roles, an emulator that enforces IAM refuses what the real service role would be refused. A role's credentials
-    are asked for anew after 15 minutes; they last an hour.
+    are asked for again after 15 minutes; they last an hour.
     """
 
     def __init__(self, session: boto3.Session, *, assume_role: bool) -> None:

@@ -93,7 +93,7 @@ class Bedrock:
         self.quotas = dict(settings.model_quotas)
         self.counts: Counter[str] = Counter(accepted=0, refused_by_quota=0, token_replays=0)
         self.largest_alive: dict[str, dict[str, int]] = {}
-        self.touched: dict[str, Job] = {}  # what changed since whoever keeps the jobs in a file last looked
+        self.touched: dict[str, Job] = {}  # what changed since it was last written to a file
         self._inspect, self._write = inspect, write
         self._alive: dict[str, Counter[str]] = {}
         self._tokens: dict[str, Job] = {}

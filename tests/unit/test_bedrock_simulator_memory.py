@@ -31,6 +31,6 @@ def test_a_job_that_waited_for_its_output_and_a_passing_fault_go_on_in_the_next_
     assert (second.faults.refuse_create, second.alive(request["modelId"])) == ("account", 1)
     later = NOON + timedelta(seconds=90)
     second.advance(later)
-    assert second.create(request, later) == arn  # the token is known, and nobody is refused any more
+    assert second.create(request, later) == arn  # the token is known, and the account is not refused any more
     assert second.get(arn, later)["processedRecordCount"] == 100
     assert second.get(arn, later)["status"] == "Completed"
