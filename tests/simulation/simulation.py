@@ -384,11 +384,9 @@ class Simulation:
             self.kernel.after((due - self.kernel.now).total_seconds(), self.pump)
 
     def _inspect(self, job: BedrockJob) -> Inspection:
-        _, key = split_s3_uri(job.input_uri)
+        _, key = split_s3_uri(job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"])
         if job.foreign:
             return Inspection(records=1, largest_file_records=1)
-        if self.rules.faults.permission_check_object:
-            self.s3.put(split_s3_uri(job.output_uri)[1] + self.rules.faults.permission_check_object, b"")
         if self.weather.spell("input-refused-while-validating") and self.chance.random() < 0.3:
             self.weather.felt("input-refused-while-validating")
             return Inspection(problem="The role could not read the input.")
@@ -397,11 +395,13 @@ class Simulation:
         data = self.s3.things[key, str(staged)].data
         (upload,) = [upload for upload in self.uploads if upload.job in job.name]
         self.watch.check("S4", data == upload.data, f"{job.name} runs something else than {upload.key} {upload.version}")
+        if self.rules.faults.permission_check_object:
+            self.s3.put(split_s3_uri(job.output_uri)[1] + self.rules.faults.permission_check_object, b"")
         records = data.count(b"\n")
         return Inspection(records=records, largest_file_records=records)
 
     def _write(self, job: BedrockJob) -> Tally:
-        _, prefix = split_s3_uri(job.output_uri)
+        _, prefix = split_s3_uri(job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
         records = done = job.records_to_process
         if self.weather.spell("jobs-expire-half-done") and self.chance.random() < 0.3:
             self.weather.felt("jobs-expire-half-done")
