@@ -25,9 +25,9 @@ from typing import Any
 from bench.tables import LongTables
 from bench.yardsticks import Span
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import IN_PROGRESS, SCHEDULED, SUBMITTED, VALIDATING, Inspection, Plan, Settings
+from local.bedrock_simulator.jobs import IN_PROGRESS, SCHEDULED, SUBMITTED, VALIDATING, Inspection, Plan, Settings
+from local.bedrock_simulator.jobs import Job as BedrockJob
 from local.bedrock_simulator.rules import Bedrock as Rules
-from local.bedrock_simulator.rules import Job as BedrockJob
 from services.intake.config import Config as IntakeConfig
 from services.scheduler.config import Config
 from shared.models import FIFO, Model

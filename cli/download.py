@@ -123,10 +123,11 @@ def _things(here: Deployment, job: Job) -> tuple[list[Thing], list[str]]:
         raise Failed(f"the output of job {job.id} is said to be at {job.output_uri}, which is not a place of this deployment")
     things, refused = [], []
     for item in _listed(bucket, prefix):
-        path = local_path(item["Key"].removeprefix(prefix))
+        name = item["Key"].removeprefix(prefix)
+        path = local_path(name)
         if path is None:
             refused.append(item["Key"])
-        else:
+        elif "/" in name:  # output is in a folder of its Bedrock job; beside it may lie what only tried the role's permissions
             things.append(Thing(key=item["Key"], etag=item["ETag"], size_bytes=int(item["Size"]), path=path))
         if len(things) > MAX_OBJECTS:
             raise Failed(f"job {job.id} left more than {MAX_OBJECTS:,} objects: fetch them with `aws s3 sync {job.output_uri} .`")

@@ -24,8 +24,8 @@ from local.bedrock_simulator.driver import Driver
 from local.bedrock_simulator.events import Events
 from local.bedrock_simulator.faults import Faults, UnknownFaultError, changed
 from local.bedrock_simulator.files import S3Clients
+from local.bedrock_simulator.jobs import Settings
 from local.bedrock_simulator.memory import Memory
-from local.bedrock_simulator.rules import Settings
 from local.bedrock_simulator.server import App, serve
 from local.settings import AWS_URL, EVENT_SOURCE, become, local_environment
 

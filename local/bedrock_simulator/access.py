@@ -2,7 +2,7 @@
 
 Who calls is told by the access key of the signature. MiniStack makes a function's key of the function's ARN and its role's
 (ministack.core.lambda_runtime.execution_credentials); a user's key is found at IAM. The signature itself is not checked. The
-policies are read anew each time, so that a change is in force at once, and decided on by MiniStack's own evaluator.
+policies are read again each time, so that a change is in force at once, and decided on by MiniStack's own evaluator.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from local.bedrock_simulator.rules import BedrockError
+from local.bedrock_simulator.errors import ACCESS, BedrockError, not_authorized
+from local.bedrock_simulator.models import foundation_model_arn, is_profile, model_arn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import boto3
 
 _KEY = re.compile(r"Credential=([A-Za-z0-9]+)/")
-_PROFILE = re.compile(r"(?:global|apac|us-gov|[a-z]{2})\.(.+)")  # terraform/models.tf has the same
 
 
 class Access:
@@ -41,9 +41,10 @@ class Access:
         """CreateModelInvocationJob, with iam:PassRole; and the passed role's own bedrock:InvokeModel where a profile is used."""
         caller, role = self._caller(authorization), str(body.get("roleArn", ""))
         models = self._models(str(body.get("modelId", "")))
+        # PassRole first: recorded 2026-09-06, METResearchGroup/mirrorView-task FINDINGS.md.
+        self._require(caller, "iam:PassRole", role, {"iam:passedtoservice": "bedrock.amazonaws.com"})
         for resource in (f"arn:aws:bedrock:{self._region}:{self._account}:model-invocation-job/new", *models):
             self._require(caller, "bedrock:CreateModelInvocationJob", resource)
-        self._require(caller, "iam:PassRole", role, {"iam:passedtoservice": "bedrock.amazonaws.com"})
         if len(models) > 1:
             for resource in models:
                 self._require(("role", role.rsplit("/", 1)[-1]), "bedrock:InvokeModel", resource)
@@ -54,28 +55,24 @@ class Access:
 
     def _models(self, model: str) -> list[str]:
         """What IAM sees of a model id: itself; and for a profile, the model it runs, here in one Region."""
-        if model.startswith("arn:"):
-            return [model]
-        own = f"arn:aws:bedrock:{self._region}"
-        found = _PROFILE.fullmatch(model)
-        if found is None:
-            return [f"{own}::foundation-model/{model}"]
-        return [f"{own}:{self._account}:inference-profile/{model}", f"{own}::foundation-model/{found[1]}"]
+        own = model_arn(model, self._region, self._account)
+        return [own, foundation_model_arn(model, self._region)] if is_profile(model) else [own]
 
     def _require(self, who: tuple[str, str] | None, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
         if who is None:
             return
+        caller = f"arn:aws:iam::{self._account}:{'/'.join(who)}"
         with self._lock:
             policies = [self._evaluator.parse_policy_document(document) for document in self._documents(*who)]
             asked = self._evaluator.EvalContext(
-                principal_arn=f"arn:aws:iam::{self._account}:{'/'.join(who)}", principal_type=who[0],
+                principal_arn=caller, principal_type=who[0],
                 principal_account=self._account, action=action, resource_arn=resource, region=self._region,
                 service_context=dict(context or {}),
             )  # fmt: skip
             if self._evaluator.evaluate(asked, policies).decision == "Allow":
                 return
             self.denied.append((who[1], action, resource))
-        raise BedrockError("AccessDeniedException", f"{who[1]} is not authorized to perform: {action} on resource: {resource}")
+        raise BedrockError(ACCESS, not_authorized(caller, action, resource))
 
     def _caller(self, authorization: str) -> tuple[str, str] | None:
         """("role" or "user", name); None is the account itself, which may do everything."""
@@ -94,7 +91,7 @@ class Access:
                     return "user", user["UserName"]
         else:
             return None
-        raise BedrockError("AccessDeniedException", "The security token included in the request is invalid.")
+        raise BedrockError(ACCESS, "The security token included in the request is invalid.")
 
     def _documents(self, kind: str, name: str) -> Iterator[str]:
         """The policies of a role or user, inline ones and attached ones."""

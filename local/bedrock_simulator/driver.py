@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.bedrock_simulator import files
-from local.bedrock_simulator.rules import Bedrock, Inspection, Job, Settings, Tally
+from local.bedrock_simulator.jobs import Inspection, Job, Settings, Tally
+from local.bedrock_simulator.models import base_model
+from local.bedrock_simulator.rules import Bedrock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,17 +111,19 @@ class Driver:
 
     def _submit(self, act: Callable[[files.Work, str], None], job: Job) -> None:
         if not self._closed:
-            self._pool.submit(act, self._work(job), str(job.request["roleArn"]))
+            self._pool.submit(act, self._work(job), job.role)
 
     def _work(self, job: Job) -> files.Work:
         return files.Work(
             job_id=job.id,
-            input_uri=job.request["inputDataConfig"]["s3InputDataConfig"]["s3Uri"],
-            output_uri=job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"],
+            input_uri=job.input_uri,
+            output_uri=job.output_uri,
+            model=base_model(job.model),
             converse=job.request.get("modelInvocationType") == "Converse",
             total_records=job.inspection.records if job.inspection else 0,
             records=job.records_to_process,
             record_error=self._bedrock.faults.record_error,
+            check_object=self._bedrock.faults.permission_check_object,
             seed=f"{self._bedrock.settings.seed}/{job.sequence}/output",
         )
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.bedrock_simulator.models import foundation_model_arn, model_arn
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
     from local.bedrock_simulator.faults import Faults
-    from local.bedrock_simulator.rules import Settings, StatusChange
+    from local.bedrock_simulator.jobs import Settings, StatusChange
 
 DETAIL_TYPE = "Batch Inference Job State Change"
 MAX_ENTRIES_PER_CALL = 10
@@ -49,7 +51,7 @@ def event_entry(change: StatusChange, settings: Settings, source: str, faults: F
         "accountId": settings.account,
         "batchJobName": change.name,
         "batchJobArn": change.arn,
-        "batchModelId": _model_id(change.model, settings.region, faults),
+        "batchModelId": _model_id(change.model, settings, faults),
         "status": change.status,
         "failureMessage": change.message,
         "creationTime": _creation_time(change.submit_time),
@@ -63,12 +65,13 @@ def event_entry(change: StatusChange, settings: Settings, source: str, faults: F
     }
 
 
-def _model_id(model: str, region: str, faults: Faults) -> str:
-    # Profiles begin with a group of Regions, and how an event names them is not documented: they stay as given.
-    profile = model.split(".", 1)[0] in ("us", "eu", "apac", "global")
-    if faults.event_model_id == "as-given" or profile or model.startswith("arn:"):
+def _model_id(model: str, settings: Settings, faults: Faults) -> str:
+    """The documented sample names a foundation model by its ARN; how the event of a profile's job names it is not known."""
+    if faults.event_model_id == "as-given":
         return model
-    return f"arn:aws:bedrock:{region}::foundation-model/{model}"
+    if faults.event_model_id == "foundation-model":
+        return foundation_model_arn(model, settings.region)
+    return model_arn(model, settings.region, settings.account)
 
 
 def _creation_time(moment: datetime) -> str:
@@ -88,6 +91,8 @@ class Events:
 
     def put(self, change: StatusChange, faults: Faults) -> None:
         """Called under the driver's lock, one change at a time."""
+        if change.status not in faults.event_statuses:
+            return
         sender = self._senders[zlib.crc32(change.job_id.encode()) % SENDERS]
         entry = event_entry(change, self._settings, self._source, faults)
         if self._strikes("dropped", faults.event_drop):

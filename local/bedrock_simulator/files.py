@@ -21,7 +21,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.bedrock_simulator.rules import Inspection, Tally
+from local.bedrock_simulator.jobs import Inspection, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,9 @@ class Work:
     job_id: str
     input_uri: str
     output_uri: str
+    model: str  # the id of the model itself
     converse: bool
+    check_object: str | None = None  # a name in the output place that is written to try its permissions
     total_records: int = 0
     records: int = 0
     record_error: float = 0.0
@@ -52,6 +54,8 @@ class Work:
 def inspect(s3: S3Client, work: Work) -> Inspection:
     """Read all input once. Never raises for what S3 or the content does: that is the inspection's `problem`."""
     bucket, _ = _split(work.input_uri)
+    if work.check_object and (problem := _try_to_write(s3, work.output_uri, work.check_object)):
+        return Inspection(problem=problem)
     sizes: list[int] = []
     counts: list[int] = []
     try:
@@ -70,6 +74,16 @@ def inspect(s3: S3Client, work: Work) -> Inspection:
         largest_file_bytes=max(sizes),
         total_bytes=sum(sizes),
     )
+
+
+def _try_to_write(s3: S3Client, output_uri: str, name: str) -> str:
+    bucket, prefix = _split(output_uri)
+    key = f"{prefix.rstrip('/')}/{name}".lstrip("/")
+    try:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    except (ClientError, BotoCoreError) as error:
+        return f"Could not validate PutObject permissions to access S3 bucket: {bucket} at key {key}: {error}"[:2048]
+    return ""
 
 
 def write(s3: S3Client, work: Work) -> Tally:
@@ -107,18 +121,20 @@ class _Output:
 
     def _answer(self, number: int, record: dict[str, Any]) -> bytes:
         """One line of output: `modelOutput`, or `error` in its place."""
-        body = record.get("modelInput")
-        line = {"recordId": str(record.get("recordId") or f"GEN{number:09d}"), "modelInput": body}
+        body, record_id = record.get("modelInput"), str(record.get("recordId") or f"GEN{number:09d}")
+        # The order of a line's members as recorded 2026-01, aquaticartists-video: input, answer or error, id.
+        line: dict[str, Any] = {"modelInput": body}
         if not isinstance(body, dict) or self._chance.random() < self._work.record_error:
             self.errors += 1
-            line["error"] = {"errorCode": 400, "errorMessage": "bad request"}
+            line["error"] = {"errorCode": 400, "errorMessage": "bad request", "expired": False, "retryable": False}
         else:
-            text = f"Simulated answer to record {line['recordId']}."
+            text = f"Simulated answer to record {record_id}."
             tokens_in, tokens_out = max(1, len(json.dumps(body)) // 4), max(1, len(text) // 4)
             self.success += 1
             self._input_tokens += tokens_in
             self._output_tokens += tokens_out
-            line["modelOutput"] = _model_output(text, tokens_in, tokens_out, converse=self._work.converse)
+            line["modelOutput"] = _model_output(text, tokens_in, tokens_out, self._work)
+        line["recordId"] = record_id
         return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
     def put_manifest(self) -> None:
@@ -134,18 +150,22 @@ class _Output:
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=json.dumps(content).encode())
 
 
-def _model_output(text: str, tokens_in: int, tokens_out: int, *, converse: bool) -> dict[str, Any]:
-    if converse:
+def _model_output(text: str, tokens_in: int, tokens_out: int, work: Work) -> dict[str, Any]:
+    """As Converse answers, and Amazon's own models; else as Claude does (both recorded 2025-01)."""
+    if work.converse or work.model.startswith("amazon."):
         return {
             "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
             "stopReason": "end_turn",
             "usage": {"inputTokens": tokens_in, "outputTokens": tokens_out, "totalTokens": tokens_in + tokens_out},
         }
     return {
+        "id": "msg_bdrk_simulated",
         "type": "message",
         "role": "assistant",
+        "model": work.model,
         "content": [{"type": "text", "text": text}],
         "stop_reason": "end_turn",
+        "stop_sequence": None,
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }
 
@@ -154,7 +174,7 @@ class S3Clients:
     """The S3 client for a job's role: one for all, or with `assume_role` each under its own role's permissions.
 
     With roles, an emulator that enforces IAM refuses what the real service role would be refused. A role's credentials
-    are asked for anew after 15 minutes; they last an hour.
+    are asked for again after 15 minutes; they last an hour.
     """
 
     def __init__(self, session: boto3.Session, *, assume_role: bool) -> None:

@@ -33,14 +33,14 @@ class Memory:
         """Tell a new `bedrock` all that was kept; nothing, where the file is new."""
         known = {name: pickle.loads(value) for name, value in self._file.execute("SELECT id, value FROM known")}  # noqa: S301
         if rest := known.pop(REST, None):
-            bedrock.faults, bedrock.quotas, bedrock.counts, bedrock.largest_alive = rest
+            bedrock.faults, bedrock.passing_faults, bedrock.quotas, bedrock.counts, bedrock.largest_alive = rest
         bedrock.restore(sorted(known.values(), key=attrgetter("sequence")))
 
     def keep(self, bedrock: Bedrock) -> None:
         """Write what changed since the last call."""
         rows = {name: pickle.dumps(job) for name, job in bedrock.touched.items()}
         bedrock.touched.clear()
-        rest = pickle.dumps((bedrock.faults, bedrock.quotas, bedrock.counts, bedrock.largest_alive))
+        rest = pickle.dumps((bedrock.faults, bedrock.passing_faults, bedrock.quotas, bedrock.counts, bedrock.largest_alive))
         if rest != self._rest:
             self._rest = rows[REST] = rest
         if rows:

@@ -4,9 +4,9 @@
 nothing here waits, so a driver can run it on the wall clock and a simulation test on a virtual one: call, then `advance`
 to `next_change_at()`, again and again. Everything drawn by chance comes from the seed and the number of the job.
 
-What AWS documents is followed; where it documents nothing, `faults.Faults` holds a switch. Limits and simplifications:
-the quota counts every job that has not ended under the very string in `modelId` (an ARN, a profile and a plain id of one
-model are three models here); a job that expires or fails leaves no output; history is kept until the process ends.
+What was recorded from AWS is followed, then what AWS documents; where neither tells, `faults.Faults` holds a switch. Limits and
+simplifications: the quota counts every job that has not ended under the very string in `modelId` (an ARN, a profile and a plain
+id of one model are three models here); a job that expires leaves no output; history is kept until the process ends.
 Not safe under threads: the driver holds one lock.
 """
 
@@ -17,166 +17,67 @@ import binascii
 import heapq
 import itertools
 import random
+import re
 import string
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from local.bedrock_simulator.answers import details, milliseconds, summary
 from local.bedrock_simulator.checks import problems
-from local.bedrock_simulator.faults import CONFLICT, VALIDATION, Faults
+from local.bedrock_simulator.errors import (
+    CANNOT_STOP,
+    CHECKED_FIRST,
+    INVALID_ARN,
+    JOB_NOT_FOUND,
+    NAME_IN_USE,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    PROCESSING_FAILURES,
+    QUOTA,
+    QUOTA_FULL,
+    REFUSALS,
+    TOO_FEW_RECORDS,
+    VALIDATING_FAILURES,
+    VALIDATION,
+    BedrockError,
+)
+from local.bedrock_simulator.faults import Faults, changed
+from local.bedrock_simulator.jobs import (
+    EXPIRED,
+    FAILED,
+    IN_PROGRESS,
+    PARTIALLY_COMPLETED,
+    SCHEDULED,
+    STOPPED,
+    STOPPING,
+    SUBMITTED,
+    VALIDATING,
+    Inspection,
+    Job,
+    Plan,
+    Settings,
+    StatusChange,
+    Tally,
+)
+from local.bedrock_simulator.models import base_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-SUBMITTED, VALIDATING, SCHEDULED, IN_PROGRESS = "Submitted", "Validating", "Scheduled", "InProgress"
-STOPPING, STOPPED, COMPLETED, PARTIALLY_COMPLETED = "Stopping", "Stopped", "Completed", "PartiallyCompleted"
-FAILED, EXPIRED = "Failed", "Expired"
-TERMINAL = frozenset({STOPPED, COMPLETED, PARTIALLY_COMPLETED, FAILED, EXPIRED})
-LEGAL_NEXT: Mapping[str, frozenset[str]] = {
-    SUBMITTED: frozenset({VALIDATING, STOPPING}),
-    VALIDATING: frozenset({SCHEDULED, FAILED, STOPPING}),
-    SCHEDULED: frozenset({IN_PROGRESS, EXPIRED, STOPPING}),
-    IN_PROGRESS: frozenset({COMPLETED, PARTIALLY_COMPLETED, FAILED, STOPPING}),
-    STOPPING: frozenset({STOPPED}),
-    **dict.fromkeys(TERMINAL, frozenset()),
-}
-
-# HTTP status and text of every error of these operations, as in the service model.
-ERRORS: Mapping[str, tuple[int, str]] = {
-    "AccessDeniedException": (403, "The request is denied because of missing access permissions."),
-    CONFLICT: (400, "Error occurred because of a conflict while performing an operation."),
-    "InternalServerException": (500, "An internal server error occurred. Retry your request."),
-    "ResourceNotFoundException": (404, "The specified resource Amazon Resource Name (ARN) was not found."),
-    "ServiceQuotaExceededException": (
-        400,
-        "The number of requests exceeds the service quota. Resubmit your request later.",
-    ),
-    "ThrottlingException": (429, "The number of requests exceeds the limit. Resubmit your request later."),
-    VALIDATION: (400, "Input validation failed. Check your request parameters and retry the request."),
-}
-NAME_IN_USE = "The provided job name is currently in use."
-
-
-class BedrockError(Exception):
-    """A refusal as Bedrock gives it: `code` is the exception's name in the API, `http_status` what it travels with."""
-
-    def __init__(self, code: str, message: str = "") -> None:
-        self.code = code
-        self.http_status, documented = ERRORS[code]
-        self.message = message or documented
-        super().__init__(f"{code}: {self.message}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """`*_seconds` are ranges from which each job draws; `stage_seconds` holds for Submitted, Validating and Scheduled."""
-
-    account: str = "000000000000"
-    region: str = "us-east-1"
-    seed: int = 0
-    quota: int = 100
-    model_quotas: Mapping[str, int] = field(default_factory=dict)
-    stage_seconds: tuple[float, float] = (0.05, 0.2)
-    job_seconds: tuple[float, float] = (1.0, 3.0)
-    stopping_seconds: tuple[float, float] = (0.05, 0.2)
-    min_records: int = 100
-    max_records: int = 100_000
-    max_file_bytes: int = 1024**3
-    max_job_bytes: int = 5 * 1024**3
-    timeout_hours: int = 24  # for a job that asks for none; the real default is not documented
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inspection:
-    """What `Validating` found in S3. `problem` is a sentence, and empty if every line of every file was readable."""
-
-    records: int = 0
-    largest_file_records: int = 0
-    largest_file_bytes: int = 0
-    total_bytes: int = 0
-    problem: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tally:
-    """What was written to S3. With a `problem` (a sentence) the job fails."""
-
-    success: int = 0
-    errors: int = 0
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A job's lot, drawn when it is created: seconds in each status, and how it will end if nothing else ends it."""
-
-    seconds: Mapping[str, float]
-    outcome: str = COMPLETED
-
-
-@dataclass(kw_only=True, eq=False)
-class Job:
-    id: str
-    arn: str
-    sequence: int
-    request: Mapping[str, Any]
-    plan: Plan
-    submit_time: datetime
-    expires_at: datetime
-    due: datetime  # when it is to leave its status
-    foreign: bool = False
-    open_ended: bool = False  # a foreign job that stays InProgress until it is ended by name
-    status: str = ""
-    message: str = ""
-    times: dict[str, datetime] = field(default_factory=dict)
-    turn: int = 0  # raised by every change of status, so that what was scheduled before it is void
-    waiting: bool = False  # for an Inspection, a Tally or the end of an open-ended job
-    inspection: Inspection | None = None
-    tally: Tally | None = None
-
-    @property
-    def name(self) -> str:
-        return str(self.request["jobName"])
-
-    @property
-    def model(self) -> str:
-        return str(self.request["modelId"])
-
-    @property
-    def token(self) -> str | None:
-        return self.request.get("clientRequestToken")
-
-    @property
-    def ended(self) -> bool:
-        return self.status in TERMINAL
-
-    @property
-    def records_to_process(self) -> int:
-        records = self.inspection.records if self.inspection else 0
-        return records // 2 if self.plan.outcome == PARTIALLY_COMPLETED else records
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatusChange:
-    job_id: str
-    arn: str
-    name: str
-    model: str
-    previous: str
-    status: str
-    message: str
-    at: datetime
-    submit_time: datetime
-    foreign: bool
+# The service model's pattern of a job's identifier, without the bare id that it also allows: recorded to be refused.
+_JOB_ARN = re.compile(r"arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:model-invocation-job/[a-z0-9]{12}")
+# How long after its time a job is seen to be Expired: recorded were 16 to 41 s (2025-01, amazon-bedrock-samples).
+EXPIRY_LAG = timedelta(seconds=30)
 
 
 class Bedrock:
     """One account's batch jobs in one Region.
 
-    `inspect(job)` is asked once when a job enters Validating, `write(job)` once when it enters InProgress and is going to
-    have output. Either may answer at once (a simulation) or return None and answer later through `inspected` and
-    `written` (the driver, which reads S3 outside the lock); until then the job stays where it is.
+    `inspect(job)` is asked once when a job enters Validating, `write(job)` once when it leaves InProgress or Stopping and is
+    going to have output: `job.records_to_process` records. Either may answer at once (a simulation) or return None and answer
+    later through `inspected` and `written` (the driver, which reads S3 outside the lock); until then the job stays where it is.
     """
 
     def __init__(
@@ -187,11 +88,12 @@ class Bedrock:
         write: Callable[[Job], Tally | None] = lambda job: Tally(success=job.records_to_process),
     ) -> None:
         self.settings, self.faults = settings, faults
+        self.passing_faults: dict[str, tuple[datetime, Any]] = {}  # name -> until when, and what it is then again
         self.jobs: dict[str, Job] = {}
         self.quotas = dict(settings.model_quotas)
         self.counts: Counter[str] = Counter(accepted=0, refused_by_quota=0, token_replays=0)
         self.largest_alive: dict[str, dict[str, int]] = {}
-        self.touched: dict[str, Job] = {}  # what changed since whoever keeps the jobs in a file last looked
+        self.touched: dict[str, Job] = {}  # what changed since it was last written to a file
         self._inspect, self._write = inspect, write
         self._alive: dict[str, Counter[str]] = {}
         self._tokens: dict[str, Job] = {}
@@ -204,12 +106,19 @@ class Bedrock:
 
     def create(self, request: Mapping[str, Any], now: datetime) -> str:
         """The new job's ARN, or the original one's if the token is known. Raises BedrockError."""
+        refused = self._refusal(request)
+        if refused and refused.code in CHECKED_FIRST:
+            raise refused
         self._check("CreateModelInvocationJob", request)
+        if refused:
+            raise refused
         model = request["modelId"]
         if model in self.faults.unsupported_models:
-            raise BedrockError(VALIDATION, "Batch inference is not supported for the requested model.")
+            raise BedrockError(VALIDATION, NOT_SUPPORTED)
         if self.faults.quota_before_token:
             self._check_quota(model)
+        if self.faults.name_before_token:
+            self._check_name(request["jobName"])
         known = self._known_token(request, now)
         if known:
             self.counts["token_replays"] += 1
@@ -220,19 +129,22 @@ class Bedrock:
         return self._start(request, now).arn
 
     def get(self, identifier: str, now: datetime) -> dict[str, Any]:
-        """The job by ARN or 12-character id, in the shape of GetModelInvocationJob. Raises BedrockError."""
-        self._check("GetModelInvocationJob", {"jobIdentifier": identifier})
-        return self._describe(self._find(identifier), now)
+        """The job by its full ARN, in the shape of GetModelInvocationJob. Raises BedrockError."""
+        job = self._find(identifier, now)
+        processed, with_counts = self._processed(job, now), not self.faults.get_without_counts
+        return details(job, self.settings, processed=processed, with_counts=with_counts)
 
     def stop(self, identifier: str, now: datetime) -> None:
-        """Begin to stop a job that has not ended; stopping twice is no error. Raises BedrockError."""
-        self._check("StopModelInvocationJob", {"jobIdentifier": identifier})
-        job = self._find(identifier)
+        """Begin to stop a job that has not ended. Raises BedrockError."""
+        job = self._find(identifier, now)
         if job.ended:
-            raise BedrockError(self.faults.stop_ended_error, f"The job has already ended: {job.status}.")
+            raise BedrockError(self.faults.stop_ended_error, CANNOT_STOP.format(status=job.status))
+        if job.status == STOPPING and self.faults.stop_twice_error:
+            raise BedrockError(self.faults.stop_twice_error, CANNOT_STOP.format(status=job.status))
         if job.status != STOPPING:
             # Output that is being written is finished first, so that the counts describe what is in S3.
             writing = job.waiting and job.status == IN_PROGRESS and not job.open_ended
+            job.stopped_records = self._processed(job, now)
             self._move(job, STOPPING, now, now)
             job.waiting = writing
 
@@ -243,11 +155,15 @@ class Bedrock:
 
         A change is stamped `now`: the moment when the quota is free and a caller can see it, not when it was due.
         """
+        self._end_passing_faults(now)
         while self._due and self._due[0][0] <= now:
             due, _, turn, job = heapq.heappop(self._due)
             if turn == job.turn and not job.waiting and not job.ended:
-                status, job.message = self._next(job)
-                self._move(job, status, due, now)
+                if self._leaves_output(job):
+                    job.waiting = self._ask_for_output(job)
+                if not job.waiting:
+                    status, job.message = self._next(job)
+                    self._move(job, status, due, now)
         changes, self._changes = tuple(self._changes), []
         return changes
 
@@ -277,10 +193,28 @@ class Bedrock:
             self._know(job)
             if not job.ended:
                 self._count_alive(job)
-                job.waiting = self._ask(job)
+                if job.waiting and not job.open_ended:
+                    job.waiting = self._ask_for_input(job) if job.status == VALIDATING else self._ask_for_output(job)
                 self._schedule(job)
 
-    # The account's other users, and its limits.
+    # Faults, the account's other users, and its limits.
+
+    def disturb(self, wanted: Mapping[str, object], seconds: float | None, now: datetime) -> None:
+        """Set the faults named in `wanted` (as `changed` takes them): for good, or for so many seconds, after which each is as it
+        was before. Raises UnknownFaultError.
+        """
+        before, self.faults = self.faults, changed(self.faults, wanted)
+        for name in wanted:
+            _, usual = self.passing_faults.pop(name, (now, getattr(before, name)))
+            if seconds is not None:
+                self.passing_faults[name] = now + timedelta(seconds=seconds), usual
+
+    def _end_passing_faults(self, now: datetime) -> None:
+        over = {name: usual for name, (until, usual) in self.passing_faults.items() if until <= now}
+        if over:
+            self.faults = replace(self.faults, **over)
+            for name in over:
+                del self.passing_faults[name]
 
     def start_foreign(self, model: str, count: int, seconds: float | None, now: datetime) -> tuple[str, ...]:
         """Others' jobs, InProgress for `seconds` or (None) until ended: the ARNs of those that the quota let in."""
@@ -312,10 +246,20 @@ class Bedrock:
         if found:
             raise BedrockError(VALIDATION, f"{len(found)} validation error(s): {'; '.join(found)[:1800]}")
 
+    def _refusal(self, request: Mapping[str, Any]) -> BedrockError | None:
+        """Why this account, Region, role or model is refused now, whatever the job."""
+        if self.faults.refuse_create is None:
+            return None
+        code, text = REFUSALS[self.faults.refuse_create]
+        model = str(request.get("modelId", ""))
+        caller = f"arn:aws:sts::{self.settings.account}:assumed-role/caller/session"
+        role, region = request.get("roleArn", ""), self.settings.region
+        return BedrockError(code, text.format(caller=caller, role=role, region=region, model=model, base=base_model(model)))
+
     def _check_quota(self, model: str) -> None:
         if self.alive(model) >= self.quota(model):
             self.counts["refused_by_quota"] += 1
-            raise BedrockError("ServiceQuotaExceededException")
+            raise BedrockError(QUOTA, QUOTA_FULL)
 
     def _check_name(self, name: str) -> None:
         holder = self._names.get(name)
@@ -333,10 +277,13 @@ class Bedrock:
             raise BedrockError(self.faults.token_mismatch_error, "The client request token was used with other parameters.")
         return job
 
-    def _find(self, identifier: str) -> Job:
-        job = self.jobs.get(identifier[-12:])
-        if job is None or identifier not in (job.id, job.arn):
-            raise BedrockError("ResourceNotFoundException")
+    def _find(self, arn: str, now: datetime) -> Job:
+        if not _JOB_ARN.fullmatch(arn):
+            raise BedrockError(VALIDATION, INVALID_ARN)
+        job = self.jobs.get(arn[-12:])
+        behind = timedelta(seconds=self.faults.get_behind_seconds)
+        if job is None or job.arn != arn or now - job.submit_time < behind:
+            raise BedrockError(NOT_FOUND, JOB_NOT_FOUND)
         return job
 
     # How a job comes to be and moves on.
@@ -351,8 +298,8 @@ class Bedrock:
             arn=f"arn:aws:bedrock:{self.settings.region}:{self.settings.account}:model-invocation-job/{job_id}",
             sequence=sequence,
             request=dict(request),
-            submit_time=_milliseconds(now),
-            expires_at=_milliseconds(now) + timedelta(hours=hours),
+            submit_time=milliseconds(now),
+            expires_at=milliseconds(now) + timedelta(hours=hours),
             due=now,
             **({"plan": self._plan(chance)} | foreign),
         )
@@ -392,13 +339,13 @@ class Bedrock:
         seconds = {status: chance.uniform(*settings.stage_seconds) for status in (SUBMITTED, VALIDATING, SCHEDULED)}
         seconds[IN_PROGRESS] = chance.uniform(*settings.job_seconds)
         seconds[STOPPING] = chance.uniform(*settings.stopping_seconds)
-        for rate, outcome in (
-            (faults.job_failure, FAILED),
-            (faults.job_partial, PARTIALLY_COMPLETED),
-            (faults.job_expiry, EXPIRED),
+        for rate, outcome, share in (
+            (faults.job_failure, FAILED, 0.5 if faults.failed_output == "part" else 0.0),
+            (faults.job_partial, PARTIALLY_COMPLETED, 0.5),
+            (faults.job_expiry, EXPIRED, 0.0),
         ):
             if chance.random() < rate:
-                return Plan(seconds, outcome)
+                return Plan(seconds, outcome, share)
         return Plan(seconds)
 
     def _next(self, job: Job) -> tuple[str, str]:
@@ -407,7 +354,7 @@ class Bedrock:
             case "Submitted":
                 return VALIDATING, ""
             case "Validating":
-                problem = self._input_problem(job.inspection or Inspection())
+                problem = self._permission_problem(job) or self._input_problem(job)
                 return (FAILED, problem) if problem else (SCHEDULED, "")
             case "Scheduled" if job.plan.outcome == EXPIRED or job.due >= job.expires_at:
                 return EXPIRED, "The job timed out before it began."
@@ -417,12 +364,18 @@ class Bedrock:
                 return STOPPED, ""
         return self._end_of_processing(job)
 
-    def _input_problem(self, inspection: Inspection) -> str:
-        settings = self.settings
+    def _permission_problem(self, job: Job) -> str:
+        if self.faults.fail_validating is None or job.foreign:
+            return ""
+        bucket, _, key = job.input_uri.removeprefix("s3://").partition("/")
+        return VALIDATING_FAILURES[self.faults.fail_validating].format(bucket=bucket, key=key, uri=job.input_uri)
+
+    def _input_problem(self, job: Job) -> str:
+        settings, inspection = self.settings, job.inspection or Inspection()
         if inspection.problem:
             return inspection.problem
         if inspection.records < settings.min_records:
-            return f"The input has {inspection.records} records; the minimum is {settings.min_records}."
+            return TOO_FEW_RECORDS.format(arn=job.arn, records=inspection.records, minimum=settings.min_records)
         if max(inspection.records, inspection.largest_file_records) > settings.max_records:
             return f"The input has {inspection.records} records; the maximum is {settings.max_records}."
         if inspection.largest_file_bytes > settings.max_file_bytes or inspection.total_bytes > settings.max_job_bytes:
@@ -432,6 +385,8 @@ class Bedrock:
     def _end_of_processing(self, job: Job) -> tuple[str, str]:
         if job.tally and job.tally.problem:
             return FAILED, job.tally.problem
+        if self._fails_processing(job):
+            return FAILED, PROCESSING_FAILURES[self.faults.fail_processing or ""].format(role=job.role)
         messages = {
             FAILED: "The job failed because of an internal error.",
             PARTIALLY_COMPLETED: "Not all records could be processed in time.",
@@ -449,18 +404,36 @@ class Bedrock:
             return
         # From when it was due, not from now: a late driver does not make jobs longer.
         job.due = due + timedelta(seconds=job.plan.seconds.get(status, 0.0))
-        job.waiting = self._ask(job)
+        if status == SCHEDULED:
+            job.due = min(job.due, job.expires_at + EXPIRY_LAG)
+        job.waiting = self._ask_for_input(job) if status == VALIDATING else status == IN_PROGRESS and job.open_ended
         self._schedule(job)
 
-    def _ask(self, job: Job) -> bool:
-        """Whether the job must wait for an answer from outside before it may leave its new status."""
-        if job.status == VALIDATING and job.inspection is None:
+    def _ask_for_input(self, job: Job) -> bool:
+        """Whether the job must wait for its inspection."""
+        if job.inspection is None:
             job.inspection = self._inspect(job)
-            return job.inspection is None
-        if job.status == IN_PROGRESS and job.tally is None and job.plan.outcome in (COMPLETED, PARTIALLY_COMPLETED):
-            job.tally = self._write(job)
-            return job.tally is None
-        return job.status == IN_PROGRESS and job.open_ended
+        return job.inspection is None
+
+    def _ask_for_output(self, job: Job) -> bool:
+        """Whether the job must wait for its output."""
+        self.touched[job.id] = job
+        job.tally = self._write(job)
+        return job.tally is None
+
+    def _leaves_output(self, job: Job) -> bool:
+        """Whether there is output to be written before the job leaves its status."""
+        if job.tally is not None:
+            return False
+        if job.status == STOPPING:
+            return job.stopped_records > 0 and self.faults.stopped_output == "part"
+        return job.status == IN_PROGRESS and job.plan.share > 0 and not self._fails_processing(job)
+
+    def _processed(self, job: Job, now: datetime) -> int:
+        return 0 if self._fails_processing(job) else job.processed_by(now)
+
+    def _fails_processing(self, job: Job) -> bool:
+        return self.faults.fail_processing is not None and job.tally is None and not job.foreign
 
     def _resume(self, job: Job, now: datetime) -> None:
         job.waiting, job.due = False, max(job.due, now)
@@ -478,24 +451,6 @@ class Bedrock:
         for owner, count in (*alive.items(), ("total", alive.total())):
             largest[owner] = max(largest[owner], count)
 
-    # What Get and List tell of a job.
-
-    def _describe(self, job: Job, now: datetime) -> dict[str, Any]:
-        ended = {"endTime": _milliseconds(job.times[job.status])} if job.ended else {}
-        return {
-            "jobArn": job.arn,
-            "status": job.status,
-            "submitTime": job.submit_time,
-            "lastModifiedTime": _milliseconds(job.times[job.status]),
-            "jobExpirationTime": job.expires_at,
-            "timeoutDurationInHours": self.settings.timeout_hours,
-            "modelInvocationType": "InvokeModel",
-            **{name: value for name, value in job.request.items() if name != "tags" and value is not None},
-            **ended,
-            **({"message": job.message} if job.message else {}),
-            **_progress(job, now),
-        }
-
     # Last in the class, because from here on `list` in an annotation would mean this method.
     def list(self, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         """A page of summaries, newest first unless `sortOrder` says otherwise. Raises BedrockError.
@@ -504,23 +459,23 @@ class Bedrock:
         """
         self._check("ListModelInvocationJobs", request)
         page_size = request.get("maxResults") or 100
-        found = itertools.islice(self._matching(request), page_size + 1)
-        page = [*found]
-        answer: dict[str, Any] = {"invocationJobSummaries": [self._describe(job, now) for job in page[:page_size]]}
+        page = [*itertools.islice(self._matching(request, now), page_size + 1)]
+        answer: dict[str, Any] = {"invocationJobSummaries": [summary(job, self.settings) for job in page[:page_size]]}
         if len(page) > page_size:
             answer["nextToken"] = base64.urlsafe_b64encode(b"%d" % page[page_size - 1].sequence).decode()
         return answer
 
-    def _matching(self, request: Mapping[str, Any]) -> Iterable[Job]:
+    def _matching(self, request: Mapping[str, Any], now: datetime) -> Iterable[Job]:
         ascending = request.get("sortOrder") == "Ascending"
         jobs: Iterable[Job] = self.jobs.values() if ascending else reversed(self.jobs.values())
         after, before = request.get("submitTimeAfter"), request.get("submitTimeBefore")
         last = _sequence(request.get("nextToken"))
+        newest = now - timedelta(seconds=self.faults.list_behind_seconds)
         for job in jobs:
             seen = last is not None and (job.sequence <= last if ascending else job.sequence >= last)
             wanted = request.get("statusEquals") in (None, job.status) and (request.get("nameContains") or "") in job.name
             in_time = (after is None or job.submit_time > after) and (before is None or job.submit_time < before)
-            if wanted and in_time and not seen:
+            if wanted and in_time and not seen and job.submit_time <= newest:
                 yield job
 
 
@@ -543,25 +498,6 @@ def _owner(job: Job) -> str:
     return "foreign" if job.foreign else "ours"
 
 
-def _progress(job: Job, now: datetime) -> dict[str, int]:
-    """Record counts: 0 before processing starts, then in step with the time, then what is in the output."""
-    started = job.times.get(IN_PROGRESS)
-    inspection, tally = job.inspection, job.tally
-    total = inspection.records if started and inspection else 0
-    share = 1.0
-    if started and job.status == IN_PROGRESS:
-        seconds = job.plan.seconds.get(IN_PROGRESS, 0.0)
-        share = min(1.0, (now - started).total_seconds() / seconds) if seconds else 0.0
-    done = tally if started and tally and not tally.problem else Tally()
-    success, errors = int(done.success * share), int(done.errors * share)
-    return {
-        "totalRecordCount": total,
-        "processedRecordCount": success + errors,
-        "successRecordCount": success,
-        "errorRecordCount": errors,
-    }
-
-
 def _sequence(next_token: str | None) -> int | None:
     if next_token is None:
         return None
@@ -569,8 +505,3 @@ def _sequence(next_token: str | None) -> int | None:
         return int(base64.urlsafe_b64decode(next_token))
     except (ValueError, binascii.Error) as error:
         raise BedrockError(VALIDATION, "nextToken is not one that this service gave.") from error
-
-
-def _milliseconds(moment: datetime) -> datetime:
-    """The API's timestamps have this precision; a submit time that a caller read is the one that filters compare."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from local.bedrock_simulator.faults import VALIDATION, UnknownFaultError, changed
-from local.bedrock_simulator.rules import BedrockError, Job
+from local.bedrock_simulator.errors import ACCESS, INTERNAL, THROTTLED, VALIDATION, BedrockError
+from local.bedrock_simulator.faults import UnknownFaultError
 
 if TYPE_CHECKING:
     import random
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from local.bedrock_simulator.access import Access
-    from local.bedrock_simulator.driver import Driver
+    from local.bedrock_simulator.driver import Driver, Now
     from local.bedrock_simulator.events import Events
     from local.bedrock_simulator.faults import Faults
+    from local.bedrock_simulator.jobs import Job
 
 MAX_BODY_BYTES = 1024**2
 _LIST_NUMBERS, _LIST_TIMES = ("maxResults",), ("submitTimeAfter", "submitTimeBefore")
@@ -51,8 +53,8 @@ class App:
             for method, path, handler in (
                 ("POST", r"/model-invocation-job", self._create),
                 ("GET", r"/model-invocation-jobs", self._list),
-                ("POST", r"/model-invocation-job/(.+)/stop", self._stop),
-                ("GET", r"/model-invocation-job/(.+)", self._get),
+                ("POST", r"/model-invocation-job/([^/]+)/stop", self._stop),
+                ("GET", r"/model-invocation-job/([^/]+)", self._get),
                 ("GET", r"/_simulator/health", self._health),
                 ("GET", r"/_simulator/jobs", self._jobs),
                 ("GET", r"/_simulator/stats", self._stats),
@@ -72,12 +74,16 @@ class App:
         return self._answer(request)(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
+        # As it was sent: an ARN whose slash is not encoded is another path, and no operation of Bedrock's.
+        sent = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
         known_path = False
         for method, path, handler in self._routes:
-            found = path.fullmatch(request.path)
+            found = path.fullmatch(sent)
             known_path = known_path or found is not None
             if found and method == request.method:
-                return self._guarded(handler, request, *found.groups())
+                return self._guarded(handler, request, *map(urllib.parse.unquote, found.groups()))
+        if not sent.startswith("/_simulator/"):
+            return _unknown_operation()
         return _json({"message": f"There is no {request.method} {request.path} here."}, 405 if known_path else 404)
 
     def _guarded(self, handler: Handler, request: Request, *groups: str) -> Response:
@@ -97,7 +103,7 @@ class App:
         if self._access:
             self._access.create(request.headers.get("Authorization", ""), body)
         if self._strikes("denied", faults.deny):
-            raise BedrockError("AccessDeniedException")
+            raise BedrockError(ACCESS)
         if self._strikes("accepted_then_timed_out", faults.accept_then_timeout):
             return self._accept_then_time_out(request, body, faults)
         return _json({"jobArn": self._driver.call(lambda now: now.bedrock.create(body, now.time))})
@@ -115,7 +121,7 @@ class App:
             return Response()
         if faults.timeout_answer == "504":
             return _json({"message": "Gateway time-out"}, 504)
-        return _error(BedrockError("InternalServerException"))
+        return _error(BedrockError(INTERNAL))
 
     def _get(self, request: Request, identifier: str) -> Response:
         self._call_faults("Get", self._faults())
@@ -141,9 +147,9 @@ class App:
     def _call_faults(self, call: str, faults: Faults) -> None:
         if call in faults.fault_calls:
             if self._strikes("throttled", faults.throttle):
-                raise BedrockError("ThrottlingException")
+                raise BedrockError(THROTTLED)
             if self._strikes("failed", faults.fail):
-                raise BedrockError("InternalServerException")
+                raise BedrockError(INTERNAL)
 
     def _strikes(self, fault: str, rate: float) -> bool:
         with self._counts_lock:
@@ -181,19 +187,18 @@ class App:
 
     def _set_faults(self, request: Request) -> Response:
         wanted = _body(request)
+        seconds = _seconds(wanted.pop("for_seconds", None))
 
-        def act(now: Any) -> Faults:
-            now.bedrock.faults = changed(now.bedrock.faults, wanted)
-            return now.bedrock.faults  # type: ignore[no-any-return] # Now is only known to the type checker
+        def act(now: Now) -> Faults:
+            now.bedrock.disturb(wanted, seconds, now.time)
+            return now.bedrock.faults
 
         return _json(asdict(self._driver.call(act)))
 
     def _start_foreign(self, request: Request) -> Response:
         body = _body(request)
         model, count = _text(body, "model"), _whole(body, "count")
-        seconds = body.get("seconds")
-        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
-            raise UnknownFaultError("seconds must be a number, or null for jobs that run until they are deleted.")
+        seconds = _seconds(body.get("seconds"))
         arns = self._driver.call(lambda now: now.bedrock.start_foreign(model, count, seconds, now.time))
         return _json({"jobArns": arns, "refused": count - len(arns)})
 
@@ -272,6 +277,14 @@ def _whole(body: Mapping[str, Any], name: str) -> int:
     return value
 
 
+def _seconds(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise UnknownFaultError("seconds must be a number of seconds, or null for no end.")
+    return float(value)
+
+
 def _json(content: object, status: int = 200) -> Response:
     return Response(json.dumps(content, default=_iso), status, mimetype="application/json")
 
@@ -279,6 +292,13 @@ def _json(content: object, status: int = 200) -> Response:
 def _error(error: BedrockError) -> Response:
     response = _json({"message": error.message}, error.http_status)
     response.headers["x-amzn-errortype"] = error.code
+    return response
+
+
+def _unknown_operation() -> Response:
+    """Recorded 2026-09-03 for a job's ARN that is not percent-encoded: 404 with this code."""
+    response = _json({"message": ""}, 404)
+    response.headers["x-amzn-errortype"] = "UnknownOperationException"
     return response
 
 

@@ -10,7 +10,7 @@ from bench import costs, order, pages, scale, scheduling
 from bench.simulated import Deployment, Unfinished, _Stream
 from bench.tables import LongTables
 from bench.yardsticks import occupancy, refill_gaps
-from local.bedrock_simulator.rules import Inspection
+from local.bedrock_simulator.jobs import Inspection
 from local.settings import ROOT
 from shared.events import LimitSet
 from shared.memory import MemoryTables

@@ -267,6 +267,17 @@ def test_a_job_that_is_not_over_has_no_whole_output(deployed: Deployed, bbq: Bbq
     assert f"job {job} is Submitted" in result.err
 
 
+def test_what_only_tried_permissions_is_no_output(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+    failed = deployed.upload("haiku/a.jsonl")
+    deployed.report(failed, "Failed", message="no access to the bucket")
+    for name in (".write_access_check_file.tmp", "amazon-bedrock-permission-check"):
+        put(deployed, failed, name, b"")
+        put(deployed, job, name, b"")
+    assert bbq("download", failed, str(tmp_path / "x")).code == 1
+    assert bbq("download", job, str(tmp_path / "y")).code == 0
+    assert files(tmp_path / "y") == WHOLE
+
+
 def test_a_job_without_output_says_why(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
     failed = deployed.upload("haiku/a.jsonl")
     deployed.report(failed, "Failed", message="no access to the bucket")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import boto3
 import pytest
@@ -29,8 +31,9 @@ from moto import mock_aws
 from local.bedrock_simulator.driver import Driver
 from local.bedrock_simulator.events import Events
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import TERMINAL, Settings
+from local.bedrock_simulator.jobs import TERMINAL, Settings
 from local.bedrock_simulator.server import App, serve
+from tests.support.recorded import ARN, recorded, row, shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +85,19 @@ class Simulator:
     def lines(self, key: str) -> list[Any]:
         body = self.s3.get_object(Bucket="bucket", Key=key)["Body"].read().decode()
         return [json.loads(line) for line in body.split("\n") if line]
+
+    def keys(self, prefix: str) -> list[str]:
+        return [found["Key"] for found in self.s3.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])]
+
+    def asked(self, path: str, body: object = None) -> tuple[int, str | None, Any]:
+        """HTTP status, code of the error, and body, of a path as it is sent: GET, or with a `body` POST."""
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", data), timeout=60) as answer:
+                return answer.status, None, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            with closing(refused):
+                return refused.code, refused.headers["x-amzn-errortype"], json.load(refused)
 
     def put_records(self, key: str, count: int, **record: Any) -> None:
         lines = (json.dumps({"recordId": f"r{n}", "modelInput": {"n": n}, **record}) + "\n" for n in range(count))
@@ -149,9 +165,8 @@ def test_a_job_runs_to_its_end_and_get_tells_all_that_the_model_knows(bedrock: S
     arn = bedrock.create(timeoutDurationInHours=48)
     job = bedrock.ended(arn)
     assert (job["jobArn"], job["status"], job["jobName"]) == (arn, "Completed", "job-1")
-    assert bedrock.client.get_model_invocation_job(jobIdentifier=arn[-12:])["jobArn"] == arn
     assert job["clientRequestToken"] == "token-job-1"
-    assert job["submitTime"] < job["endTime"] == job["lastModifiedTime"] < datetime.now(UTC)
+    assert job["submitTime"] < job["endTime"] < job["lastModifiedTime"] < datetime.now(UTC)
     assert (job["jobExpirationTime"] - job["submitTime"]).total_seconds() == 48 * 3600
     counts = [job[f"{kind}RecordCount"] for kind in ("total", "processed", "success", "error")]
     assert counts == [120, 120, 120, 0]
@@ -167,9 +182,23 @@ def test_the_output_holds_every_record_once_in_another_order_with_its_manifest(b
     assert {(line["recordId"], line["modelInput"]["n"]) for line in lines} == {(f"r{n}", n) for n in range(120)}
     failed = [line for line in lines if "error" in line]
     assert all(("error" in line) != ("modelOutput" in line) for line in lines)
-    assert failed[0]["error"] == {"errorCode": 400, "errorMessage": "bad request"}
+    # Keys, their order and types as in the line of a real output; the model here is Claude, whose answers are another's.
+    theirs = {row["model"]: row["line"] for row in recorded("output-lines")["rows"] if "line" in row}
+    claude, video = (
+        theirs["anthropic.claude-3-haiku-20240307-v1:0"],
+        theirs["amazon.nova-lite-v1:0 (video by S3 URI), job Completed"],
+    )
+    answered = next(line for line in lines if "modelOutput" in line)
+    assert list(answered) == list(claude)
+    assert shape(answered["modelOutput"]) == shape(claude["modelOutput"])
+    assert list(failed[0]) == list(video)
+    assert shape(failed[0]["error"]) == shape(video["error"])
     assert 0 < len(failed) == job["errorRecordCount"] < 120
-    (manifest,) = bedrock.lines(f"out/{arn[-12:]}/manifest.json.out")
+    place = recorded("manifest")
+    key = place["key"].replace("<output s3Uri>", "out").replace("<last 12 characters of the job ARN>", arn[-12:])
+    (manifest,) = bedrock.lines(key)
+    assert shape(manifest) == shape(place["content"])
+    assert bedrock.keys(f"out/{arn[-12:]}/") == [f"out/{arn[-12:]}/a.jsonl.out", key]
     tokens = {name: manifest.pop(name) for name in ("inputTokenCount", "outputTokenCount")}
     assert min(tokens.values()) > 0
     assert manifest == {
@@ -201,7 +230,7 @@ def test_a_folder_is_read_whole_and_records_without_an_id_get_one(bedrock: Simul
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{"modelInput":{}}\n' * 99, "minimum is 100"),
+        (b'{"modelInput":{}}\n' * 99, "contains less records (99) than the required minimum of: 100"),
         (b'{"modelInput":{}}\n' * 100 + b"{\n", "Line 101 of bad.jsonl is not valid JSON"),
         (b'{"modelInput":{}}\n' * 100 + b"[]\n", "Line 101 of bad.jsonl is not a JSON object"),
         (b'{"modelInput":"\xff"}\n' * 100, "Line 1 of bad.jsonl is not valid JSON"),
@@ -301,9 +330,9 @@ def test_a_request_the_client_lets_through_is_refused_by_pattern(bedrock: Simula
         bedrock.create(key="dt=2026-01-01/a.jsonl")
 
 
-def test_the_quota_is_refused_with_http_400_and_the_documented_text(bedrock: Simulator) -> None:
+def test_the_quota_is_refused_with_http_400_and_the_recorded_text(bedrock: Simulator) -> None:
     bedrock.admin("POST", "quotas", {"model": MODEL, "limit": 0})
-    with pytest.raises(ClientError, match="The number of requests exceeds the service quota") as refused:
+    with pytest.raises(ClientError, match="reached the quota for number of concurrent invoke-model jobs in progress") as refused:
         bedrock.create()
     assert code(refused) == ("ServiceQuotaExceededException", 400)
 
@@ -318,22 +347,89 @@ def test_a_token_is_answered_with_the_first_job_and_a_name_in_use_is_refused(bed
         bedrock.create(clientRequestToken="another")
 
 
-def test_stop_stops_a_job_and_a_second_time_is_a_conflict() -> None:
+def test_stop_stops_a_job_and_a_second_time_is_refused() -> None:
     with simulator(job_seconds=(60.0, 60.0)) as bedrock:
         arn = bedrock.create()
         wait_until(lambda: bedrock.client.get_model_invocation_job(jobIdentifier=arn)["status"] == "InProgress")
         bedrock.client.stop_model_invocation_job(jobIdentifier=arn)
         assert bedrock.ended(arn)["status"] == "Stopped"
-        with pytest.raises(ClientError) as refused:
-            bedrock.client.stop_model_invocation_job(jobIdentifier=arn[-12:])
-        assert code(refused) == ("ConflictException", 400)
+        with pytest.raises(ClientError, match="State was: Stopped") as refused:
+            bedrock.client.stop_model_invocation_job(jobIdentifier=arn)
+        assert code(refused) == ("ValidationException", 400)
 
 
-def test_an_unknown_job_is_not_found(bedrock: Simulator) -> None:
+def test_a_job_that_is_stopped_leaves_the_records_that_were_processed() -> None:
+    with simulator(job_seconds=(4.0, 4.0)) as bedrock:
+        arn = bedrock.create()
+        wait_until(lambda: bedrock.client.get_model_invocation_job(jobIdentifier=arn)["processedRecordCount"] > 10)
+        bedrock.client.stop_model_invocation_job(jobIdentifier=arn)
+        job = bedrock.ended(arn)
+        lines = bedrock.lines(f"out/{arn[-12:]}/a.jsonl.out")
+        assert (job["status"], job["totalRecordCount"]) == ("Stopped", 120)
+        assert 10 < len(lines) == job["processedRecordCount"] < 120
+
+
+@pytest.mark.parametrize("name", [".write_access_check_file.tmp", "amazon-bedrock-permission-check"])
+def test_an_object_that_tries_permissions_may_be_left_in_the_output_place(bedrock: Simulator, name: str) -> None:
+    bedrock.ended(bedrock.create())
+    assert len(bedrock.keys("out/")) == 2
+    bedrock.admin("POST", "faults", {"permission_check_object": name})
+    assert bedrock.ended(bedrock.create("job-2"))["status"] == "Completed"
+    assert f"out/{name}" in bedrock.keys("out/")
+    refused = bedrock.ended(
+        bedrock.create("job-3", outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://no-such-bucket/out"}})
+    )
+    assert "Could not validate PutObject permissions" in refused["message"]
+
+
+def test_an_unknown_job_is_not_found_and_an_id_or_a_path_that_is_not_encoded_is_no_arn(bedrock: Simulator) -> None:
     for ask in (bedrock.client.get_model_invocation_job, bedrock.client.stop_model_invocation_job):
-        with pytest.raises(ClientError) as refused:
-            ask(jobIdentifier="abcdefghijkl")
-        assert code(refused) == ("ResourceNotFoundException", 404)
+        for identifier, wanted in ((ARN, ("ResourceNotFoundException", 404)), (ARN[-12:], ("ValidationException", 400))):
+            with pytest.raises(ClientError) as refused:
+                ask(jobIdentifier=identifier)
+            assert code(refused) == wanted
+    arn = bedrock.create()
+    theirs = row("errors-get", "not encoded")
+    assert bedrock.asked(f"/model-invocation-job/{arn}")[:2] == (theirs["http_status"], theirs["code"])
+    assert bedrock.asked(f"/model-invocation-job/{quote(arn, safe='')}")[0] == 200
+
+
+def test_answers_travel_as_recorded(bedrock: Simulator) -> None:
+    created, stopped = recorded("create"), recorded("stop")["cases"][0]
+    asked = {**created["request"], "clientRequestToken": "token"}  # which botocore adds
+    status, _, answer = bedrock.asked("/model-invocation-job", asked)
+    assert (status, shape(answer)) == (created["http_status"], shape(created["answer"]))
+    arn = answer["jobArn"]
+    assert re.fullmatch(r"[a-z0-9]{12}", arn.removeprefix("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/"))
+    path = f"/model-invocation-job/{quote(arn, safe='')}"
+    assert bedrock.asked(f"{path}/stop", {})[::2] == (stopped["http_status"], stopped["answer"])
+    job = bedrock.asked(path)[2]
+    theirs = recorded("get")["answers"][0]["answer"]
+    assert shape({name: job[name] for name in theirs}) == shape(theirs)
+    (listed,) = bedrock.asked("/model-invocation-jobs")[2]["invocationJobSummaries"]
+    assert not set(recorded("list")["absent_in_every_summary"]) & set(listed)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sent"), [(["Completed", "Failed"], ["Completed"]), (LIFE[1:], LIFE[1:])], ids=["ends", "all but the first"]
+)
+def test_only_events_of_some_statuses_may_be_sent(bedrock: Simulator, statuses: list[str], sent: list[str]) -> None:
+    bedrock.admin("POST", "faults", {"event_statuses": statuses})
+    bedrock.ended(bedrock.create())
+    wait_until(lambda: len(bedrock.events) >= len(sent))
+    time.sleep(0.05)
+    assert bedrock.statuses_sent() == sent
+
+
+def test_an_account_may_be_refused_for_a_time(bedrock: Simulator) -> None:
+    set_to = bedrock.admin("POST", "faults", {"refuse_create": "account", "for_seconds": 2})
+    assert set_to["refuse_create"] == "account"
+    with pytest.raises(ClientError, match="Your account is not authorized to perform this action") as refused:
+        bedrock.create()
+    assert code(refused) == ("ValidationException", 400)
+    assert bedrock.client.list_model_invocation_jobs()["invocationJobSummaries"] == []
+    wait_until(lambda: bedrock.admin("GET", "faults")["refuse_create"] is None)
+    assert bedrock.create()
 
 
 @pytest.mark.parametrize(
@@ -416,6 +512,7 @@ def test_a_change_happens_within_milliseconds_of_when_it_is_due() -> None:
     [
         ("faults", {"event_dorp": 1}, "event_drop"),
         ("faults", {"throttle": "often"}, "throttle must be"),
+        ("faults", {"refuse_create": "account", "for_seconds": "long"}, "seconds must be a number of seconds"),
         ("quotas", {"model": MODEL}, "limit is required"),
         ("foreign-jobs", {"count": 1}, "model is required"),
     ],

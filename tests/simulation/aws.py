@@ -12,7 +12,7 @@ from typing import Any
 
 from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import TERMINAL, Settings, StatusChange
+from local.bedrock_simulator.jobs import TERMINAL, Settings, StatusChange
 from tests.simulation.kernel import Kernel
 from tests.simulation.weather import Weather
 
@@ -225,14 +225,20 @@ class Bus:
 
     IGNORED = frozenset({"Submitted"})  # as terraform/hints.tf filters them (a test compares the two)
 
-    def __init__(self, kernel: Kernel, weather: Weather, settings: Settings, queue: Queue) -> None:
+    def __init__(
+        self, kernel: Kernel, weather: Weather, settings: Settings, queue: Queue, faults: Callable[[], Faults] = Faults
+    ) -> None:
         self.sent: list[str] = []
         self._kernel, self._weather, self._settings, self._queue = kernel, weather, settings, queue
+        self._faults = faults  # the simulator's switches, as they are now
 
     def put(self, change: StatusChange) -> None:
         """Bedrock's job changed its status."""
         self._kernel.say("bedrock", f"{change.name} is {change.status} ({change.arn[-12:]})")
-        body = bedrock_event(change, self._settings, no_model=self._weather.spell("events-name-no-model"))
+        faults = self._faults()
+        if change.status not in faults.event_statuses:
+            return None
+        body = bedrock_event(change, self._settings, faults, no_model=self._weather.spell("events-name-no-model"))
         if self._weather.spell("events-name-no-model"):
             self._weather.felt("events-name-no-model")
         self.sent.append(body)
@@ -352,9 +358,9 @@ def stream_event(batch: list[tuple[str, int, str]]) -> dict[str, Any]:
     }
 
 
-def bedrock_event(change: StatusChange, settings: Settings, *, no_model: bool) -> str:
+def bedrock_event(change: StatusChange, settings: Settings, faults: Faults, *, no_model: bool) -> str:
     """What the rule delivers: the documented envelope around the simulator's own entry."""
-    entry = event_entry(change, settings, "aws.bedrock", Faults())
+    entry = event_entry(change, settings, "aws.bedrock", faults)
     detail = json.loads(entry["Detail"])
     if no_model:  # a profile's id, a provisioned model: which name an event gives is UNVERIFIED
         detail["batchModelId"] = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/unknown"

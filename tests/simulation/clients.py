@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from pynamodb.exceptions import PynamoDBException
 
-from local.bedrock_simulator.rules import NAME_IN_USE, Bedrock, BedrockError
+from local.bedrock_simulator.errors import NAME_IN_USE, BedrockError
+from local.bedrock_simulator.rules import Bedrock
 from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
 from shared.memory import MemoryTables
 from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of

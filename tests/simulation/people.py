@@ -5,8 +5,9 @@ from typing import Any
 
 from cli.redrive import reconcile_jobs
 from cli.repair import rebuild
+from local.bedrock_simulator.errors import BedrockError
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import BedrockError, Plan
+from local.bedrock_simulator.jobs import Plan
 from shared import events as e
 from shared.names import attempt_name, job_stream
 from shared.tables import SlotsRow, Update

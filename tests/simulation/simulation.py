@@ -11,9 +11,9 @@ from urllib.parse import quote_plus
 
 from cli.walk import Desk
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.rules import EXPIRED, Inspection, Settings, Tally
+from local.bedrock_simulator.jobs import EXPIRED, Inspection, Settings, Tally
+from local.bedrock_simulator.jobs import Job as BedrockJob
 from local.bedrock_simulator.rules import Bedrock as Rules
-from local.bedrock_simulator.rules import Job as BedrockJob
 from services.intake import handler as intake
 from services.intake import intake as taking_in
 from services.intake.config import Config as IntakeConfig
@@ -139,7 +139,7 @@ class Simulation:
             concurrency=UPLOAD_CONCURRENCY,
         )  # fmt: skip
         self.stream = Stream(kernel, weather, self.invoke_scheduler)
-        self.bus = Bus(kernel, weather, self.settings, self.hints)
+        self.bus = Bus(kernel, weather, self.settings, self.hints, lambda: self.rules.faults)
         self.schedules = Schedules(kernel, weather, self.hints)
         self.bedrock = clients.BedrockClient(kernel, weather, self.rules, self.watch, self.pump)
         self.s3 = clients.S3Client(kernel, weather)
@@ -391,6 +391,8 @@ class Simulation:
         data = self.s3.things[key, str(staged)].data
         (upload,) = [upload for upload in self.uploads if upload.job in job.name]
         self.watch.check("S4", data == upload.data, f"{job.name} runs something else than {upload.key} {upload.version}")
+        if self.rules.faults.permission_check_object:
+            self.s3.put(split_s3_uri(job.output_uri)[1] + self.rules.faults.permission_check_object, b"")
         records = data.count(b"\n")
         return Inspection(records=records, largest_file_records=records)
 

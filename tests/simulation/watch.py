@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from local.bedrock_simulator.rules import Bedrock, StatusChange
+from local.bedrock_simulator.jobs import StatusChange
 from shared.memory import Item
 from shared.models import MAX_ATTEMPTS
 from shared.names import parse_attempt_name
@@ -20,6 +20,7 @@ from tests.simulation.kernel import Invocation, Kernel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from local.bedrock_simulator.rules import Bedrock
     from shared.slots import Ceiling
 
 Change = tuple[tuple[str, str, str | int], Item | None, Item | None]  # (table, hash, range), before, after

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.bedrock_simulator.errors import REFUSALS, BedrockError
 from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults, UnknownFaultError, changed
-from local.bedrock_simulator.rules import LEGAL_NEXT, TERMINAL, Bedrock, BedrockError, Inspection, Settings, Tally
+from local.bedrock_simulator.jobs import LEGAL_NEXT, TERMINAL, Inspection, Job, Settings, Tally
+from local.bedrock_simulator.rules import Bedrock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -39,6 +41,17 @@ def run_until_quiet(bedrock: Bedrock) -> tuple[list[str], datetime]:
         now = max(now, due)
         statuses += [change.status for change in bedrock.advance(now)]
     return statuses, now
+
+
+def run_until(bedrock: Bedrock, status: str) -> datetime:
+    """When the only job has this status."""
+    (job,), now = bedrock.jobs.values(), NOON
+    while job.status != status:
+        due = bedrock.next_change_at()
+        assert due is not None, f"it stays {job.status}"
+        now = max(now, due)
+        bedrock.advance(now)
+    return now
 
 
 def refusal(bedrock: Bedrock, asked: dict[str, Any], now: datetime = NOON) -> str:
@@ -123,6 +136,13 @@ def test_a_token_may_be_forgotten_after_a_time_after_the_end_or_at_once() -> Non
         assert bedrock.create(request(), later) != first
 
 
+def test_a_repeated_request_may_be_told_that_its_name_is_in_use() -> None:
+    bedrock = Bedrock(PLAIN, Faults(name_before_token=True))
+    bedrock.create(request(), NOON)
+    assert refusal(bedrock, request()) == "ValidationException"
+    assert len(bedrock.jobs) == 1
+
+
 def test_a_token_with_other_parameters_is_ignored_unless_the_switch_refuses_it() -> None:
     bedrock = Bedrock(PLAIN)
     arn = bedrock.create(request(), NOON)
@@ -186,18 +206,19 @@ def test_output_that_cannot_be_written_fails_the_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "end"),
+    ("faults", "end", "processed"),
     [
-        (Faults(job_failure=1), "Failed"),
-        (Faults(job_partial=1), "PartiallyCompleted"),
-        (Faults(job_expiry=1), "Expired"),
+        (Faults(job_failure=1), "Failed", 0),
+        (Faults(job_failure=1, failed_output="part"), "Failed", 50),
+        (Faults(job_partial=1), "PartiallyCompleted", 50),
+        (Faults(job_expiry=1), "Expired", 0),
     ],
 )
-def test_a_drawn_lot_decides_how_a_job_ends(faults: Faults, end: str) -> None:
+def test_a_drawn_lot_decides_how_a_job_ends(faults: Faults, end: str, processed: int) -> None:
     bedrock = Bedrock(PLAIN, faults)
     arn = bedrock.create(request(), NOON)
     assert run_until_quiet(bedrock)[0][-1] == end
-    assert bedrock.get(arn, NOON)["processedRecordCount"] == (50 if end == "PartiallyCompleted" else 0)
+    assert bedrock.get(arn, NOON)["processedRecordCount"] == processed
 
 
 def test_a_job_that_is_not_begun_before_its_timeout_expires() -> None:
@@ -214,8 +235,44 @@ def test_a_stopped_job_goes_through_stopping_and_cannot_be_stopped_again() -> No
     assert run_until_quiet(bedrock)[0] == ["Submitted", "Stopping", "Stopped"]
     for switch in ("ConflictException", "ValidationException"):
         bedrock.faults = Faults(stop_ended_error=switch)
-        with pytest.raises(BedrockError, match=switch):
+        with pytest.raises(BedrockError, match=f"{switch}.*State was: Stopped"):
             bedrock.stop(arn, NOON)
+
+
+@pytest.mark.parametrize("switch", ["ConflictException", "ValidationException"])
+def test_a_stopping_job_may_refuse_to_be_stopped_again(switch: str) -> None:
+    bedrock = Bedrock(PLAIN, Faults(stop_twice_error=switch))
+    arn = bedrock.create(request(), NOON)
+    bedrock.stop(arn, NOON)
+    with pytest.raises(BedrockError, match=f"{switch}.*State was: Stopping"):
+        bedrock.stop(arn, NOON)
+
+
+@pytest.mark.parametrize(("output", "written"), [("part", [40]), ("none", [])])
+def test_a_stopped_job_has_processed_what_it_had_when_it_was_stopped(output: str, written: list[int]) -> None:
+    asked: list[int] = []
+
+    def write(job: Job) -> Tally:
+        asked.append(job.records_to_process)
+        return Tally(success=job.records_to_process - 1, errors=1)
+
+    bedrock = Bedrock(replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(stopped_output=output), write=write)
+    arn = bedrock.create(request(), NOON)
+    begun = run_until(bedrock, "InProgress")
+    bedrock.stop(arn, begun + timedelta(seconds=4))
+    run_until_quiet(bedrock)
+    job = bedrock.get(arn, NOON)
+    assert asked == written
+    assert (job["status"], job["totalRecordCount"], job["processedRecordCount"]) == ("Stopped", 100, 40)
+    assert job["errorRecordCount"] == len(written)
+
+
+def test_a_job_stopped_before_it_began_has_processed_nothing() -> None:
+    bedrock = Bedrock(PLAIN, write=lambda _: pytest.fail("it has no output"))
+    arn = bedrock.create(request(), NOON)
+    bedrock.stop(arn, run_until(bedrock, "Scheduled"))
+    run_until_quiet(bedrock)
+    assert bedrock.get(arn, NOON)["processedRecordCount"] == 0
 
 
 def test_a_job_stopped_while_it_writes_ends_only_when_its_output_is_complete() -> None:
@@ -226,6 +283,21 @@ def test_a_job_stopped_while_it_writes_ends_only_when_its_output_is_complete() -
     assert run_until_quiet(bedrock)[0] == ["Stopping"]
     bedrock.written(arn[-12:], Tally(success=100), now)
     assert run_until_quiet(bedrock)[0] == ["Stopped"]
+
+
+@pytest.mark.parametrize("status", ["Validating", "InProgress"])
+def test_a_restored_job_that_waited_for_s3_asks_again(status: str) -> None:
+    def waiting(bedrock: Bedrock) -> Bedrock:
+        bedrock.create(request(), NOON)
+        run_until_quiet(bedrock)
+        return bedrock
+
+    late = (lambda _: None) if status == "Validating" else (lambda _: Inspection(records=100))
+    before = waiting(Bedrock(PLAIN, inspect=late, write=lambda _: None))
+    assert [job.status for job in before.jobs.values()] == [status]
+    after = Bedrock(PLAIN)
+    after.restore(before.jobs.values())
+    assert run_until_quiet(after)[0][-1] == "Completed"
 
 
 def test_record_counts_are_zero_before_processing_and_rise_while_in_progress() -> None:
@@ -264,7 +336,7 @@ def test_a_list_can_be_narrowed_by_status_name_and_submit_time() -> None:
     bedrock.create(request("late"), NOON + timedelta(hours=1))
 
     def names(**asked: Any) -> list[str]:
-        return [job["jobName"] for job in bedrock.list(asked, NOON)["invocationJobSummaries"]]
+        return [job["jobName"] for job in bedrock.list(asked, NOON + timedelta(hours=1))["invocationJobSummaries"]]
 
     assert names() == ["late", "early"]
     assert names(statusEquals="Submitted") == ["late"]
@@ -331,6 +403,85 @@ def test_a_model_without_batch_inference_is_refused() -> None:
     assert refusal(Bedrock(PLAIN, Faults(unsupported_models=(MODEL,))), request()) == "ValidationException"
 
 
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_create_is_refused_whatever_the_job_as_long_as_the_account_is(kind: str) -> None:
+    bedrock = Bedrock(PLAIN)
+    bedrock.create(request("taken"), NOON)
+    bedrock.faults = Faults(refuse_create=kind)
+    assert refusal(bedrock, request("new")) == refusal(bedrock, request("taken")) == REFUSALS[kind][0]
+    bedrock.faults = Faults()
+    assert bedrock.create(request("new"), NOON)
+
+
+def test_the_right_to_pass_the_role_is_looked_at_first_and_the_rest_after_the_requests_form() -> None:
+    malformed = request("a_b", roleArn="arn:aws:iam::000000000000:role/none")
+    assert refusal(Bedrock(PLAIN, Faults(refuse_create="pass-role")), malformed) == "AccessDeniedException"
+    assert refusal(Bedrock(PLAIN, Faults(refuse_create="throttle")), malformed) == "ThrottlingException"
+    assert refusal(Bedrock(PLAIN, Faults(refuse_create="not-found")), malformed) == "ValidationException"
+
+
+@pytest.mark.parametrize("fault", [Faults(fail_validating="get-object"), Faults(fail_processing="invoke-model")])
+def test_a_fault_of_our_role_fails_every_job_of_ours_and_leaves_no_output_until_it_is_mended(fault: Faults) -> None:
+    bedrock = Bedrock(PLAIN, fault, write=lambda _: pytest.fail("it has no output"))
+    arn = bedrock.create(request(), NOON)
+    (theirs,) = bedrock.start_foreign(MODEL, 1, 1.0, NOON)
+    _, now = run_until_quiet(bedrock)
+    assert (bedrock.get(arn, now)["status"], bedrock.get(theirs, now)["status"]) == ("Failed", "Completed")
+    mended = Bedrock(PLAIN)
+    mended.faults = fault
+    arn = mended.create(request(), NOON)
+    mended.faults = Faults()
+    run_until_quiet(mended)
+    assert mended.get(arn, now)["status"] == "Completed"
+
+
+def test_a_job_whose_role_may_not_invoke_the_model_processes_nothing_meanwhile() -> None:
+    bedrock = Bedrock(replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(fail_processing="invoke-model"))
+    arn = bedrock.create(request(), NOON)
+    half = run_until(bedrock, "InProgress") + timedelta(seconds=5)
+    assert bedrock.get(arn, half)["processedRecordCount"] == 0
+    bedrock.stop(arn, half)
+    run_until_quiet(bedrock)
+    assert bedrock.get(arn, half)["processedRecordCount"] == 0
+
+
+def test_get_and_stop_may_not_know_a_job_that_was_made_seconds_ago() -> None:
+    bedrock = Bedrock(PLAIN, Faults(get_behind_seconds=5))
+    arn = bedrock.create(request(), NOON)
+    for ask in (bedrock.get, bedrock.stop):
+        with pytest.raises(BedrockError, match="ResourceNotFoundException"):
+            ask(arn, NOON + timedelta(seconds=4))
+    assert bedrock.get(arn, NOON + timedelta(seconds=5))["jobArn"] == arn
+
+
+def test_list_may_not_show_a_job_that_was_made_seconds_ago() -> None:
+    bedrock = Bedrock(PLAIN)
+    bedrock.create(request(), NOON)
+    assert bedrock.list({}, NOON)["invocationJobSummaries"]
+    bedrock.faults = Faults(list_behind_seconds=5)
+    assert not bedrock.list({}, NOON + timedelta(seconds=4))["invocationJobSummaries"]
+    assert bedrock.list({}, NOON + timedelta(seconds=5))["invocationJobSummaries"]
+
+
+def test_a_fault_that_is_set_for_a_time_passes_and_may_be_renewed_meanwhile() -> None:
+    bedrock = Bedrock(PLAIN, Faults(throttle=0.5))
+
+    def faults_at(seconds: float) -> tuple[float, str | None]:
+        bedrock.advance(NOON + timedelta(seconds=seconds))
+        return bedrock.faults.throttle, bedrock.faults.refuse_create
+
+    bedrock.disturb({"throttle": 1, "refuse_create": "account"}, 90, NOON)
+    assert faults_at(0) == (1.0, "account")
+    bedrock.disturb({"refuse_create": "legacy"}, 90, NOON + timedelta(seconds=60))
+    assert faults_at(89) == (1.0, "legacy")
+    assert faults_at(90) == (0.5, "legacy")
+    assert faults_at(149) == (0.5, "legacy")
+    assert faults_at(150) == (0.5, None)
+    bedrock.disturb({"refuse_create": "account"}, 10, NOON + timedelta(seconds=150))
+    bedrock.disturb({"refuse_create": "legacy"}, None, NOON + timedelta(seconds=155))
+    assert faults_at(1000) == (0.5, "legacy")
+
+
 @pytest.mark.parametrize("identifier", ["job-1", "arn:aws:bedrock:us-east-1:1:model-invocation-job/abcdefghijkl", ""])
 def test_a_job_is_not_found_by_its_name_or_a_broken_arn(identifier: str) -> None:
     bedrock = Bedrock(PLAIN)
@@ -358,6 +509,26 @@ def test_an_event_has_exactly_the_documented_fields() -> None:
     }
 
 
+PROFILE = f"us.{MODEL}"
+
+
+@pytest.mark.parametrize(
+    ("switch", "model", "named"),
+    [
+        ("arn", MODEL, f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"),
+        ("arn", PROFILE, f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{PROFILE}"),
+        ("foundation-model", PROFILE, f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL}"),
+        ("as-given", PROFILE, PROFILE),
+    ],
+)
+def test_an_event_names_the_model_in_each_of_the_ways_that_are_possible(switch: str, model: str, named: str) -> None:
+    bedrock = Bedrock(PLAIN)
+    bedrock.create(request(modelId=model), NOON)
+    (change,) = bedrock.advance(NOON)
+    entry = event_entry(change, PLAIN, "mine", Faults(event_model_id=switch))
+    assert json.loads(entry["Detail"])["batchModelId"] == named
+
+
 def test_an_unknown_fault_is_refused_with_the_names_of_the_known_ones() -> None:
     with pytest.raises(UnknownFaultError, match=r"event_dorp.*event_drop"):
         changed(Faults(), {"event_dorp": 1})
@@ -367,7 +538,17 @@ def test_an_unknown_fault_is_refused_with_the_names_of_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"event_drop": 2}, {"event_drop": True}, {"event_delay_seconds": [2, 1]}, {"timeout_answer": "x"}]
+    "wrong",
+    [
+        {"event_drop": 2},
+        {"event_drop": True},
+        {"event_delay_seconds": [2, 1]},
+        {"timeout_answer": "x"},
+        {"refuse_create": "no"},
+        {"event_statuses": ["Melted"]},
+        {"get_behind_seconds": -1},
+        {"get_without_counts": 1},
+    ],
 )
 def test_a_fault_of_the_wrong_kind_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UnknownFaultError, match=next(iter(wrong))):
@@ -379,6 +560,9 @@ FAULTS = st.builds(
     job_failure=st.sampled_from([0.0, 0.5]),
     job_partial=st.sampled_from([0.0, 0.5]),
     job_expiry=st.sampled_from([0.0, 0.5]),
+    fail_validating=st.sampled_from([None, "get-object"]),
+    fail_processing=st.sampled_from([None, "invoke-model"]),
+    stopped_output=st.sampled_from(["part", "none"]),
     quota_before_token=st.booleans(),
     forget_tokens=st.booleans(),
 )
@@ -430,6 +614,11 @@ def test_the_quota_is_never_exceeded_and_every_status_follows_legally(
             assert change.previous == (before or "")
             assert change.status in (LEGAL_NEXT[before] if before else {"Submitted"})
             last[change.job_id] = change.status
+        for job in bedrock.jobs.values():
+            told = bedrock.get(job.arn, now)
+            assert (
+                told["processedRecordCount"] == told["successRecordCount"] + told["errorRecordCount"] <= told["totalRecordCount"]
+            )
         unended = [job for job in bedrock.jobs.values() if job.status not in TERMINAL]
         assert len(unended) == bedrock.alive(MODEL) <= quota
     assert bedrock.largest_alive.get(MODEL, {"total": 0})["total"] <= quota
