@@ -289,7 +289,7 @@ class Bedrock:
         inputs = {uri: {"made": count, "processed": self._processed[uri]} for uri, count in made.items()}
         return {
             "jobs": jobs, "inputs": inputs, "most_alive": dict(self._most_alive), "creates": dict(self._creates),
-            "count": dict(self._count), "weather": asdict(self.weather),
+            "count": dict(+self._count), "weather": asdict(self.weather),
         }  # fmt: skip
 
     def _may_create(self, request: Mapping[str, Any], now: float) -> None:
@@ -314,7 +314,8 @@ class Bedrock:
         return next(known, None) if self.weather.replay_tokens else None
 
     def _make(self, request: Mapping[str, Any], now: float) -> Job:
-        chance = self._chance(str(request["jobName"]), len(self._jobs))
+        name = request["jobName"]
+        chance = self._chance(name, sum(job.name == name for job in self._jobs))
         account = request["roleArn"].split(":")[4]
         last = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=12))
         due, plan = now, []
@@ -335,7 +336,7 @@ class Bedrock:
         job.status, job.modified = status, now
         job.history.append(status)
         if status in {"Completed", "Failed"}:  # recorded: a Stopped job has no endTime
-            job.ended = now
+            job.ended = now - 0.1  # recorded: 28 ms to 1.3 s before lastModifiedTime
         self._tell(job, now)
 
     def _failure(self, job: Job, now: float) -> str:
