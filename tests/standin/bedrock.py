@@ -72,6 +72,9 @@ FAILURES = {
     "invoke-model": ("InProgress", "Customer doesn't have permissions to invokeModel"),
 }
 
+# What happens to a Create that gets no answer: its job is made; it is not; it is made and no event tells of it, ever.
+LOSSES = ("made", "unmade", "unheard")
+
 
 class Refusal(Exception):
     """An error answer. `code` is the exception's name in the API reference."""
@@ -113,7 +116,7 @@ class Weather:
 
     refuse: Spell | None = None  # every Create
     fail: Spell | None = None  # every job that is in the fatal status at that time
-    lose: tuple[str, ...] = ()  # for each next Create that would be taken: "made", "unmade", or "" for an answer
+    lose: tuple[str, ...] = ()  # for each next Create that would be taken: "" or one of LOSSES
     drop_events: float = 0.0  # shares of all events
     double_events: float = 0.0
     late_events_seconds: float = 0.0  # each by a time of its own up to this, which reorders them
@@ -129,12 +132,15 @@ class Weather:
 
 @dataclass(kw_only=True)
 class Job:
-    """One job. Times in seconds since 1970. `plan` is when it enters each status to come."""
+    """One job. Times in seconds since 1970. `plan` is when it enters each status to come; `heard` is whether
+    events tell of it.
+    """
 
     arn: str
     request: Mapping[str, Any]
     submitted: float
     plan: list[tuple[float, str]]
+    heard: bool
     modified: float
     status: str = "Submitted"
     message: str = ""
@@ -203,10 +209,10 @@ class Bedrock:
         if fate == "unmade":
             self._count["lost unmade"] += 1
             raise Lost
-        job = self._make(request, now)
+        job = self._make(request, now, heard=fate != "unheard")
         self._count["made"] += 1
-        if fate == "made":
-            self._count["lost made"] += 1
+        if fate:
+            self._count[f"lost {fate}"] += 1
             raise Lost
         return {"jobArn": job.arn}
 
@@ -274,6 +280,8 @@ class Bedrock:
                 values[name] = Spell(what=spell["what"], until=now + spell["seconds"], model=spell.get("model", ""))
         if "lose" in values:
             values["lose"] = tuple(values["lose"])
+            if wrong := set(values["lose"]) - {"", *LOSSES}:
+                raise ValueError(f"lose must be of {LOSSES}, not {sorted(wrong)}")
         self.weather = replace(self.weather, **values)
 
     def ledger(self) -> dict[str, Any]:
@@ -313,7 +321,7 @@ class Bedrock:
         known = (job for job in self._jobs if job.request["clientRequestToken"] == token)
         return next(known, None) if self.weather.replay_tokens else None
 
-    def _make(self, request: Mapping[str, Any], now: float) -> Job:
+    def _make(self, request: Mapping[str, Any], now: float, *, heard: bool) -> Job:
         name = request["jobName"]
         chance = self._chance(name, sum(job.name == name for job in self._jobs))
         account = request["roleArn"].split(":")[4]
@@ -323,7 +331,7 @@ class Bedrock:
             due += chance.uniform(*self._phase_seconds)
             plan.append((due, status))
         arn = f"arn:aws:bedrock:{self._region}:{account}:model-invocation-job/{last}"
-        job = Job(arn=arn, request=dict(request), submitted=now, modified=now, plan=plan)
+        job = Job(arn=arn, request=dict(request), submitted=now, modified=now, plan=plan, heard=heard)
         self._jobs.append(job)
         self._most_alive[job.model] = max(self._most_alive[job.model], self._alive(job.model))
         self._tell(job, now)
@@ -384,7 +392,7 @@ class Bedrock:
     def _tell(self, job: Job, now: float) -> None:
         """The event that the Bedrock user guide shows. It says no order: some come late, twice or not at all."""
         chance = self._chance(job.name, job.arn, job.status)
-        if chance.random() < self.weather.drop_events:
+        if not job.heard or chance.random() < self.weather.drop_events:
             self._count["events dropped"] += 1
             return
         detail = {

@@ -149,7 +149,7 @@ def test_a_completed_job_has_counts_an_end_and_the_recorded_files() -> None:
 
 @pytest.fixture
 def served() -> Iterator[Standin]:
-    service = Bedrock(Memory({INPUT: records(100)}), seed=1, quota=2, phase_seconds=(0.0, 0.01))
+    service = Bedrock(Memory({INPUT: records(100)}), seed=1, quota=3, phase_seconds=(0.0, 0.01))
     standin = Standin(service, port=0, events=None, event_source="local.bedrock")
     yield standin
     standin.close()
@@ -219,15 +219,15 @@ def test_an_unknown_arn_is_not_found_and_one_that_is_not_encoded_is_no_operation
 
 def test_a_lost_answer_leaves_a_job_or_none(served: Standin) -> None:
     client = client_of(served)
-    plain(served, "POST", "/standin/weather", json.dumps({"lose": ["made", "unmade", ""]}))
-    for name in ("made", "unmade"):
+    plain(served, "POST", "/standin/weather", json.dumps({"lose": ["made", "unmade", "unheard", ""]}))
+    for name in ("made", "unmade", "unheard"):
         with pytest.raises(ConnectionClosedError):
             client.create_model_invocation_job(**named(name))
     client.create_model_invocation_job(**named("answered"))
     names = [job["jobName"] for job in client.list_model_invocation_jobs()["invocationJobSummaries"]]
-    assert names == ["answered", "made"]
+    assert names == ["answered", "unheard", "made"]
     count = plain(served, "GET", "/standin/ledger")[1]["count"]
-    assert (count["made"], count["lost made"], count["lost unmade"]) == (2, 1, 1)
+    assert (count["made"], count["lost made"], count["lost unmade"], count["lost unheard"]) == (3, 1, 1, 1)
 
 
 def test_weather_that_there_is_not_is_refused(served: Standin) -> None:
@@ -399,6 +399,15 @@ def test_events_are_dropped_doubled_and_late_by_the_seed() -> None:
     assert late == events(1, late_events_seconds=30.0) != events(2, late_events_seconds=30.0)
     assert sorted(late, key=lambda event: event[1]) != late  # reordered
     assert 0 < len(events(1, drop_events=0.5)) < 5
+
+
+def test_a_job_that_is_not_heard_of_sends_no_event() -> None:
+    service = bedrock()
+    service.change_weather({"lose": ["unheard"], "double_events": 1.0}, 0.0)
+    with pytest.raises(Lost):
+        service.create(named("silent"), 0.0)
+    assert service.advance(LONG) == []
+    assert service.list_jobs({}, LONG)["invocationJobSummaries"][0]["status"] == "Completed"
 
 
 def test_the_seed_decides_and_not_the_order_of_calls() -> None:
