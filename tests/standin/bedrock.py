@@ -15,7 +15,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -116,7 +116,9 @@ class Weather:
 
     refuse: Spell | None = None  # every Create
     fail: Spell | None = None  # every job that is in the fatal status at that time
-    lose: tuple[str, ...] = ()  # for each next Create that would be taken: "" or one of LOSSES
+    lose: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # by model, for each Create that would be taken: "" or of LOSSES
     drop_events: float = 0.0  # shares of all events
     double_events: float = 0.0
     late_events_seconds: float = 0.0  # each by a time of its own up to this, which reorders them
@@ -204,8 +206,7 @@ class Bedrock:
         if known := self._replayed(request):
             self._count["replayed"] += 1
             return {"jobArn": known.arn}
-        fate, *rest = self.weather.lose or ("",)
-        self.weather = replace(self.weather, lose=tuple(rest))
+        fate = self._fate(str(request["modelId"]))
         if fate == "unmade":
             self._count["lost unmade"] += 1
             raise Lost
@@ -278,10 +279,9 @@ class Bedrock:
                 if spell["what"] not in troubles:
                     raise ValueError(f"{name} must be one of {sorted(troubles)}")
                 values[name] = Spell(what=spell["what"], until=now + spell["seconds"], model=spell.get("model", ""))
-        if "lose" in values:
-            values["lose"] = tuple(values["lose"])
-            if wrong := set(values["lose"]) - {"", *LOSSES}:
-                raise ValueError(f"lose must be of {LOSSES}, not {sorted(wrong)}")
+        losses = values.get("lose", {}).values()
+        if wrong := {loss for of_model in losses for loss in of_model} - {"", *LOSSES}:
+            raise ValueError(f"lose must be of {LOSSES}, not {sorted(wrong)}")
         self.weather = replace(self.weather, **values)
 
     def ledger(self) -> dict[str, Any]:
@@ -320,6 +320,12 @@ class Bedrock:
         token = request["clientRequestToken"]
         known = (job for job in self._jobs if job.request["clientRequestToken"] == token)
         return next(known, None) if self.weather.replay_tokens else None
+
+    def _fate(self, model: str) -> str:
+        """What happens to the answer of a Create that is taken: the next of the model's losses."""
+        fate, *rest = self.weather.lose.get(model) or ("",)
+        self.weather = replace(self.weather, lose={**self.weather.lose, model: rest})
+        return fate
 
     def _make(self, request: Mapping[str, Any], now: float, *, heard: bool) -> Job:
         name = request["jobName"]

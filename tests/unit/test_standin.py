@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RECORDED = json.loads((ROOT / "tests" / "standin" / "recorded.json").read_text())
 REQUEST: dict[str, Any] = RECORDED["create"]["request"]
 TOKEN = RECORDED["get_stopping"]["answer"]["clientRequestToken"]
+MODEL = REQUEST["modelId"]
 INPUT = REQUEST["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
 LONG = 1000.0  # seconds after which every job is over
 
@@ -219,7 +220,7 @@ def test_an_unknown_arn_is_not_found_and_one_that_is_not_encoded_is_no_operation
 
 def test_a_lost_answer_leaves_a_job_or_none(served: Standin) -> None:
     client = client_of(served)
-    plain(served, "POST", "/standin/weather", json.dumps({"lose": ["made", "unmade", "unheard", ""]}))
+    plain(served, "POST", "/standin/weather", json.dumps({"lose": {MODEL: ["made", "unmade", "unheard", ""]}}))
     for name in ("made", "unmade", "unheard"):
         with pytest.raises(ConnectionClosedError):
             client.create_model_invocation_job(**named(name))
@@ -403,7 +404,7 @@ def test_events_are_dropped_doubled_and_late_by_the_seed() -> None:
 
 def test_a_job_that_is_not_heard_of_sends_no_event() -> None:
     service = bedrock()
-    service.change_weather({"lose": ["unheard"], "double_events": 1.0}, 0.0)
+    service.change_weather({"lose": {MODEL: ["unheard"]}, "double_events": 1.0}, 0.0)
     with pytest.raises(Lost):
         service.create(named("silent"), 0.0)
     assert service.advance(LONG) == []
@@ -422,9 +423,10 @@ def test_the_seed_decides_and_not_the_order_of_calls() -> None:
 
 def test_losses_are_used_up_by_calls_that_would_be_taken() -> None:
     service = bedrock()
-    service.change_weather({"lose": ["unmade"], "refuse": {"what": "account", "seconds": 10}}, 0.0)
+    service.change_weather({"lose": {MODEL: ["unmade"]}, "refuse": {"what": "account", "seconds": 10}}, 0.0)
     with pytest.raises(Refusal):
         service.create(named("a"), 0.0)
+    assert service.create(named("other", modelId="amazon.nova-lite-v1:0"), 10.0)
     with pytest.raises(Lost):
         service.create(named("a"), 10.0)
     assert service.create(named("a"), 10.0)
