@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,8 @@ def test_a_job_with_too_few_records_is_taken_and_fails_in_the_recorded_words() -
 
 def test_a_completed_job_has_counts_an_end_and_the_recorded_files() -> None:
     files = Memory({INPUT: records(300)})
-    answer = finished(Bedrock(files, seed=1), "good")
+    service = Bedrock(files, seed=1)
+    answer = finished(service, "good")
     place = f"s3://amzn-s3-demo-destination-bucket/{answer['jobArn'][-12:]}"
     assert set(files.objects) == {INPUT, f"{place}/input.jsonl.out", f"{place}/manifest.json.out"}
     manifest = json.loads(files.objects[f"{place}/manifest.json.out"])
@@ -143,6 +145,7 @@ def test_a_completed_job_has_counts_an_end_and_the_recorded_files() -> None:
     )
     assert counts == (300, 300, 300 - len(failed), len(failed)) == tuple(manifest.values())[:4]
     assert {"endTime", "clientRequestToken"} <= set(answer)
+    assert service.ledger()["inputs"] == {INPUT: {"made": 1, "processed": 1}}
 
 
 # Over HTTP, with the SDK.
@@ -186,7 +189,7 @@ def test_the_sdk_makes_a_job_follows_it_to_its_end_and_cannot_stop_it_then(serve
     assert set(answer) - {"ResponseMetadata"} == set(RECORDED["create"]["answer_keys"])
     arn = answer["jobArn"]
     while (job := client.get_model_invocation_job(jobIdentifier=arn))["status"] in ALIVE:
-        pass
+        time.sleep(0.02)
     assert (job["status"], job["jobName"]) == ("Completed", REQUEST["jobName"])
     assert job["submitTime"] >= before.replace(microsecond=0)
     with pytest.raises(ClientError) as stopped:
@@ -241,22 +244,38 @@ def test_weather_that_there_is_not_is_refused(served: Standin) -> None:
     assert plain(served, "POST", "/standin/weather", "{")[0] == 400
 
 
-def test_state_changes_go_to_the_bus_in_the_documented_shape() -> None:
-    sent: list[Any] = []
+class Bus:
+    """EventBridge, with what was sent."""
 
-    class Bus:
-        def put_events(self, Entries: list[Any]) -> None:  # noqa: N803 - as boto3 has it
-            sent.extend(Entries)
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
 
+    def put_events(self, Entries: list[Any]) -> None:  # noqa: N803 - as boto3 has it
+        self.sent.extend(Entries)
+
+
+def life(**weather: Any) -> tuple[str, list[dict[str, Any]]]:
+    """A job's ARN, and what was sent by half a second after its end."""
     bus: Any = Bus()
     service = Bedrock(Memory({INPUT: records(100)}), seed=1, phase_seconds=(0.0, 0.01))
+    service.change_weather(weather, 0.0)
     standin = Standin(service, port=0, events=bus, event_source="local.standin")
     try:
         arn = client_of(standin).create_model_invocation_job(**REQUEST)["jobArn"]
-        while len(sent) < 5:
-            pass
+        while service.ledger()["jobs"][0]["status"] != "Completed":
+            time.sleep(0.02)
+        time.sleep(0.5)
     finally:
         standin.close()
+    return arn, bus.sent
+
+
+def test_late_state_changes_are_held_back() -> None:
+    assert life(late_events_seconds=100_000.0)[1] == []
+
+
+def test_state_changes_go_to_the_bus_once_in_the_documented_shape() -> None:
+    arn, sent = life()
     details = [json.loads(entry["Detail"]) for entry in sent]
     assert [detail["status"] for detail in details] == ["Submitted", "Validating", "Scheduled", "InProgress", "Completed"]
     assert {(entry["Source"], entry["DetailType"], *entry["Resources"]) for entry in sent} == {
