@@ -95,7 +95,7 @@ class Files(Protocol):
         """Raises FileNotFoundError if there is no such object, or no right to read it."""
 
     def write(self, uri: str, body: bytes) -> None:
-        """Put an object."""
+        """Put an object. Raises FileNotFoundError if there is no such bucket, or no right to write to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,12 +257,13 @@ class Bedrock:
         for job in self._jobs:
             while job.plan and job.plan[0][0] <= now:
                 following = job.plan[0][1]
-                if message := self._failure(job, now):
+                message = self._failure(job, now)
+                if not message and following == "Completed":
+                    message = self._process(job)
+                if message:
                     job.plan, job.message = [], message
                     self._enter(job, "Failed", now)
                     break
-                if following == "Completed":
-                    self._process(job)
                 job.plan.pop(0)  # only now: if S3 does not answer, the step is tried again
                 self._enter(job, following, now)
         events, self._events = self._events, []
@@ -372,11 +373,17 @@ class Bedrock:
             return f"Batch job {job.arn} contains less records ({len(lines)}) than the required minimum of: {MIN_RECORDS}"
         return ""
 
-    def _process(self, job: Job) -> None:
-        """Write `<output>/<last 12 of the ARN>/<input>.jsonl.out`, in no order, and `manifest.json.out` beside it."""
+    def _process(self, job: Job) -> str:
+        """Write `<output>/<last 12 of the ARN>/<input>.jsonl.out`, in no order, and `manifest.json.out` beside it. Returns why
+        that cannot be; empty if it is done.
+        """
+        try:
+            lines = _lines(self._files.read(job.input_uri))
+        except FileNotFoundError:  # deleted since it was validated; the real text is not known
+            return "The input cannot be read"
         chance = self._chance(job.name, "records")
         answers = []
-        for line in _lines(self._files.read(job.input_uri)):
+        for line in lines:
             record = json.loads(line)
             failed = chance.random() < self.weather.failed_records
             said: dict[str, Any] = {"error": dict(_RECORD_ERROR)} if failed else {"modelOutput": _output(job)}
@@ -390,10 +397,14 @@ class Bedrock:
         }  # fmt: skip
         place = f"{job.request['outputDataConfig']['s3OutputDataConfig']['s3Uri'].rstrip('/')}/{job.arn[-12:]}"
         body = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-        self._files.write(f"{place}/{job.input_uri.rpartition('/')[2]}.out", body.encode())
-        self._files.write(f"{place}/manifest.json.out", json.dumps(manifest).encode())
+        try:
+            self._files.write(f"{place}/{job.input_uri.rpartition('/')[2]}.out", body.encode())
+            self._files.write(f"{place}/manifest.json.out", json.dumps(manifest).encode())
+        except FileNotFoundError:  # as above
+            return "The output cannot be written"
         job.counts = (total, total, total - bad, bad)
         self._processed[job.input_uri] += 1
+        return ""
 
     def _tell(self, job: Job, now: float) -> None:
         """The event that the Bedrock user guide shows. It says no order: some come late, twice or not at all."""

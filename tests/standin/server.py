@@ -4,11 +4,13 @@ Beside Bedrock's own paths: `GET /standin/ledger` tells what happened, `POST /st
 `GET /standin/health` answers. Nothing is kept when it ends.
 """
 
+import contextlib
 import json
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -34,18 +36,31 @@ class S3Files:
 
     def read(self, uri: str) -> bytes:
         """Raises FileNotFoundError if there is no such object, or no right to read it."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        try:
+        bucket, key = _place(uri)
+        with _denied(uri):
             return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error.response["Error"].get("Code") in {"NoSuchKey", "NoSuchBucket", "AccessDenied"}:
-                raise FileNotFoundError(uri) from error
-            raise
 
     def write(self, uri: str, body: bytes) -> None:
-        """Put an object."""
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        self._s3.put_object(Bucket=bucket, Key=key, Body=body)
+        """Put an object. Raises FileNotFoundError if there is no such bucket, or no right to write to it."""
+        bucket, key = _place(uri)
+        with _denied(uri):
+            self._s3.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def _place(uri: str) -> tuple[str, str]:
+    """Bucket and key."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+@contextlib.contextmanager
+def _denied(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"].get("Code") in {"NoSuchKey", "NoSuchBucket", "AccessDenied"}:
+            raise FileNotFoundError(uri) from error
+        raise
 
 
 class Standin:

@@ -349,6 +349,19 @@ def test_an_input_that_is_missing_or_no_record_fails_in_validating() -> None:
     assert finished(Bedrock(Memory(), seed=1), "none")["message"].startswith("Could not validate GetObject permissions")
 
 
+def test_a_bucket_that_is_gone_fails_its_own_job_only() -> None:
+    class Gone(Memory):
+        def write(self, uri: str, body: bytes) -> None:
+            if "/gone/" in uri:
+                raise FileNotFoundError(uri)
+            super().write(uri, body)
+
+    service = Bedrock(Gone({INPUT: records(100)}), seed=1)
+    service.create(named("gone", outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://bucket/gone/"}}), 0.0)
+    assert finished(service, "good")["status"] == "Completed"
+    assert [job["status"] for job in service.ledger()["jobs"]] == ["Failed", "Completed"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
