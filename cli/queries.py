@@ -256,9 +256,9 @@ def view_of(row: ViewRow) -> View:
         failed_records=_whole(row.failed_records), input_tokens=_whole(row.input_tokens),
         output_tokens=_whole(row.output_tokens), queued_at=moment_of(row.queued_at), claimed_at=_moment(row.claimed_at),
         submitted_at=_moment(row.submitted_at), started_at=_moment(row.started_at), ended_at=_moment(row.ended_at),
-        updated_at=moment_of(row.updated_at), sources=tuple(Object(**_plain(source)) for source in row.sources),
+        updated_at=moment_of(row.updated_at), sources=tuple(_object(_plain(source)) for source in row.sources),
         input_uri=row.input_uri, output_uri=row.output_uri, model_id=row.model_id, arn=row.arn, cancel_by=row.cancel_by,
-        labels=_plain(row.labels or {}),
+        labels={label["name"]: label["value"] for label in map(_plain, row.labels or ())},
         problems=tuple(_plain(problem) for problem in row.problems or ()), version=int(row.version),
     )  # fmt: skip
 
@@ -354,6 +354,10 @@ def _dynamodb() -> "DynamoDBClient":
 
 def _ended_at(view: View) -> str:
     return text_of(view.ended_at or view.updated_at)
+
+
+def _object(source: Mapping[str, Any]) -> Object:
+    return Object(bucket=source["bucket"], key=source["key"], version_id=source["version_id"])
 
 
 def _plain(value: Any) -> dict[str, Any]:
