@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from cli.queries import View
-from shared.job import CLAIMED, HELD, QUEUED, REJECTED
+from shared.job import CLAIMED, HELD, QUEUED, REJECTED, UNREADABLE
 from shared.slots import UNANSWERED
 
 GAP = 2  # between columns
@@ -23,7 +23,7 @@ STYLES: Mapping[str, str] = {
     QUEUED: "", CLAIMED: "blue", HELD: "yellow", "Submitted": "blue", "Validating": "blue", "Scheduled": "blue",
     "InProgress": "cyan", "Stopping": "yellow", "Completed": "green", "CompletedWithErrors": "yellow",
     "NoRecordSucceeded": "red", "PartiallyCompleted": "yellow", "Failed": "red", "Stopped": "yellow", "Expired": "red",
-    "Cancelled": "dim", REJECTED: "red",
+    "Cancelled": "dim", REJECTED: "red", UNREADABLE: "red",
 }  # fmt: skip
 
 # Kinds of refusal (services/scheduler/bedrock.py) as people say them.
@@ -95,7 +95,7 @@ def counted(number: int, what: str) -> str:
 
 def records(view: View, processed: int | None = None) -> str:
     """Those that succeeded, once that is known, or `processed` ones, of all."""
-    if view.status == REJECTED:
+    if view.status in {REJECTED, UNREADABLE}:
         return ""
     done = view.succeeded_records if view.over else processed
     return f"{view.records:,}" if done is None else f"{done:,}/{view.records:,}"

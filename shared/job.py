@@ -6,6 +6,10 @@ Pure: no clock, no AWS. `fold(events)` is the state; whoever wants to act loads,
 stateDiagram-v2
     [*] --> Queued: job-queued
     [*] --> Rejected: job-rejected
+    [*] --> Unreadable: upload-unreadable
+    Unreadable --> Queued: job-queued
+    Unreadable --> Rejected: job-rejected
+    Unreadable --> Cancelled: job-cancelled
     Queued --> Claimed: slot-claimed
     Queued --> Cancelled: job-cancelled
     Claimed --> Held: submission-refused
@@ -31,6 +35,7 @@ from typing import Any
 from shared import events as e
 
 QUEUED, CLAIMED, HELD, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Held", "Submitted", "Cancelled", "Rejected"
+UNREADABLE = "Unreadable"  # intake may not read the upload yet; its model is not known, and empty
 # Bedrock's own words (ModelInvocationJobStatus in its API reference), by how far along they are. Observers may miss some: any
 # forward jump is legal.
 RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
@@ -41,7 +46,14 @@ RUNNING = frozenset(RANK)
 OVER = ENDS | {CANCELLED, REJECTED}
 # Appended by intake and operators, who project nothing themselves.
 APPENDED_BY_OTHERS = frozenset(
-    {e.JobQueued.NAME, e.JobRejected.NAME, e.CancelRequested.NAME, e.JobRequeued.NAME, e.PriorityChanged.NAME}
+    {
+        e.JobQueued.NAME,
+        e.JobRejected.NAME,
+        e.UploadUnreadable.NAME,
+        e.CancelRequested.NAME,
+        e.JobRequeued.NAME,
+        e.PriorityChanged.NAME,
+    }
 )
 
 
@@ -104,6 +116,9 @@ def evolve(job_id: str, job: Job | None, event: e.Event) -> Job:
     """The state after one more event."""
     if job is None:
         return _begin(job_id, event)
+    if job.status == UNREADABLE and isinstance(event, (e.JobQueued, e.JobRejected)):
+        version = job.version + 1
+        return replace(_begin(job_id, event), version=version, queued_version=version, cancel=job.cancel)
     return replace(job, **_changes(job, event), version=job.version + 1, updated_at=event.at, latest=event.NAME)
 
 
@@ -124,6 +139,12 @@ def _begin(job_id: str, event: e.Event) -> Job:
                 queued_at=event.at, updated_at=event.at, latest=event.NAME, ended_at=event.at,
                 problems=event.problems, reason=first + more, size_bytes=event.size_bytes, labels=event.labels,
                 line_at=event.at,
+            )  # fmt: skip
+        case e.UploadUnreadable():
+            return Job(
+                id=job_id, version=1, status=UNREADABLE, model="", priority=0, sources=event.sources, queued_at=event.at,
+                updated_at=event.at, latest=event.NAME, reason=event.reason, line_at=event.at,
+                size_bytes=sum(source.size_bytes for source in event.sources),
             )  # fmt: skip
         case _:
             raise IllegalEvent(f"a job cannot begin with {event.NAME}")
@@ -153,12 +174,14 @@ def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901 - a tabl
                 "status": QUEUED, "queued_version": job.version + 1, "arn": None, "claimed_at": None, "submitted_at": None,
                 "started_at": None, "ended_at": None, "refusals": frozenset(), "tally": None, "cancel": None, "reason": event.why,
             }  # fmt: skip
-        case e.PriorityChanged() if job.status not in OVER and event.priority in PRIORITIES:
+        case e.PriorityChanged() if job.status not in OVER | {UNREADABLE} and event.priority in PRIORITIES:
             left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places
             return {"priority": event.priority, "left_places": left - {event.priority}}
         case e.CancelRequested() if job.status not in OVER:
             return {"cancel": event}
-        case e.JobCancelled() if job.status in LEASED | {QUEUED}:
+        case e.UploadUnreadable() if job.status == UNREADABLE:
+            return {"reason": event.reason}
+        case e.JobCancelled() if job.status in LEASED | {QUEUED, UNREADABLE}:
             why = f": {job.cancel.why}" if job.cancel and job.cancel.why else ""
             by = f" by {job.cancel.by}" if job.cancel else ""
             return {"status": CANCELLED, "ended_at": event.at, "reason": f"cancelled{by}{why}"}

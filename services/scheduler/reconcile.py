@@ -33,6 +33,7 @@ from shared.job import (
     REJECTED,
     RUNNING,
     SUBMITTED,
+    UNREADABLE,
     Job,
     evolve,
     fold,
@@ -163,6 +164,10 @@ def _project(world: World, job: Job, events: Sequence[e.Event]) -> None:
 def _step(world: World, job: Job, visit: Visit) -> Next:
     """One step of what the job's state still needs."""
     visit.matched = visit.matched or _about(visit.report, job)
+    if job.status == UNREADABLE:
+        return _unreadable(world, job)
+    if not job.model:
+        return Then.REST  # rejected, or cancelled before it could be read: no model's line or slots are concerned
     if job.status == QUEUED:
         if job.cancel is not None:
             cancel_waiting(world, job)
@@ -180,6 +185,16 @@ def _step(world: World, job: Job, visit: Visit) -> Next:
     elif job.status != REJECTED:
         raise RuntimeError(f"no rule for a job that is {job.status}")
     return Then.REST
+
+
+def _unreadable(world: World, job: Job) -> Next:
+    """Intake tries again to read it; here it can only be cancelled."""
+    if job.cancel is None:
+        return Then.REST
+    after = _append(world, job, e.JobCancelled(at=world.now()))
+    if isinstance(after, Job):
+        world.note("JobCancelled", job=job.id)
+    return after
 
 
 def _claimed(world: World, job: Job, visit: Visit) -> Next:

@@ -46,14 +46,14 @@ run "what_is_watched" {
     condition = jsonencode(sort([for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.namespace != "AWS/SQS"])) == jsonencode([
       "access-denied-haiku", "access-denied-nova", "events-unread", "free-slots-haiku", "free-slots-nova", "hints-failing",
       "intake-errors", "intake-throttles", "notifications-failing", "oldest-wait-haiku", "oldest-wait-nova",
-      "scheduler-errors", "scheduler-throttles", "slot-overdue",
+      "scheduler-errors", "scheduler-throttles", "slot-overdue", "uploads-unreadable",
     ])
     error_message = "There are exactly these alarms."
   }
 
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.service == "bbq-scheduler" if alarm.namespace == "BedrockBatchQueue"])
-    error_message = "An alarm must watch the metrics of this deployment's scheduler."
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.service == (alarm.metric_name == "UploadUnreadable" ? "bbq-intake" : "bbq-scheduler") if alarm.namespace == "BedrockBatchQueue"])
+    error_message = "An alarm must watch the metrics of this deployment's functions: intake's of uploads, else the scheduler's."
   }
 
   assert {
