@@ -16,6 +16,7 @@ from pynamodb.exceptions import PynamoDBException
 from local.bedrock_simulator.rules import NAME_IN_USE, Bedrock, BedrockError
 from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
 from shared.memory import MemoryTables
+from shared.names import INPUT_PREFIX
 from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
 from tests.simulation.aws import Queue, Schedules
 from tests.simulation.kernel import Invocation, Kernel
@@ -27,6 +28,10 @@ MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still c
 MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
 LONGEST_STUCK_SECONDS = 7200.0
+NO_DECRYPT = (
+    "injected: not authorized to perform: kms:Decrypt on resource: arn:aws:kms:us-east-1:000000000000:key/1 because no "
+    "identity-based policy allows the kms:Decrypt action"
+)
 
 
 # What a write that was done looks like where its answer is lost: the SDK's own second try meets the first, or fails too.
@@ -379,6 +384,7 @@ class S3Client:
         self._kernel, self._weather = kernel, weather
         self.things: dict[tuple[str, str], Thing] = {}
         self.newest: dict[str, str] = {}
+        self.denied = False  # whether intake lacks a right to read uploads
         self._numbers = itertools.count(1)
 
     def put(self, key: str, data: bytes, **metadata: str) -> tuple[str, str]:
@@ -421,6 +427,8 @@ class S3Client:
     def _thing(self, key: str, version: str | None, operation: str) -> Thing:
         if self._weather.strike("s3-error"):
             raise client_error("SlowDown", operation)
+        if self.denied and key.startswith(INPUT_PREFIX):
+            raise client_error("AccessDenied", operation, NO_DECRYPT)
         thing = self.things.get((key, version or self.newest.get(key, "")))
         if thing is None:
             raise client_error("NoSuchVersion" if version else "NoSuchKey", operation)

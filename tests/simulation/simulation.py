@@ -268,7 +268,7 @@ class Simulation:
         return now
 
     EXPECTED = (
-        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft",
+        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft", "Unreadable",
     )  # fmt: skip
 
     def _noter(self, invocation: Invocation) -> Callable[..., None]:

@@ -27,6 +27,9 @@ RANKS = ("Submitted", "Validating", "Scheduled", "InProgress", "Stopping")
 ENDS = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
 SKEW_SECONDS = 20.0  # an invocation's clock may differ from the true time by so much
 MIDNIGHT_SECONDS = 90.0  # until a timer of midnight has fired, and its hint was handled
+BY_OTHERS = frozenset({  # events that the scheduler projects, not their author
+    "job-queued", "job-rejected", "upload-unreadable", "cancel-requested", "job-requeued", "priority-changed",
+})  # fmt: skip
 MAX_CREATES_FOR_A_REASON = 2  # a hint comes inline, and by the stream
 INVARIANTS = {
     "S1": "what lives at Bedrock holds a slot, and is never more than the limit",
@@ -64,7 +67,7 @@ class Shadow:
     """A job, as this file understands its events."""
 
     model: str = ""
-    state: str = ""  # queued, claimed, held, running, ended, cancelled, rejected
+    state: str = ""  # unreadable, queued, claimed, held, running, ended, cancelled, rejected
     status: str = ""
     attempt: int = 0
     arn: str | None = None
@@ -328,13 +331,16 @@ class Watch:
             job.model, job.priority, job.line_at = data["model"] or "", data.get("priority", 0), data.get("line_at") or at
             job.records = data.get("record_count", 0)
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
-            return state == ""
+            return state in {"", "unreadable"}
+        if event == "upload-unreadable":
+            job.state, job.status = "unreadable", "Unreadable"
+            return state == ""  # once, however often it is tried: here there is one reason
         if event == "cancel-requested":
             job.cancel = job.cancel or state not in {"ended", "cancelled", "rejected"}
             job.cancel_at, job.cancelled_by = self.kernel.time, self.writes
             return state != ""
         if event == "priority-changed":
-            if state not in {"ended", "cancelled", "rejected"}:
+            if state not in {"ended", "cancelled", "rejected", "unreadable"}:
                 job.priority = data["priority"]
             return state != ""
         if event == "slot-claimed":
@@ -344,7 +350,8 @@ class Watch:
             return state == "queued" and attempt == job.attempt and data["job_name"] == f"{DEPLOYMENT}-{name}-{attempt}"
         if event == "job-cancelled":
             job.state, job.status = "cancelled", "Cancelled"
-            return state in {"queued", "claimed", "held"} and job.cancel and self._never_was(name, job, "cancelled", state)
+            early = state in {"unreadable", "queued", "claimed", "held"}
+            return early and job.cancel and self._never_was(name, job, "cancelled", state)
         if attempt != job.attempt:
             return False
         if event == "submission-refused":
@@ -388,7 +395,7 @@ class Watch:
 
     def _never_was(self, name: str, job: Shadow, how: str, state: str) -> bool:
         """An attempt is over that Bedrock must not have, now or ever."""
-        if state == "queued":
+        if state in {"queued", "unreadable"}:
             return True
         attempt = f"{DEPLOYMENT}-{name}-{job.attempt}"
         self.never[attempt] = how
@@ -559,7 +566,7 @@ class Watch:
         if view is None or job.poisoned:
             return
         version = int(view["version"]["N"])
-        if event and event not in {"job-queued", "job-rejected", "cancel-requested", "job-requeued", "priority-changed"}:
+        if event and event not in BY_OTHERS:
             self.check("S9", version == len(job.statuses), f"{event} of {name} left its view at {version}")
         self.check("S9", 0 < version <= len(job.statuses), f"the view of {name} has seen {version} of {len(job.statuses)} events")
         status = job.statuses[version - 1]
