@@ -76,8 +76,8 @@ locals {
         missing            = "notBreaching"
       })
 
-      # Each try is counted, and they are half an hour apart in the end: an hour without one means that it can be read, or that
-      # its message is a dead letter, which has an alarm of its own.
+      # Each try is counted, and they are half an hour apart in the end: one in an hour is enough, and told within minutes. An hour
+      # without one means that it can be read, or that its message is a dead letter, which has an alarm of its own.
       uploads-unreadable = {
         description        = "Intake may not read uploads, or not copy them: a right on the bucket or on a KMS key is missing, or the key is disabled. Nothing is lost or rejected. `bbq status` and `bbq jobs --status Unreadable` name the right and the key. Grant it: uploads are tried again by themselves for nine hours, at least every half hour; after that, or to hurry them, run `bbq wake`."
         namespace          = "BedrockBatchQueue"
@@ -85,8 +85,9 @@ locals {
         dimensions         = { service = module.intake.name }
         statistic          = "Sum"
         threshold          = 0
-        period             = 3600
-        evaluation_periods = 1
+        period             = 300
+        evaluation_periods = 12
+        datapoints         = 1
         missing            = "notBreaching"
       }
 
@@ -186,6 +187,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   statistic           = each.value.statistic
   period              = each.value.period
   evaluation_periods  = each.value.evaluation_periods
+  datapoints_to_alarm = try(each.value.datapoints, null) # of those periods; null: all
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.threshold
   treat_missing_data  = each.value.missing

@@ -32,6 +32,15 @@ run "a_ceiling_that_is_reached_is_told" {
   }
 }
 
+run "an_upload_that_cannot_be_read_is_told_within_minutes_and_for_as_long_as_it_is_tried" {
+  command = plan
+
+  assert {
+    condition     = jsonencode([for attribute in ["period", "datapoints_to_alarm", "evaluation_periods"] : aws_cloudwatch_metric_alarm.this["uploads-unreadable"][attribute]]) == jsonencode([300, 1, 12])
+    error_message = "One try in an hour raises the alarm at once; tries are half an hour apart in the end."
+  }
+}
+
 run "what_is_watched" {
   command = plan
 
