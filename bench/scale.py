@@ -23,7 +23,8 @@ from bench.samples import console, show_targets, target
 from bench.tables import LongTables
 from services.scheduler.bedrock import Accepted, Answer, Found, Request
 from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from services.scheduler.wake import reconcile_model
 from services.scheduler.world import World
 from shared.events import JobQueued, Source
 from shared.models import Model

@@ -5,7 +5,7 @@ was decided on (`decisions.py`); the stream wakes the scheduler, which carries i
 instead: what was dropped is picked up, and a hint too many changes nothing.
 
 IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem on the projections table for `--wait`,
-sqs:SendMessage on the hints queue.
+sqs:SendMessage on the hints queue; for `wake` also what `unreadable.py` needs.
 """
 
 import sys
@@ -15,12 +15,13 @@ from typing import Annotated
 
 import typer
 
-from cli import decisions, queries
+from cli import decisions, queries, unreadable
 from cli import deployment as deployments
 from cli.app import Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
 from cli.decisions import Act, Already, Decision, Refused
 from cli.deployment import Deployment
 from cli.follow import Timeout, follow, seconds_of
+from cli.wording import counted
 from services.scheduler.hints import ALL
 from shared.events import Event, UnknownEvent
 from shared.job import IllegalEvent, Job
@@ -167,10 +168,10 @@ def wake(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(help="Alias of the model; all of them without it.", metavar="MODEL")] = None,
 ) -> None:
-    """Make the scheduler look at a model now: bring its slots up to date and fill them, and ask Bedrock again although the model
-    is on hold. Harmless at any time.
+    """Make the scheduler look at a model now, and intake at uploads that it could not read. Harmless at any time.
 
-    Exit codes: 0 the hint is sent, 3 no such model.
+    The scheduler brings the model's slots up to date, fills them, and asks Bedrock again although the model is on hold. Uploads
+    that are Unreadable, of whatever model, are sent to intake again. Exit codes: 0 the hint is sent, 3 no such model.
 
     Example: [bold]bbq wake haiku[/bold]
     """
@@ -179,6 +180,9 @@ def wake(
         _configured(here, model)
     here.hints.wake_model(model or ALL, ask=True)
     answer(f"{model or 'every model'} will be looked at")
+    again = unreadable.send_again(here)
+    if again:
+        answer(f"{counted(again, 'upload')} that could not be read will be tried again: `bbq status` tells in a minute")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from services.scheduler.hints import MAX_ATTEMPT
 from shared import events as e
-from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, Job, comes_back, outcome
+from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, UNREADABLE, Job, comes_back, outcome
 from shared.slots import fold_model
 
 STOPPED = "Stopped"
@@ -55,6 +55,8 @@ def cancel(job: Job, *, at: datetime, by: str, why: str) -> Decision:
         return Already(f"is being cancelled already: {asked}")
     if job.status == QUEUED:
         meaning = "will leave the line"
+    elif job.status == UNREADABLE:
+        meaning = "will not be taken in"
     elif job.status in RUNNING:
         meaning = "will be stopped at Bedrock; what it has done until then is billed"
     else:
@@ -66,6 +68,8 @@ def retry(job: Job, *, models: Sequence[str], max_attempts: int, at: datetime, b
     """Another attempt for a job that has ended. `models` are the configured aliases; `max_attempts` is policy's bound."""
     if job.status == REJECTED:
         return Refused("was Rejected and would be again: mend what `bbq show` lists and submit the file again")
+    if job.status == UNREADABLE:
+        return Refused("could not be read yet: grant the right that `bbq show` names, then `bbq wake`")
     if job.status == CANCELLED:
         return Refused("was Cancelled before Bedrock had it: submit its file again")
     if job.status == QUEUED:
@@ -99,6 +103,8 @@ def priority(job: Job, number: int, *, at: datetime, by: str, why: str) -> Decis
     """Another place in line. Legal while the job has a slot too: it counts if the job ever comes back to the line."""
     if job.status in OVER:
         return Refused(f"is over: {outcome(job)}")
+    if job.status == UNREADABLE:
+        return Refused("could not be read yet: it has a priority once it could")
     if job.priority == number:
         return Already(f"has priority {number} already")
     place = "moves in line" if job.status == QUEUED else f"is {job.status}: it counts only if the job is queued again"

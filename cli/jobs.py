@@ -14,7 +14,7 @@ from cli import queries, wording
 from cli.app import Fault, NotFound, app, err, out, plain, print_json, print_jsonl
 from cli.deployment import Deployment
 from cli.holds import holds, next_try, what_is_wrong, what_to_do
-from cli.queries import LIVE_STATUSES, OUTCOMES, View
+from cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES, View
 from cli.wording import Column, Row, duration, moment, safe
 from shared.job import QUEUED
 
@@ -22,7 +22,6 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 10_000
 DEFAULT_SINCE = timedelta(days=7)
 GROUPS = {"live": LIVE_STATUSES, "over": OUTCOMES}
-NO_MODEL = ""  # of a rejected file that named none of ours
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 _COLUMNS = (
@@ -123,16 +122,17 @@ def _found(
     deployment: Deployment, named: Sequence[str] | None, words: set[str], since: datetime, limit: int
 ) -> list[View]:  # fmt: skip
     """Live ones first. A model that is not configured any more may still have jobs; one that never was has none."""
-    models = list(dict.fromkeys(named)) if named else [*deployment.models]
+    models = list(dict.fromkeys(named)) if named else [*deployment.models, NO_MODEL]
     outcomes = (words & set(OUTCOMES)) if words else set(OUTCOMES)
     statuses = (words & set(LIVE_STATUSES)) if words else set(LIVE_STATUSES)
     live = queries.live_views(deployment, models, statuses, limit) if statuses else []
     over: list[View] = []
     if outcomes and len(live) < limit:
-        over = queries.over_views(deployment, models if named else [*models, NO_MODEL], since, outcomes, limit - len(live))
+        over = queries.over_views(deployment, models, since, outcomes, limit - len(live))
     ended = {view.job for view in over}
     found = [view for view in live if view.job not in ended] + over
-    unknown = [alias for alias in models if alias not in deployment.models and alias not in {view.model for view in found}]
+    known = {*deployment.models, *(() if named else (NO_MODEL,))}
+    unknown = [alias for alias in models if alias not in known and alias not in {view.model for view in found}]
     if unknown:
         raise NotFound(f"there is no model {unknown[0]!r} and no job of it: the models are {', '.join(deployment.models)}")
     return found

@@ -21,7 +21,7 @@ from cli.app import Fault, NotFound
 from cli.deployment import Deployment, client
 from cli.estimates import MAX_POSITION, Position, position
 from shared.events import Json, moment_of, text_of
-from shared.job import CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, Job
+from shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
 from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk, view_row
 from shared.tables import STATUS_INDEX, EventRow, ViewRow
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 # The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice rather than not at all.
-LIVE_STATUSES = (QUEUED, CLAIMED, *RANK)
-OVER_STATUSES = (*sorted(ENDS), "Cancelled", REJECTED)
+LIVE_STATUSES = (UNREADABLE, QUEUED, CLAIMED, *RANK)
+NO_MODEL = ""  # of a rejected file that named none of ours, and of an upload that intake could not read
+OVER_STATUSES = (*sorted(ENDS), CANCELLED, REJECTED)
 # What became of a Completed job may have a word of its own (shared/job.py: outcome).
 OUTCOMES_OF_COMPLETED = ("Completed", "CompletedWithErrors", "NoRecordSucceeded")
 OUTCOMES = (*OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if status != "Completed"))
@@ -136,10 +137,14 @@ def live_views(
 ) -> list[View]:
     """Jobs that are not over, those furthest along first, then those queued first; `limit` in all. For each model one request
     for those that have a slot, one for the held and one for the waiting, and for each further MB of them where there is no limit.
+    Uploads that intake may not read yet have the model "".
     """
     wanted = set(statuses)
     # In the order in which jobs go through them: one that moves on meanwhile is met twice rather than not at all.
-    keys = list(dict.fromkeys(status_partition(model, each) for each in LIVE_STATUSES if each in wanted for model in models))
+    pairs = [(model, each) for each in LIVE_STATUSES if each in wanted for model in models]
+    keys = list(
+        dict.fromkeys(status_partition(model, each) for model, each in pairs if (model == NO_MODEL) == (each == UNREADABLE))
+    )
 
     def read(key: str) -> list[View]:  # those in a slot are no more than there are slots, and are told apart here
         return _indexed(deployment, key, None if key.endswith(f"#{IN_SLOT}") else limit)
@@ -157,7 +162,8 @@ def over_views(
 
     One request for each model, status and day, some more where a partition is larger than a page. With a limit a partition is
     not read further than needed to find so many, DAY_ROWS at least: on a day with more ends of one kind, those that were queued
-    last are found. Rejected files that named no model of ours count as the model "". Raises Fault for more than MAX_DAYS.
+    last are found. Rejected files that named no model of ours, and what was cancelled
+    before it could be read, count as the model "". Raises Fault for more than MAX_DAYS.
     """
     wanted = set(outcomes)
     found: list[View] = []
@@ -256,9 +262,9 @@ def view_of(row: ViewRow) -> View:
         failed_records=_whole(row.failed_records), input_tokens=_whole(row.input_tokens),
         output_tokens=_whole(row.output_tokens), queued_at=moment_of(row.queued_at), claimed_at=_moment(row.claimed_at),
         submitted_at=_moment(row.submitted_at), started_at=_moment(row.started_at), ended_at=_moment(row.ended_at),
-        updated_at=moment_of(row.updated_at), sources=tuple(Object(**_plain(source)) for source in row.sources),
+        updated_at=moment_of(row.updated_at), sources=tuple(_object(_plain(source)) for source in row.sources),
         input_uri=row.input_uri, output_uri=row.output_uri, model_id=row.model_id, arn=row.arn, cancel_by=row.cancel_by,
-        labels=_plain(row.labels or {}),
+        labels={label["name"]: label["value"] for label in map(_plain, row.labels or ())},
         problems=tuple(_plain(problem) for problem in row.problems or ()), version=int(row.version),
     )  # fmt: skip
 
@@ -290,7 +296,7 @@ def _over_that_day(deployment: Deployment, models: Sequence[str], day: str, outc
             deployment, f"{model}#{status}#{day}", most, newest_first=True, outcomes=sorted(of_completed) if some else ()
         )
 
-    keys = [(model, status) for model in models for status in statuses if model or status == REJECTED]
+    keys = [(model, status) for model in models for status in statuses if model or status in {REJECTED, CANCELLED}]
     return newest(view for views in at_once(read, keys) for view in views)
 
 
@@ -354,6 +360,10 @@ def _dynamodb() -> "DynamoDBClient":
 
 def _ended_at(view: View) -> str:
     return text_of(view.ended_at or view.updated_at)
+
+
+def _object(source: Mapping[str, Any]) -> Object:
+    return Object(bucket=source["bucket"], key=source["key"], version_id=source["version_id"])
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from cli.walk import Cursor, Desk, Target, walk
+from cli.walk import Cursor, Damaged, Desk, Target, one_job, walk
 from services.scheduler.hints import ALL
 from shared.events import UnknownEvent
 from shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent
@@ -146,15 +146,16 @@ class SqsQueue:
 def _unfinished(desk: Desk, job_id: str) -> bool:
     """By the events. The view is asked only where the last event is one that is projected by somebody else than its author."""
     try:
-        job = desk.store.job(job_id)
+        with one_job():
+            job = desk.store.job(job_id)
+            if job is None:
+                return False
+            asked = job.status in OVER and job.latest in APPENDED_BY_OTHERS
+            return unfinished(job, desk.store.view_version(job_id) if asked else job.version)
     except UnknownEvent:
         return True  # newer code may read it
-    except IllegalEvent:
+    except (IllegalEvent, Damaged):
         return False  # a hint would only come back: `verify` names it
-    if job is None:
-        return False
-    asked = job.status in OVER and job.latest in APPENDED_BY_OTHERS
-    return unfinished(job, desk.store.view_version(job_id) if asked else job.version)
 
 
 def _drain(

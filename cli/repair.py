@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from pynamodb.exceptions import AttributeDeserializationError
 
-from cli.walk import OPEN, Cursor, Desk, Target, walk
+from cli.walk import OPEN, Cursor, Damaged, Desk, Target, one_job, walk
 from services.scheduler.hints import ALL
 from shared import projections
 from shared.counts import added, counted, counts_pk, numbers_of, shard, to_be_tallied
@@ -87,10 +87,6 @@ class Rebuilt:
     left: tuple[Left, ...]
     notes: tuple[str, ...]
     cursor: Cursor
-
-
-class Damaged(Exception):
-    """A job's events cannot be read, or are not 1 to n. Nobody can say what its rows should be."""
 
 
 def verify(desk: Desk, cursor: Cursor | None = None) -> Report:
@@ -182,7 +178,7 @@ def _first_look(desk: Desk, here: Cursor, targets: Sequence[Target]) -> tuple[li
         if kind == COUNTS:
             changes[_together((pk, sk))] = _changes(desk.tables.get(CountRow, pk, sk))
             continue
-        if here.table == PROJECTIONS and (kind, sk) == ("job", VIEW_KEY) and desk.store.exists(job_stream(name)):
+        if here.table == PROJECTIONS and (kind, sk) == ("job", VIEW_KEY) and _has_events(desk, name):
             continue  # its events will be met
         seen = _look(desk, (pk, sk), here)
         if kind == "job" and not seen.readable:
@@ -200,6 +196,14 @@ def _first_look(desk: Desk, here: Cursor, targets: Sequence[Target]) -> tuple[li
         here, models=tuple(models), paused=paused, live=live, jobs=jobs, counts=counts, changes=changes,
         unreadable=tuple(sorted(unreadable)),
     )  # fmt: skip
+
+
+def _has_events(desk: Desk, job_id: str) -> bool:
+    try:
+        with one_job():
+            return desk.store.exists(job_stream(job_id))
+    except Damaged:  # there is one, and it cannot be read
+        return True
 
 
 def _paused_at(desk: Desk, alias: str) -> int:
@@ -228,27 +232,29 @@ def _look(desk: Desk, target: Target, cursor: Cursor) -> _Look:
     pk, sk = target
     kind, _, name = pk.partition("#")
     try:
-        match kind, sk:
-            case "job", projections.VIEW_KEY:
-                events = _events(desk, name)
-                job, view = fold(name, events), desk.tables.get(ViewRow, pk, sk)
-                return _Look(_job_differences(desk, job, view), job, _as_counted(name, events, view))
-            case "line", _:
-                return _Look(_entry_differences(desk, name, sk))
-            case "slots", projections.SLOTS_KEY:
-                return _Look(_model(desk, name, cursor).differences)
-            case "counts", _:
-                return _Look(_recount(desk, target, cursor) or [])
-            case _:
-                return _Look([Difference(pk=pk, sk=sk, found="a row of no known kind")])
-    except (UnknownEvent, IllegalEvent, Damaged, AttributeDeserializationError) as error:
+        with one_job():
+            match kind, sk:
+                case "job", projections.VIEW_KEY:
+                    events = _events(desk, name)
+                    job, view = fold(name, events), desk.tables.get(ViewRow, pk, sk)
+                    return _Look(_job_differences(desk, job, view), job, _as_counted(name, events, view))
+                case "line", _:
+                    return _Look(_entry_differences(desk, name, sk))
+                case "slots", projections.SLOTS_KEY:
+                    return _Look(_model(desk, name, cursor).differences)
+                case "counts", _:
+                    return _Look(_recount(desk, target, cursor) or [])
+                case _:
+                    return _Look([Difference(pk=pk, sk=sk, found="a row of no known kind")])
+    except (UnknownEvent, IllegalEvent, Damaged) as error:
         unreadable = Difference(pk=pk, sk=sk, found=f"{UNREADABLE}: {error}", expected="what this code can read")
         return _Look([unreadable], readable=False)
 
 
 def _events(desk: Desk, job_id: str) -> list[Event]:
     """The job's events. Raises UnknownEvent, Damaged."""
-    recorded = desk.store.load(job_stream(job_id))
+    with one_job():
+        recorded = desk.store.load(job_stream(job_id))
     versions = [each.version for each in recorded]
     if versions != list(range(1, len(versions) + 1)):
         raise Damaged(f"the events of job {job_id} are not 1 to {len(versions)}")
@@ -257,7 +263,9 @@ def _events(desk: Desk, job_id: str) -> list[Event]:
 
 def _job(desk: Desk, job_id: str) -> Job | None:
     """The job's state. Raises UnknownEvent, IllegalEvent, Damaged."""
-    return fold(job_id, _events(desk, job_id))
+    events = _events(desk, job_id)
+    with one_job():
+        return fold(job_id, events)
 
 
 def _as_counted(job_id: str, events: Sequence[Event], view: ViewRow | None) -> Job | None:
@@ -322,16 +330,17 @@ def _repair(desk: Desk, target: Target) -> Left | bool:
         if not seen.differences:
             return False
         try:
-            if pk.startswith("line#"):
-                writes = _entry_repair(desk, name, sk)
-            elif (pk, sk) == (projections.view_pk(name), VIEW_KEY):
-                writes = _job_repair(desk, name)
-            else:
-                return Left(pk=pk, sk=sk, why="nobody knows what it is: look at it, and remove it by hand if it is not needed")
-            desk.store.commit(writes)
+            with one_job():
+                if pk.startswith("line#"):
+                    writes = _entry_repair(desk, name, sk)
+                elif (pk, sk) == (projections.view_pk(name), VIEW_KEY):
+                    writes = _job_repair(desk, name)
+                else:
+                    return Left(pk=pk, sk=sk, why="a row of no known kind: look at it, and remove it by hand if it is not needed")
+                desk.store.commit(writes)
         except (ConditionFailed, Contended):
             desk.store.pause(tries)
-        except (UnknownEvent, IllegalEvent, Damaged, AttributeDeserializationError) as error:
+        except (UnknownEvent, IllegalEvent, Damaged) as error:
             return Left(pk=pk, sk=sk, why=str(error))
         else:
             return True

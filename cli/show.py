@@ -20,7 +20,7 @@ from cli.progress import Progress
 from cli.queries import Happened, View
 from cli.wording import Column, Row, counted, duration, moment, rough, safe, size
 from shared.events import Event, Json, UnknownEvent, from_stored, text_of
-from shared.job import CLAIMED, QUEUED, IllegalEvent, Job, fold
+from shared.job import CLAIMED, QUEUED, UNREADABLE, IllegalEvent, Job, fold
 from shared.names import holder
 
 _HISTORY = (
@@ -34,9 +34,10 @@ _HISTORY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """What a job waits for: `what` is slot, answer, end, scheduler or nothing; `text` says it; the rest where it is known.
+    """What a job waits for: `what` is right, slot, answer, end, scheduler or nothing, and `text` says it.
 
-    `position` counts from 1; not `exact`, it is beyond that. `processed_records` is Bedrock's own count while it runs.
+    The rest is None if it is unknown. `position` counts from 1; not `exact`, it is beyond that. `processed_records` is Bedrock's
+    own count while it runs.
     """
 
     what: str
@@ -90,6 +91,9 @@ def waits_for(deployment: Deployment, view: View, job: Job | None, now: datetime
     """What the job waits for, from its model's slots and line as they are now."""
     if view.over:
         return Wait(what="nothing", text="nothing: it is over")
+    if view.status == UNREADABLE:
+        text = "a right that intake lacks: it tries again by itself for nine hours, at least every half hour, and on `bbq wake`"
+        return Wait(what="right", text=text)
     if not projected or job is None:
         return Wait(what="scheduler", text="the scheduler, which has not taken it up yet (a second or two)")
     if view.status == QUEUED:
@@ -161,12 +165,12 @@ def _tell_what(console: Console, view: View, now: datetime) -> None:
     attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
     say(
         "model",
-        view.model or "none of ours",
+        view.model or ("not known before it can be read" if view.status == UNREADABLE else "none of ours"),
         f" ({view.model_id})" if view.model_id else "",
-        f", priority {view.priority}",
+        f", priority {view.priority}" if view.status != UNREADABLE else "",
         attempt,
     )
-    say("records", _records(view))
+    say("records", _records(view) if view.status != UNREADABLE else "")
     if view.input_tokens is not None and view.output_tokens is not None:
         say("tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out")
     say("uploaded", f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, {size(view.size_bytes)}")
@@ -212,6 +216,8 @@ def what_it_says(event: Happened) -> tuple[str, str]:
             return f"{said.get('record_count', 0):,} records, priority {said.get('priority')}", ""
         case "job-rejected":
             return counted(int(said.get("problem_count", 0)), "problem"), ""
+        case "upload-unreadable":
+            return "", str(said.get("reason", ""))
         case "slot-claimed":
             return f"attempt {said.get('attempt')}", ""
         case "submission-refused":

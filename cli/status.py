@@ -18,12 +18,14 @@ from cli.app import app, out, print_json
 from cli.deployment import Deployment
 from cli.estimates import mean_slot_seconds, time_to_drain
 from cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
-from cli.queries import OUTCOMES
+from cli.queries import NO_MODEL, OUTCOMES
 from cli.wording import STYLES, bar, counted, duration, paragraph, rough, safe
+from shared.job import UNREADABLE
 from shared.models import Model
 from shared.slots import UNBOUNDED, Slots
 from shared.store import Store
 
+MOST_UNREADABLE = 100  # uploads that are counted; of more it is said that there are more
 LETTERS = {  # what helps against dead letters, by queue
     "uploads": ("notifications of uploads that could not be handled", "bbq redrive uploads"),
     "hints": ("hints that could not be handled", "bbq redrive hints"),
@@ -72,12 +74,22 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """Uploads that intake may not read: how many (no more than MOST_UNREADABLE are counted), since when the first, and why it."""
+
+    uploads: int
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """The whole deployment. `dead_letters`: messages by queue (uploads, hints, stream)."""
 
     deployment: str
     at: datetime
     models: tuple[ModelStatus, ...]
+    unreadable: Unreadable | None
     dead_letters: Mapping[str, int]
 
 
@@ -106,8 +118,17 @@ def read(deployment: Deployment) -> Status:
     models = queries.at_once(lambda alias: model_status(deployment, alias, now), list(deployment.models))
     depths = queries.at_once(lambda url: deployment.queue(url).depth(), list(queues.values()))
     return Status(
-        deployment=deployment.name, at=now, models=tuple(models), dead_letters=dict(zip(queues, depths, strict=True))
+        deployment=deployment.name, at=now, models=tuple(models), unreadable=unreadable(deployment),
+        dead_letters=dict(zip(queues, depths, strict=True)),
     )  # fmt: skip
+
+
+def unreadable(deployment: Deployment) -> Unreadable | None:
+    """Uploads that intake may not read at this time; None without any. One request."""
+    found = queries.live_views(deployment, [NO_MODEL], {UNREADABLE}, limit=MOST_UNREADABLE)
+    if not found:
+        return None
+    return Unreadable(uploads=len(found), since=found[0].queued_at, reason=found[0].reason or "unknown")
 
 
 def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStatus:
@@ -153,11 +174,19 @@ def status_lines(found: Status, width: int) -> list[Text]:
     indent = max(len(model.model) for model in found.models) + 2
     blocks = [_block(model, found.at, width, indent) for model in found.models]
     made = [line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block]
+    if found.unreadable is not None:
+        made += [Text(), *paragraph(_unreadable(found.unreadable, found.at), width, indent=0)]
     for queue, depth in found.dead_letters.items():
         if depth:
             what, command = LETTERS[queue]
             made += [Text(), Text(f"{depth:,} {what}", style="red"), Text(f"  look at them with: {command}")]
     return made
+
+
+def _unreadable(found: Unreadable, now: datetime) -> list[str | Text]:
+    more = " or more" if found.uploads == MOST_UNREADABLE else ""
+    what = f"{counted(found.uploads, 'upload')}{more} cannot be read, the first for {duration(now - found.since)}"
+    return [Text(safe(f"{what}: {found.reason}"), style="red"), "mend it, then: bbq wake"]
 
 
 def _block(model: ModelStatus, now: datetime, width: int, indent: int) -> list[Text]:

@@ -8,15 +8,21 @@ another process. Going over a page twice is harmless.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
 from cli.reader import Key, Reader
 from shared import projections
+from shared.events import UnknownEvent
+from shared.job import IllegalEvent
 from shared.store import Store
-from shared.tables import EVENTS, PROJECTIONS, Tables
+from shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Contended, Tables
 
 READ_UNITS = 4.0  # of one look at a job: its events, its view, its place in line, each a few KB, strongly consistent
 DEFAULT_READ_UNITS_PER_SECOND = 200.0
@@ -121,6 +127,29 @@ def walk(desk: Desk, cursor: Cursor, visit: Callable[[Cursor, Sequence[Target]],
         desk.progress(cursor)
         desk.spend(page.read_units + READ_UNITS * len(targets))
     return cursor
+
+
+class Damaged(Exception):
+    """A job's events or rows cannot be read, its events are not 1 to n, or they cannot be projected: what its rows should be is
+    not known.
+    """
+
+
+# Says nothing of a job: AWS did not answer, others were faster, or the damage has a name of its own already.
+_NOT_DAMAGE = (
+    PynamoDBException, BotoCoreError, ClientError, OSError, ConditionFailed, Contended, UnknownEvent, IllegalEvent, Damaged,
+)  # fmt: skip
+
+
+@contextmanager
+def one_job() -> Iterator[None]:
+    """Whatever one job does to this code is damage of that job, and never the end of a walk through all jobs. Raises Damaged."""
+    try:
+        yield
+    except _NOT_DAMAGE:
+        raise
+    except Exception as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
 
 
 _AFTER = {PROJECTIONS: EVENTS, EVENTS: None}

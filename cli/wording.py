@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from cli.queries import View
-from shared.job import CLAIMED, QUEUED, REJECTED
+from shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE
 
 GAP = 2  # between columns
 GOOD_FILE, MIN_FILE = 22, 14  # columns of a file's name: before another column goes, and when none can go any more
@@ -22,7 +22,7 @@ STYLES: Mapping[str, str] = {
     QUEUED: "", CLAIMED: "blue", "Submitted": "blue", "Validating": "blue", "Scheduled": "blue",
     "InProgress": "cyan", "Stopping": "yellow", "Completed": "green", "CompletedWithErrors": "yellow",
     "NoRecordSucceeded": "red", "PartiallyCompleted": "yellow", "Failed": "red", "Stopped": "yellow", "Expired": "red",
-    "Cancelled": "dim", REJECTED: "red",
+    "Cancelled": "dim", REJECTED: "red", UNREADABLE: "red",
 }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def counted(number: int, what: str) -> str:
 
 def records(view: View, processed: int | None = None) -> str:
     """Those that succeeded, once that is known, or `processed` ones, of all."""
-    if view.status == REJECTED:
+    if view.status in {REJECTED, UNREADABLE}:
         return ""
     done = view.succeeded_records if view.over else processed
     return f"{view.records:,}" if done is None else f"{done:,}/{view.records:,}"

@@ -88,6 +88,17 @@ class JobRejected(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UploadUnreadable(Event):
+    """The deployment may not read the upload at this time, or not copy it: a right is missing, or a key cannot be used. `reason`
+    names them. No end: `job-queued` or `job-rejected` follows once it can be read. Again only with another reason.
+    """
+
+    NAME: ClassVar[str] = "upload-unreadable"
+    sources: tuple[Source, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlotClaimed(Event):
     """Attempt n owns a slot and will call Create under `job_name`: the intent, before the effect."""
 
@@ -236,8 +247,9 @@ class ModelResumed(Event):
 EVENTS: Mapping[str, type[Event]] = MappingProxyType({
     event.NAME: event
     for event in (
-        JobQueued, JobRejected, SlotClaimed, SubmissionRefused, JobSubmitted, JobProgressed, JobEnded, JobTallied,
-        JobRequeued, PriorityChanged, CancelRequested, ForgetRequested, JobCancelled, LimitSet, ModelPaused, ModelResumed,
+        JobQueued, JobRejected, UploadUnreadable, SlotClaimed, SubmissionRefused, JobSubmitted, JobProgressed, JobEnded,
+        JobTallied, JobRequeued, PriorityChanged, CancelRequested, ForgetRequested, JobCancelled, LimitSet, ModelPaused,
+        ModelResumed,
     )
 })  # fmt: skip
 

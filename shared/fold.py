@@ -41,8 +41,7 @@ def unfolded(row: ViewRow) -> Job | None:
     try:
         columns = {name: getattr(row, column) for name, column in COLUMNS.items()}
         values = {name: _number(value) for name, value in columns.items() if value is not None}
-        labels = row.labels.as_dict() if row.labels is not None else {}
-        values["labels"] = [{"name": name, "value": labels[name]} for name in sorted(labels)]
+        values["labels"] = [label if isinstance(label, dict) else label.as_dict() for label in row.labels or ()]
         job = e.reader(Job)({**state, **values})
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

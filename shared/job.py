@@ -6,6 +6,10 @@ Pure: no clock, no AWS. `fold(events)` is the state; whoever wants to act loads,
 stateDiagram-v2
     [*] --> Queued: job-queued
     [*] --> Rejected: job-rejected
+    [*] --> Unreadable: upload-unreadable
+    Unreadable --> Queued: job-queued
+    Unreadable --> Rejected: job-rejected
+    Unreadable --> Cancelled: job-cancelled
     Queued --> Claimed: slot-claimed
     Queued --> Cancelled: job-cancelled
     Queued --> Submitted: job-submitted (found after all)
@@ -30,6 +34,7 @@ from shared import events as e
 from shared.hold import MAX_FAILING, MAX_FAILURES, NAME_TAKEN, OWN, TOO_FEW_RECORDS, UNANSWERED, is_its_own
 
 QUEUED, CLAIMED, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Submitted", "Cancelled", "Rejected"
+UNREADABLE = "Unreadable"  # intake may not read the upload yet; its model is not known, and empty
 # Bedrock's own words (ModelInvocationJobStatus in its API reference), by how far along they are. Observers may miss some: any
 # forward jump is legal.
 RANK = {SUBMITTED: 1, "Validating": 2, "Scheduled": 3, "InProgress": 4, "Stopping": 5}
@@ -40,7 +45,16 @@ RUNNING = frozenset(RANK)
 OVER = ENDS | {CANCELLED, REJECTED}
 # Appended by intake and operators, who project nothing themselves.
 APPENDED_BY_OTHERS = frozenset(
-    event.NAME for event in (e.JobQueued, e.JobRejected, e.CancelRequested, e.ForgetRequested, e.JobRequeued, e.PriorityChanged)
+    event.NAME
+    for event in (
+        e.JobQueued,
+        e.JobRejected,
+        e.UploadUnreadable,
+        e.CancelRequested,
+        e.ForgetRequested,
+        e.JobRequeued,
+        e.PriorityChanged,
+    )
 )
 
 
@@ -125,6 +139,9 @@ def evolve(job_id: str, job: Job | None, event: e.Event) -> Job:
     """The state after one more event."""
     if job is None:
         return _begin(job_id, event)
+    if job.status == UNREADABLE and isinstance(event, (e.JobQueued, e.JobRejected)):
+        version = job.version + 1
+        return replace(_begin(job_id, event), version=version, queued_version=version, cancel=job.cancel)
     return replace(job, **_changes(job, event), version=job.version + 1, updated_at=event.at, latest=event.NAME)
 
 
@@ -146,11 +163,17 @@ def _begin(job_id: str, event: e.Event) -> Job:
                 problems=event.problems, reason=first + more, size_bytes=event.size_bytes, labels=event.labels,
                 line_at=event.at,
             )  # fmt: skip
+        case e.UploadUnreadable():
+            return Job(
+                id=job_id, version=1, status=UNREADABLE, model="", priority=0, sources=event.sources, queued_at=event.at,
+                updated_at=event.at, latest=event.NAME, reason=event.reason, line_at=event.at,
+                size_bytes=sum(source.size_bytes for source in event.sources),
+            )  # fmt: skip
         case _:
             raise IllegalEvent(f"a job cannot begin with {event.NAME}")
 
 
-def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901 - a table: which event changes what, in which state
+def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901, PLR0912 - a table: which event changes what, in which state
     """What an event changes. One that does not fit the state or the attempt it meets changes nothing: an end is final."""
     match event:
         case e.SlotClaimed() if job.status == QUEUED and event.attempt == job.next_attempt:
@@ -191,14 +214,16 @@ def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901 - a tabl
                 "forget": None, "refused_under": frozenset(), "reason": event.why,
                 **({} if event.by == POLICY else {"failures": 0, "first_failed_at": None, "failed_under": frozenset()}),
             }  # fmt: skip
-        case e.PriorityChanged() if job.status not in OVER and event.priority in PRIORITIES:
+        case e.PriorityChanged() if job.status not in OVER | {UNREADABLE} and event.priority in PRIORITIES:
             left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places
             return {"priority": event.priority, "left_places": left - {event.priority}}
         case e.CancelRequested() if job.status not in OVER:
             return {"cancel": event}
         case e.ForgetRequested() if job.status in RUNNING:
             return {"forget": event}
-        case e.JobCancelled() if job.status in {QUEUED, CLAIMED}:
+        case e.UploadUnreadable() if job.status == UNREADABLE:
+            return {"reason": event.reason}
+        case e.JobCancelled() if job.status in {QUEUED, CLAIMED, UNREADABLE}:
             why = f": {job.cancel.why}" if job.cancel and job.cancel.why else ""
             by = f" by {job.cancel.by}" if job.cancel else ""
             return {"status": CANCELLED, "ended_at": event.at, "reason": f"cancelled{by}{why}"}

@@ -17,7 +17,20 @@ from shared.hold import Hold, failed, probed
 from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_its_own_reason, outcome
 from shared.names import job_stream, model_stream
 from shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
-from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
+from shared.tables import (
+    Check,
+    ConditionFailed,
+    CountRow,
+    Delete,
+    EventRow,
+    LineRow,
+    Put,
+    SlotsRow,
+    Update,
+    ViewRow,
+    Write,
+    storable,
+)
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
 IN_SLOT = "InSlot"
@@ -234,10 +247,10 @@ def view_row(job: Job) -> ViewRow:
     return ViewRow(
         pk=view_pk(job.id), sk=VIEW_KEY, version=job.version, job=job.id, status=job.status, status_key=status_key(job),
         outcome=outcome(job) or None, model=job.model, model_id=job.model_id or None, priority=job.priority, attempt=job.attempt,
-        sources=[{"bucket": s.bucket, "key": s.key, "version_id": s.version_id} for s in job.sources],
+        sources=[{"bucket": s.bucket, "key": storable(s.key), "version_id": s.version_id} for s in job.sources],
         input_uri=job.input_uri or None, output_uri=job.output_uri or None, arn=job.arn, reason=job.reason or None,
-        problems=[{"line": p.line, "text": p.text} for p in job.problems[:MAX_PROBLEMS_IN_VIEW]] or None,
-        labels={label.name: label.value for label in job.labels} or None,
+        problems=[{"line": p.line, "text": storable(p.text)} for p in job.problems[:MAX_PROBLEMS_IN_VIEW]] or None,
+        labels=[{"name": storable(label.name), "value": storable(label.value)} for label in job.labels] or None,
         cancel_by=job.cancel.by if job.cancel else None,
         queued_at=text_of(job.queued_at), claimed_at=_text(job.claimed_at), submitted_at=_text(job.submitted_at),
         started_at=_text(job.started_at), ended_at=_text(job.ended_at), updated_at=text_of(job.updated_at),

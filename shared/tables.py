@@ -34,6 +34,19 @@ EVENTS, PROJECTIONS = "events", "projections"
 STATUS_INDEX = "by-status"
 
 
+def storable(text: str) -> str:
+    """Text as DynamoDB takes it, which is UTF-8. JSON can say half of a surrogate pair, UTF-8 cannot: it becomes "?"."""
+    return text.encode(errors="replace").decode()
+
+
+class Words(UnicodeAttribute):
+    """Text that people or AWS wrote: anything at all."""
+
+    def serialize(self, value: Any) -> str:
+        """As it is stored."""
+        return storable(super().serialize(value))
+
+
 class EventRow(Model):
     """One event. `data` is JSON text: what `events.to_stored` gave.
 
@@ -52,8 +65,8 @@ class EventRow(Model):
     model = UnicodeAttribute(default="")
     status = UnicodeAttribute(default="")
     outcome = UnicodeAttribute(default="")
-    owner = UnicodeAttribute(default="")
-    key = UnicodeAttribute(default="")
+    owner = Words(default="")
+    key = Words(default="")
 
 
 class ViewRow(Model):
@@ -79,10 +92,10 @@ class ViewRow(Model):
     input_uri = UnicodeAttribute(null=True)
     output_uri = UnicodeAttribute(null=True)
     arn = UnicodeAttribute(null=True)
-    reason = UnicodeAttribute(null=True)
+    reason = Words(null=True)
     problems: ListAttribute[Any] = ListAttribute(null=True)
-    labels: MapAttribute[str, str] = MapAttribute(null=True)
-    cancel_by = UnicodeAttribute(null=True)
+    labels: ListAttribute[Any] = ListAttribute(null=True)  # of {name, value}: people's words are values, never names
+    cancel_by = Words(null=True)
     queued_at = UnicodeAttribute()
     claimed_at = UnicodeAttribute(null=True)
     submitted_at = UnicodeAttribute(null=True)
@@ -129,9 +142,9 @@ class SlotsRow(Model):
     failing: MapAttribute[str, Any] = MapAttribute(null=True)
     failures = NumberAttribute(null=True)
     failed_late = BooleanAttribute(null=True)
-    paused_by = UnicodeAttribute(null=True)
+    paused_by = Words(null=True)
     paused_at = UnicodeAttribute(null=True)
-    paused_why = UnicodeAttribute(null=True)
+    paused_why = Words(null=True)
     day = UnicodeAttribute(null=True)
     day_jobs = NumberAttribute(null=True)
     day_records = NumberAttribute(null=True)

@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 COUNT, SECONDS, MILLISECONDS = MetricUnit.Count, MetricUnit.Seconds, MetricUnit.Milliseconds
 # name -> its unit. What is not listed is only logged.
 METRICS: Mapping[str, MetricUnit] = {
-    **dict.fromkeys(("JobQueued", "JobRejected", "UploadKnown", "UploadIgnored", "MessageFailed"), COUNT),
+    **dict.fromkeys(("JobQueued", "JobRejected", "UploadKnown", "UploadIgnored", "UploadUnreadable", "MessageFailed"), COUNT),
     **dict.fromkeys(("SlotClaimed", "JobSubmitted", "SubmissionRefused", "ModelHeld", "SubmissionUnknown"), COUNT),
     **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed"), COUNT),
     **dict.fromkeys(("SlotOverdue", "JobUnreadable", "JobUnknown"), COUNT),

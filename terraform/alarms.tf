@@ -14,7 +14,7 @@ locals {
     # A message in a dead-letter queue is work that nobody does any more.
     {
       for queue, what in {
-        uploads       = { name = module.uploads.dead_letter_name, is = "Uploads that intake failed to inspect for nine hours; their jobs do not exist yet", run = "mend what its log says, then `bbq redrive uploads`" }
+        uploads       = { name = module.uploads.dead_letter_name, is = "Uploads that intake failed to take in for nine hours", run = "mend what its log, or `bbq status`, says, then `bbq redrive uploads`" }
         hints         = { name = module.hints.dead_letter_name, is = "Hints that the scheduler failed to handle for days, or that it was never given", run = "mend what its log says, then `bbq redrive hints`" }
         stream        = { name = module.stream_failures.name, is = "Events that the scheduler could neither handle nor set aside for 23 hours", run = "`bbq redrive stream`, which wakes every unfinished job" }
         notifications = { name = module.notification_failures.name, is = "Events of which the topic's subscribers were not told; the jobs are well", run = "look at the pipe's permissions; `bbq jobs` and `bbq show` tell what was missed" }
@@ -75,6 +75,21 @@ locals {
         evaluation_periods = 3
         missing            = "notBreaching"
       })
+
+      # Each try is counted, and they are half an hour apart in the end: one in an hour is enough, and told within minutes. An hour
+      # without one means that it can be read, or that its message is a dead letter, which has an alarm of its own.
+      uploads-unreadable = {
+        description        = "Intake may not read uploads, or not copy them: a right on the bucket or on a KMS key is missing, or the key is disabled. Nothing is lost or rejected. `bbq status` and `bbq jobs --status Unreadable` name the right and the key. Grant it: uploads are tried again by themselves for nine hours, at least every half hour; after that, or to hurry them, run `bbq wake`."
+        namespace          = "BedrockBatchQueue"
+        metric             = "UploadUnreadable"
+        dimensions         = { service = module.intake.name }
+        statistic          = "Sum"
+        threshold          = 0
+        period             = 300
+        evaluation_periods = 12
+        datapoints         = 1
+        missing            = "notBreaching"
+      }
 
       slot-overdue = merge(local.ours, {
         description        = "A job holds a slot past its own deadline, and Bedrock has not said that it ended. `bbq jobs` names it; `bbq show` says what Bedrock knows of it; `bbq cancel` stops it."
@@ -172,6 +187,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   statistic           = each.value.statistic
   period              = each.value.period
   evaluation_periods  = each.value.evaluation_periods
+  datapoints_to_alarm = try(each.value.datapoints, null) # of those periods; null: all
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.threshold
   treat_missing_data  = each.value.missing

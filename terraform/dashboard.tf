@@ -90,7 +90,7 @@ locals {
     {
       title   = "Uploads (per hour)"
       period  = 3600
-      metrics = [for metric in ["JobQueued", "JobRejected", "UploadIgnored"] : ["BedrockBatchQueue", metric, "service", module.intake.name, { stat = "Sum" }]]
+      metrics = [for metric in ["JobQueued", "JobRejected", "UploadUnreadable", "UploadIgnored"] : ["BedrockBatchQueue", metric, "service", module.intake.name, { stat = "Sum" }]]
     },
     {
       title   = "Records (per day)"

@@ -1,6 +1,7 @@
 """Intake of one upload: gather, decide, apply. Ends with one event, `job-queued` or `job-rejected`, or raises to be tried again.
 
 What only the uploader can change is a rejection, with every reason at once; everything else rises, and the message comes back.
+If the deployment lacks a right to read the upload, `upload-unreadable` says so at once: people see it while it is tried again.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,16 +12,18 @@ from typing import Protocol
 
 from services.intake.config import Config
 from services.intake.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
-from services.intake.objects import Lost, Opened
+from services.intake.objects import Lost, Opened, Unreadable
 from services.intake.uploads import ORDERS, Upload, choose_model, choose_priority
-from shared.events import JobQueued, JobRejected, Label, Problem, Source
+from shared.events import JobQueued, JobRejected, Label, Problem, Source, UnknownEvent, UploadUnreadable
+from shared.job import UNREADABLE, IllegalEvent, Job
 from shared.models import Model
-from shared.names import job_id, job_stream, output_prefix, s3_uri, staged_key
+from shared.names import job_id, output_prefix, s3_uri, staged_key
 from shared.store import Store, VersionTaken
 
 PLAIN_ENCODINGS = {"", "identity", "utf-8", "aws-chunked"}  # the last two say nothing of the bytes, but clients do send them
 SLOWEST_BYTES_PER_SECOND = 20e6  # reading, inspecting and copying, at worst: 5 GiB, the most there can be, fit in 300 s
 SPARE_SECONDS = 10.0
+MAX_TRIES = 5  # of one append: each time another delivery of the same upload was faster
 
 
 class ObjectCalls(Protocol):
@@ -49,26 +52,61 @@ class NoTimeLeft(Exception):
     """The upload is too large for what is left of this invocation: better back in the queue than killed half way."""
 
 
-def take_in(world: World, upload: Upload) -> None:
-    """Inspect, stage and record one upload.
+class _Known(Exception):
+    """The upload was taken in before, or an operator has cancelled it."""
 
-    Delivered twice changes nothing: the id is the upload's own, so a second delivery ends at `exists`, or, when both run at
-    once, at the append, whose condition only one of them meets. What both copied is the same.
+
+def take_in(world: World, upload: Upload) -> None:
+    """Inspect, stage and record one upload. Raises Unreadable, after it has been recorded.
+
+    Delivered twice changes nothing: the id is the upload's own, so a second delivery ends at `_not_taken_in`, or, when both run
+    at once, at the append, whose condition only one of them meets. What both copied is the same.
     """
     job = job_id(upload.bucket, upload.key, upload.version_id, upload.sequencer, upload.etag)
-    if world.store.exists(job_stream(job)):
-        world.note("UploadKnown", job=job)
-        return
-    event = _decide(world, upload, job)
     try:
-        world.store.append(job, None, event)
-    except VersionTaken:
+        before = _not_taken_in(world, job)
+        try:
+            event = _decide(world, upload, job)
+        except Unreadable as error:
+            world.note("UploadUnreadable", job=job, reason=str(error))
+            _append(world, job, before, UploadUnreadable(at=world.now(), sources=(_source(upload),), reason=str(error)))
+            raise
+        _append(world, job, before, event)
+    except _Known:
         world.note("UploadKnown", job=job)
         return
     if isinstance(event, JobRejected):
         world.note("JobRejected", job=job, model=event.model, problems=event.problem_count, size_bytes=event.size_bytes)
     else:
         world.note("JobQueued", job=job, model=event.model, records=event.record_count, size_bytes=event.size_bytes)
+
+
+def _not_taken_in(world: World, job: str) -> Job | None:
+    """The upload as its events tell it: None without any, or Unreadable. Raises _Known."""
+    try:
+        found = world.store.job(job)
+    except (UnknownEvent, IllegalEvent) as error:  # a newer deployment took it in, or a person must look: it is not new
+        raise _Known from error
+    if found is not None and (found.status != UNREADABLE or found.cancel is not None):
+        raise _Known
+    return found
+
+
+def _append(world: World, job: str, before: Job | None, event: JobQueued | JobRejected | UploadUnreadable) -> None:
+    """Append what was decided, behind whatever another delivery has recorded meanwhile, unless that took it in. An upload that
+    stays unreadable for the same reason gets no second event. Raises _Known.
+    """
+    for tries in range(MAX_TRIES):
+        if isinstance(event, UploadUnreadable) and before is not None and before.reason == event.reason:
+            return
+        try:
+            world.store.append(job, before, event)
+        except VersionTaken:
+            world.store.pause(tries)
+        else:
+            return
+        before = _not_taken_in(world, job)
+    raise VersionTaken(f"the upload of job {job} changed {MAX_TRIES} times while it was taken in")
 
 
 def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
@@ -89,7 +127,7 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
         at=now,
         model=asked.model,
         priority=asked.priority,
-        sources=(_source(upload, found),),
+        sources=(_source(upload, found.record_count),),
         input_uri=s3_uri(upload.bucket, key),
         output_uri=s3_uri(upload.bucket, output_prefix(job, upload.key)),
         record_count=found.record_count,
@@ -154,7 +192,7 @@ def _rejected(
     return JobRejected(
         at=world.now(),
         model=model,
-        sources=(_source(upload, found),),
+        sources=(_source(upload, found.record_count),),
         problems=problems[:MAX_PROBLEMS],
         problem_count=len(reasons) + found.problem_count,
         size_bytes=found.size_bytes,
@@ -162,7 +200,7 @@ def _rejected(
     )
 
 
-def _source(upload: Upload, found: Inspection) -> Source:
+def _source(upload: Upload, record_count: int | None = None) -> Source:
     return Source(
         bucket=upload.bucket,
         key=upload.key,
@@ -170,5 +208,5 @@ def _source(upload: Upload, found: Inspection) -> Source:
         etag=upload.etag,
         sequencer=upload.sequencer,
         size_bytes=upload.size_bytes,
-        record_count=found.record_count,
+        record_count=record_count,
     )

@@ -29,7 +29,7 @@ from shared import events as e
 from shared import projections
 from shared.due import check_in_due, lease_due
 from shared.events import text_of
-from shared.job import APPENDED_BY_OTHERS, CANCELLED, CLAIMED, ENDS, QUEUED, RUNNING, SUBMITTED, Job, evolve, news
+from shared.job import APPENDED_BY_OTHERS, CANCELLED, CLAIMED, ENDS, QUEUED, RUNNING, SUBMITTED, UNREADABLE, Job, evolve, news
 from shared.names import attempt_name, holder
 from shared.slots import Lease
 from shared.tables import ConditionFailed
@@ -106,6 +106,10 @@ def _read(world: World, job_id: str) -> Job | None:
 def _step(world: World, job: Job, visit: Visit) -> Job | None:
     """One step of what the job's state still needs: the job after it, `job` itself if nothing is left to do, None to read it."""
     visit.matched = visit.matched or _about(visit.report, job)
+    if job.status == UNREADABLE:
+        return _unreadable(world, job)
+    if not job.model:
+        return job  # rejected, or cancelled before it could be read: no model's line or slots are concerned
     if job.may_be_at_bedrock and visit.report is not None and visit.report.attempt == job.attempt and not visit.counted:
         return _adopt(world, job, visit, visit.report)
     if job.status == QUEUED:
@@ -122,6 +126,19 @@ def _step(world: World, job: Job, visit: Visit) -> Job | None:
     elif job.status == CANCELLED:
         visit.fill = True
     return job
+
+
+def _unreadable(world: World, job: Job) -> Job | None:
+    """Intake tries again to read it; here it can only be cancelled."""
+    if job.cancel is None:
+        return job
+    event = e.JobCancelled(at=world.now())
+    try:
+        world.store.commit(projections.appended(job, event))
+    except ConditionFailed:
+        return None
+    world.note("JobCancelled", job=job.id)
+    return evolve(job.id, job, event)
 
 
 def _adopt(world: World, job: Job, visit: Visit, report: Report) -> Job | None:

@@ -32,6 +32,15 @@ run "a_ceiling_that_is_reached_is_told" {
   }
 }
 
+run "an_upload_that_cannot_be_read_is_told_within_minutes_and_for_as_long_as_it_is_tried" {
+  command = plan
+
+  assert {
+    condition     = jsonencode([for attribute in ["period", "datapoints_to_alarm", "evaluation_periods"] : aws_cloudwatch_metric_alarm.this["uploads-unreadable"][attribute]]) == jsonencode([300, 1, 12])
+    error_message = "One try in an hour raises the alarm at once; tries are half an hour apart in the end."
+  }
+}
+
 run "what_is_watched" {
   command = plan
 
@@ -46,14 +55,14 @@ run "what_is_watched" {
     condition = jsonencode(sort([for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.namespace != "AWS/SQS"])) == jsonencode([
       "access-denied-haiku", "access-denied-nova", "events-unread", "free-slots-haiku", "free-slots-nova", "hints-failing",
       "intake-errors", "intake-throttles", "notifications-failing", "oldest-wait-haiku", "oldest-wait-nova",
-      "scheduler-errors", "scheduler-throttles", "slot-overdue",
+      "scheduler-errors", "scheduler-throttles", "slot-overdue", "uploads-unreadable",
     ])
     error_message = "There are exactly these alarms."
   }
 
   assert {
-    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.service == "bbq-scheduler" if alarm.namespace == "BedrockBatchQueue"])
-    error_message = "An alarm must watch the metrics of this deployment's scheduler."
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.service == (alarm.metric_name == "UploadUnreadable" ? "bbq-intake" : "bbq-scheduler") if alarm.namespace == "BedrockBatchQueue"])
+    error_message = "An alarm must watch the metrics of this deployment's functions: intake's of uploads, else the scheduler's."
   }
 
   assert {

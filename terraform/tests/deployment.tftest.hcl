@@ -236,7 +236,7 @@ run "many_models" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.this) == 12 + 3 * 13
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 13 + 3 * 13
     error_message = "Every model has its three alarms."
   }
 }

@@ -144,6 +144,14 @@ class Deployed:
         self.wake(job)
         return job
 
+    def unreadable(self, file: str, reason: str = "kms:Decrypt is missing", version: str = "v1") -> str:
+        """An upload that intake may not read; the job's id."""
+        key = INPUT_PREFIX + file
+        job = job_id(BUCKET, key, version, "", "")
+        self.append(job, e.UploadUnreadable(at=self.time, sources=(self._source(key, version),), reason=reason))
+        self.wake(job)
+        return job
+
     def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
         """Bedrock, to the commands (its Get): moto does not know it."""
         count = self.processed.get(jobIdentifier)

@@ -54,6 +54,7 @@ def jobs(deployed: Deployed) -> Deployed:
     deployed.refuse_next()
     deployed.upload("nova/held.jsonl", "nova")
     deployed.pause("nova", why="why")
+    deployed.unreadable("haiku/secret.jsonl")
     return deployed
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli.wording import safe
 from shared import events as e
-from shared.names import split_s3_uri
+from shared.names import job_id, split_s3_uri
 from tests.cli.conftest import BUCKET, Deployed, Result
 
 Bbq = Callable[..., Result]
@@ -86,6 +86,26 @@ def test_acting_on_a_job_says_nothing_that_a_terminal_would_obey(jobs: dict[str,
             shown(result.out)
             shown(result.err)
             assert "Traceback" not in result.err
+
+
+def test_a_label_may_have_any_name(deployed: Deployed, bbq: Bbq) -> None:
+    """`self` once ended `verify` and `rebuild` for the whole deployment."""
+    names = ["self", "cls", "pk", "sk", "null", "attr_name", "_user_instantiated", "attribute_values", "__class__", "__init__",
+             "{0}", "{self.x}", "%s", "%(x)d", "[red]", ":boom:", "\x1b[2J", "a.b", "#", " ", "n" * 1500]  # fmt: skip
+    job = job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")
+    event = e.JobQueued(
+        at=deployed.time, model="haiku", priority=5, input_uri="s3://b/staged/a.jsonl", output_uri="s3://b/processed/a/",
+        sources=(deployed._source("to-process/haiku/a.jsonl", "v1"),), record_count=100, size_bytes=1,
+        labels=tuple(e.Label(name=name, value=f"{name}!") for name in names),
+    )  # fmt: skip
+    deployed.append(job, event)
+    deployed.wake(job)
+    assert bbq("show", job, "--json").json["labels"] == {name: f"{name}!" for name in names}
+    assert bbq("jobs", "--json").json[0]["labels"] == {name: f"{name}!" for name in names}
+    for command in (["show", job], ["jobs"], ["status"], ["verify"], ["rebuild", "--yes"], ["reconcile", "--all"]):
+        result = bbq(*command)
+        shown(result.out + result.err)
+        assert result.code == 0, result
 
 
 def test_outputs_stay_inside_of_the_directory(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from local.bedrock_simulator.errors import NAME_IN_USE, BedrockError
 from local.bedrock_simulator.rules import Bedrock
 from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
 from shared.memory import MemoryTables
+from shared.names import INPUT_PREFIX
 from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
 from tests.simulation.aws import Queue, Schedules
 from tests.simulation.kernel import Invocation, Kernel
@@ -29,6 +30,10 @@ MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
 GET_BEHIND_SECONDS = 60.0  # how long Get may not know a new job
 LONGEST_STUCK_SECONDS = 7200.0
+NO_DECRYPT = (
+    "injected: not authorized to perform: kms:Decrypt on resource: arn:aws:kms:us-east-1:000000000000:key/1 because no "
+    "identity-based policy allows the kms:Decrypt action"
+)
 
 
 # What a write that was done looks like where its answer is lost: the SDK's own second try meets the first, or fails too.
@@ -384,6 +389,7 @@ class S3Client:
         self._kernel, self._weather = kernel, weather
         self.things: dict[tuple[str, str], Thing] = {}
         self.newest: dict[str, str] = {}
+        self.denied = False  # whether intake lacks a right to read uploads
         self._numbers = itertools.count(1)
 
     def put(self, key: str, data: bytes, **metadata: str) -> tuple[str, str]:
@@ -426,6 +432,8 @@ class S3Client:
     def _thing(self, key: str, version: str | None, operation: str) -> Thing:
         if self._weather.strike("s3-error"):
             raise client_error("SlowDown", operation)
+        if self.denied and key.startswith(INPUT_PREFIX):
+            raise client_error("AccessDenied", operation, NO_DECRYPT)
         thing = self.things.get((key, version or self.newest.get(key, "")))
         if thing is None:
             raise client_error("NoSuchVersion" if version else "NoSuchKey", operation)

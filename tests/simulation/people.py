@@ -5,6 +5,7 @@ from typing import Any
 
 from cli.redrive import reconcile_jobs
 from cli.repair import rebuild
+from cli.unreadable import notification
 from local.bedrock_simulator.errors import BedrockError
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import Plan
@@ -337,6 +338,24 @@ def _valid_model(sim: Simulation) -> None:
     sim.rules.faults = Faults()
 
 
+# S3 and the rights to read it.
+
+
+def _hide_uploads(sim: Simulation) -> None:
+    sim.s3.denied = True
+
+
+def _show_uploads(sim: Simulation) -> None:
+    """Somebody grants the right, and wakes what was in vain so far (`bbq wake`)."""
+    if sim.s3.denied:
+        sim.s3.denied = False
+        for upload in sim.uploads:
+            if sim.watch.jobs.get(upload.job, Shadow()).state == "unreadable":
+                (first, *_) = sim.people.load(job_stream(upload.job))
+                assert isinstance(first.event, e.UploadUnreadable)
+                sim.notifications.send(notification(first.event.sources[0]))
+
+
 # The swizzle: every source stopped one by one, then restored in another order.
 
 
@@ -548,4 +567,5 @@ WINDOWS = (
     ("others-take-the-quota", _others, _others_again),
     ("model-id-invalid", _invalid_model, _valid_model),
     ("swizzle", _swizzle, _restore),
+    ("uploads-unreadable", _hide_uploads, _show_uploads),
 )

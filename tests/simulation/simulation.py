@@ -266,7 +266,7 @@ class Simulation:
         return now
 
     EXPECTED = (
-        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft", "NotYetKnown",
+        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft", "NotYetKnown", "Unreadable",
     )  # fmt: skip
 
     def _noter(self, invocation: Invocation) -> Callable[..., None]:

@@ -29,6 +29,10 @@ RANKS = ("Submitted", "Validating", "Scheduled", "InProgress", "Stopping")
 ENDS = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
 SKEW_SECONDS = 20.0  # an invocation's clock may differ from the true time by so much
 MIDNIGHT_SECONDS = 90.0  # until a timer of midnight has fired, and its hint was handled
+BY_OTHERS = frozenset({  # events that the scheduler projects, not their author
+    "job-queued", "job-rejected", "upload-unreadable", "cancel-requested", "forget-requested", "job-requeued",
+    "priority-changed",
+})  # fmt: skip
 MAX_CREATES_FOR_A_REASON = 2  # a hint comes inline, and by the stream
 MOST_OTHERS = 3  # so often others were taken, or did well, between the times that a job was turned down, or failed
 MOST_FAILURES, MOST_FAILING = 10, timedelta(days=7)
@@ -73,7 +77,7 @@ class Shadow:
     """A job, as this file understands its events."""
 
     model: str = ""
-    state: str = ""  # queued, claimed, running, ended, cancelled, rejected
+    state: str = ""  # unreadable, queued, claimed, running, ended, cancelled, rejected
     status: str = ""
     attempt: int = 0
     taken: bool = False  # Bedrock has had this attempt
@@ -316,7 +320,7 @@ class Watch:
         if job.cancel and job.state in {"queued", "claimed", "running"} and not job.poisoned:
             self.to_cancel[name] = job
 
-    def _apply(self, name: str, job: Shadow, event: str, at: str, data: dict[str, Any]) -> bool:
+    def _apply(self, name: str, job: Shadow, event: str, at: str, data: dict[str, Any]) -> bool:  # noqa: PLR0915 - a table
         """Whether the event may follow; the shadow after it."""
         state, attempt, was_taken = job.state, data.get("attempt"), job.taken
         if event in {"job-queued", "job-rejected"}:
@@ -326,13 +330,16 @@ class Watch:
             job.model, job.priority, job.line_at = data["model"] or "", data.get("priority", 0), data.get("line_at") or at
             job.records = data.get("record_count", 0)
             job.state, job.status = ("queued", "Queued") if event == "job-queued" else ("rejected", "Rejected")
-            return state == ""
+            return state in {"", "unreadable"}
+        if event == "upload-unreadable":
+            job.state, job.status = "unreadable", "Unreadable"
+            return state == ""  # once, however often it is tried: here there is one reason
         if event == "cancel-requested":
             job.cancel = job.cancel or state not in {"ended", "cancelled", "rejected"}
             job.cancel_at, job.cancelled_by = self.kernel.time, self.writes
             return state != ""
         if event == "priority-changed":
-            if state not in {"ended", "cancelled", "rejected"}:
+            if state not in {"ended", "cancelled", "rejected", "unreadable"}:
                 job.priority = data["priority"]
             return state != ""
         if event == "slot-claimed":
@@ -345,7 +352,8 @@ class Watch:
             return state == "queued" and attempt == due and data["job_name"] == f"{DEPLOYMENT}-{name}-{attempt}"
         if event == "job-cancelled":
             job.state, job.status = "cancelled", "Cancelled"
-            return state in {"queued", "claimed"} and job.cancel and self._never_was(name, job, "cancelled")
+            early = state in {"unreadable", "queued", "claimed"}
+            return early and job.cancel and self._never_was(name, job, "cancelled")
         if event == "forget-requested":
             return state != ""
         if attempt != job.attempt:
@@ -609,8 +617,7 @@ class Watch:
         if view is None or job.poisoned:
             return
         version = int(view["version"]["N"])
-        if event and event not in {"job-queued", "job-rejected", "cancel-requested", "forget-requested", "job-requeued",
-                                   "priority-changed"}:  # fmt: skip
+        if event and event not in BY_OTHERS:
             self.check("S9", version == len(job.statuses), f"{event} of {name} left its view at {version}")
         self.check("S9", 0 < version <= len(job.statuses), f"the view of {name} has seen {version} of {len(job.statuses)} events")
         status = job.statuses[version - 1]

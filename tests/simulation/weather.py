@@ -114,6 +114,7 @@ SPELLS = {
     "job-refused-for-its-own-reason": 0.15,
     "name-squatted": 0.15,
     "model-id-invalid": 0.07,
+    "uploads-unreadable": 0.15,  # intake lacks a right for a while
 }
 # Faults that lose and delay no hint: with these alone a free slot is refilled as fast as without any.
 GENTLE = frozenset({

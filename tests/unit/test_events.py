@@ -15,6 +15,7 @@ EVERY = [
     e.JobRejected(
         at=at(1), model=None, sources=(source(),), problems=(e.Problem(line=None, text="empty"),), problem_count=1, size_bytes=0
     ),
+    e.UploadUnreadable(at=at(1), sources=(source(),), reason="kms:Decrypt is missing"),
     e.SlotClaimed(at=at(2), attempt=1, model_id="m", job_name="bbq-x-1"),
     e.SubmissionRefused(at=at(3), attempt=1, kind="quota", message="full", retry_at=at(60)),
     e.JobSubmitted(at=at(4), attempt=1, arn=ARN, found=True),

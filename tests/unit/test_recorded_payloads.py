@@ -174,7 +174,7 @@ def test_stop_is_done_or_there_is_nothing_to_stop_as_recorded() -> None:
 def test_a_look_up_finds_a_recorded_summary_by_its_exact_name(job: dict[str, Any]) -> None:
     described = {**recorded("get")["answers"][0]["answer"], **job}
     with answering(list=(200, "", recorded("list")["answer"]), get=(200, "", described)) as (bedrock, _):
-        (found,) = bedrock.find(job["jobName"])
+        (found,) = bedrock.named(job["jobName"], datetime(2026, 3, 1, tzinfo=UTC))
     assert (found.arn, found.status) == (job["jobArn"], job["status"])
 
 

@@ -12,7 +12,8 @@ from cli.repair import Left, Rebuilt, rebuild, verify
 from cli.walk import Cursor, Desk
 from services.scheduler.bedrock import Answer, Refused, Request, Unknown
 from services.scheduler.hints import ALL, Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report, wake
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from services.scheduler.wake import reconcile_model, wake
 from shared import events as e
 from shared import projections as p
 from shared.job import OVER, fold
