@@ -183,7 +183,7 @@ class Deployment(Simulation):
         rules.lengths = self.lengths
         self.watch.bedrock = rules
         super()._wire()
-        self.stream = _Stream(self.kernel, self.weather, self.invoke_scheduler)
+        self.stream = _Stream(self.kernel, self.weather, self.invoke_scheduler, self.tables.peek)
         self.sim_tables = _Tables(self.kernel, self.weather, self.tables, self.watch, self.stream.put)
         self.sim_tables._last = {}
 

@@ -19,6 +19,7 @@ METRICS: Mapping[str, MetricUnit] = {
     **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed", "SlotOverdue", "JobUnreadable"), COUNT),
     "CeilingReached": COUNT,
     **dict.fromkeys(("HintFailed", "HintIgnored", "StreamRecordFailed", "ModelNotConfigured", "ForeignJobWithOurName"), COUNT),
+    "PublishFailed": COUNT,
     **dict.fromkeys(("SlotsHeld", "SlotLimit", "JobsWaiting", "JobsHeld", "FreeSlotsWhileWaiting"), COUNT),
     **dict.fromkeys(("InputTokens", "OutputTokens", "RecordsSucceeded", "RecordsFailed"), COUNT),
     **dict.fromkeys(("OldestWait", "WaitTime", "SlotTime"), SECONDS),

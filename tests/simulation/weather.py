@@ -56,7 +56,10 @@ RATES = {
     "create-slow": 0.9,  # seconds
     "list-behind": 0.3,
     "list-error": 0.6,
-    # Scheduler, SQS, S3
+    # Scheduler, SQS, S3, SNS
+    "publish-error": 0.2,
+    "publish-done-but-error": 0.1,
+    "publish-unanswered": 0.05,
     "timer-call-error": 0.03,
     "timer-call-done-but-error": 0.03,
     "send-error": 0.3,
@@ -121,6 +124,7 @@ GENTLE = frozenset({
     "input-refused-while-validating", "equal-timestamps", "limit-lowered", "limit-raised", "model-paused",
     "stream-batch-split", "requeued-by-an-operator", "priority-changed", "meddled", "others-end-just-then", "cancelled-just-then",
     "events-of-ends-only", "quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then", "jobs-expire-half-done",
+    "publish-error", "publish-done-but-error", "publish-unanswered",
 })  # fmt: skip
 
 # Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds has all of one row, often.
