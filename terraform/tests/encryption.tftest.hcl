@@ -26,7 +26,7 @@ run "encrypted_with_a_given_key" {
       }) == jsonencode({
       for who, services in {
         intake    = ["dynamodb", "s3", "sqs"]
-        scheduler = ["dynamodb", "s3", "sns", "sqs"]
+        scheduler = ["dynamodb", "s3", "sqs", "sns"]
         timers    = ["sqs"]
       } : who => [[["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn], [[for service in services : "${service}.eu-west-1.amazonaws.com"]]]]
     })
