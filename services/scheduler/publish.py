@@ -44,7 +44,7 @@ def row_of(image: Mapping[str, Any]) -> EventRow:
     """The event in the NewImage of a stream's record. Raises ValueError if it is none of ours."""
     row = EventRow()
     row.from_dynamodb_dict(dict(image))
-    if row.version is None or row.at is None or row.data is None:
+    if row.at is None or row.data is None:
         raise ValueError("the record holds no event")
     return row
 

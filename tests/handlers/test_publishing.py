@@ -245,7 +245,7 @@ def test_a_record_without_an_event_is_asked_of_the_store() -> None:
     bench = Bench(limit=0)
     job = bench.upload()
     event = stream_of(job)
-    event["Records"][0]["dynamodb"]["NewImage"] = {"name": {"S": "job-ended"}}
+    event["Records"][0]["dynamodb"]["NewImage"] = {"name": {"S": "job-ended"}, "version": {"N": "1"}}
     h.act_on(bench.world(), event)
     assert (told(bench), bench.outbox.sent) == ([], [("publish", f"{job} 1")])
 
