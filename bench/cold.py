@@ -151,6 +151,7 @@ _SETTINGS = {
     "BBQ_BUCKET": "bucket", "BBQ_DEFAULT_MODEL": "haiku", "BBQ_UPLOADS_QUEUE_URL": "http://uploads",
     "BBQ_BEDROCK_ROLE_ARN": "role", "BBQ_HINTS_QUEUE_URL": "http://queue", "BBQ_HINTS_QUEUE_ARN": "queue",
     "BBQ_HINTS_DLQ_ARN": "dlq", "BBQ_TIMER_GROUP": "bbq", "BBQ_TIMER_ROLE_ARN": "role", "BBQ_EVENT_SOURCE": "aws.bedrock",
+    "BBQ_EVENTS_TOPIC_ARN": "topic",
     "BBQ_CHECK_IN_MINUTES": "30", "BBQ_FUNCTION_TIMEOUT_SECONDS": "120", "BBQ_MODELS": '{"haiku": {"model_id": "m", "limit": 1}}',
 }  # fmt: skip
 

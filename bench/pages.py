@@ -19,7 +19,7 @@ Parts = Mapping[str, Any]
 
 # What AWS allows; docs/scale.md names the sources. Per second unless said otherwise.
 PARTITION_UNITS = 1000
-HINTS_CONCURRENCY, UPLOADS_CONCURRENCY, STREAM_LANES = 10, 50, 10  # terraform/scheduler.tf, intake.tf; lanes of one shard
+HINTS_CONCURRENCY, UPLOADS_CONCURRENCY, STREAM_LANES = 10, 50, 10  # terraform/variables.tf: in an account of a thousand
 CREATE_SCHEDULE_LEAST, CREATE_SCHEDULE_MOST, DELETE_SCHEDULE = 250, 5000, 1000
 ITEM_BYTES = 400 * 1024
 TRANSACTION_SECONDS = 0.02  # the middle of what the simulation draws: UNVERIFIED

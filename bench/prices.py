@@ -21,6 +21,7 @@ PRICES: Mapping[str, Price] = {
     "dynamodb_write_unit": Price(0.625 / MILLION, "write request unit", "airbyte.com, on-demand; read 2026-10: UNVERIFIED"),
     "dynamodb_read_unit": Price(0.125 / MILLION, "read request unit", "airbyte.com, on-demand; read 2026-10: UNVERIFIED"),
     "sqs_request": Price(0.40 / MILLION, "request", "aws.amazon.com/sqs/pricing, standard queues; from memory: UNVERIFIED"),
+    "sns_request": Price(0.50 / MILLION, "request", "aws.amazon.com/sns/pricing, standard topics; from memory: UNVERIFIED"),
     "scheduler_invocation": Price(1.00 / MILLION, "fired schedule", "cloudburn.io, March 2026; read 2026-10: UNVERIFIED"),
     "s3_put": Price(0.005 / 1000, "PUT or COPY", "aws.amazon.com/s3/pricing, Standard; from memory: UNVERIFIED"),
     "s3_get": Price(0.0004 / 1000, "GET", "aws.amazon.com/s3/pricing, Standard; from memory: UNVERIFIED"),

@@ -32,7 +32,7 @@ from shared.names import job_id, job_stream
 from shared.projections import view_pk
 from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS
-from tests.support.world import FakeOutbox, arn, config
+from tests.support.world import FakeOutbox, FakeTopic, arn, config
 
 JOBS, JOBS_QUICK = 100_000, 400
 BLOCK, BLOCK_QUICK = 10_000, 40
@@ -102,7 +102,7 @@ class Deployment:
         known = {alias: Model(alias=alias, model_id=f"vendor.{alias}-v1:0", limit=slots) for alias in self.running}
         self.world = World(
             config=config(models=known), store=Store(self.tables, sleep=lambda _: None), bedrock=self.bedrock, timers=self.timers,
-            outbox=FakeOutbox(), results=_Results(), now=lambda: self.now, seconds_left=lambda: 110.0,
+            outbox=FakeOutbox(), topic=FakeTopic(), results=_Results(), now=lambda: self.now, seconds_left=lambda: 110.0,
             new_id=lambda: f"{self.uploaded:08x}", note=self._note,
         )  # fmt: skip
         for alias in known:

@@ -52,6 +52,7 @@ CALLS: Mapping[str, tuple[float, float]] = {  # by the first word of the call's 
     "disarm": (0.02, 0.08),  # UNVERIFIED
     "send": (0.005, 0.03),  # UNVERIFIED
     "hide": (0.005, 0.03),  # UNVERIFIED
+    "publish": (0.01, 0.05),  # UNVERIFIED
     "GetObject": (0.02, 0.1),  # [S3]
     "CopyObject": (0.05, 0.2),  # UNVERIFIED
 }
@@ -90,7 +91,7 @@ class _Rules(Rules):
 
 
 class _Stream(Stream):
-    """One shard, in as many lanes as `parallelization_factor` in terraform/scheduler.tf (a test compares)."""
+    """One shard, in as many lanes as terraform/variables.tf advises an account of a thousand executions (a test compares)."""
 
     LANES = 10
 
@@ -183,7 +184,7 @@ class Deployment(Simulation):
         rules.lengths = self.lengths
         self.watch.bedrock = rules
         super()._wire()
-        self.stream = _Stream(self.kernel, self.weather, self.invoke_scheduler)
+        self.stream = _Stream(self.kernel, self.weather, self.invoke_scheduler, self.tables.peek)
         self.sim_tables = _Tables(self.kernel, self.weather, self.tables, self.watch, self.stream.put)
         self.sim_tables._last = {}
 

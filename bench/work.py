@@ -53,7 +53,7 @@ LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
 # Which of the kernel's calls is a request to whom. Those of the tables are counted by CountingTables.
 SERVICES = {
     "Create": "bedrock", "Get": "bedrock", "List": "bedrock", "Stop": "bedrock", "arm": "scheduler", "disarm": "scheduler",
-    "send": "sqs", "hide": "sqs", "GetObject": "s3_get", "CopyObject": "s3_put",
+    "send": "sqs", "hide": "sqs", "publish": "sns", "GetObject": "s3_get", "CopyObject": "s3_put",
 }  # fmt: skip
 # Seconds and GB of an invocation. Seconds are guesses, some ten calls of 10 ms and a copy: UNVERIFIED; GB as in terraform/.
 SECONDS_AND_GB = {"scheduler": (0.12, 1.0), "intake": (0.4, 1769 / 1024)}
@@ -157,6 +157,7 @@ class _Counted(Run):
             "index_write_units": tables.units["index"], "bedrock_requests": kernel.calls["bedrock"],
             "scheduler_requests": kernel.calls["scheduler"], "timers_fired": len(self.schedules.fired),
             "s3_gets": kernel.calls["s3_get"], "s3_puts": kernel.calls["s3_put"],
+            "sns_requests": kernel.calls["sns"],
             "sqs_requests": kernel.calls["sqs"] + SQS_REQUESTS_OF_A_MESSAGE * delivered - kernel.calls["send"],
         })  # fmt: skip
 
@@ -306,6 +307,7 @@ def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
         "Lambda time (guessed seconds)": gb_seconds * PRICES["lambda_gb_second_arm"].dollars,
         "DynamoDB writes": per_job["write_units"] * PRICES["dynamodb_write_unit"].dollars,
         "DynamoDB reads": per_job["read_units"] * PRICES["dynamodb_read_unit"].dollars,
+        "SNS": per_job["sns_requests"] * PRICES["sns_request"].dollars,
         "SQS": per_job["sqs_requests"] * PRICES["sqs_request"].dollars,
         "EventBridge Scheduler": per_job["timers_fired"] * PRICES["scheduler_invocation"].dollars,
         "S3": per_job["s3_puts"] * PRICES["s3_put"].dollars + per_job["s3_gets"] * PRICES["s3_get"].dollars,

@@ -41,7 +41,8 @@ MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
 def append(job: Job, event: e.Event) -> Put:
     """The event that made the job what it is, as the version that it is, if that version is free."""
     row = _event_row(job_stream(job.id), job.version, event, job.model)
-    row.job, row.status, row.outcome, row.owner = job.id, job.status, outcome(job), job.owner
+    comes_back = isinstance(event, e.JobEnded) and failed_at_once(job)  # subscribers need not hear of a failure that is none
+    row.job, row.status, row.outcome, row.owner = job.id, job.status, "" if comes_back else outcome(job), job.owner
     row.key = job.sources[0].key if job.sources else ""
     return Put(row, EventRow.stream.does_not_exist())
 

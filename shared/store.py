@@ -80,6 +80,10 @@ class Store:
         """Whether the stream has an event."""
         return bool(self._tables.query(EventRow, stream, limit=1))
 
+    def row(self, stream: str, version: int) -> EventRow | None:
+        """One event of a stream as it is stored, also if this code cannot read its data."""
+        return next((row for row in self._tables.query(EventRow, stream) if int(row.version) == version), None)
+
     def append(self, job_id: str, job: Job | None, event: Event) -> None:
         """Append an event of an uploader or an operator to the job as it was loaded (None: its first); the scheduler projects it.
 

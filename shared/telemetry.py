@@ -20,6 +20,7 @@ METRICS: Mapping[str, MetricUnit] = {
     **dict.fromkeys(("SlotOverdue", "JobUnreadable", "JobUnknown"), COUNT),
     "CeilingReached": COUNT,
     **dict.fromkeys(("HintFailed", "HintIgnored", "StreamRecordFailed", "ModelNotConfigured", "ForeignJobWithOurName"), COUNT),
+    "PublishFailed": COUNT,
     **dict.fromkeys(("SlotsHeld", "SlotLimit", "JobsWaiting", "OnHold", "FreeSlotsWhileWaiting"), COUNT),
     **dict.fromkeys(("InputTokens", "OutputTokens", "RecordsSucceeded", "RecordsFailed"), COUNT),
     **dict.fromkeys(("OldestWait", "WaitTime", "SlotTime"), SECONDS),

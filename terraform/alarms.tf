@@ -1,5 +1,8 @@
-# What somebody must be told. Every alarm says what it means and which `bbq` command to begin with; docs/operating.md says more,
-# docs/metrics.md where each number comes from.
+# What a person must know. Every alarm says what it means and which `bbq` command to begin with; docs/operating.md says more,
+# docs/metrics.md where each number comes from. Another alarm is one more entry of `alarms`, and a row in both pages.
+#
+# Everything is watched by its name, which is known beforehand: the alarms of a first apply are there although something that is
+# made later fails.
 #
 # Missing data: a count that is missing is no count. A gauge that is missing has not changed, because one is written whenever
 # something happens to its model, and at every check-in; so its alarm keeps its state.
@@ -8,21 +11,28 @@ locals {
   # Between two gauges of a model of which anything runs there are check_in_minutes at most, and what a timer may be late.
   gauge_period_seconds = 60 * (var.check_in_minutes + 5)
 
-  ours = { namespace = "BedrockBatchQueue", dimensions = { service = "${var.name}-scheduler" } }
+  ours = { namespace = "BedrockBatchQueue", dimensions = { service = local.scheduler_name } }
+
+  # Days that a message is in its dead-letter queue at least. One that was moved there keeps its age: of 14 days are left what its
+  # receives have not taken.
+  dead_letters = {
+    uploads = { queue = "${var.name}-uploads-dead", days = 12 }
+    hints   = { queue = "${var.name}-hints-dead", days = 9 }
+    stream  = { queue = "${var.name}-stream-failures", days = 14 }
+  }
 
   alarms = merge(
-    # A message in a dead-letter queue is work that nobody does any more.
+    # A message in a dead-letter queue is work that is not done any more.
     {
-      for queue, what in {
-        uploads       = { name = module.uploads.dead_letter_name, is = "Uploads that intake failed to take in for nine hours", run = "mend what its log, or `bbq status`, says, then `bbq redrive uploads`" }
-        hints         = { name = module.hints.dead_letter_name, is = "Hints that the scheduler failed to handle for days, or that it was never given", run = "mend what its log says, then `bbq redrive hints`" }
-        stream        = { name = module.stream_failures.name, is = "Events that the scheduler could neither handle nor set aside for 23 hours", run = "`bbq redrive stream`, which wakes every unfinished job" }
-        notifications = { name = module.notification_failures.name, is = "Events of which the topic's subscribers were not told; the jobs are well", run = "look at the pipe's permissions; `bbq jobs` and `bbq show` tell what was missed" }
-        } : "${queue}-dead-letters" => {
-        description        = "${what.is}. In ${what.name}, for 14 days: ${what.run}."
+      for from, what in {
+        uploads = "Uploads that intake failed to take in for nine hours. Repair what its log, or `bbq status`, says, then `bbq redrive uploads`."
+        hints   = "Hints that the scheduler failed to handle for days, or never received. Repair what its log says, then `bbq redrive hints`."
+        stream  = "Events that the scheduler could neither handle nor set aside for 23 hours. `bbq redrive stream` wakes every unfinished job."
+        } : "${from}-dead-letters" => {
+        description        = "${what} They are in ${local.dead_letters[from].queue} for ${local.dead_letters[from].days} days from now at least, then gone."
         namespace          = "AWS/SQS"
         metric             = "ApproximateNumberOfMessagesVisible"
-        dimensions         = { QueueName = what.name }
+        dimensions         = { QueueName = local.dead_letters[from].queue }
         statistic          = "Maximum"
         threshold          = 0
         period             = 300
@@ -34,7 +44,7 @@ locals {
     # A single error is tried again and means nothing.
     {
       for alarm in flatten([
-        for function in [module.intake.name, module.scheduler.name] : [
+        for function in [local.intake_name, local.scheduler_name] : [
           { function = function, metric = "Errors", is = "crashes or times out" },
           { function = function, metric = "Throttles", is = "is kept from running: the account's or the function's concurrency is used up" },
         ]
@@ -54,10 +64,10 @@ locals {
     {
       # The stream forgets after 24 hours; here are 23 more to act.
       events-unread = {
-        description        = "The scheduler is an hour behind the events: new uploads do not get in line. See /aws/lambda/${module.scheduler.name} for what fails; once it is mended, `bbq reconcile --all` wakes whatever was passed over."
+        description        = "The scheduler is an hour behind the events: new uploads do not get in line. See /aws/lambda/${local.scheduler_name} for what fails; once it is mended, `bbq reconcile --all` wakes whatever was passed over."
         namespace          = "AWS/Lambda"
         metric             = "IteratorAge"
-        dimensions         = { FunctionName = module.scheduler.name }
+        dimensions         = { FunctionName = local.scheduler_name }
         statistic          = "Maximum"
         threshold          = 3600000
         period             = 300
@@ -65,9 +75,9 @@ locals {
         missing            = "notBreaching"
       }
 
-      # A hint that fails comes back, an hour apart at most, for days; its dead-letter queue hears of it too late.
+      # A hint that fails comes back, an hour apart at most, for days; its dead-letter queue shows it too late.
       hints-failing = merge(local.ours, {
-        description        = "Hints fail hour after hour: some job is not looked after. HintFailed in /aws/lambda/${module.scheduler.name} has the error; `bbq verify` finds a job whose events are damaged."
+        description        = "Hints fail hour after hour: some job is not looked after. HintFailed in /aws/lambda/${local.scheduler_name} has the error; `bbq verify` finds a job whose events are damaged. \"The execution role you provide must allow AWS EventBridge Scheduler to assume the role\" is normal for minutes after the first deployment; later, see the trust of the role ${local.role_prefix}-timers."
         metric             = "HintFailed"
         statistic          = "Sum"
         threshold          = 0
@@ -101,16 +111,34 @@ locals {
         missing            = "notBreaching"
       })
 
-      # AWS turns a pipe off that fails all the time; then nothing reaches its dead-letter queue.
-      notifications-failing = {
-        description        = "Events are not published to the topic; the jobs are well. See why with `aws pipes describe-pipe --name ${aws_pipes_pipe.notifications.name}`; `bbq jobs` and `bbq show` tell what was missed."
-        namespace          = "AWS/EventBridge/Pipes"
-        metric             = "ExecutionFailed"
-        dimensions         = { PipeName = aws_pipes_pipe.notifications.name }
+      # What is not published comes back like every hint, an hour apart at most.
+      notifications-failing = merge(local.ours, {
+        description        = "Subscribers of the topic ${var.name}-events are not notified, hour after hour; the jobs are well. PublishFailed in /aws/lambda/${local.scheduler_name} has the error: the topic's policy, the scheduler's rights, or the key. What waits is published by itself once that is repaired; `bbq jobs` and `bbq show` tell the rest."
+        metric             = "PublishFailed"
         statistic          = "Sum"
         threshold          = 0
-        period             = 300
-        evaluation_periods = 3
+        period             = 3600
+        evaluation_periods = 2
+        missing            = "notBreaching"
+      })
+    },
+
+    # A timer that cannot be delivered shows nowhere else: the dead letter is sent with the same role (recorded 2026). Attempts are
+    # still looked at when Bedrock reports them.
+    {
+      for alarm, what in {
+        timers-failing = { metric = "TargetErrorCount", minutes = 15, periods = 2, is = "EventBridge Scheduler fails to send timers to ${var.name}-hints. It tries for a day." }
+        timers-dropped = { metric = "InvocationDroppedCount", minutes = 5, periods = 1, is = "EventBridge Scheduler gave up timers: the attempts or models that they were for are looked at when Bedrock reports something, or never." }
+        timers-lost    = { metric = "InvocationsFailedToBeSentToDeadLetterCount", minutes = 5, periods = 1, is = "EventBridge Scheduler gave up timers, and could not send them to ${var.name}-hints-dead either: nothing is left of them." }
+        } : alarm => {
+        description        = "${what.is} See the trust and the rights of the role ${local.role_prefix}-timers and, with kms_key_arn, the key's policy; once they are repaired, `bbq redrive hints` and `bbq reconcile --all` make up for all of it."
+        namespace          = "AWS/Scheduler"
+        metric             = what.metric
+        dimensions         = { ScheduleGroup = var.name }
+        statistic          = "Sum"
+        threshold          = 0
+        period             = 60 * what.minutes
+        evaluation_periods = what.periods
         missing            = "notBreaching"
       }
     },
@@ -118,7 +146,7 @@ locals {
     # Bedrock refuses with "access denied": the queue waits, but only a person can mend the rights.
     {
       for alias in keys(var.models) : "access-denied-${alias}" => {
-        description        = "Bedrock denies access to ${alias}: model access, the role's rights, or a service control policy. `bbq jobs` shows who is Held, `bbq show` has Bedrock's words. Mend it; the jobs are tried again by themselves, for 7 days."
+        description        = "Bedrock denies access to ${alias}: model access, the role's rights, or a service control policy. `bbq jobs` shows what is refused, `bbq show` has Bedrock's words. Repair it; the jobs are tried again by themselves, or at once with `bbq wake ${alias}`."
         namespace          = local.ours.namespace
         metric             = "AccessDenied"
         dimensions         = merge(local.ours.dimensions, { model = alias })
@@ -194,20 +222,4 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   alarm_actions       = var.alarm_topic_arn[*]
   ok_actions          = var.alarm_topic_arn[*]
   tags                = local.tags
-}
-
-# Deployed before all alarms were one list.
-moved {
-  from = aws_cloudwatch_metric_alarm.dead_letters["uploads"]
-  to   = aws_cloudwatch_metric_alarm.this["uploads-dead-letters"]
-}
-
-moved {
-  from = aws_cloudwatch_metric_alarm.dead_letters["hints"]
-  to   = aws_cloudwatch_metric_alarm.this["hints-dead-letters"]
-}
-
-moved {
-  from = aws_cloudwatch_metric_alarm.dead_letters["stream"]
-  to   = aws_cloudwatch_metric_alarm.this["stream-dead-letters"]
 }

@@ -19,11 +19,11 @@ locals {
       } : metric => concat(
       [
         for alias in local.listed_models :
-        ["BedrockBatchQueue", metric, "service", module.scheduler.name, "model", alias, { label = metric == "SlotLimit" ? "${alias} limit" : alias, stat = statistic }]
+        ["BedrockBatchQueue", metric, "service", local.scheduler_name, "model", alias, { label = metric == "SlotLimit" ? "${alias} limit" : alias, stat = statistic }]
       ],
       [
         for _ in local.searched_models :
-        [{ expression = "SEARCH('{BedrockBatchQueue,service,model} MetricName=\"${metric}\" service=\"${module.scheduler.name}\"', '${statistic}', 300)", label = metric == "SlotLimit" ? "limit" : "" }]
+        [{ expression = "SEARCH('{BedrockBatchQueue,service,model} MetricName=\"${metric}\" service=\"${local.scheduler_name}\"', '${statistic}', 300)", label = metric == "SlotLimit" ? "limit" : "" }]
       ],
     )
   }
@@ -35,7 +35,7 @@ locals {
       SubmissionRefused = { name = "reason", values = ["quota", "throttle"] } # the third, access, is a metric of its own
       } : metric => [
       for value in dimension.values :
-      [{ expression = "SUM(SEARCH('{BedrockBatchQueue,service,model,${dimension.name}} MetricName=\"${metric}\" service=\"${module.scheduler.name}\" ${dimension.name}=\"${value}\"', 'Sum', 3600))", label = value }]
+      [{ expression = "SUM(SEARCH('{BedrockBatchQueue,service,model,${dimension.name}} MetricName=\"${metric}\" service=\"${local.scheduler_name}\" ${dimension.name}=\"${value}\"', 'Sum', 3600))", label = value }]
     ]
   }
 
@@ -46,8 +46,6 @@ locals {
 
     `bbq status` lines and slots · `bbq jobs` what there is · `bbq show JOB` one job, with its reason · `bbq timeline` who held which slot · `bbq pause` / `bbq resume` a model · `bbq cancel` / `bbq retry` a job · `bbq redrive` dead letters · `bbq wake` a model · `bbq reconcile --all` wake everything unfinished · `bbq verify` compare with the events
     END
-
-  dead_letter_names = [module.uploads.dead_letter_name, module.hints.dead_letter_name, module.stream_failures.name, module.notification_failures.name]
 
   # CloudWatch shows a hundred alarms at most in one widget. Those of many models are left to the list of alarms.
   dashboard_alarms = [
@@ -65,7 +63,7 @@ locals {
       title   = "Refusals by reason (per hour)"
       period  = 3600
       stacked = true
-      metrics = concat(local.by_value.SubmissionRefused, [["BedrockBatchQueue", "AccessDenied", "service", module.scheduler.name, { stat = "Sum", label = "access" }]])
+      metrics = concat(local.by_value.SubmissionRefused, [["BedrockBatchQueue", "AccessDenied", "service", local.scheduler_name, { stat = "Sum", label = "access" }]])
     },
     { title = "Free slots while somebody waits (should be 0)", metrics = local.per_model.FreeSlotsWhileWaiting, period = 300 },
 
@@ -73,16 +71,16 @@ locals {
       title  = "Refill: from an end to the next acceptance (ms)"
       period = 3600
       metrics = [
-        ["BedrockBatchQueue", "RefillTime", "service", module.scheduler.name, { stat = "p50", label = "p50" }],
-        ["BedrockBatchQueue", "RefillTime", "service", module.scheduler.name, { stat = "p99", label = "p99" }],
+        ["BedrockBatchQueue", "RefillTime", "service", local.scheduler_name, { stat = "p50", label = "p50" }],
+        ["BedrockBatchQueue", "RefillTime", "service", local.scheduler_name, { stat = "p99", label = "p99" }],
       ]
     },
     {
       title  = "Waiting and running (s, p50)"
       period = 3600
       metrics = [
-        ["BedrockBatchQueue", "WaitTime", "service", module.scheduler.name, { stat = "p50", label = "in line" }],
-        ["BedrockBatchQueue", "SlotTime", "service", module.scheduler.name, { stat = "p50", label = "in a slot" }],
+        ["BedrockBatchQueue", "WaitTime", "service", local.scheduler_name, { stat = "p50", label = "in line" }],
+        ["BedrockBatchQueue", "SlotTime", "service", local.scheduler_name, { stat = "p50", label = "in a slot" }],
       ]
     },
     { title = "Ended, by outcome (per hour)", metrics = local.by_value.JobEnded, period = 3600, stacked = true },
@@ -90,51 +88,51 @@ locals {
     {
       title   = "Uploads (per hour)"
       period  = 3600
-      metrics = [for metric in ["JobQueued", "JobRejected", "UploadUnreadable", "UploadIgnored"] : ["BedrockBatchQueue", metric, "service", module.intake.name, { stat = "Sum" }]]
+      metrics = [for metric in ["JobQueued", "JobRejected", "UploadUnreadable", "UploadIgnored"] : ["BedrockBatchQueue", metric, "service", local.intake_name, { stat = "Sum" }]]
     },
     {
       title   = "Records (per day)"
       period  = 86400
       stacked = true
-      metrics = [for metric in ["RecordsSucceeded", "RecordsFailed"] : ["BedrockBatchQueue", metric, "service", module.scheduler.name, { stat = "Sum" }]]
+      metrics = [for metric in ["RecordsSucceeded", "RecordsFailed"] : ["BedrockBatchQueue", metric, "service", local.scheduler_name, { stat = "Sum" }]]
     },
     {
       title   = "Tokens (per day)"
       period  = 86400
       stacked = true
-      metrics = [for metric in ["InputTokens", "OutputTokens"] : ["BedrockBatchQueue", metric, "service", module.scheduler.name, { stat = "Sum" }]]
+      metrics = [for metric in ["InputTokens", "OutputTokens"] : ["BedrockBatchQueue", metric, "service", local.scheduler_name, { stat = "Sum" }]]
     },
 
     {
-      title   = "Missed events, overdue slots, failed hints"
+      title   = "Missed events, overdue slots, failed hints and messages"
       period  = 3600
-      metrics = [for metric in ["EventMissed", "SlotOverdue", "HintFailed"] : ["BedrockBatchQueue", metric, "service", module.scheduler.name, { stat = "Sum" }]]
+      metrics = [for metric in ["EventMissed", "SlotOverdue", "HintFailed", "PublishFailed"] : ["BedrockBatchQueue", metric, "service", local.scheduler_name, { stat = "Sum" }]]
     },
     {
       title   = "Dead letters"
       period  = 300
-      metrics = [for name in local.dead_letter_names : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name, { stat = "Maximum", label = name }]]
+      metrics = [for name in values(local.dead_letters)[*].queue : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name, { stat = "Maximum", label = name }]]
     },
     {
       title   = "How far behind the events the scheduler is (ms)"
       period  = 300
-      metrics = [["AWS/Lambda", "IteratorAge", "FunctionName", module.scheduler.name, { stat = "Maximum" }]]
+      metrics = [["AWS/Lambda", "IteratorAge", "FunctionName", local.scheduler_name, { stat = "Maximum" }]]
     },
 
     {
       title   = "Errors of the functions"
       period  = 300
-      metrics = [for function in [module.intake.name, module.scheduler.name] : ["AWS/Lambda", "Errors", "FunctionName", function, { stat = "Sum", label = function }]]
+      metrics = [for function in [local.intake_name, local.scheduler_name] : ["AWS/Lambda", "Errors", "FunctionName", function, { stat = "Sum", label = function }]]
     },
     {
       title   = "Throttles of the functions"
       period  = 300
-      metrics = [for function in [module.intake.name, module.scheduler.name] : ["AWS/Lambda", "Throttles", "FunctionName", function, { stat = "Sum", label = function }]]
+      metrics = [for function in [local.intake_name, local.scheduler_name] : ["AWS/Lambda", "Throttles", "FunctionName", function, { stat = "Sum", label = function }]]
     },
     {
       title   = "Duration of the functions (ms, p99)"
       period  = 300
-      metrics = [for function in [module.intake.name, module.scheduler.name] : ["AWS/Lambda", "Duration", "FunctionName", function, { stat = "p99", label = function }]]
+      metrics = [for function in [local.intake_name, local.scheduler_name] : ["AWS/Lambda", "Duration", "FunctionName", function, { stat = "p99", label = function }]]
     },
   ]
 

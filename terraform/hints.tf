@@ -9,10 +9,10 @@ module "hints" {
   name                     = "${var.name}-hints"
   arn_prefix               = local.queue_arn_prefix
   function_timeout_seconds = local.scheduler_timeout_seconds
-  # An outage of days must not end the timers of live attempts, yet a message must reach the dead-letter queue before its 14
-  # days are over, or it disappears. 300 receives are 2.5 days when every invocation is cut off (12 minutes apart), and 12.5
-  # when the handler waits an hour between two.
-  max_receive_count = 300
+  # An outage of days must not end the timers of live attempts; yet a message that moves to the dead-letter queue keeps its age,
+  # and disappears 14 days after it was sent. 120 receives are a day when every invocation is cut off (12 minutes apart), and
+  # five when the handler waits an hour between two: a person has nine at least.
+  max_receive_count = 120
   senders = [{
     service      = "events.amazonaws.com"
     source_arn   = aws_cloudwatch_event_rule.bedrock.arn

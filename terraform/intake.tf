@@ -8,7 +8,8 @@ module "uploads" {
   name                     = "${var.name}-uploads"
   arn_prefix               = local.queue_arn_prefix
   function_timeout_seconds = local.intake_timeout_seconds
-  max_receive_count        = 24 # the last of them half an hour apart: an outage of nine hours passes unnoticed
+  # The last of them half an hour apart: an outage of nine hours passes unnoticed. A day and a half if every one is cut off.
+  max_receive_count = 24
   senders = [{
     service        = "s3.amazonaws.com"
     source_arn     = aws_s3_bucket.this.arn
@@ -19,7 +20,7 @@ module "uploads" {
 
 locals {
   queue_arn_prefix       = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:"
-  intake_timeout_seconds = 300
+  intake_timeout_seconds = 900 # Lambda's longest
   zip_directory          = coalesce(var.zip_directory, "${path.module}/../.build")
 
   # Of both functions. Each has only what it reads: 4 KB hold all variables of a function, the models among them.
@@ -84,7 +85,7 @@ data "aws_iam_policy_document" "intake" {
 module "intake" {
   source = "./modules/function"
 
-  name               = "${var.name}-intake"
+  name               = local.intake_name
   role_name          = "${local.role_prefix}-intake"
   description        = "Inspects uploads, and queues or rejects them"
   handler            = "services.intake.handler.handler"
@@ -97,7 +98,7 @@ module "intake" {
   tags               = local.tags
 
   environment = merge(local.environment, {
-    POWERTOOLS_SERVICE_NAME = "${var.name}-intake"
+    POWERTOOLS_SERVICE_NAME = local.intake_name
     BBQ_BUCKET              = aws_s3_bucket.this.id
     BBQ_DEFAULT_MODEL       = local.default_model
     BBQ_UPLOADS_QUEUE_URL   = module.uploads.url
@@ -113,6 +114,6 @@ resource "aws_lambda_event_source_mapping" "uploads" {
   tags                    = local.tags
 
   scaling_config {
-    maximum_concurrency = 50
+    maximum_concurrency = var.concurrency.intake
   }
 }

@@ -37,12 +37,12 @@ locals {
   dead_letter_queue_urls = {
     uploads = module.uploads.dead_letter_url
     hints   = module.hints.dead_letter_url
-    stream  = module.stream_failures.url
+    stream  = aws_sqs_queue.stream_failures.url
   }
   dead_letter_queue_arns = [
     module.uploads.dead_letter_arn,
     module.hints.dead_letter_arn,
-    module.stream_failures.arn,
+    aws_sqs_queue.stream_failures.arn,
   ]
 }
 

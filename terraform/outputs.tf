@@ -34,8 +34,8 @@ output "hints_queue_url" {
 }
 
 output "dead_letter_queue_urls" {
-  description = "Where messages end that could not be handled, by where they were: `uploads`, `hints`, the events' `stream`, and the `notifications` that read it too."
-  value       = merge(local.dead_letter_queue_urls, { notifications = module.notification_failures.url })
+  description = "Where messages end that could not be handled, by where they were: `uploads`, `hints`, the events' `stream`."
+  value       = local.dead_letter_queue_urls
 }
 
 output "event_rule" {
@@ -64,7 +64,7 @@ output "parameter" {
 }
 
 output "events_topic_arn" {
-  description = "The SNS topic of all events of jobs."
+  description = "The SNS topic of what becomes of jobs."
   value       = aws_sns_topic.events.arn
 }
 

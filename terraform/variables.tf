@@ -195,11 +195,26 @@ variable "max_wait_hours" {
   }
 }
 
-variable "publish_events" {
-  description = "Whether the events of jobs are published to the SNS topic. A stream has two readers at most, the scheduler and this one: turn it off where something of yours must read the events table's stream."
-  type        = bool
-  default     = true
+variable "concurrency" {
+  description = "How much runs at once: `intake` (uploads inspected, default 2), `hints` (what wakes the scheduler, default 3), `stream` (batches of events of one shard, default 1; a young table has four shards). The defaults leave one of the ten concurrent executions that a new account has. With a thousand: 50, 10 and 10."
+  default     = {}
   nullable    = false
+  type = object({
+    intake = optional(number, 2)
+    hints  = optional(number, 3)
+    stream = optional(number, 1)
+  })
+
+  validation {
+    condition = alltrue([
+      for setting in [
+        { value = var.concurrency.intake, least = 2, most = 1000 },
+        { value = var.concurrency.hints, least = 2, most = 1000 },
+        { value = var.concurrency.stream, least = 1, most = 10 },
+      ] : try(setting.value >= setting.least && setting.value <= setting.most && floor(setting.value) == setting.value, false)
+    ])
+    error_message = "concurrency.intake and concurrency.hints must be whole numbers from 2 to 1000, concurrency.stream from 1 to 10."
+  }
 }
 
 variable "data_protection" {

@@ -5,7 +5,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "~> 5.100"
+      version = ">= 5.100, < 7"
     }
   }
 }
@@ -17,8 +17,12 @@ data "aws_region" "current" {}
 locals {
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.name
+  region     = data.aws_region.current.id # `name` until version 5, `region` since version 6 of the provider; `id` in both
   tags       = merge(var.tags, { "bbq-deployment" = var.name })
+
+  # Known before anything is made: alarms and dashboard watch by name, and wait for nothing.
+  intake_name    = "${var.name}-intake"
+  scheduler_name = "${var.name}-scheduler"
 
   # Roles are global in an account, everything else is regional: with the Region in it, one name fits several Regions.
   role_prefix = "${var.name}-${local.region}"

@@ -31,6 +31,7 @@ class Config:
     hints_dlq_arn: str
     timer_group: str
     timer_role_arn: str
+    events_topic_arn: str
     event_source: str
     check_in_minutes: int
     function_timeout: timedelta
@@ -54,6 +55,7 @@ _REQUIRED = {
     "hints_dlq_arn": "BBQ_HINTS_DLQ_ARN",
     "timer_group": "BBQ_TIMER_GROUP",
     "timer_role_arn": "BBQ_TIMER_ROLE_ARN",
+    "events_topic_arn": "BBQ_EVENTS_TOPIC_ARN",
     "event_source": "BBQ_EVENT_SOURCE",
 }
 

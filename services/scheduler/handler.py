@@ -2,8 +2,9 @@
 
 - the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message in the hints queue and is
   reported done; only if that fails too is the record reported failed, and Lambda tries again for as long as the stream lasts.
+  First comes the work of all the batch's jobs, then what is published of them (publish.py).
 - the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each time (`retry_seconds`).
-- a direct call `{"wake": "all", "limits": {alias: n}}`: a deployment.
+- a direct call `{"wake": "all", "limits": {alias: n}}`: a deployment. It waits while AWS does not know the function's rights yet.
 
 Environment, clock, ids and clients enter here and nowhere else.
 """
@@ -18,9 +19,11 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
+from botocore.exceptions import ClientError
 from botocore.session import Session, get_session
+from pynamodb.exceptions import PynamoDBException
 
-from services.scheduler import hints
+from services.scheduler import hints, publish
 from services.scheduler.bedrock import Bedrock
 from services.scheduler.config import (
     CALL_ATTEMPTS,
@@ -33,6 +36,7 @@ from services.scheduler.config import (
 )
 from services.scheduler.fill import UNREADABLE
 from services.scheduler.outbox import Outbox
+from services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublished, Topic
 from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from services.scheduler.results import Results
 from services.scheduler.timers import Timers
@@ -41,15 +45,19 @@ from services.scheduler.world import World
 from shared.batch import Record, partial_failures, retry_seconds
 from shared.due import follow_up_due
 from shared.dynamodb import DynamoTables
-from shared.names import job_stream
+from shared.names import is_job_id, job_stream
 from shared.store import Store
 from shared.telemetry import Telemetry, said
 
-LONGEST_RETRY_SECONDS = 3600  # an outage of days fits in the queue's 300 receives
+LONGEST_RETRY_SECONDS = 3600  # an outage of days fits in the queue's 120 receives
 RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead
 
 ID_BYTES = 6  # of a lease's owner, who is told apart from the few others that one attempt may have had
 MAX_LIMIT = 10_000  # terraform/variables.tf
+LONGEST_PAUSE = 9  # of `Store.pause`, which is a second then
+# What AWS answers while a role or its policy is young (recorded 2026-03-24, terraform-aws-control_tower_account_factory #614;
+# IAM user guide, "Troubleshoot IAM": changes are not always immediately visible).
+NO_RIGHTS_YET = {"AccessDenied", "AccessDeniedException", "KMSAccessDeniedException", "UnrecognizedClientException"}
 GAUGE_SECONDS = 30.0  # a model's line is measured at most so often by one container
 
 telemetry = Telemetry()
@@ -71,10 +79,12 @@ def act_on(world: World, event: dict[str, Any]) -> dict[str, Any]:
     """Handle one event of the function, whichever of its three triggers it is from."""
     records = event.get("Records")
     if not isinstance(records, list) or not records or not isinstance(records[0], dict):
-        return {"woken": wake(world, *_asked(world, event), ask=True)}
+        return {"woken": _deployed(world, *_asked(world, event))}
     if records[0].get("eventSource") == "aws:dynamodb":
         seen: set[str] = set()
-        return partial_failures(records, lambda record: on_stream_record(world, record, seen))
+        done = partial_failures(records, lambda record: on_stream_record(world, record, seen))
+        published = partial_failures(records, lambda record: publish_record(world, record))
+        return {"batchItemFailures": [*done["batchItemFailures"], *published["batchItemFailures"]]}
     return partial_failures(records, lambda record: _on_message(world, record))
 
 
@@ -82,7 +92,7 @@ def on_stream_record(world: World, record: Record, seen: set[str]) -> None:
     """Reconcile what the record is about, once in a batch: one look does all that is needed. A failure becomes a hint."""
     stream = record["dynamodb"]["Keys"]["stream"]["S"]
     kind, _, name = stream.partition("#")
-    if stream in seen or kind not in {"job", "model"}:
+    if stream in seen or kind not in {"job", "model"} or _event_name(record) in ONLY_PUBLISHED:
         return
     seen.add(stream)
     try:
@@ -95,6 +105,20 @@ def on_stream_record(world: World, record: Record, seen: set[str]) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not block the shard; the hint carries it on
         world.note("StreamRecordFailed", stream=stream, error=said(error))
         world.outbox.wake_job(name) if kind == "job" else world.outbox.wake_model(name)
+
+
+def publish_record(world: World, record: Record) -> None:
+    """Publish the record's event, if people want to hear of it. A failure becomes a hint."""
+    kind, _, job = record["dynamodb"]["Keys"]["stream"]["S"].partition("#")
+    if kind != "job" or not is_job_id(job) or _event_name(record) not in PUBLISHED:
+        return
+    try:
+        if world.seconds_left() < RECORD_SECONDS:
+            raise TimeoutError("no time left for this record")  # noqa: TRY301 - the same way out as every other failure
+        world.topic.publish(publish.message(publish.row_of(record["dynamodb"]["NewImage"])))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not block the shard; the hint carries it on
+        world.note("PublishFailed", job=job, error=said(error))
+        world.outbox.publish_later(job, int(record["dynamodb"]["Keys"]["version"]["N"]))
 
 
 def on_hint(world: World, body: str) -> None:
@@ -116,6 +140,8 @@ def on_hint(world: World, body: str) -> None:
                 if attempt or due is None:
                     raise
                 world.note("JobUnreadable", job=job)  # the timer of a fill that passed it: the next fill arms another
+        case hints.PublishHint(job=job, version=version):
+            _publish_stored(world, job, version)
         case hints.ModelHint(alias=hints.ALL, ask=ask):
             wake(world, ask=ask)
         case hints.ModelHint(alias=alias, due=due, ask=ask) if alias in config.models:
@@ -126,14 +152,68 @@ def on_hint(world: World, body: str) -> None:
             world.note("HintIgnored", reason="NoHint", size=len(body))
 
 
+def _publish_stored(world: World, job: str, version: int) -> None:
+    """Publish what the store has there: a forged hint publishes nothing that is no event of ours."""
+    row = world.store.row(job_stream(job), version)
+    if row is None or row.name not in PUBLISHED:
+        world.note("HintIgnored", reason="NoSuchEvent", job=job)
+    else:
+        world.topic.publish(publish.message(row))
+
+
 def _on_message(world: World, record: Record) -> None:
     try:
         on_hint(world, record["body"])
     except Exception as error:
         receives = int(record["attributes"]["ApproximateReceiveCount"])
-        world.note("HintFailed", message=record["messageId"], receives=receives, error=said(error))
+        name = "PublishFailed" if isinstance(error, NotPublished) else "HintFailed"
+        world.note(name, message=record["messageId"], receives=receives, error=said(error))
         world.outbox.hide(record["receiptHandle"], retry_seconds(receives, LONGEST_RETRY_SECONDS))
         raise
+
+
+def _event_name(record: Record) -> str:
+    name: str = record["dynamodb"].get("NewImage", {}).get("name", {}).get("S", "")
+    return name
+
+
+def _deployed(world: World, alias: str | None, limits: dict[str, int] | None) -> list[str]:
+    """Wake one model, or all: what a deployment asks for. Raises what went wrong after every model had its turn.
+
+    In the apply that makes the function's role its rights may not hold yet: then what failed for want of them is tried again,
+    until the time of the invocation is nearly over.
+    """
+    aliases = [alias] if alias is not None else list(world.config.models)
+    left, errors = aliases, list[Exception]()
+    while left:
+        again = []
+        for each in left:
+            try:
+                wake(world, each, limits, ask=True)
+            except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
+                if _no_rights_yet(error) and world.seconds_left() > RECORD_SECONDS:
+                    world.note("RightsNotThereYet", model=each, error=said(error))
+                    again.append(each)
+                else:
+                    errors.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
+        if again:
+            world.store.pause(LONGEST_PAUSE)
+        left = again
+    if errors:
+        raise ExceptionGroup("some models could not be looked after", errors)
+    return aliases
+
+
+def _no_rights_yet(error: BaseException) -> bool:
+    match error:
+        case ExceptionGroup():
+            return all(map(_no_rights_yet, error.exceptions))
+        case PynamoDBException():
+            return error.cause_response_code in NO_RIGHTS_YET
+        case ClientError():
+            return error.response["Error"].get("Code") in NO_RIGHTS_YET
+        case _:
+            return False
 
 
 def _asked(world: World, event: dict[str, Any]) -> tuple[str | None, dict[str, int] | None]:
@@ -167,10 +247,11 @@ def _gauges_due(alias: str) -> bool:
 
 def _world(seconds_left: Any) -> World:
     config = _config()
-    bedrock, timers, outbox, results = _clients()
+    bedrock, timers, outbox, topic, results = _clients()
     return World(
         config=config, store=Store(_tables(), sleep=time.sleep), bedrock=bedrock, timers=timers, outbox=outbox,
-        results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left, new_id=lambda: secrets.token_urlsafe(ID_BYTES),
+        topic=topic, results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left,
+        new_id=lambda: secrets.token_urlsafe(ID_BYTES),
         note=telemetry.note, measure=telemetry.measure, gauges_due=_gauges_due,
     )  # fmt: skip
 
@@ -193,7 +274,7 @@ def _tables() -> DynamoTables:
 
 
 @cache
-def _clients() -> tuple[Bedrock, Timers, Outbox, Results]:
+def _clients() -> tuple[Bedrock, Timers, Outbox, Topic, Results]:
     config = _config()
     once = ClientConfig(
         retries={"total_max_attempts": 1},
@@ -214,4 +295,10 @@ def _clients() -> tuple[Bedrock, Timers, Outbox, Results]:
         dlq_arn=config.hints_dlq_arn,
     )
     outbox = Outbox(sdk.client("sqs", config=soon), config.hints_queue_url)
-    return Bedrock(sdk.client("bedrock", config=once)), timers, outbox, Results(sdk.client("s3", config=soon))
+    short = ClientConfig(
+        retries={"total_max_attempts": 1},
+        connect_timeout=publish.CONNECT_TIMEOUT_SECONDS,
+        read_timeout=publish.READ_TIMEOUT_SECONDS,
+    )
+    topic = Topic(lambda: sdk.client("sns", config=short), config.events_topic_arn)
+    return Bedrock(sdk.client("bedrock", config=once)), timers, outbox, topic, Results(sdk.client("s3", config=soon))

@@ -56,7 +56,15 @@ class ModelHint:
     ask: bool = False
 
 
-Hint = Report | JobHint | ModelHint
+@dataclass(frozen=True, kw_only=True)
+class PublishHint:
+    """Publish this event of the job. The event is read from the store: a hint only names it."""
+
+    job: str
+    version: int
+
+
+Hint = Report | JobHint | ModelHint | PublishHint
 
 
 def parse(body: str, *, deployment: str, source: str, account: str, region: str) -> Hint | None:
@@ -73,6 +81,8 @@ def parse(body: str, *, deployment: str, source: str, account: str, region: str)
         return _report(message, deployment=deployment, source=source, account=account, region=region)
     if "job" in message:
         return _job_hint(message)
+    if "publish" in message:
+        return _publish_hint(message)
     return _model_hint(message)
 
 
@@ -114,6 +124,15 @@ def _job_hint(message: dict[str, Any]) -> JobHint | None:
     if not isinstance(attempt, int) or not 0 <= attempt <= MAX_ATTEMPT:
         attempt = 0
     return JobHint(job=job, attempt=attempt, due=_moment(message.get("due")))
+
+
+def _publish_hint(message: dict[str, Any]) -> PublishHint | None:
+    job, version = message["publish"], message.get("version")
+    if not isinstance(job, str) or not is_job_id(job):
+        return None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        return None
+    return PublishHint(job=job, version=version)
 
 
 def _model_hint(message: dict[str, Any]) -> ModelHint | None:

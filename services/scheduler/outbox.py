@@ -1,6 +1,7 @@
 """The hints queue from the sending side: what an invocation leaves behind when it cannot finish."""
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,9 +23,13 @@ class Outbox:
         """Somebody should look at this model, or at `hints.ALL`. `ask`: and ask Bedrock again although it is on hold."""
         self._send({"wake": alias, "ask": True} if ask else {"wake": alias})
 
+    def publish_later(self, job: str, version: int) -> None:
+        """This event of the job is to be published."""
+        self._send({"publish": job, "version": version})
+
     def hide(self, receipt_handle: str, seconds: int) -> None:
         """Keep a failed message from coming back for so long."""
         self._client.change_message_visibility(QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
 
-    def _send(self, hint: dict[str, str | bool]) -> None:
+    def _send(self, hint: Mapping[str, str | int]) -> None:
         self._client.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(hint))

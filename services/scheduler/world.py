@@ -3,7 +3,7 @@
 `handler.py` builds the real one; tests and simulations build theirs. One world lives as long as one invocation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -35,7 +35,14 @@ class OutboxCalls(Protocol):
 
     def wake_job(self, job: str) -> None: ...
     def wake_model(self, alias: str) -> None: ...
+    def publish_later(self, job: str, version: int) -> None: ...
     def hide(self, receipt_handle: str, seconds: int) -> None: ...
+
+
+class TopicCalls(Protocol):
+    """See publish.Topic."""
+
+    def publish(self, body: Mapping[str, str]) -> None: ...
 
 
 class ResultCalls(Protocol):
@@ -56,6 +63,7 @@ class World:
     bedrock: BedrockCalls
     timers: TimerCalls
     outbox: OutboxCalls
+    topic: TopicCalls
     results: ResultCalls
     now: Callable[[], datetime]
     seconds_left: Callable[[], float]

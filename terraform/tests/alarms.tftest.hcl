@@ -46,7 +46,7 @@ run "what_is_watched" {
 
   assert {
     condition = toset([for alarm in aws_cloudwatch_metric_alarm.this : alarm.dimensions.QueueName if alarm.namespace == "AWS/SQS"]) == toset([
-      "bbq-uploads-dead", "bbq-hints-dead", "bbq-stream-failures", "bbq-notification-failures",
+      "bbq-uploads-dead", "bbq-hints-dead", "bbq-stream-failures",
     ])
     error_message = "An alarm watches a queue that is not there, or a dead-letter queue has none."
   }
@@ -55,7 +55,7 @@ run "what_is_watched" {
     condition = jsonencode(sort([for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.namespace != "AWS/SQS"])) == jsonencode([
       "access-denied-haiku", "access-denied-nova", "events-unread", "free-slots-haiku", "free-slots-nova", "hints-failing",
       "intake-errors", "intake-throttles", "notifications-failing", "oldest-wait-haiku", "oldest-wait-nova",
-      "scheduler-errors", "scheduler-throttles", "slot-overdue", "uploads-unreadable",
+      "scheduler-errors", "scheduler-throttles", "slot-overdue", "timers-dropped", "timers-failing", "timers-lost", "uploads-unreadable",
     ])
     error_message = "There are exactly these alarms."
   }
@@ -71,6 +71,28 @@ run "what_is_watched" {
       if can(regex("(haiku|nova)$", name))
     ])
     error_message = "A model's alarm watches that model."
+  }
+
+  assert {
+    condition = jsonencode({ for name, alarm in aws_cloudwatch_metric_alarm.this : name => [alarm.metric_name, alarm.dimensions] if alarm.namespace == "AWS/Scheduler" }) == jsonencode({
+      timers-dropped = ["InvocationDroppedCount", { ScheduleGroup = "bbq" }]
+      timers-failing = ["TargetErrorCount", { ScheduleGroup = "bbq" }]
+      timers-lost    = ["InvocationsFailedToBeSentToDeadLetterCount", { ScheduleGroup = "bbq" }]
+    })
+    error_message = "A timer that cannot be delivered shows in the metrics of its group, and nowhere else."
+  }
+
+  assert {
+    condition = alltrue([
+      for queue, days in { uploads = 12, hints = 9, stream = 14 } :
+      strcontains(aws_cloudwatch_metric_alarm.this["${queue}-dead-letters"].alarm_description, "for ${days} days from now at least")
+    ])
+    error_message = "An alarm of dead letters says how long a person has."
+  }
+
+  assert {
+    condition     = strcontains(aws_cloudwatch_metric_alarm.this["hints-failing"].alarm_description, "must allow AWS EventBridge Scheduler to assume the role")
+    error_message = "The alarm names the refusal that passes by itself."
   }
 
   assert {

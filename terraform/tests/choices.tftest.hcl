@@ -112,6 +112,23 @@ run "a_given_key_encrypts_what_holds_content" {
   }
 }
 
+run "an_account_of_a_thousand_runs_more_at_once" {
+  command = plan
+
+  variables {
+    concurrency = { intake = 50, hints = 10, stream = 10 }
+  }
+
+  assert {
+    condition = jsonencode([
+      one(aws_lambda_event_source_mapping.uploads.scaling_config).maximum_concurrency,
+      one(aws_lambda_event_source_mapping.hints.scaling_config).maximum_concurrency,
+      aws_lambda_event_source_mapping.events.parallelization_factor,
+    ]) == jsonencode([50, 10, 10])
+    error_message = "Each is what the input says."
+  }
+}
+
 run "without_data_protection_a_destroy_removes_everything" {
   command = apply
 

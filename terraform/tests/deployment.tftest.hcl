@@ -128,6 +128,7 @@ run "defaults" {
         ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
         ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-projections"],
       ]
+      Publish       = [["sns:Publish"], ["arn:aws:sns:eu-west-1:111122223333:bbq-events"]]
       ReadManifests = [["s3:GetObject"], ["arn:aws:s3:::bbq-bucket/processed/*/manifest.json.out"]]
       SetAside      = [["sqs:SendMessage"], ["arn:aws:sqs:eu-west-1:111122223333:bbq-stream-failures"]]
       StartJobs = [["bedrock:CreateModelInvocationJob"], [
@@ -204,6 +205,22 @@ run "defaults" {
     error_message = "The stream is read from its beginning, and a record that fails to the end is set aside."
   }
 
+  # Ten concurrent executions are a new account's (recorded 2026). A table on demand begins with capacity for 4,000 writes a second,
+  # which are four partitions, and has a shard for each (DynamoDB developer guide; inferred). One is left for a deployment's call.
+  assert {
+    condition = jsonencode([
+      one(aws_lambda_event_source_mapping.uploads.scaling_config).maximum_concurrency,
+      one(aws_lambda_event_source_mapping.hints.scaling_config).maximum_concurrency,
+      aws_lambda_event_source_mapping.events.parallelization_factor,
+    ]) == jsonencode([2, 3, 1]) && 2 + 3 + 4 * 1 < 10
+    error_message = "The defaults must fit an account of ten concurrent executions."
+  }
+
+  assert {
+    condition     = aws_lambda_function_recursion_config.scheduler.function_name == "bbq-scheduler" && aws_lambda_function_recursion_config.scheduler.recursive_loop == "Allow"
+    error_message = "The scheduler may send itself hints."
+  }
+
   assert {
     condition     = alltrue([for mapping in [aws_lambda_event_source_mapping.events, aws_lambda_event_source_mapping.hints, aws_lambda_event_source_mapping.uploads] : contains(mapping.function_response_types, "ReportBatchItemFailures")])
     error_message = "One failed record must not repeat the others of its batch."
@@ -216,10 +233,9 @@ run "defaults" {
 
   assert {
     condition = jsonencode(output.dead_letter_queue_urls) == jsonencode({
-      hints         = "https://sqs/bbq-hints-dead"
-      notifications = "https://sqs/bbq-notification-failures"
-      stream        = "https://sqs/bbq-stream-failures"
-      uploads       = "https://sqs/bbq-uploads-dead"
+      hints   = "https://sqs/bbq-hints-dead"
+      stream  = "https://sqs/bbq-stream-failures"
+      uploads = "https://sqs/bbq-uploads-dead"
     })
     error_message = "Every dead-letter queue is an output."
   }
@@ -236,7 +252,7 @@ run "many_models" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.this) == 13 + 3 * 13
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 15 + 3 * 13
     error_message = "Every model has its three alarms."
   }
 }

@@ -19,17 +19,15 @@ run "encrypted_with_a_given_key" {
   assert {
     condition = jsonencode({
       for who, document in {
-        intake        = data.aws_iam_policy_document.intake
-        scheduler     = data.aws_iam_policy_document.scheduler
-        timers        = data.aws_iam_policy_document.timers
-        notifications = data.aws_iam_policy_document.notifications
+        intake    = data.aws_iam_policy_document.intake
+        scheduler = data.aws_iam_policy_document.scheduler
+        timers    = data.aws_iam_policy_document.timers
       } : who => [for statement in document.statement : [statement.actions, statement.resources, statement.condition[*].values] if statement.sid == "UseKey"]
       }) == jsonencode({
       for who, services in {
-        intake        = ["dynamodb", "s3", "sqs"]
-        scheduler     = ["dynamodb", "s3", "sqs"]
-        timers        = ["sqs"]
-        notifications = ["dynamodb", "sns", "sqs"]
+        intake    = ["dynamodb", "s3", "sqs"]
+        scheduler = ["dynamodb", "s3", "sqs", "sns"]
+        timers    = ["sqs"]
       } : who => [[["kms:Decrypt", "kms:GenerateDataKey"], [var.kms_key_arn], [[for service in services : "${service}.eu-west-1.amazonaws.com"]]]]
     })
     error_message = "Each role may use the key, through the services it uses, and no other key."

@@ -23,6 +23,7 @@ run "every_wrong_input_is_refused" {
     log_retention_days = 10
     alarm_topic_arn    = "operators"
     max_wait_hours     = 0
+    concurrency        = { intake = 1 }
     event_source       = "aws.s3"
     environment        = { BBQ_DEPLOYMENT = "other" }
   }
@@ -37,6 +38,7 @@ run "every_wrong_input_is_refused" {
     var.log_retention_days,
     var.alarm_topic_arn,
     var.max_wait_hours,
+    var.concurrency,
     var.event_source,
     var.environment,
   ]
@@ -90,6 +92,26 @@ run "a_model_has_a_limit_or_a_quota_code" {
   }
 
   expect_failures = [var.models]
+}
+
+run "a_shard_has_ten_readers_at_most" {
+  command = plan
+
+  variables {
+    concurrency = { stream = 11 }
+  }
+
+  expect_failures = [var.concurrency]
+}
+
+run "concurrency_is_whole" {
+  command = plan
+
+  variables {
+    concurrency = { hints = 2.5 }
+  }
+
+  expect_failures = [var.concurrency]
 }
 
 run "a_limit_is_not_negative" {

@@ -37,7 +37,7 @@ from shared.names import INPUT_PREFIX, job_id, job_stream, model_stream, output_
 from shared.slots import fold_model
 from shared.store import Store
 from tests.support.tables import create_tables
-from tests.support.world import FakeBedrock, FakeOutbox, FakeResults, FakeTimers, config
+from tests.support.world import FakeBedrock, FakeOutbox, FakeResults, FakeTimers, FakeTopic, config
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME, ACCOUNT, REGION = "bbq", "123456789012", "us-east-1"
@@ -103,7 +103,7 @@ class Deployed:
             projections_table=self.deployment.projections_table, models=self.deployment.models,
         )  # fmt: skip
         return World(
-            config=settings, store=self.store, bedrock=self.bedrock, timers=self.timers, outbox=self.outbox,
+            config=settings, store=self.store, bedrock=self.bedrock, timers=self.timers, outbox=self.outbox, topic=FakeTopic(),
             results=self.results, now=lambda: self.time, seconds_left=lambda: 110.0,
             new_id=lambda: f"owner-{next(self._ids)}", note=lambda *_, **__: None,
         )  # fmt: skip

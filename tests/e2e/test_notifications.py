@@ -1,9 +1,4 @@
-"""Events of jobs reach whoever subscribed, by the very commands of docs/events.md.
-
-MiniStack's pipe delivers to topics, but ignores filter and template: it sends the stream's records as they are. So the
-subscription's filter is replaced by one for those, and what the template asks for is looked for in each record. What AWS makes
-of the template is a plan test's subject (tests/terraform/test_terraform.py).
-"""
+"""What becomes of jobs reaches whoever subscribed, by the very commands of docs/events.md."""
 
 import json
 import re
@@ -17,38 +12,72 @@ import pytest
 
 from local.deployment import Deployment, records
 from local.settings import ROOT, local_environment
+from services.scheduler.publish import PUBLISHED
 from tests.e2e.conftest import eventually, over
 
 pytestmark = pytest.mark.e2e
 
 # AWS CLI 1 asks AWS itself for queues, whatever AWS_ENDPOINT_URL says, unless it is told in the command.
 AWS = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n'
-PATHS = re.findall(r"<\$\.([\w.]+)>", (ROOT / "terraform" / "notifications.tf").read_text())
+KEY = 'haiku/told "of", {it}: ü.jsonl'
+FEW = json.dumps({"recordId": "CALL0000001", "modelInput": {}}).encode() + b"\n"
 
 
-def test_every_event_of_a_job_reaches_a_queue_that_subscribed_as_the_page_says(deployment: Deployment, results: str) -> None:
-    job = deployment.upload("haiku/told.jsonl", records(), owner="ada@example.org")
-    assert over(deployment, job)["status"] == "Completed"
-    history = [event["name"] for event in deployment.history(job)]
-    heard: dict[int, dict[str, Any]] = {}
-
-    def all_came() -> bool:
-        for message in deployment.sqs.receive_message(QueueUrl=results, MaxNumberOfMessages=10).get("Messages", []):
-            image = json.loads(message["Body"])["dynamodb"]["NewImage"]
-            if image["stream"]["S"] == f"job#{job}":
-                heard[int(image["version"]["N"])] = json.loads(message["Body"])
-        return len(heard) >= len(history)
-
-    assert eventually(all_came), sorted(heard)
-    assert [heard[version]["dynamodb"]["NewImage"]["name"]["S"] for version in sorted(heard)] == history
-    for record in heard.values():
-        assert len(PATHS) == 10
-        assert all(isinstance(at(record, path), str) for path in PATHS), record
-    last = heard[len(history)]["dynamodb"]["NewImage"]
-    assert {name: last[name]["S"] for name in ("job", "model", "status", "outcome", "owner", "key")} == {
-        "job": job, "model": "haiku", "status": "Completed", "outcome": "Completed", "owner": "ada@example.org",
-        "key": "to-process/haiku/told.jsonl",
+def test_a_queue_that_subscribed_as_the_page_says_hears_once_of_each_job_that_is_over(
+    deployment: Deployment, results: str
+) -> None:
+    good = deployment.upload(KEY, records(), owner="ada@example.org")
+    bad = deployment.upload("haiku/too-few.jsonl", FEW)
+    assert over(deployment, good)["status"] == "Completed"
+    assert over(deployment, bad)["status"] == "Rejected"
+    heard = messages(deployment, results, {good, bad}, 2)
+    assert {(job, message["event"]) for job, message in heard} == {(good, "job-ended"), (bad, "job-rejected")}
+    message = next(message for job, message in heard if job == good)
+    (event,) = [event for event in deployment.history(good) if event["name"] == "job-ended"]
+    assert message == {
+        "job": good, "model": "haiku", "status": "Completed", "outcome": "Completed", "owner": "ada@example.org",
+        "key": f"to-process/{KEY}", "event": "job-ended", "version": str(event["version"]), "at": event["at"],
+        "data": event["data"],
     }  # fmt: skip
+
+
+def test_who_subscribes_without_a_filter_hears_of_five_events_and_no_other(deployment: Deployment, results: str) -> None:
+    sns = deployment.client("sns")
+    sns.set_subscription_attributes(
+        SubscriptionArn=subscription(deployment, results), AttributeName="FilterPolicy", AttributeValue="{}"
+    )
+    job = deployment.upload("haiku/all.jsonl", records())
+    assert over(deployment, job)["status"] == "Completed"
+    names = [event["name"] for event in deployment.history(job) if event["name"] in PUBLISHED]
+    heard = messages(deployment, results, {job}, len(names))
+    assert sorted(message["event"] for _, message in heard) == sorted(names)
+    assert set(names) == {"job-queued", "job-ended", "job-tallied"}
+
+
+def messages(deployment: Deployment, queue: str, jobs: set[str], count: int) -> list[tuple[str, dict[str, str]]]:
+    """(job, message) of each event that came of these jobs, once `count` came and no more come."""
+    heard: dict[tuple[str, str], dict[str, str]] = {}
+
+    def come() -> bool:
+        for message in deployment.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2).get(
+            "Messages", []
+        ):
+            body: dict[str, Any] = json.loads(message["Body"])
+            if body["job"] in jobs:
+                heard[body["job"], body["version"]] = body
+            deployment.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return len(heard) >= count
+
+    assert eventually(come), heard
+    come()
+    return [(job, body) for (job, _), body in heard.items()]
+
+
+def subscription(deployment: Deployment, queue: str) -> str:
+    """The ARN of the queue's subscription."""
+    arn = deployment.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    found = deployment.client("sns").list_subscriptions_by_topic(TopicArn=deployment.outputs["events_topic_arn"])
+    return str(next(one["SubscriptionArn"] for one in found["Subscriptions"] if one["Endpoint"] == arn))
 
 
 @pytest.fixture
@@ -58,20 +87,13 @@ def results(deployment: Deployment, tmp_path: Path) -> Iterator[str]:
     assert commands
     environment = local_environment() | {"TOPIC": deployment.outputs["events_topic_arn"], "RESULTS": "told-of-results"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    subscription = subprocess.run(
+    made = subprocess.run(
         ["bash", "-ec", AWS + commands[1]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=120
     ).stdout.strip()
     queue = deployment.sqs.get_queue_url(QueueName="told-of-results")["QueueUrl"]
     sns = deployment.client("sns")
-    assert sns.get_subscription_attributes(SubscriptionArn=subscription)["Attributes"]["RawMessageDelivery"] == "true"
-    inserts = json.dumps({"eventName": ["INSERT"]})
-    sns.set_subscription_attributes(SubscriptionArn=subscription, AttributeName="FilterPolicy", AttributeValue=inserts)
+    attributes = sns.get_subscription_attributes(SubscriptionArn=made)["Attributes"]
+    assert (attributes["RawMessageDelivery"], attributes["FilterPolicyScope"]) == ("true", "MessageBody")
     yield queue
-    sns.unsubscribe(SubscriptionArn=subscription)
+    sns.unsubscribe(SubscriptionArn=made)
     deployment.sqs.delete_queue(QueueUrl=queue)
-
-
-def at(record: dict[str, Any], path: str) -> object:
-    for step in path.split("."):
-        record = record[step]
-    return record

@@ -23,7 +23,6 @@ def test_destroy_removes_everything(deployment: Deployment, work: Path) -> None:
     assert deployment.client("lambda").list_functions()["Functions"] == []
     assert deployment.sqs.list_queues().get("QueueUrls", []) == []
     assert deployment.client("sns").list_topics()["Topics"] == []
-    assert deployment.client("pipes").list_pipes()["Pipes"] == []
     assert deployment.client("ssm").describe_parameters()["Parameters"] == []
     assert deployment.client("cloudwatch").list_dashboards()["DashboardEntries"] == []
     assert deployment.client("cloudwatch").describe_alarms()["MetricAlarms"] == []

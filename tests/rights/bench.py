@@ -22,7 +22,7 @@ from local.settings import REGION, local_environment
 from tests.rights.mutation import Document, Right, many, rights, without
 
 FUNCTIONS = ("intake", "scheduler")
-ROLES = (*FUNCTIONS, "bedrock", "timers", "notifications")
+ROLES = (*FUNCTIONS, "bedrock", "timers")
 PEOPLE = ("viewer", "operator")
 PATIENCE_SECONDS = 30.0
 ACCOUNT_MAY_ASSUME = {

@@ -10,7 +10,6 @@ from tests.rights.mutation import Right
 POLLS = "Lambda's poller needs it on AWS; MiniStack's polls without asking. Plan test of the exact rights."
 LOGS = "Lambda writes logs with the role on AWS; MiniStack writes them itself. Plan test of the exact rights."
 TRACES = "Lambda sends traces with the role on AWS; MiniStack sends none. Plan test of the exact rights."
-PIPE = "the pipe wears the role on AWS; MiniStack's pipes wear none. Plan test of the exact rights."
 TIMER = "EventBridge Scheduler wears the role on AWS; MiniStack's wears none. Plan test of the exact rights."
 PASS = (
     "AWS checks iam:PassRole when a schedule is made; MiniStack does not. Plan tests of the exact rights and of the role passed."
@@ -48,7 +47,6 @@ EXCUSED = {
     ("operator", "Upload", "s3:AbortMultipartUpload"): ABORT,
     ("bedrock", "List", "*"): LIST,
     ("timers", "*", "*"): TIMER,
-    ("notifications", "*", "*"): PIPE,
 }
 
 

@@ -22,7 +22,7 @@ NOT_TRIED = {
     "pass another role to EventBridge Scheduler": "MiniStack does not check iam:PassRole",
     "make a schedule outside the deployment's group": "MiniStack takes every schedule to be in the default group",
     "send to the hints queue as EventBridge for another rule": "MiniStack delivers without asking the queue's policy",
-    "wear the timers', the pipe's or Bedrock's role for another source": "MiniStack has no services that could ask to",
+    "wear the timers' or Bedrock's role for another source": "MiniStack has no services that could ask to",
 }
 
 
@@ -40,7 +40,7 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
     out = bench.deployment.outputs
     bucket, events, projections = out["bucket"], out["events_table"], out["projections_table"]
     staged, prompt, output = "staged/x/x.jsonl", "to-process/haiku/x.jsonl", "processed/haiku/x/j/1/x.jsonl.out"
-    everybody = ("intake", "scheduler", "bedrock", "timers", "notifications", *PEOPLE)
+    everybody = ("intake", "scheduler", "bedrock", "timers", *PEOPLE)
 
     def read(key: str) -> Callable[[Callable[[str], Any]], object]:
         return lambda client: client("s3").get_object(Bucket=bucket, Key=key)
@@ -79,7 +79,7 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
         yield Attempt(who, "change the bucket's policy", lambda client: client("s3").delete_bucket_policy(Bucket=bucket))
     for who, key in (
         ("intake", output), ("intake", staged), ("scheduler", prompt), ("scheduler", staged), ("scheduler", output),
-        ("bedrock", prompt), ("bedrock", output), ("timers", prompt), ("notifications", prompt), ("viewer", staged),
+        ("bedrock", prompt), ("bedrock", output), ("timers", prompt), ("viewer", staged),
         ("operator", staged),
     ):  # fmt: skip
         yield Attempt(who, f"read {key.split('/')[0]}/", read(key))
@@ -89,13 +89,13 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
         ("operator", output),
     ):  # fmt: skip
         yield Attempt(who, f"write {key.split('/')[0]}/", write(key))
-    for who in ("intake", "bedrock", "timers", "notifications"):
+    for who in ("intake", "bedrock", "timers"):
         yield Attempt(who, "read projections", lambda client: client("dynamodb").get_item(TableName=projections, Key=PLACE))
-    for who in ("intake", "bedrock", "timers", "notifications", "viewer"):
+    for who in ("intake", "bedrock", "timers", "viewer"):
         yield Attempt(who, "write projections", lambda client: client("dynamodb").put_item(TableName=projections, Item=PLACE))
     for who in ("intake", "scheduler", "viewer"):
         yield Attempt(who, "scan a table", lambda client: client("dynamodb").scan(TableName=events))
-    for who in ("intake", "viewer", "notifications"):
+    for who in ("intake", "viewer"):
         yield Attempt(
             who,
             "wake the scheduler",
@@ -114,7 +114,7 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
 
 def let_pass(bench: Bench) -> list[str]:
     """Everything that was not refused, as `who: what`."""
-    roles = ("intake", "scheduler", "bedrock", "timers", "notifications")
+    roles = ("intake", "scheduler", "bedrock", "timers")
     with bench.may_be_assumed(*roles):
         sessions = {who: _session(bench, who) for who in (*roles, *PEOPLE)}
         return [f"{a.who}: {a.what}" for a in attempts(bench) if not _refused(a, sessions[a.who])]

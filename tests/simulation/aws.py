@@ -13,11 +13,15 @@ from typing import Any
 from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import TERMINAL, Settings, StatusChange
+from services.scheduler.publish import ONLY_PUBLISHED
+from shared.memory import Item
 from tests.simulation.kernel import Kernel
 from tests.simulation.weather import Weather
 
 # (event, when it is done: the function's answer, None where it was killed or raised)
 Invoke = Callable[[dict[str, Any], Callable[[Any], None]], object]
+# (table, hash key, range key) -> the item in wire form
+Image = Callable[[str, str, int], Item | None]
 HOUR = 3600.0
 
 
@@ -97,8 +101,9 @@ class Queue(Source):
         return len(dead)
 
     def holds(self, text: str) -> bool:
-        """Whether a message that is not yet handled, or a dead letter, says this."""
-        return any(text in message.body for message in self._messages.values()) or any(text in body for body in self.dead)
+        """Whether a message that is not yet handled, or a dead letter, says this. Those that only publish do not count."""
+        bodies = [*(message.body for message in self._messages.values()), *self.dead]
+        return any(text in body for body in bodies if '"publish"' not in body)
 
     def count(self, text: str) -> int:
         """How many messages that are not yet handled say this."""
@@ -161,13 +166,14 @@ class Stream(Source):
     BATCH = 10
     LANES = 4
     # As terraform/scheduler.tf filters them (a test compares the two lists).
-    IGNORED = frozenset({"job-ended", "job-progressed", "job-submitted", "job-tallied", "slot-claimed"})
+    IGNORED = frozenset({"job-progressed", "job-submitted", "slot-claimed"})
 
-    def __init__(self, kernel: Kernel, weather: Weather, invoke: Invoke) -> None:
+    def __init__(self, kernel: Kernel, weather: Weather, invoke: Invoke, image: Image) -> None:
         super().__init__(kernel)
         self.failed: list[tuple[str, int, str]] = []  # the on-failure destination
+        self.given_up: list[tuple[str, int, str]] = []  # what ever was there: an operator empties it
         self.delivered: list[tuple[str, int, str]] = []
-        self._weather, self._invoke = weather, invoke
+        self._weather, self._invoke, self._image = weather, invoke, image
         self._lanes = [Lane() for _ in range(self.LANES)]
 
     def put(self, stream: str, version: int, name: str) -> None:
@@ -182,10 +188,9 @@ class Stream(Source):
         self._kernel.after(lag, lambda: self._let(lambda: self._pump(lane)))
 
     def holds(self, text: str) -> bool:
-        """Whether a record that is not yet handled, or was set aside, is of this stream."""
-        return any(text in record[0] for lane in self._lanes for record in lane.records) or any(
-            text in record[0] for record in self.failed
-        )
+        """Whether a record that is not yet handled, or was set aside, is of this stream, and makes the scheduler look at it."""
+        records = [*(record for lane in self._lanes for record in lane.records), *self.failed]
+        return any(text in stream for stream, _, name in records if name not in ONLY_PUBLISHED)
 
     @property
     def depth(self) -> int:
@@ -201,13 +206,14 @@ class Stream(Source):
         batch = lane.records[:size]
         if self._weather.strike("stream-retries-exhausted"):
             self.failed.extend(batch)
+            self.given_up.extend(batch)
             self._kernel.say("stream", f"gives up {batch}")
             del lane.records[: len(batch)]
             return self._pump(lane)
         lane.busy = True
         self.delivered.extend(batch)
         self._kernel.say("stream", "delivers " + ", ".join(f"{name} of {stream}" for stream, _, name in batch))
-        self._invoke(stream_event(batch), lambda answer: self._done(lane, batch, answer))
+        self._invoke(stream_event(batch, self._image), lambda answer: self._done(lane, batch, answer))
         return None
 
     def _done(self, lane: Lane, batch: list[tuple[str, int, str]], answer: Any) -> None:
@@ -340,8 +346,10 @@ def sequence(record: tuple[str, int, str]) -> str:
     return f"{record[0]}/{record[1]}"
 
 
-def stream_event(batch: list[tuple[str, int, str]]) -> dict[str, Any]:
-    """As Lambda gets it (Lambda developer guide, "Using Lambda with DynamoDB"), the parts that are read."""
+def stream_event(batch: list[tuple[str, int, str]], image: Image) -> dict[str, Any]:
+    """As Lambda gets it (Lambda developer guide, "Using Lambda with DynamoDB"), the parts that are read. Of an event that nobody
+    appended (a forged record) there is the name alone.
+    """
     return {
         "Records": [
             {
@@ -349,7 +357,7 @@ def stream_event(batch: list[tuple[str, int, str]]) -> dict[str, Any]:
                 "eventSource": "aws:dynamodb",
                 "dynamodb": {
                     "Keys": {"stream": {"S": stream}, "version": {"N": str(version)}},
-                    "NewImage": {"name": {"S": name}},
+                    "NewImage": image("events", stream, version) or {"name": {"S": name}},
                     "SequenceNumber": f"{stream}/{version}",
                 },
             }

@@ -5,6 +5,7 @@ The code that reads their answers (`services/scheduler/bedrock.py`, `timers.py`,
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from pynamodb.exceptions import PynamoDBException
 from local.bedrock_simulator.errors import NAME_IN_USE, BedrockError
 from local.bedrock_simulator.rules import Bedrock
 from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
+from services.scheduler.publish import READ_TIMEOUT_SECONDS
 from shared.memory import MemoryTables
 from shared.names import INPUT_PREFIX
 from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
@@ -352,6 +354,31 @@ class SqsClient:
             raise client_error("InternalError", "SendMessage")
         self._queue.send(body)
         self._watch.hinted(self._kernel.current, body)
+
+
+class SnsClient:
+    """boto3's `sns`."""
+
+    def __init__(self, kernel: Kernel, weather: Weather) -> None:
+        self.published: list[dict[str, str]] = []
+        self._kernel, self._weather = kernel, weather
+
+    def publish(self, *, TopicArn: str, Message: str) -> None:  # noqa: N803 - the API's words
+        """See the API."""
+        try:
+            self._kernel.call("publish", lambda: self._publish(Message))
+        except ReadTimeoutError:
+            self._kernel.wait("a message without an answer", READ_TIMEOUT_SECONDS)
+            raise
+
+    def _publish(self, message: str) -> None:
+        if self._weather.strike("publish-error"):
+            raise client_error("InternalError", "Publish")
+        if self._weather.strike("publish-unanswered"):
+            raise ReadTimeoutError(endpoint_url="injected")
+        self.published.append(json.loads(message))
+        if self._weather.strike("publish-done-but-error"):
+            raise client_error("InternalError", "Publish")
 
 
 @dataclass

@@ -9,7 +9,9 @@ import random
 from collections.abc import Callable, Sequence
 
 from cli.repair import verify
-from shared.tables import SlotsRow, Write
+from services.scheduler.publish import message
+from shared.names import job_stream
+from shared.tables import EventRow, SlotsRow, Write
 from tests.simulation.aws import HOUR
 from tests.simulation.kernel import Invocation, Kernel
 from tests.simulation.people import bring_to_calm, copy, drill, end_one_of_ours, forged, live, malformed, meddle
@@ -140,6 +142,7 @@ class Run(Simulation):
         check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
         dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
         check("L4", not dead, f"dead letters: {dead[:3]}")
+        self._check_published()
         if self.was_clear:
             jobs = max(1, sum(job.attempt for job in self.watch.jobs.values()))
             invocations = self.kernel.started.total()
@@ -164,6 +167,20 @@ class Run(Simulation):
         check("L4", not due_again, f"{upload} is {job.status} with nothing bought, and was not tried again: {job}")
         if job.state == "ended" and job.arn is not None:
             check("L1", job.tallied, f"{upload} was never tallied: {job}")
+
+    def _check_published(self) -> None:
+        """L6. What the stream gave up is not published: nobody is left who would."""
+        rows = {
+            (name, int(row.version)): message(row)
+            for name in self.watch.jobs
+            for row in self.tables.query(EventRow, job_stream(name))
+            if row.name in ("job-queued", "job-rejected", "job-ended", "job-tallied", "job-cancelled")
+        }
+        heard = {(body["job"], int(body["version"])): body for body in self.sns.published}
+        given_up = {(stream.partition("#")[2], version) for stream, version, _ in self.stream.given_up}
+        missing = rows.keys() - heard.keys() - given_up
+        self.watch.check("L6", not missing, f"never published: {[rows[event] for event in sorted(missing)[:3]]}")
+        self.watch.check("L6", heard.items() <= rows.items(), "something else was published than was appended")
 
     def check_replays(self) -> None:
         """S10, S13: now that nothing is left to do, no hint of whatever kind does anything."""

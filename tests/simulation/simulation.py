@@ -22,6 +22,7 @@ from services.scheduler import handler as scheduler
 from services.scheduler.bedrock import Bedrock
 from services.scheduler.config import Config
 from services.scheduler.outbox import Outbox
+from services.scheduler.publish import Topic
 from services.scheduler.results import Results
 from services.scheduler.timers import Timers
 from services.scheduler.world import World
@@ -44,9 +45,9 @@ from tests.support.world import config
 BUCKET = "bbq-bucket"
 MODELS = {"haiku": "anthropic.claude-haiku-4-5-20251001-v1:0", "nova": "amazon.nova-lite-v1:0"}
 FUNCTION_TIMEOUT = 120.0  # terraform/scheduler.tf, intake.tf, hints.tf say these (a test compares)
-INTAKE_TIMEOUT = 300.0
-HINT_RECEIVES, UPLOAD_RECEIVES = 300, 24
-HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
+INTAKE_TIMEOUT = 900.0
+HINT_RECEIVES, UPLOAD_RECEIVES = 120, 24
+HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50  # as in an account of a thousand executions: more meet each other
 CHECK_IN_MINUTES = 30
 CEILING_SHARE = 0.3  # of the seeds have a ceiling of the day
 ALIASES_SHARE = 0.2  # of the seeds have one model under two aliases, if they have two
@@ -138,7 +139,7 @@ class Simulation:
             kernel, weather, "uploads", self.invoke_intake, visibility=6 * INTAKE_TIMEOUT, receives=UPLOAD_RECEIVES,
             concurrency=UPLOAD_CONCURRENCY,
         )  # fmt: skip
-        self.stream = Stream(kernel, weather, self.invoke_scheduler)
+        self.stream = Stream(kernel, weather, self.invoke_scheduler, self.tables.peek)
         self.bus = Bus(kernel, weather, self.settings, self.hints, lambda: self.rules.faults)
         self.schedules = Schedules(kernel, weather, self.hints)
         self.bedrock = clients.BedrockClient(kernel, weather, self.rules, self.watch, self.pump)
@@ -148,6 +149,7 @@ class Simulation:
         self._timer_client.refuse_past = self.chance.random() < 0.5
         self.hints.again = self._delivered_again
         self._sqs = clients.SqsClient(kernel, weather, self.watch, self.hints)
+        self.sns = clients.SnsClient(kernel, weather)
         self._uploads_sqs = clients.SqsClient(kernel, weather, self.watch, self.notifications)
         fair = Weather("fair")  # people try again until it works
         fair.calm()
@@ -220,6 +222,7 @@ class Simulation:
             bedrock=Bedrock(cast("Any", self.bedrock)),
             timers=Timers(cast("Any", self._timer_client), group="bbq", role_arn="role", queue_arn="queue", dlq_arn="dlq"),
             outbox=Outbox(cast("Any", self._sqs), "http://hints"),
+            topic=Topic(lambda: cast("Any", self.sns), "topic", clock=lambda: self.kernel.time),
             results=Results(cast("Any", self.s3)),
             now=self._clock(),
             seconds_left=lambda: invocation.deadline - self.kernel.time,
@@ -267,6 +270,7 @@ class Simulation:
 
     EXPECTED = (
         "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft", "NotYetKnown", "Unreadable",
+        "a moment ago", "holds no event",
     )  # fmt: skip
 
     def _noter(self, invocation: Invocation) -> Callable[..., None]:

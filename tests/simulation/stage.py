@@ -158,11 +158,11 @@ class Stage(Run):
 
     def see(self, job: str) -> Player:
         """A stream record about a job."""
-        return Player(self, self.invoke_scheduler(stream_event([(job_stream(job), 1, "job-queued")])))
+        return Player(self, self.invoke_scheduler(stream_event([(job_stream(job), 1, "job-queued")], self.tables.peek)))
 
     def see_model(self) -> Player:
         """A stream record about the model."""
-        return Player(self, self.invoke_scheduler(stream_event([(model_stream("haiku"), 1, "limit-set")])))
+        return Player(self, self.invoke_scheduler(stream_event([(model_stream("haiku"), 1, "limit-set")], self.tables.peek)))
 
     def hint(self, body: str) -> Player:
         """A message of the hints queue."""

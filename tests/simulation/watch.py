@@ -61,6 +61,7 @@ INVARIANTS = {
     "L3": "whatever holds a slot, and a line whose model is on hold, has a hint to come",
     "L4": "with the dead letters redriven, the end is the fault-free one",
     "L5": "few invocations; Bedrock is asked again only for a reason",
+    "L6": "what people want to hear of is published, as it was appended, and nothing else",
 }
 
 

@@ -57,7 +57,10 @@ RATES = {
     "list-behind": 0.3,
     "list-error": 0.6,
     "get-behind": 0.8,
-    # Scheduler, SQS, S3
+    # Scheduler, SQS, S3, SNS
+    "publish-error": 0.2,
+    "publish-done-but-error": 0.1,
+    "publish-unanswered": 0.05,
     "timer-call-error": 0.03,
     "timer-call-done-but-error": 0.03,
     "send-error": 0.3,
@@ -122,9 +125,10 @@ GENTLE = frozenset({
     "forged-hint", "hint-duplicated", "jobs-expire", "jobs-expire-half-done", "jobs-partly-complete", "limit-lowered",
     "limit-raised", "malformed-hint", "meddled", "model-paused", "names-conflict", "names-stay-taken",
     "notification-duplicated", "others-end-just-then", "others-take-the-quota", "ours-end-just-then", "priority-changed",
-    "quota-before-token", "quota-below-limit", "requeued-by-an-operator", "storm", "stream-batch-split", "timer-twice",
-    "token-ends-with-job", "tokens-forgotten", "upload-deleted", "upload-hostile", "upload-overwritten", "woken-just-then",
-    "write-contended", "write-done-but-contended", "write-done-but-failed",
+    "publish-done-but-error", "publish-error", "publish-unanswered", "quota-before-token", "quota-below-limit",
+    "requeued-by-an-operator", "storm", "stream-batch-split", "timer-twice", "token-ends-with-job", "tokens-forgotten",
+    "upload-deleted", "upload-hostile", "upload-overwritten", "woken-just-then", "write-contended", "write-done-but-contended",
+    "write-done-but-failed",
 })  # fmt: skip
 
 # Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds has all of one row, often.

@@ -74,7 +74,7 @@ def stream_event(*streams: str) -> dict[str, Any]:
                 "awsRegion": "us-east-1",
                 "dynamodb": {
                     "Keys": {"stream": {"S": stream}, "version": {"N": "1"}},
-                    "NewImage": {"stream": {"S": stream}, "version": {"N": "1"}, "name": {"S": "job-queued"}},
+                    "NewImage": image(stream, "job-queued"),
                     "ApproximateCreationDateTime": 1428537600,
                     "SequenceNumber": f"440000000000{number:05d}",
                     "SizeBytes": 26,
@@ -85,6 +85,14 @@ def stream_event(*streams: str) -> dict[str, Any]:
             for number, stream in enumerate(streams)
         ]
     }
+
+
+def image(stream: str, name: str, version: int = 1, **attributes: str) -> dict[str, dict[str, str]]:
+    """An event as the stream gives it: every attribute of its row (shared/tables.py), numbers as text."""
+    texts = {"job": stream.partition("#")[2], "model": "haiku", "status": "", "outcome": "", "owner": "", "key": ""} | attributes
+    numbers = {"version": {"N": str(version)}, "schema": {"N": "1"}}
+    at = {"at": {"S": "2026-11-24T09:30:00.000000Z"}, "data": {"S": attributes.get("data", "{}")}}
+    return {"stream": {"S": stream}, "name": {"S": name}, **numbers, **{name: {"S": text} for name, text in texts.items()}, **at}
 
 
 def stream_of(*jobs: str) -> dict[str, Any]:

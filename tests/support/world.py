@@ -5,12 +5,13 @@ happen *during* a call it puts in `on_create` or `before_commit`, which is how a
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from services.scheduler.bedrock import Accepted, Answer, Found, NotYetKnown, Request
 from services.scheduler.config import Config
+from services.scheduler.publish import NotPublished
 from services.scheduler.world import World
 from shared import events as e
 from shared.job import Job
@@ -37,6 +38,7 @@ def config(**changes: object) -> Config:
         "projections_table": "projections", "models": {MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=1)},
         "bedrock_role_arn": f"arn:aws:iam::{ACCOUNT}:role/bbq-bedrock", "hints_queue_url": "http://queue",
         "hints_queue_arn": "arn:queue", "hints_dlq_arn": "arn:dlq", "timer_group": "bbq", "timer_role_arn": "arn:role",
+        "events_topic_arn": "arn:topic",
         "event_source": "aws.bedrock", "check_in_minutes": 60, "function_timeout": timedelta(seconds=120),
     }  # fmt: skip
     return Config(**{**settings, **changes})  # type: ignore[arg-type] # the settings above
@@ -142,9 +144,27 @@ class FakeOutbox:
         """See Outbox."""
         self.sent.append(("model", alias))
 
+    def publish_later(self, job: str, version: int) -> None:
+        """See Outbox."""
+        self.sent.append(("publish", f"{job} {version}"))
+
     def hide(self, receipt_handle: str, seconds: int) -> None:
         """See Outbox."""
         self.hidden.append((receipt_handle, seconds))
+
+
+@dataclass
+class FakeTopic:
+    """Messages published. While it is `broken`, it takes none."""
+
+    messages: list[Mapping[str, str]] = field(default_factory=list)
+    broken: bool = False
+
+    def publish(self, body: Mapping[str, str]) -> None:
+        """See Topic."""
+        if self.broken:
+            raise NotPublished("KMSDisabled")
+        self.messages.append(body)
 
 
 @dataclass
@@ -188,6 +208,7 @@ class Bench:
     bedrock: FakeBedrock = field(default_factory=FakeBedrock)
     timers: FakeTimers = field(default_factory=FakeTimers)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
+    topic: FakeTopic = field(default_factory=FakeTopic)
     results: FakeResults = field(default_factory=FakeResults)
     tables: HookedTables = field(default_factory=HookedTables)
     notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
@@ -205,7 +226,7 @@ class Bench:
         """A world for one invocation."""
         return World(
             config=self.config, store=self.store, bedrock=self.bedrock, timers=self.timers, outbox=self.outbox,
-            results=self.results, now=lambda: self.time, seconds_left=lambda: self.left,
+            topic=self.topic, results=self.results, now=lambda: self.time, seconds_left=lambda: self.left,
             new_id=lambda: f"owner-{next(self._ids)}", note=lambda name, **fields: self.notes.append((name, fields)),
             measure=lambda _, **values: self.measured.extend(values.items()), gauges_due=lambda _: self.gauges_due,
         )  # fmt: skip

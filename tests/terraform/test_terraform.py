@@ -21,8 +21,12 @@ import typer.main
 from cli.deployment import PATH, read
 from cli.main import app
 from local.terraform_plugins import plugin_directory
+from services.intake import handler as intake_handler
+from services.scheduler import handler as scheduler_handler
 from services.scheduler.config import read_config
+from services.scheduler.publish import PUBLISHED
 from shared import events, names, tables
+from shared.batch import retry_seconds
 from shared.telemetry import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,9 +138,7 @@ def test_the_matrix_has_every_right_and_no_other(deployed: dict[str, Resource]) 
     """docs/rights.md is written by `make rights`; here it is held against what Terraform says now."""
     page = (ROOT / "docs" / "rights.md").read_text().partition("<!-- matrix -->")[2].partition("<!-- /matrix -->")[0]
     tried = {tuple(row) for row in re.findall(r"^\| (\w+) \| (\w+) \| `(\w+:\w+)` \|", page, re.MULTILINE)}
-    documents = {
-        who: [f"data.aws_iam_policy_document.{who}"] for who in ("bedrock", "timers", "notifications", "viewer", "operator")
-    }
+    documents = {who: [f"data.aws_iam_policy_document.{who}"] for who in ("bedrock", "timers", "viewer", "operator")}
     for who in ("intake", "scheduler"):
         documents[who] = [f"data.aws_iam_policy_document.{who}", f"module.{who}.data.aws_iam_policy_document.basics"]
     there = {
@@ -187,7 +189,6 @@ def test_a_service_acts_for_this_deployments_resources_only(deployed: dict[str, 
         ("lambda.amazonaws.com", "sts:AssumeRole"): set(),
         ("bedrock.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
         ("scheduler.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
-        ("pipes.amazonaws.com", "sts:AssumeRole"): {"aws:SourceAccount", "aws:SourceArn"},
         ("s3.amazonaws.com", "sqs:SendMessage"): {"aws:SourceAccount", "aws:SourceArn"},
         ("events.amazonaws.com", "sqs:SendMessage"): {"aws:SourceArn"},  # EventBridge gives no account here
         **{
@@ -244,7 +245,7 @@ def test_with_a_key_everything_that_is_kept_is_encrypted_with_it(messages: list[
     used = {kind: [key(resource) for resource in _of_type(deployed, kind)] for kind, key in keys.items()}
     assert {kind: len(found) for kind, found in used.items()} == {
         "aws_cloudwatch_log_group": 2, "aws_dynamodb_table": 2, "aws_s3_bucket_server_side_encryption_configuration": 1,
-        "aws_sns_topic": 1, "aws_sqs_queue": 6,
+        "aws_sns_topic": 1, "aws_sqs_queue": 5,
     }  # fmt: skip
     assert {key for found in used.values() for key in found} == {KEY}
     assert not any(queue["sqs_managed_sse_enabled"] for queue in _of_type(deployed, "aws_sqs_queue"))
@@ -253,21 +254,18 @@ def test_with_a_key_everything_that_is_kept_is_encrypted_with_it(messages: list[
 
 
 def test_what_is_handed_on_without_an_answer_has_somewhere_to_fail_to(deployed: dict[str, Resource]) -> None:
-    """Queues, the rule's target, the stream's two readers; the timers' dead-letter queue is the scheduler's to name."""
+    """Queues, the rule's target, the stream's reader; the timers' dead-letter queue is the scheduler's to name."""
     dead = {
         "uploads": json.loads(deployed["module.uploads.aws_sqs_queue.this"]["redrive_policy"])["deadLetterTargetArn"],
         "hints": json.loads(deployed["module.hints.aws_sqs_queue.this"]["redrive_policy"])["deadLetterTargetArn"],
         "rule": deployed["aws_cloudwatch_event_target.hints"]["dead_letter_config"][0]["arn"],
         "stream": deployed["aws_lambda_event_source_mapping.events"]["destination_config"][0]["on_failure"][0]["destination_arn"],
-        "pipe": deployed["aws_pipes_pipe.notifications"]["source_parameters"][0]["dynamodb_stream_parameters"][0][
-            "dead_letter_config"
-        ][0]["arn"],
         "timers": deployed["module.scheduler.aws_lambda_function.this"]["environment"][0]["variables"]["BBQ_HINTS_DLQ_ARN"],
     }
     queues = {queue["arn"]: queue["name"] for queue in _of_type(deployed, "aws_sqs_queue")}
     assert {edge: queues[arn] for edge, arn in dead.items()} == {
         "uploads": "bbq-uploads-dead", "hints": "bbq-hints-dead", "rule": "bbq-hints-dead", "timers": "bbq-hints-dead",
-        "stream": "bbq-stream-failures", "pipe": "bbq-notification-failures",
+        "stream": "bbq-stream-failures",
     }  # fmt: skip
     read = {mapping["event_source_arn"] for mapping in _of_type(deployed, "aws_lambda_event_source_mapping")}
     assert len(read) == 3, "another edge needs a place to fail to"
@@ -289,10 +287,21 @@ def test_every_queue_that_a_function_reads_has_a_dead_letter_queue_and_hides_mes
         assert json.loads(queues[arn]["redrive_policy"])["deadLetterTargetArn"] == f"{arn}-dead"
 
 
-def test_a_hint_reaches_the_dead_letter_queue_before_it_is_too_old(deployed: dict[str, Resource]) -> None:
-    hints = deployed["module.hints.aws_sqs_queue.this"]
-    receives = json.loads(hints["redrive_policy"])["maxReceiveCount"]
-    assert timedelta(days=2) < receives * timedelta(seconds=hints["visibility_timeout_seconds"]) < timedelta(days=14)
+def test_a_dead_letter_lives_as_long_as_its_alarm_says(deployed: dict[str, Resource]) -> None:
+    """A message that moves keeps its age (SQS developer guide, "Dead-letter queues"): its receives take their part of 14 days."""
+    functions = {function["function_name"]: function for function in _of_type(deployed, "aws_lambda_function")}
+    for queue, longest, function in (
+        ("uploads", intake_handler.LONGEST_RETRY_SECONDS, "bbq-intake"),
+        ("hints", scheduler_handler.LONGEST_RETRY_SECONDS, "bbq-scheduler"),
+    ):
+        source = deployed[f"module.{queue}.aws_sqs_queue.this"]
+        receives = json.loads(source["redrive_policy"])["maxReceiveCount"]
+        cut_off = receives * source["visibility_timeout_seconds"]
+        failing = sum(retry_seconds(n, longest) + functions[function]["timeout"] for n in range(1, receives + 1))
+        alarm = deployed[f'aws_cloudwatch_metric_alarm.this["{queue}-dead-letters"]']
+        (days,) = re.findall(r"for (\d+) days from now", alarm["alarm_description"])
+        left = source["message_retention_seconds"] - max(cut_off, failing)
+        assert int(days) == left // 86_400, f"{queue}: {left / 86_400:.1f} days"
 
 
 def test_functions_run_on_arm_with_python_3_13_traced_and_with_logs_that_end(deployed: dict[str, Resource]) -> None:
@@ -336,8 +345,9 @@ def test_the_stream_delivers_every_event_but_those_that_leave_nothing_to_do(depl
     pattern = json.loads(criteria[0]["filter"][0]["pattern"])
     assert pattern["eventName"] == ["INSERT"]
     (names,) = pattern["dynamodb"]["NewImage"]["name"]["S"]
-    quiet = {"slot-claimed", "job-submitted", "job-progressed", "job-ended", "job-tallied"}
+    quiet = {"slot-claimed", "job-submitted", "job-progressed"}
     assert set(names["anything-but"]) == quiet <= set(events.EVENTS)
+    assert not quiet & PUBLISHED
 
 
 def test_the_tables_have_the_keys_that_the_code_uses(deployed: dict[str, Resource]) -> None:
@@ -368,40 +378,33 @@ def test_bbq_can_read_what_the_deployment_says_of_itself(deployed: dict[str, Res
     assert found.events_topic_arn == deployed["aws_sns_topic.events"]["arn"]
 
 
-HOSTILE_KEY = 'to-process/a", "owner": "somebody@else.org", "x": "\\ü.jsonl'
-IMAGE = {
-    "stream": {"S": "job#j"}, "version": {"N": "4"}, "name": {"S": "job-ended"}, "schema": {"N": "1"},
-    "at": {"S": "2026-11-24T09:30:00.000000Z"}, "data": {"S": '{"attempt": 1, "message": "a \\"b\\"", "arn": null}'},
-    "job": {"S": "j"}, "model": {"S": "haiku"}, "status": {"S": "Failed"}, "outcome": {"S": "Failed"}, "owner": {"S": ""},
-    "key": {"S": HOSTILE_KEY},
-}  # fmt: skip
+def test_alarms_and_dashboard_wait_for_nothing_that_is_made(deployed: dict[str, Resource]) -> None:
+    """They watch by name: so the names are compared with what is there."""
+    for page in ("alarms.tf", "dashboard.tf"):
+        words = re.sub(r"#.*", "", (TERRAFORM / page).read_text())
+        made = set(re.findall(r"\bmodule\.\w+|(?<!\w)(?:data\.)?aws_\w+\.\w+", words))
+        assert made <= {"aws_cloudwatch_metric_alarm.this"}, page
+    names = re.findall(r"^ +(?:intake|scheduler)_name += (.*)$", (TERRAFORM / "versions.tf").read_text(), re.MULTILINE)
+    assert names == ['"${var.name}-intake"', '"${var.name}-scheduler"']
+    there = {
+        "QueueName": {queue["name"] for queue in _of_type(deployed, "aws_sqs_queue")},
+        "FunctionName": {function["function_name"] for function in _of_type(deployed, "aws_lambda_function")},
+        "ScheduleGroup": {group["name"] for group in _of_type(deployed, "aws_scheduler_schedule_group")},
+        "service": {
+            function["environment"][0]["variables"]["POWERTOOLS_SERVICE_NAME"]
+            for function in _of_type(deployed, "aws_lambda_function")
+        },
+    }
+    watched = [pair for alarm in _alarms(deployed) for pair in alarm["dimensions"].items() if pair[0] != "model"]
+    assert len(watched) > 10
+    assert [(name, value) for name, value in watched if value not in there[name]] == []
 
 
-def test_a_message_is_json_whatever_the_key_holds(deployed: dict[str, Resource]) -> None:
-    template = deployed["aws_pipes_pipe.notifications"]["target_parameters"][0]["input_template"]
-    assert '"<' not in template, "a quoted placeholder would take the value as it is, quotes and all"
-    message = json.loads(_as_a_pipe_would(template, {"eventName": "INSERT", "dynamodb": {"NewImage": IMAGE}}))
-    assert message == {
-        "job": "j", "model": "haiku", "status": "Failed", "outcome": "Failed", "owner": "", "key": HOSTILE_KEY,
-        "event": "job-ended", "version": "4", "at": "2026-11-24T09:30:00.000000Z", "data": IMAGE["data"]["S"],
-    }  # fmt: skip
-
-
-def test_the_pipe_takes_events_of_jobs_only(deployed: dict[str, Resource]) -> None:
-    source = deployed["aws_pipes_pipe.notifications"]["source_parameters"][0]
-    pattern = json.loads(source["filter_criteria"][0]["filter"][0]["pattern"])
-    (rule,) = pattern["dynamodb"]["Keys"]["stream"]["S"]
-    assert names.job_stream("j").startswith(rule["prefix"])
-    assert not names.model_stream("haiku").startswith(rule["prefix"])
-
-
-def test_the_topic_and_the_scheduler_are_all_that_reads_the_stream(deployed: dict[str, Resource]) -> None:
-    """A stream serves two readers."""
-    stream = deployed["aws_dynamodb_table.events"]["stream_arn"]
-    readers = [
-        address for address, values in deployed.items() if stream in (values.get("source"), values.get("event_source_arn"))
-    ]
-    assert sorted(readers) == ["aws_lambda_event_source_mapping.events", "aws_pipes_pipe.notifications"]
+def test_the_provider_may_be_of_version_5_or_6() -> None:
+    """Here is one of version 5 only; what version 6 calls deprecated is not used."""
+    text = "".join(path.read_text() for path in FILES)
+    assert re.search(r'version = ">= 5.100, < 7"', text)
+    assert "aws_region.current.name" not in text
 
 
 def test_the_dashboard_is_one_without_gaps_or_overlaps(deployed: dict[str, Resource]) -> None:
@@ -518,18 +521,6 @@ def _shown(dashboard: dict[str, Any]) -> Iterator[str]:
 
 def _alarms(deployed: dict[str, Resource]) -> list[Resource]:
     return _of_type(deployed, "aws_cloudwatch_metric_alarm")
-
-
-def _as_a_pipe_would(template: str, record: dict[str, Any]) -> str:
-    """A placeholder without quotes around it becomes JSON, one within quotes the bare text."""
-
-    def value(path: str) -> Any:
-        here: Any = record
-        for step in path.split("."):
-            here = here[step]
-        return here
-
-    return re.sub(r"<\$\.([\w.]+)>", lambda found: json.dumps(value(found[1])), template)
 
 
 def _bare(statement: dict[str, Any]) -> dict[str, Any]:

@@ -158,8 +158,3 @@ output "dead_letter_url" {
   description = "URL of the dead-letter queue."
   value       = aws_sqs_queue.dead.url
 }
-
-output "dead_letter_name" {
-  description = "Name of the dead-letter queue."
-  value       = aws_sqs_queue.dead.name
-}

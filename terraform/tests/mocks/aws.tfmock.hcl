@@ -9,7 +9,7 @@ mock_data "aws_partition" {
 }
 
 mock_data "aws_region" {
-  defaults = { name = "eu-west-1" }
+  defaults = { id = "eu-west-1" }
 }
 
 # What a document says is asserted on its statements; its text only has to be JSON.
@@ -60,7 +60,7 @@ override_resource {
 }
 
 override_resource {
-  target = module.stream_failures.aws_sqs_queue.this
+  target = aws_sqs_queue.stream_failures
   values = { arn = "arn:aws:sqs:eu-west-1:111122223333:bbq-stream-failures", url = "https://sqs/bbq-stream-failures" }
 }
 
@@ -115,18 +115,8 @@ override_resource {
 }
 
 override_resource {
-  target = module.notification_failures.aws_sqs_queue.this
-  values = { arn = "arn:aws:sqs:eu-west-1:111122223333:bbq-notification-failures", url = "https://sqs/bbq-notification-failures" }
-}
-
-override_resource {
   target = aws_sns_topic.events
   values = { arn = "arn:aws:sns:eu-west-1:111122223333:bbq-events" }
-}
-
-override_resource {
-  target = aws_iam_role.notifications
-  values = { arn = "arn:aws:iam::111122223333:role/bbq-eu-west-1-notifications" }
 }
 
 override_resource {
