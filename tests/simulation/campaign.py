@@ -1,7 +1,9 @@
 """Many seeds at once: run them on all cores, count what happened, and make a failing one small enough to read."""
 
 import os
+import random
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +15,19 @@ from tests.simulation.watch import Violation
 from tests.simulation.weather import RATES, SPELLS, Weather
 
 CHUNK = 20
+MAX_TEXT = 1000  # of what is kept of a failure: every one of many seeds may fail
+FIXED = range(1000)  # `make test` always runs these seeds
+DRAWN = range(1_000_000, 1_000_000_000)  # what a first seed is drawn from
+
+
+def drawn_anew() -> int:
+    """A first seed that is another one each time."""
+    return secrets.choice(DRAWN)
+
+
+def drawn_from(text: str) -> int:
+    """A first seed by chance, which is the same one for the same text."""
+    return random.Random(text).choice(DRAWN)
 
 
 @dataclass
@@ -45,6 +60,11 @@ class Tally:
         self.failures += other.failures
 
     @property
+    def failed(self) -> str:
+        """The seeds that failed, each with its invariant and how to see its timeline; empty if none did."""
+        return "\n".join(f"seed {seed}: {text}\n    its timeline: make simulate SEED={seed}" for seed, _, text in self.failures)
+
+    @property
     def never_fired(self) -> list[str]:
         """Faults that these seeds say nothing about."""
         return sorted(fault for fault in {**RATES, **SPELLS} if not self.fired[fault])
@@ -57,9 +77,9 @@ def run_seed(seed: int) -> Tally:
     try:
         sim.run()
     except Violation as violation:
-        tally.failures.append((seed, violation.invariant, str(violation)))
+        tally.failures.append((seed, violation.invariant, str(violation)[:MAX_TEXT]))
     except Exception as error:  # noqa: BLE001 - a bug of the simulation itself, to be seen with its seed
-        tally.failures.append((seed, "BUG", repr(error)))
+        tally.failures.append((seed, "BUG", f"BUG (of the simulation itself): {error!r}"[:MAX_TEXT]))
     tally.steps = tally.fewest_steps = sim.kernel.steps
     tally.invocations, tally.jobs = sim.kernel.started.total(), len(sim.watch.jobs)
     tally.fired, tally.evaluated = sim.weather.fired, sim.watch.evaluated
@@ -83,7 +103,7 @@ def run_chunk(seeds: Iterable[int], *, stop: bool = False) -> Tally:
 
 
 def run(seeds: range, *, processes: int | None = None) -> Iterator[Tally]:
-    """All seeds on all cores: a tally for each chunk, as they are done."""
+    """All seeds on all cores: a tally for each chunk, in their order, whichever is done first."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
         yield from pool.map(run_chunk, chunks)

@@ -2,7 +2,8 @@
 
 import os
 
-from tests.simulation import mutation
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutation import install
 
 if os.environ.get("BBQ_MUTANT"):
-    mutation.apply(os.environ["BBQ_MUTANT"])
+    install(MUTANTS[os.environ["BBQ_MUTANT"]].changes)
