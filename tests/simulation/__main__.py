@@ -1,4 +1,4 @@
-"""`make simulate`: SEEDS of them on all cores, from a first one drawn anew each time (or FIRST), or one SEED as a timeline."""
+"""`make simulate`: SEEDS of them on all cores, from another first one each time (or FIRST), or one SEED as a timeline."""
 
 import argparse
 import sys
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one and print its timeline (made small first, if it fails)")
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, help="the first of them; drawn anew each time unless given")
+    parser.add_argument("--first", type=int, help="the first of them; another one each time unless given")
     parser.add_argument("--burst", type=int, help="so many uploads at once instead, nothing going wrong")
     parser.add_argument("--mutant", help="with this mistake put into the production code (see mutants.py)")
     parser.add_argument("--stop", action="store_true", help="one process, up to the first failure: prints its seed and invariant")
@@ -47,7 +47,7 @@ def main() -> int:
         return 0
     if options.seed is not None:
         return _one(console, options.seed)
-    first = options.first if options.first is not None else campaign.drawn_anew()
+    first = options.first if options.first is not None else campaign.first_seed()
     return _many(console, range(first, first + options.seeds))
 
 

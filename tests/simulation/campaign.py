@@ -20,13 +20,13 @@ FIXED = range(1000)  # `make test` always runs these seeds
 DRAWN = range(1_000_000, 1_000_000_000)  # what a first seed is drawn from
 
 
-def drawn_anew() -> int:
-    """A first seed that is another one each time."""
+def first_seed() -> int:
+    """A first seed, another one each time."""
     return secrets.choice(DRAWN)
 
 
-def drawn_from(text: str) -> int:
-    """A first seed by chance, which is the same one for the same text."""
+def first_seed_of(text: str) -> int:
+    """A first seed by chance, the same one for the same text."""
     return random.Random(text).choice(DRAWN)
 
 

@@ -44,9 +44,9 @@ submit(world, None, holder(job.id, job.attempt), lease, known.ends if known else
 )  # fmt: skip
 
 MUTANTS: dict[str, Mutant] = {
-    "R1": _m("whoever finds a job claimed calls Create", _SECOND_CREATOR),
+    "R1": _m("an invocation that finds a job claimed calls Create", _SECOND_CREATOR),
     "R2": _m(
-        "whoever finds a claimed job cancelled frees its slot",
+        "an invocation that finds a claimed job cancelled frees its slot",
         condition("reconcile._claimed", "lease.submitted", "IT and job.cancel is None"),
         condition("reconcile._claimed", "refusal is None", "IT and job.cancel is None"),
         argument("attempt._release", "released", "refused", "False"),
@@ -120,7 +120,7 @@ ours, strangers = None, []
     ),
     "R22": _m("a claim leaves its place in line behind", without("projections.claimed", "_no_place(...)")),
     "R25": _m(
-        "the loser of an append decides afresh",
+        "the loser of an append decides again",
         instead(
             "record_submitted", "pause(...)",
             """
@@ -178,7 +178,7 @@ except Contended:
         condition("on_hint", "due is None", "True"),
     ),
     "B8": _m(
-        "a name that is in use is a stranger's wherever List shows one who had it, even if he ended",
+        "a name that is in use is a stranger's if List shows one that had it, even one that ended",
         condition("_name_in_use", "strangers", "strangers"),
     ),
     "B9": _m(
@@ -191,11 +191,14 @@ except Contended:
     "view-older": _m("an older reading overwrites the view", without("projected", "as_seen")),
     "take-over-as-read": _m("a lease is taken over whatever became of it", argument("taken_over", "Update", 2, "path.exists()")),
     "release-mine": _m("an attempt is ended under somebody else's lease", drop("released", "_mine(...)")),
-    "foreign-ends": _m("others' ends are no reason to ask again", condition("reconcile_report", "report.status in ENDS", "False")),
+    "foreign-ends": _m(
+        "others' ends are no reason to ask again",
+        condition("reconcile_report", "report.status in ENDS", "False"),
+    ),
     "slot-given-back": _m("an end leaves the holder in the map", without("_leaving", "SlotsRow.holders[holder].remove()")),
     # The loop.
     "write-then-look": _m(
-        "a newcomer looks for a slot before he is in line",
+        "a newcomer looks for a slot before it is in line",
         drop("reconcile._read", "_project(...)"),
         after(
             "reconcile.reconcile", "_step(...)",
@@ -232,13 +235,19 @@ except (ClientError, BotoCoreError):
         ),
     ),
     "all-pages": _m("only the first page of List is read", expr("Bedrock.find", "pages", "list(pages)[:1]")),
-    "token-proves": _m("a job of our name is adopted whosever it is", condition("_look_up", "job.token == name", "True")),
+    "token-proves": _m("a job of our name is adopted without our token", condition("_look_up", "job.token == name", "True")),
     "get-confirms": _m(
         "an event's name is believed without Get",
         condition("_adopt", "found is None", "found is None"),
     ),
-    "conflict-is-permanent": _m("a name in use is a permanent refusal", expr("bedrock.meaning", "NameInUse(...)", "Invalid(message)")),
-    "5xx-is-refusal": _m("a 5xx is taken for a refusal", constant("bedrock.REFUSED", '{**IT, "InternalServerException": "throttle"}')),
+    "conflict-is-permanent": _m(
+        "a name in use is a permanent refusal",
+        expr("bedrock.meaning", "NameInUse(...)", "Invalid(message)"),
+    ),
+    "5xx-is-refusal": _m(
+        "a 5xx is taken for a refusal",
+        constant("bedrock.REFUSED", '{**IT, "InternalServerException": "throttle"}'),
+    ),
     "same-token": _m(
         "each Create has a token of its own",
         argument("Bedrock.create", "create_model_invocation_job", "clientRequestToken", 'IT + "-x"'),
@@ -248,7 +257,10 @@ except (ClientError, BotoCoreError):
         drop("record_submitted", "if job.cancel is not None: ..."),
     ),
     "stop": _m("a cancel of a running job stops nothing", condition("_running", "_stop(...)", "False")),
-    "tally-once": _m("an ended job is tallied with every hint", condition("_ended", "if job.tally is None: ...", "IT or job.version < 12")),
+    "tally-once": _m(
+        "an ended job is tallied with every hint",
+        condition("_ended", "if job.tally is None: ...", "IT or job.version < 12"),
+    ),
     "retry-policy": _m(
         "whatever Expired is tried again, also when something was bought",
         assigned("may_retry", "bought_nothing", "True"),
@@ -257,7 +269,7 @@ except (ClientError, BotoCoreError):
     "order": _m("the line is ordered by id", assigned("_place", "sk", 'f"{priority}#{job.id}"')),
     "priority": _m("the line knows no priority", assigned("_place", "sk", 'f"{text_of(job.line_at)}#{job.id}"')),
     "old-places": _m(
-        "whoever leaves the line leaves only the place of his newest priority",
+        "a job that leaves the line leaves only the place of its newest priority",
         expr("_no_place", "sorted(...)", "[job.priority]"),
     ),
     "moved-in-line": _m("a changed priority leaves the old place behind", expr("_line", "sorted(...)", "[]")),
@@ -275,13 +287,16 @@ except (ClientError, BotoCoreError):
     ),
     "parked-is-woken": _m("a line that has reached its ceiling has no timer", drop("ceiling.park", "arm_model(...)")),
     "day-goes-on": _m(
-        "whose clock is behind begins yesterday again",
+        "an invocation with a slow clock begins yesterday again",
         expr("Day.at", "date <= self.date", "date == self.date"),
         expr("_begun", "SlotsRow.day.does_not_exist() | X", "SlotsRow.pk.exists()"),
     ),
     # The edges.
     "batch-failures": _m("a failed message is reported done", drop("partial_failures", "append(...)")),
-    "stream-unblocked": _m("a record that cannot be handled blocks its shard", instead("on_stream_record", "wake_job(...)", "raise")),
+    "stream-unblocked": _m(
+        "a record that cannot be handled blocks its shard",
+        instead("on_stream_record", "wake_job(...)", "raise"),
+    ),
     "upcast": _m("an old event is not lifted", expr("from_stored", "UPCASTS[X, Y](data)", "data")),
     "unknown-event": _m(
         "an event of newer code is read as if it were ours",
@@ -335,12 +350,18 @@ if lease is None and job.status not in RUNNING:
         ),
     ),
     "R36": _m("every newcomer asks a full Bedrock again", expr("_serve_next", "not probe and X and Y", "False")),
-    "B6": _m("a fill ends with the second probe, even when it is taken", instead("_goes_on", "filling.suspect = None", "return False")),
+    "B6": _m(
+        "a fill ends with the second probe, even when it is taken",
+        instead("_goes_on", "filling.suspect = None", "return False"),
+    ),
     "B10": _m(
         "a fill whose job was taken leaves the free slots to a timer, where another's was refused meanwhile",
         drop("_goes_on", "filling.taking = X"),
     ),
-    "give-up-mine": _m("a slot is given up by whoever was refused", expr("given_up", "_mine(...)", "SlotsRow.holders[holder].exists()")),
+    "give-up-mine": _m(
+        "a slot is given up by whoever was refused",
+        expr("given_up", "_mine(...)", "SlotsRow.holders[holder].exists()"),
+    ),
     "release-refused": _m(
         "a refused job is cancelled although it was taken meanwhile",
         drop("released", "SlotsRow.refused[holder].exists()"),

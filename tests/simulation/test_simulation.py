@@ -34,9 +34,9 @@ def test_every_invariant_holds_in_a_thousand_seeds_and_every_fault_strikes() -> 
     assert total.steps / total.seeds >= MEAN_STEPS
 
 
-def test_every_invariant_holds_in_seeds_that_nobody_has_chosen() -> None:
+def test_every_invariant_holds_in_seeds_drawn_from_the_commit() -> None:
     commit = commit_id()
-    first = campaign.drawn_from(commit)
+    first = campaign.first_seed_of(commit)
     total = run(range(first, first + DRAWN))
     assert not total.failed, (
         f"first seed {first}, drawn from {commit}; all of them again: make simulate SEEDS={DRAWN} FIRST={first}\n{total.failed}"
@@ -45,9 +45,9 @@ def test_every_invariant_holds_in_seeds_that_nobody_has_chosen() -> None:
 
 def test_a_draw_is_the_same_for_the_same_text_and_never_a_fixed_seed() -> None:
     texts = [f"commit {number}" for number in range(200)]
-    drawn = [campaign.drawn_from(text) for text in texts]
-    assert drawn == [campaign.drawn_from(text) for text in texts]
-    assert len({*drawn, *(campaign.drawn_anew() for _ in texts)}) == 2 * len(texts)
+    drawn = [campaign.first_seed_of(text) for text in texts]
+    assert drawn == [campaign.first_seed_of(text) for text in texts]
+    assert len({*drawn, *(campaign.first_seed() for _ in texts)}) == 2 * len(texts)
     assert min(drawn) > max(campaign.FIXED)
 
 
