@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
+from tests.simulation.fast import Hurry
 from tests.simulation.kernel import Kernel
 from tests.simulation.run import Run
 from tests.simulation.watch import Violation
@@ -93,10 +94,11 @@ def run_seed(seed: int) -> Tally:
 
 
 def run_chunk(seeds: Iterable[int], *, stop: bool = False) -> Tally:
-    """Some seeds, one after another; with `stop` no further than the first that fails."""
-    total = Tally()
+    """Some seeds, one after another, by a process that does nothing else; with `stop` no further than the first that fails."""
+    total, hurry = Tally(), Hurry.up()
     for seed in seeds:
         total.add(run_seed(seed))
+        hurry.tidy()
         if stop and total.failures:
             break
     return total

@@ -18,22 +18,26 @@ from tests.simulation.mutation import ROOT
 
 SEEDS = 2000  # within so many, each must be caught
 DOCS = ROOT / "docs" / "simulation.md"
+RACES = "tests/simulation/test_races.py"
 BEGIN, END = "<!-- mutants -->\n", "<!-- /mutants -->"
 
 
 @dataclass(frozen=True)
 class Catch:
-    """How a mutant was caught: by which seed, counted from 1, and which invariant; None where it survived."""
+    """How a mutant was caught: by how many seeds (None if it survived) and which invariant, or by which test."""
 
     name: str
-    seed: int | None
-    invariant: str
+    seeds: int | None
+    by: str
     seconds: float
 
 
 def hunt(name: str, seeds: int) -> Catch:
-    """Run seeds with the mutant until one fails."""
+    """Run seeds with the mutant until one fails, or the test that stands for them."""
     began = time.monotonic()
+    if test := MUTANTS[name].test:
+        caught = failed_tests(name, [test])
+        return Catch(name, 0 if caught else None, test.rpartition("::")[2], time.monotonic() - began)
     command = [sys.executable, "-m", "tests.simulation", "--stop", "--seeds", str(seeds), "--mutant", name]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     line = (run.stdout.strip().splitlines() or [""])[-1]
@@ -53,20 +57,22 @@ def hunt_all(names: list[str], seeds: int) -> Iterator[Catch]:
             yield hunted.result()
 
 
-def race(name: str) -> tuple[str, int]:
-    """The tests of a race with its mistake put back: (name, how many failed)."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/simulation/test_races.py", "-k", f"{name}_"]
-    environment = {**os.environ, "BBQ_MUTANT": name}
+def failed_tests(name: str, tests: list[str]) -> int:
+    """How many of these tests (arguments of pytest) fail with the mutant. Raises RuntimeError if none of them runs."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "BBQ_MUTANT": name}  # tests/conftest.py
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+) failed", run.stdout)
-    return name, int(found[1]) if found else 0
+    found: dict[str, int] = {word: int(count) for count, word in re.findall(r"(\d+) (passed|failed)", run.stdout)}
+    if not found:
+        raise RuntimeError(f"mutant {name}: {' '.join(tests)} does not run: {run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return found.get("failed", 0)
 
 
 def write(catch: Catch) -> None:
     """Into the table of docs/simulation.md; the rows of the others stay as they are, and a row without a mutant goes."""
     text = DOCS.read_text()
-    seeds = "survived" if catch.seed is None else str(catch.seed)
-    known = {**rows(text), catch.name: f"| {catch.name} | {MUTANTS[catch.name].what} | {seeds} | {catch.invariant} |"}
+    seeds = "survived" if catch.seeds is None else "a test" if MUTANTS[catch.name].test else str(catch.seeds)
+    known = {**rows(text), catch.name: f"| {catch.name} | {MUTANTS[catch.name].what} | {seeds} | {catch.by} |"}
     DOCS.write_text(with_rows(text, [known[name] for name in MUTANTS if name in known]))
 
 
@@ -100,16 +106,16 @@ def main() -> int:
         catches.append(catch)
         if options.write:
             write(catch)
-        caught = f"seed {catch.seed:>4}  {catch.invariant:4}" if catch.seed is not None else "SURVIVED        "
+        caught = f"seed {catch.seeds:>4}  {catch.by[:4]:4}" if catch.seeds is not None else "SURVIVED        "
         print(f"{catch.name:22} {caught}  {catch.seconds:5.0f} s  {MUTANTS[catch.name].what}", flush=True)  # noqa: T201 - a program for a terminal
-    survivors = [catch.name for catch in catches if catch.seed is None]
+    survivors = [catch.name for catch in catches if catch.seeds is None]
     print(f"{len(catches)} mutants, {len(survivors)} survived {' '.join(survivors)}")  # noqa: T201 - as above
     return bool(survivors)
 
 
 def _races(names: list[str]) -> int:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = list(pool.map(race, names))
+        outcomes = [*zip(names, pool.map(lambda name: failed_tests(name, [RACES, "-k", f"{name}_"]), names), strict=True)]
     for name, failed in outcomes:
         print(f"{name:5} {failed} failed  {MUTANTS[name].what}")  # noqa: T201 - a program for a terminal
     return not all(failed for _, failed in outcomes)

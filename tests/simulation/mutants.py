@@ -24,14 +24,15 @@ from tests.simulation.mutation import (
 
 @dataclass(frozen=True)
 class Mutant:
-    """`what` is the mistake, in words for the table of docs/simulation.md."""
+    """`what` is the mistake, in words for the table of docs/simulation.md. `test` is what catches it if seeds do not."""
 
     what: str
     changes: tuple[Change, ...]
+    test: str = ""
 
 
-def _m(what: str, *changes: Change) -> Mutant:
-    return Mutant(what, changes)
+def _m(what: str, *changes: Change, test: str = "") -> Mutant:
+    return Mutant(what, changes, test)
 
 
 _SECOND_CREATOR = before(
@@ -216,10 +217,12 @@ if job.latest in APPENDED_BY_OTHERS:
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",
         condition("_ended", "visit.refilled", "False"),
+        test="tests/unit/test_scheduler.py::test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message",
     ),
     "timer-that-learned": _m(
         "a timer that learns of progress arms no other",
         assigned("reconcile._record", "visit.kept", "job.status != SUBMITTED"),
+        test="tests/unit/test_scheduler.py::test_a_timer_that_learns_of_progress_arms_the_next_one",
     ),
     "ask-on-timer": _m("a timer does not ask Bedrock", condition("_said", "visit.look", "False")),
     "look-up-error": _m(

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.simulation.hunt import failed_tests
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import (
     ROOT,
@@ -158,6 +159,11 @@ def test_every_mutant_fits_the_code_and_changes_it(name: str) -> None:
     for module, tree in mutated(MUTANTS[name].changes).items():
         compile(tree, module, "exec")  # or it would be caught for its grammar
         assert ast.dump(tree) != ast.dump(ast.parse(ours[module]))
+
+
+@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if mutant.test])
+def test_a_mutant_that_no_seed_sees_is_caught_by_its_test(name: str) -> None:
+    assert failed_tests(name, [MUTANTS[name].test]) == 1
 
 
 def test_an_installed_mutant_is_what_is_imported_and_too_late_is_said() -> None:
