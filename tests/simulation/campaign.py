@@ -17,6 +17,7 @@ from tests.simulation.weather import RATES, SPELLS, Weather
 
 CHUNK = 20
 MAX_TEXT = 1000  # of what is kept of a failure: every one of many seeds may fail
+MAX_SHOWN = 20  # failures in one message
 FIXED = range(1000)  # `make test` always runs these seeds
 DRAWN = range(1_000_000, 1_000_000_000)  # what a first seed is drawn from
 
@@ -62,8 +63,11 @@ class Tally:
 
     @property
     def failed(self) -> str:
-        """The seeds that failed, each with its invariant and how to see its timeline; empty if none did."""
-        return "\n".join(f"seed {seed}: {text}\n    its timeline: make simulate SEED={seed}" for seed, _, text in self.failures)
+        """The first seeds that failed, each with its invariant and how to see its timeline; empty if none did."""
+        shown = self.failures[:MAX_SHOWN]
+        first = [f"seed {seed}: {text}\n    its timeline: make simulate SEED={seed}" for seed, _, text in shown]
+        more = len(self.failures) - len(shown)
+        return "\n".join([*first, *([f"and {more} more"] if more else [])])
 
     @property
     def never_fired(self) -> list[str]:
