@@ -44,8 +44,8 @@ test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
 
 .PHONY: simulate
-simulate: $(READY) ## many runs of the whole system in one process (SEEDS=1000), one as a timeline (SEED=7), or a burst (BURST=10000)
-	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),$(if $(BURST),--burst $(BURST),--seeds $(or $(SEEDS),1000)))
+simulate: $(READY) ## many runs of the whole system in one process, others each time (SEEDS=1000; again: FIRST=...), one as a timeline (SEED=7), or a burst (BURST=10000)
+	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),$(if $(BURST),--burst $(BURST),--seeds $(or $(SEEDS),1000) $(if $(FIRST),--first $(FIRST))))
 
 .PHONY: explore
 explore: $(READY) ## small worlds under every schedule: two preemptions, one fault at every place (about ten minutes)
@@ -53,7 +53,7 @@ explore: $(READY) ## small worlds under every schedule: two preemptions, one fau
 
 .PHONY: mutants
 mutants: $(READY) ## put each known mistake back, and count the seeds until the simulation sees it (about half an hour)
-	@$(RUN) -m tests.simulation.mutants $(ARGS)
+	@$(RUN) -m tests.simulation.hunt $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## every measurement of docs/benchmarks.md (about half an hour), or the parts in ARGS (ARGS="--quick scale")

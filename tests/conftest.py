@@ -1,9 +1,18 @@
-"""No test depends on the shell it is run from: its AWS settings, endpoints among them, are forgotten before any import."""
+"""No test depends on the shell it is run from: its AWS settings, endpoints among them, are forgotten before any import.
+
+`BBQ_MUTANT` names a mistake (tests/simulation/mutants.py) that is put into the production code, before anything imports it.
+"""
 
 import os
 
 import pytest
 from hypothesis import settings
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutation import install
+
+if os.environ.get("BBQ_MUTANT"):
+    install(MUTANTS[os.environ["BBQ_MUTANT"]].changes)
 
 
 def pytest_configure() -> None:

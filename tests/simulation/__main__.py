@@ -1,4 +1,4 @@
-"""`make simulate`: SEEDS of them on all cores, or one SEED as a timeline."""
+"""`make simulate`: SEEDS of them on all cores, from another first one each time (or FIRST), or one SEED as a timeline."""
 
 import argparse
 import sys
@@ -7,26 +7,31 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from tests.simulation import mutation
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.mutation import install
+
+PROGRESS = 1000  # seeds from one line to the next
+ENOUGH = 1000  # seeds in which every fault should have struck
 
 
 def main() -> int:
-    """The exit code: 1 where an invariant broke, or a fault never struck."""
+    """The exit code: 1 if an invariant broke, or a fault never struck in many seeds."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one and print its timeline (made small first, if it fails)")
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--first", type=int, help="the first of them; another one each time unless given")
     parser.add_argument("--burst", type=int, help="so many uploads at once instead, nothing going wrong")
     parser.add_argument("--mutant", help="with this mistake put into the production code (see mutants.py)")
     parser.add_argument("--stop", action="store_true", help="one process, up to the first failure: prints its seed and invariant")
     options = parser.parse_args()
     if options.mutant:
-        mutation.apply(options.mutant)  # before anything of production code is imported
+        install(MUTANTS[options.mutant].changes)  # before anything of production code is imported
     from tests.simulation import campaign  # noqa: PLC0415 - see above
 
     console = Console()
     if options.stop:
-        found = campaign.run_chunk(range(options.first, options.first + options.seeds), stop=True)
+        first = options.first or 0  # the same ones for every mutant
+        found = campaign.run_chunk(range(first, first + options.seeds), stop=True)
         print("\t".join(map(str, found.failures[0])) if found.failures else "survived")  # noqa: T201 - what mutants.py reads
         return bool(found.failures)
     if options.burst:
@@ -42,7 +47,8 @@ def main() -> int:
         return 0
     if options.seed is not None:
         return _one(console, options.seed)
-    return _many(console, range(options.first, options.first + options.seeds))
+    first = options.first if options.first is not None else campaign.first_seed()
+    return _many(console, range(first, first + options.seeds))
 
 
 def _one(console: Console, seed: int) -> int:
@@ -74,14 +80,15 @@ def _many(console: Console, seeds: range) -> int:
     from tests.simulation import campaign  # noqa: PLC0415 - see main
     from tests.simulation.watch import INVARIANTS  # noqa: PLC0415 - see main
 
-    began, total, told = time.monotonic(), campaign.Tally(), time.monotonic()
+    again = f"make simulate SEEDS={len(seeds)} FIRST={seeds.start}"
+    console.print(f"first seed {seeds.start}; the same seeds again: {again}", highlight=False, soft_wrap=True)
+    began, total = time.monotonic(), campaign.Tally()
     for tally in campaign.run(seeds):
         total.add(tally)
-        for seed, _, text in tally.failures:
-            console.print(f"[bold red]seed {seed}[/]: {text[:300]}", soft_wrap=True)
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
-            console.print(f"{total.seeds} of {len(seeds)} seeds, {total.steps:,} steps, {told - began:.0f} s")
+        if tally.failures:
+            console.print(tally.failed, style="red", markup=False, highlight=False, soft_wrap=True)
+        if total.seeds % PROGRESS == 0:
+            console.print(f"{total.seeds:,} of {len(seeds):,} seeds, {total.steps:,} steps, {len(total.failures)} failed")
     seconds = time.monotonic() - began
     table = Table(title="faults, by how often they struck")
     columns = 3
@@ -106,10 +113,13 @@ def _many(console: Console, seeds: range) -> int:
         soft_wrap=True,
     )
     if total.failures:
-        console.print(f"[bold red]{len(total.failures)} seeds failed[/]; see one with: make simulate SEED={total.failures[0][0]}")
+        console.print(f"[bold red]{len(total.failures)} seeds failed[/]: {', '.join(str(seed) for seed, _, _ in total.failures)}")
+    else:
+        console.print(f"[bold green]every invariant held[/] in seeds {seeds.start} to {seeds.stop - 1}", highlight=False)
+    lacking = total.never_fired if total.seeds >= ENOUGH else []  # of few seeds it says nothing
     if total.never_fired:
-        console.print(f"[bold red]never struck[/]: {', '.join(total.never_fired)}")
-    return bool(total.failures or total.never_fired)
+        console.print(f"never struck: {', '.join(total.never_fired)}", style="red" if lacking else None)
+    return bool(total.failures or lacking)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,35 @@
 """Many seeds at once: run them on all cores, count what happened, and make a failing one small enough to read."""
 
 import os
+import random
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
+from tests.simulation.fast import Hurry
 from tests.simulation.kernel import Kernel
 from tests.simulation.run import Run
 from tests.simulation.watch import Violation
 from tests.simulation.weather import RATES, SPELLS, Weather
 
 CHUNK = 20
+MAX_TEXT = 1000  # of what is kept of a failure: every one of many seeds may fail
+MAX_SHOWN = 20  # failures in one message
+FIXED = range(1000)  # `make test` always runs these seeds
+DRAWN = range(1_000_000, 1_000_000_000)  # what a first seed is drawn from
+
+
+def first_seed() -> int:
+    """A first seed, another one each time."""
+    return secrets.choice(DRAWN)
+
+
+def first_seed_of(text: str) -> int:
+    """A first seed by chance, the same one for the same text."""
+    return random.Random(text).choice(DRAWN)
 
 
 @dataclass
@@ -45,6 +62,14 @@ class Tally:
         self.failures += other.failures
 
     @property
+    def failed(self) -> str:
+        """The first seeds that failed, each with its invariant and how to see its timeline; empty if none did."""
+        shown = self.failures[:MAX_SHOWN]
+        first = [f"seed {seed}: {text}\n    its timeline: make simulate SEED={seed}" for seed, _, text in shown]
+        more = len(self.failures) - len(shown)
+        return "\n".join([*first, *([f"and {more} more"] if more else [])])
+
+    @property
     def never_fired(self) -> list[str]:
         """Faults that these seeds say nothing about."""
         return sorted(fault for fault in {**RATES, **SPELLS} if not self.fired[fault])
@@ -57,9 +82,9 @@ def run_seed(seed: int) -> Tally:
     try:
         sim.run()
     except Violation as violation:
-        tally.failures.append((seed, violation.invariant, str(violation)))
+        tally.failures.append((seed, violation.invariant, str(violation)[:MAX_TEXT]))
     except Exception as error:  # noqa: BLE001 - a bug of the simulation itself, to be seen with its seed
-        tally.failures.append((seed, "BUG", repr(error)))
+        tally.failures.append((seed, "BUG", f"BUG (of the simulation itself): {error!r}"[:MAX_TEXT]))
     tally.steps = tally.fewest_steps = sim.kernel.steps
     tally.invocations, tally.jobs = sim.kernel.started.total(), len(sim.watch.jobs)
     tally.fired, tally.evaluated = sim.weather.fired, sim.watch.evaluated
@@ -73,17 +98,18 @@ def run_seed(seed: int) -> Tally:
 
 
 def run_chunk(seeds: Iterable[int], *, stop: bool = False) -> Tally:
-    """Some seeds, one after another; with `stop` no further than the first that fails."""
-    total = Tally()
+    """Some seeds, one after another, by a process that does nothing else; with `stop` no further than the first that fails."""
+    total, hurry = Tally(), Hurry.up()
     for seed in seeds:
         total.add(run_seed(seed))
+        hurry.tidy()
         if stop and total.failures:
             break
     return total
 
 
 def run(seeds: range, *, processes: int | None = None) -> Iterator[Tally]:
-    """All seeds on all cores: a tally for each chunk, as they are done."""
+    """All seeds on all cores: a tally for each chunk, in their order, whichever is done first."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
         yield from pool.map(run_chunk, chunks)

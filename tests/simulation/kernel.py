@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -167,7 +168,7 @@ class Kernel:
         parent.switch()
 
     def _resume_after(self, seconds: float, invocation: Invocation) -> None:
-        self.after(seconds, lambda: self.resume(invocation))
+        self.after(seconds, partial(self.resume, invocation))
 
     def resume(self, invocation: Invocation) -> None:
         """Let it run to its next call."""

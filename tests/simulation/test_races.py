@@ -1,6 +1,6 @@
 """R1-R50: the interleavings that broke earlier drafts of the design, each driven through the production code step by step.
 
-Every test here must fail when its mistake is put back: `python -m tests.simulation.mutants --races` shows it.
+Every test here must fail when its mistake is put back: `make mutants ARGS=--races` shows it.
 """
 
 import json
