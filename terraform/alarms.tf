@@ -111,6 +111,16 @@ locals {
         missing            = "notBreaching"
       })
 
+      job-unknown = merge(local.ours, {
+        description        = "Bedrock does not know a job that it took, although its ARN is ours: the job holds a slot. JobUnknown in /aws/lambda/${local.scheduler_name} names it. If Bedrock's console or AWS support says that it is gone, `bbq forget JOB --why ...` ends it as Failed and frees its slot; `bbq retry JOB` runs it again."
+        metric             = "JobUnknown"
+        statistic          = "Sum"
+        threshold          = 0
+        period             = local.gauge_period_seconds # it is found at check-ins
+        evaluation_periods = 1
+        missing            = "notBreaching"
+      })
+
       # What is not published comes back like every hint, an hour apart at most.
       notifications-failing = merge(local.ours, {
         description        = "Subscribers of the topic ${var.name}-events are not notified, hour after hour; the jobs are well. PublishFailed in /aws/lambda/${local.scheduler_name} has the error: the topic's policy, the scheduler's rights, or the key. What waits is published by itself once that is repaired; `bbq jobs` and `bbq show` tell the rest."
@@ -143,17 +153,19 @@ locals {
       }
     },
 
-    # Bedrock refuses with "access denied": the queue waits, but only a person can mend the rights.
+    # On hold for what a person must look at: everything but a full quota and throttling. It is noted at every probe, and probes are
+    # half an hour apart in the end: one in an hour is enough, and told within minutes.
     {
-      for alias in keys(var.models) : "access-denied-${alias}" => {
-        description        = "Bedrock denies access to ${alias}: model access, the role's rights, or a service control policy. `bbq jobs` shows what is refused, `bbq show` has Bedrock's words. Repair it; the jobs are tried again by themselves, or at once with `bbq wake ${alias}`."
+      for alias in keys(var.models) : "model-held-${alias}" => {
+        description        = "Nothing new is sent to ${alias} but a probe now and then: Bedrock refuses its jobs, does not answer, or takes jobs that fail before a record is processed. No upload is lost: the line waits. `bbq status` says what is wrong in Bedrock's words, since when, when it is tried next, and what to do. Once it is repaired, the line goes on with the next probe, or at once with `bbq wake ${alias}` (`bbq resume ${alias}` if jobs were taken and failed)."
         namespace          = local.ours.namespace
-        metric             = "AccessDenied"
+        metric             = "ModelHeld"
         dimensions         = merge(local.ours.dimensions, { model = alias })
         statistic          = "Sum"
         threshold          = 0
         period             = 300
-        evaluation_periods = 1
+        evaluation_periods = 12
+        datapoints         = 1
         missing            = "notBreaching"
       }
     },

@@ -13,7 +13,7 @@ locals {
       SlotsHeld             = "Maximum"
       SlotLimit             = "Maximum"
       JobsWaiting           = "Maximum"
-      JobsHeld              = "Maximum"
+      OnHold                = "Maximum"
       OldestWait            = "Maximum"
       FreeSlotsWhileWaiting = "Maximum"
       } : metric => concat(
@@ -32,7 +32,7 @@ locals {
   by_value = {
     for metric, dimension in {
       JobEnded          = { name = "status", values = ["Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"] }
-      SubmissionRefused = { name = "reason", values = ["quota", "throttle"] } # the third, access, is a metric of its own
+      SubmissionRefused = { name = "reason", values = ["quota", "throttled", "access", "invalid", "not found", "name taken", "unanswered"] }
       } : metric => [
       for value in dimension.values :
       [{ expression = "SUM(SEARCH('{BedrockBatchQueue,service,model,${dimension.name}} MetricName=\"${metric}\" service=\"${local.scheduler_name}\" ${dimension.name}=\"${value}\"', 'Sum', 3600))", label = value }]
@@ -41,7 +41,7 @@ locals {
 
   dashboard_text = <<-END
     ## ${var.name} (${local.region})
-    Read from top to bottom. **Red alarm?** Its description says what it means and what to run. **Slots below their limit with a line beside them?** Held jobs say why (`bbq jobs`); a paused model starts nothing (`bbq resume`). **Missed events or overdue slots?** Bedrock's events do not arrive: timers make good, later.
+    Read from top to bottom. **Red alarm?** Its description says what it means and what to run. **Slots below their limit with a line beside them?** `bbq status` says why a model is on hold, and what to do; a paused model starts nothing (`bbq resume`). **Missed events or overdue slots?** Bedrock's events do not arrive: timers make good, later.
     Gauges are points in time, written when something happens to a model and at every check-in (each ${var.check_in_minutes} min): no point means no change.
 
     `bbq status` lines and slots · `bbq jobs` what there is · `bbq show JOB` one job, with its reason · `bbq timeline` who held which slot · `bbq pause` / `bbq resume` a model · `bbq cancel` / `bbq retry` a job · `bbq redrive` dead letters · `bbq wake` a model · `bbq reconcile --all` wake everything unfinished · `bbq verify` compare with the events
@@ -58,12 +58,12 @@ locals {
     { title = "Jobs in line", metrics = local.per_model.JobsWaiting, period = 300 },
     { title = "Age of the oldest in line (s)", metrics = local.per_model.OldestWait, period = 300, bound = { label = "max_wait_hours", value = var.max_wait_hours * 3600 } },
 
-    { title = "Held: refused by Bedrock, tried again", metrics = local.per_model.JobsHeld, period = 300 },
+    { title = "On hold (1): Bedrock refuses, or jobs fail at once", metrics = local.per_model.OnHold, period = 300 },
     {
       title   = "Refusals by reason (per hour)"
       period  = 3600
       stacked = true
-      metrics = concat(local.by_value.SubmissionRefused, [["BedrockBatchQueue", "AccessDenied", "service", local.scheduler_name, { stat = "Sum", label = "access" }]])
+      metrics = local.by_value.SubmissionRefused
     },
     { title = "Free slots while somebody waits (should be 0)", metrics = local.per_model.FreeSlotsWhileWaiting, period = 300 },
 

@@ -53,8 +53,8 @@ run "what_is_watched" {
 
   assert {
     condition = jsonencode(sort([for name, alarm in aws_cloudwatch_metric_alarm.this : name if alarm.namespace != "AWS/SQS"])) == jsonencode([
-      "access-denied-haiku", "access-denied-nova", "events-unread", "free-slots-haiku", "free-slots-nova", "hints-failing",
-      "intake-errors", "intake-throttles", "notifications-failing", "oldest-wait-haiku", "oldest-wait-nova",
+      "events-unread", "free-slots-haiku", "free-slots-nova", "hints-failing",
+      "intake-errors", "intake-throttles", "job-unknown", "model-held-haiku", "model-held-nova", "notifications-failing", "oldest-wait-haiku", "oldest-wait-nova",
       "scheduler-errors", "scheduler-throttles", "slot-overdue", "timers-dropped", "timers-failing", "timers-lost", "uploads-unreadable",
     ])
     error_message = "There are exactly these alarms."

@@ -252,7 +252,7 @@ run "many_models" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.this) == 15 + 3 * 13
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 16 + 3 * 13
     error_message = "Every model has its three alarms."
   }
 }
