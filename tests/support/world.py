@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from services.scheduler.bedrock import Accepted, Answer, Found, Request
+from services.scheduler.bedrock import Accepted, Answer, Found, NotYetKnown, Request
 from services.scheduler.config import Config
 from services.scheduler.world import World
 from shared import events as e
@@ -44,20 +44,26 @@ def config(**changes: object) -> Config:
 
 @dataclass
 class FakeBedrock:
-    """Takes every job unless `script` says otherwise. `jobs` is what it holds, by ARN; `creates` every call."""
+    """Takes every job unless `script`, and after it `otherwise`, says something else. `jobs` is what it holds, by ARN; `creates`
+    every call, `looked_up` every name with the moment since when. List is behind for `unlisted` ARNs, Get for `unknown` ones.
+    """
 
     script: list[Answer] = field(default_factory=list)
+    otherwise: Answer = Accepted("")
     on_create: Callable[[Request], None] = lambda _: None
     jobs: dict[str, Found] = field(default_factory=dict)
     creates: list[Request] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    looked_up: list[tuple[str, datetime]] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
 
     def create(self, request: Request) -> Answer:
-        """The next answer of the script; afterwards, accept."""
+        """The next answer of the script, afterwards `otherwise`. To accept without an ARN makes a job."""
         self.creates.append(request)
         self.on_create(request)
-        answer = self.script.pop(0) if self.script else Accepted(self.take(request.name))
-        return answer if not isinstance(answer, Accepted) or answer.arn else Accepted(self.take(request.name))
+        answer = self.script.pop(0) if self.script else self.otherwise
+        return Accepted(self.take(request.name)) if answer == Accepted("") else answer
 
     def take(self, name: str, token: str | None = None) -> str:
         """A job of this name is now at Bedrock."""
@@ -65,17 +71,22 @@ class FakeBedrock:
         self.jobs[made] = Found(arn=made, name=name, token=token or name, status="Submitted", message="")
         return made
 
-    def turn(self, which: str, status: str) -> None:
-        """A job's status changes."""
-        self.jobs[which] = replace(self.jobs[which], status=status)
+    def turn(self, which: str, status: str, message: str = "", *, total: int | None = None, processed: int | None = None) -> None:
+        """A job's status changes, and its counts."""
+        job = self.jobs[which]
+        self.jobs[which] = replace(job, status=status, message=message, total_records=total, processed_records=processed)
 
     def get(self, arn: str) -> Found | None:
         """See Bedrock.get."""
-        return self.jobs.get(arn)
+        return self.jobs.get(arn) if arn not in self.unknown else None
 
-    def find(self, name: str) -> list[Found]:
-        """See Bedrock.find."""
-        return [job for job in self.jobs.values() if job.name == name]
+    def named(self, name: str, since: datetime) -> list[Found]:
+        """See Bedrock.named."""
+        self.looked_up.append((name, since))
+        listed = [job for job in self.jobs.values() if job.name == name and job.arn not in self.unlisted]
+        if any(job.arn in self.unknown for job in listed):
+            raise NotYetKnown(name)
+        return listed
 
     def stop(self, arn: str) -> bool:
         """See Bedrock.stop."""
@@ -216,7 +227,7 @@ class Bench:
         events = [r.event for r in self.store.load(stream)]
         event = e.LimitSet(at=self.time, limit=limit)
         state = fold_model(MODEL, [*events, event])
-        changes = p.model_changed(self.store.slots(MODEL), state)
+        changes = p.model_changed(self.store.slots(MODEL), state, resumed=False)
         self.store.commit([p.append_to_model(MODEL, state.model_version, event), *changes])
 
     def upload(self, version: str = "v1", *, priority: int = 5) -> str:
