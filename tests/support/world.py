@@ -49,7 +49,7 @@ class FakeBedrock:
     """
 
     script: list[Answer] = field(default_factory=list)
-    otherwise: Answer = Accepted("")
+    otherwise: Answer = field(default=Accepted(""))
     on_create: Callable[[Request], None] = lambda _: None
     jobs: dict[str, Found] = field(default_factory=dict)
     creates: list[Request] = field(default_factory=list)
