@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from services.scheduler.bedrock import Accepted, NameInUse, Request, Unknown
+from services.scheduler.bedrock import Accepted, Request, Unknown
 from services.scheduler.fill import fill
 from services.scheduler.wake import reconcile_model, wake
 from shared import events as e
@@ -607,7 +607,7 @@ def test_a_fill_that_fails_after_an_end_leaves_a_hint_of_its_own_once() -> None:
         with pytest.raises(OSError, match="no timers"):
             ended(bench, first)
     assert (bench.job(first).status, bench.slots.holders) == ("Completed", {})
-    assert ("model", MODEL) in bench.outbox.sent
+    assert bench.outbox.sent == [("model", MODEL)]
     bench.timers.arm_attempt = works  # type: ignore[method-assign] # again
     wake(bench.world(), MODEL)
     assert bench.job(second).status == "Submitted"
