@@ -32,7 +32,8 @@ def after_the_lease(bench: Bench, job: str) -> None:
     see(bench, job, look=True)
 
 
-def broken_list(_: str, __: datetime) -> list[Found]:
+def broken_list(name: str, since: datetime) -> list[Found]:
+    del name, since
     raise ClientError({"Error": {"Code": "ThrottlingException"}}, "ListModelInvocationJobs")
 
 
