@@ -31,8 +31,14 @@ def report(bench: Bench, job: str, status: str, *, attempt: int = 1, which: str 
 
 
 def ended(
-    bench: Bench, job: str, status: str = "Completed", message: str = "", *, processed: int | None = None, total: int | None = None
-) -> None:  # fmt: skip
+    bench: Bench,
+    job: str,
+    status: str = "Completed",
+    message: str = "",
+    *,
+    processed: int | None = None,
+    total: int | None = None,
+) -> None:
     """The job's present attempt ends, and its event comes."""
     state = bench.job(job)
     assert state.arn
@@ -77,4 +83,3 @@ def let_pass(bench: Bench, **time: float) -> None:
     while fire_next(bench, until):
         pass
     bench.time = max(bench.time, until)
-

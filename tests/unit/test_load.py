@@ -104,7 +104,7 @@ def test_a_job_that_is_over_has_no_state_in_its_view_and_is_read_from_its_events
 
 WRONG: dict[str, Any] = {
     "gone": None,
-    "another schema": {"schema": SCHEMA + 1},
+    "another schema": ...,
     "no schema": {"status": "Queued"},
     "not a state": ["schema", SCHEMA],
     "a field that no job can have": {"schema": SCHEMA, "sources": 7},
@@ -116,7 +116,7 @@ WRONG: dict[str, Any] = {
 def test_a_state_that_is_not_whole_or_not_ours_is_not_believed(what: str) -> None:
     bench, tables, job = refused_for(1)
     row = view(bench, job)
-    row.fold = WRONG[what]
+    row.fold = {**row.fold, "schema": SCHEMA + 1} if what == "another schema" else WRONG[what]
     assert unfolded(row) is None
     bench.tables.write([Put(row)])
     tables.events_read = 0

@@ -63,7 +63,8 @@ def test_after_the_lease_a_job_that_bedrock_has_is_taken_over() -> None:  # R4 R
 def test_the_end_of_a_job_that_is_taken_over_is_recorded_at_once(status: str) -> None:
     bench, job, made = unanswered(taken=True)
     bench.bedrock.turn(made, status, processed=100, total=100)
-    after_the_lease(bench, job)
+    bench.wait(seconds=bench.config.lease.total_seconds() + 1)
+    see(bench, job)  # the look-up has said all: Bedrock need not be asked again
     assert bench.history(job)[2:] == ["job-submitted", "job-ended", "job-tallied"]
     assert (bench.job(job).status, bench.slots.holders) == (status, {})
 
