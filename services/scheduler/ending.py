@@ -56,14 +56,16 @@ def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
     return after
 
 
-def refill(world: World, job: Job) -> None:
-    """Give the slot of an ended job to the next in line, and tell other aliases of its model, which share the quota."""
+def refill(world: World, job: Job, *, hint: bool) -> None:
+    """Give the slot of an ended job to the next in line, and tell other aliases of its model, which share the quota. If that
+    fails, `hint` leaves one behind: once for each end, or every try of its message would leave another.
+    """
     sharers = _others_of_the_model(world, job)
     try:
         fill(world, job.model, freed_at=job.ended_at)
         tell(world, sharers)
     except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
-        for alias in (job.model, *sharers):
+        for alias in (job.model, *sharers) if hint else ():
             world.outbox.wake_model(alias)
         raise
 

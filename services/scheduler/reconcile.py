@@ -44,7 +44,7 @@ class Visit:
 
     What the visit has found: `matched`: the report was about this job; `counted`: that it was not has been said; `kept`: whoever
     recorded what Bedrock said before has armed the attempt's timer; `fill`: others in line are to be looked at, at the end;
-    `refilled`: the attempt whose slot was given to the next.
+    `ended`: the end was recorded by this visit; `refilled`: the attempt whose slot was given to the next.
     """
 
     report: Report | None = None
@@ -54,6 +54,7 @@ class Visit:
     counted: bool = False
     kept: bool = False
     fill: bool = False
+    ended: bool = False
     refilled: int = 0
 
 
@@ -191,7 +192,7 @@ def _running(world: World, job: Job, visit: Visit) -> Job | None:
         return _record(world, job, visit, *said)
     if job.forget is not None and said is None and job.arn is not None and world.bedrock.get(job.arn) is None:
         why = f": {job.forget.why}" if job.forget.why else ""
-        return record_end(world, job, "Failed", f"Bedrock does not know it; forgotten by {job.forget.by}{why}")
+        return _end(world, job, visit, "Failed", f"Bedrock does not know it; forgotten by {job.forget.by}{why}")
     if job.cancel is not None and job.status != "Stopping" and (after := _stop(world, job, visit)) is not job:
         return after
     if not visit.kept:
@@ -233,7 +234,7 @@ def _about(report: Report | None, job: Job) -> bool:
 def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> Job | None:
     """Record what Bedrock says."""
     if status in ENDS:
-        return record_end(world, job, status, message)
+        return _end(world, job, visit, status, message)
     event = e.JobProgressed(at=world.now(), attempt=job.attempt, status=status)
     slots = world.store.slots(job.model) if status == "InProgress" else None
     try:
@@ -246,6 +247,12 @@ def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> 
     # A report is done with when its timer is armed: so whoever recorded the first progress has armed it, or will.
     visit.kept = visit.report is not None and job.status != SUBMITTED
     return evolve(job.id, job, event)
+
+
+def _end(world: World, job: Job, visit: Visit, status: str, message: str) -> Job | None:
+    after = record_end(world, job, status, message)
+    visit.ended = after is not None
+    return after
 
 
 def _stop(world: World, job: Job, visit: Visit) -> Job | None:
@@ -264,6 +271,6 @@ def _ended(world: World, job: Job, visit: Visit) -> Job | None:
     """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
     if job.tally is None and visit.refilled != job.attempt:
         visit.fill, visit.refilled = False, job.attempt
-        refill(world, job)
+        refill(world, job, hint=visit.ended)
         return None  # as long as it took, another may have tallied it
     return settle(world, job)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.scheduler import handler as h
-from services.scheduler.bedrock import Unknown
+from services.scheduler.bedrock import KNOWN_WITHIN, Unknown
 from services.scheduler.reconcile import Visit, reconcile
 from shared import events as e
 from shared.names import attempt_name
@@ -107,7 +107,6 @@ FORGED: dict[str, Callable[[Scene], Any]] = {
     "an ARN that goes on": lambda s: s.event(s.running, batchJobArn=f"{OTHER_ARN}/../x"),
     "a running job's name, another's ARN": lambda s: s.event(s.running, batchJobArn=OTHER_ARN),
     "a running job's name, another's ARN, not an end": lambda s: s.event(s.running, batchJobArn=OTHER_ARN, status="InProgress"),
-    "a claimed job's name, an ARN that Bedrock does not know": lambda s: s.event(s.claimed, batchJobArn=OTHER_ARN),
     "a waiting job's name": lambda s: s.event(s.waiting, status="InProgress"),
     "an unknown job": lambda s: s.event(UNKNOWN, status="InProgress"),
     "an unknown job's end": lambda s: s.event(UNKNOWN),
@@ -144,6 +143,17 @@ def test_a_forged_message_changes_nothing_and_is_counted_once(what: str) -> None
     assert scene.state == before
     assert [name for name, _ in scene.bench.notes if name in COUNTED] in [["HintIgnored"], ["ForeignJobWithOurName"]]
     assert len(repr(scene.bench.notes)) < 2000  # nothing of a megabyte is in the log
+
+
+def test_an_event_of_a_claimed_job_with_an_arn_that_get_does_not_know_comes_back_until_it_is_believed_forged() -> None:
+    scene = Scene()
+    before, text = scene.state, body(scene.event(scene.claimed, batchJobArn=OTHER_ARN))
+    assert h.act_on(scene.bench.world(), sqs_event(text))["batchItemFailures"]  # it may be its own job, made a moment ago
+    assert scene.state == before
+    scene.bench.time = (scene.bench.job(scene.claimed).claimed_at or scene.bench.time) + KNOWN_WITHIN
+    assert h.act_on(scene.bench.world(), sqs_event(text)) == {"batchItemFailures": []}
+    assert [name for name, _ in scene.bench.notes if name in COUNTED] == ["ForeignJobWithOurName"]
+    assert scene.bench.job(scene.claimed).arn is None
 
 
 def test_what_is_more_than_documented_changes_nothing_about_what_is() -> None:

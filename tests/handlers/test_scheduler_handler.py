@@ -46,7 +46,7 @@ def test_a_batch_looks_at_each_job_once() -> None:
     job = bench.upload()
     loads: list[str] = []
     load = bench.store.load
-    bench.store.load = lambda stream: loads.append(stream) or load(stream)  # type: ignore[method-assign,func-returns-value]
+    bench.store.load = lambda stream, after=0: loads.append(stream) or load(stream, after)  # type: ignore[method-assign,func-returns-value]
     run(bench, stream_of(job, job, job))
     assert len(loads) == 1
 
@@ -272,10 +272,10 @@ def fail_on(bench: Bench, job: str) -> None:
     """The table answers for every job but this one."""
     load = bench.store.load
 
-    def failing(stream: str) -> Any:
+    def failing(stream: str, after: int = 0) -> Any:
         if stream.endswith(job):
             raise ClientError({"Error": {"Code": "InternalServerError"}}, "Query")
-        return load(stream)
+        return load(stream, after)
 
     bench.store.load = failing  # type: ignore[method-assign] # one partition is out of reach
 

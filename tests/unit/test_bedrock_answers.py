@@ -1,5 +1,7 @@
 """What each answer of Create means: the table on which promise P2 stands."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -8,7 +10,18 @@ from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from services.scheduler.bedrock import Accepted, Bedrock, Invalid, NameInUse, Refused, Request, Unknown
+from services.scheduler.bedrock import (
+    LIST_MARGIN,
+    MAX_MESSAGE,
+    Accepted,
+    Bedrock,
+    NameInUse,
+    NotYetKnown,
+    Refused,
+    Request,
+    Unknown,
+)
+from shared.hold import INVALID, NOT_FOUND
 from shared.models import Model
 from tests.support.samples import ARN
 
@@ -28,10 +41,14 @@ def client() -> Any:
     ("code", "http", "message", "expected"),
     [
         ("ServiceQuotaExceededException", 400, "quota", Refused("quota", "ServiceQuotaExceededException: quota")),
-        ("ThrottlingException", 429, "slow", Refused("throttle", "ThrottlingException: slow")),
+        ("ThrottlingException", 429, "slow", Refused("throttled", "ThrottlingException: slow")),
         ("AccessDeniedException", 403, "iam:PassRole", Refused("access", "AccessDeniedException: iam:PassRole")),
-        ("ValidationException", 400, "bad", Invalid("ValidationException: bad")),
-        ("ResourceNotFoundException", 404, "no", Invalid("ResourceNotFoundException: no")),
+        ("TooManyRequestsException", 429, "slow", Refused("throttled", "TooManyRequestsException: slow")),
+        ("UnrecognizedClientException", 403, "x", Refused("access", "UnrecognizedClientException: x")),
+        ("InvalidSignatureException", 403, "x", Refused("access", "InvalidSignatureException: x")),
+        ("ExpiredTokenException", 403, "x", Refused("access", "ExpiredTokenException: x")),
+        ("ValidationException", 400, "bad", Refused(INVALID, "ValidationException: bad")),
+        ("ResourceNotFoundException", 404, "no", Refused(NOT_FOUND, "ResourceNotFoundException: no")),
         ("ConflictException", 400, "x", NameInUse("ConflictException: x")),
         (
             "ValidationException",
@@ -84,20 +101,69 @@ def test_an_accepted_request_carries_name_and_token_alike_and_exactly_these_fiel
         assert Bedrock(bedrock).create(REQUEST) == Accepted(ARN)
 
 
-def test_a_look_up_reads_every_page_and_takes_the_exact_name_only() -> None:
+def test_a_parameter_that_the_sdk_does_not_know_is_the_deployments_fault_and_was_not_sent() -> None:
+    answer = Bedrock(client()).create(replace(REQUEST, input_uri=7))  # type: ignore[arg-type] # as unknown to the SDK
+    assert isinstance(answer, Refused)
+    assert answer.kind == INVALID
+    assert "Parameter validation failed" in answer.message
+
+
+def test_bedrocks_words_are_cut_to_a_length_that_events_bear() -> None:
     bedrock = client()
-    summary = {
-        "modelId": "m", "roleArn": "r", "submitTime": "2026-01-01T00:00:00Z",
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bkt/a"}},
-        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://bkt/o"}},
-    }  # fmt: skip
-    first = [{**summary, "jobArn": "arn-1", "jobName": REQUEST.name + "0"}]
-    second = [{**summary, "jobArn": "arn-2", "jobName": REQUEST.name, "clientRequestToken": REQUEST.name}]
     with Stubber(bedrock) as stub:
-        stub.add_response("list_model_invocation_jobs", {"nextToken": "n", "invocationJobSummaries": first})
-        stub.add_response("list_model_invocation_jobs", {"invocationJobSummaries": second})
-        (found,) = Bedrock(bedrock).find(REQUEST.name)
-    assert (found.arn, found.token) == ("arn-2", REQUEST.name)
+        stub.add_client_error("create_model_invocation_job", "ValidationException", "x" * 9000, 400)
+        answer = Bedrock(bedrock).create(REQUEST)
+    assert isinstance(answer, Refused)
+    assert len(answer.message) == MAX_MESSAGE
+
+
+# Recorded 2025-2026 (four recordings, 257 summaries): a summary has no clientRequestToken, message or counts.
+SUMMARY = {
+    "modelId": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0", "roleArn": "r",
+    "status": "Submitted", "submitTime": "2026-03-13T17:48:55.259Z", "lastModifiedTime": "2026-03-13T17:48:55.259Z",
+    "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bkt/a", "s3BucketOwner": "111122223333"}},
+    "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://bkt/o", "s3BucketOwner": "111122223333"}},
+    "timeoutDurationInHours": 24, "jobExpirationTime": "2026-03-14T17:48:55.259Z", "modelInvocationType": "InvokeModel",
+}  # fmt: skip
+SINCE = datetime(2026, 3, 13, 17, 48, tzinfo=UTC)
+
+
+def listed(arn: str, name: str) -> dict[str, Any]:
+    return {**SUMMARY, "jobArn": arn, "jobName": name}
+
+
+def got(arn: str, name: str, token: str) -> dict[str, Any]:
+    return {**SUMMARY, "jobArn": arn, "jobName": name, "clientRequestToken": token, "processedRecordCount": 0}
+
+
+def asks_list(page: dict[str, Any], token: str | None = None) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    asked = {"nameContains": REQUEST.name, "submitTimeAfter": SINCE - LIST_MARGIN, "maxResults": 1000}
+    return "list_model_invocation_jobs", page, asked | ({"nextToken": token} if token else {})
+
+
+def asks_get(arn: str, name: str, token: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    return "get_model_invocation_job", got(arn, name, token), {"jobIdentifier": arn}
+
+
+def test_a_look_up_reads_every_page_since_the_claim_and_asks_get_for_each_of_exactly_this_name() -> None:
+    bedrock, ours, theirs = client(), ARN, ARN[:-1] + "2"
+    with Stubber(bedrock) as stub:
+        stub.add_response(*asks_list({"nextToken": "n", "invocationJobSummaries": [listed(ARN[:-1] + "3", REQUEST.name + "0")]}))
+        stub.add_response(*asks_list({"invocationJobSummaries": [listed(theirs, REQUEST.name), listed(ours, REQUEST.name)]}, "n"))
+        stub.add_response(*asks_get(theirs, REQUEST.name, "theirs"))
+        stub.add_response(*asks_get(ours, REQUEST.name, REQUEST.name))
+        found = Bedrock(bedrock).named(REQUEST.name, SINCE)
+        stub.assert_no_pending_responses()
+    assert [(each.arn, each.token, each.processed_records) for each in found] == [(theirs, "theirs", 0), (ours, REQUEST.name, 0)]
+
+
+def test_a_job_that_list_shows_and_get_does_not_know_yet_is_no_answer() -> None:
+    bedrock = client()
+    with Stubber(bedrock) as stub:
+        stub.add_response(*asks_list({"invocationJobSummaries": [listed(ARN, REQUEST.name)]}))
+        stub.add_client_error("get_model_invocation_job", "ResourceNotFoundException", "was not found", 404)
+        with pytest.raises(NotYetKnown):
+            Bedrock(bedrock).named(REQUEST.name, SINCE)
 
 
 def test_a_look_up_that_fails_is_not_a_job_that_is_not_there() -> None:
@@ -105,11 +171,23 @@ def test_a_look_up_that_fails_is_not_a_job_that_is_not_there() -> None:
     with Stubber(bedrock) as stub:
         stub.add_client_error("list_model_invocation_jobs", "ThrottlingException", "", 429)
         with pytest.raises(bedrock.exceptions.ThrottlingException):
-            Bedrock(bedrock).find(REQUEST.name)
+            Bedrock(bedrock).named(REQUEST.name, SINCE)
 
 
-@pytest.mark.parametrize("code", ["ConflictException", "ValidationException"])
-def test_stopping_what_is_over_is_no_error(code: str) -> None:
+# Recorded 2026: of a well-formed ARN of no job, and of one that is none.
+@pytest.mark.parametrize(("code", "http"), [("ResourceNotFoundException", 404), ("ValidationException", 400)])
+def test_get_of_no_job_is_none_and_another_error_rises(code: str, http: int) -> None:
+    bedrock = client()
+    with Stubber(bedrock) as stub:
+        stub.add_client_error("get_model_invocation_job", code, "The provided batch inference job was not found.", http)
+        assert Bedrock(bedrock).get(ARN) is None
+        stub.add_client_error("get_model_invocation_job", "AccessDeniedException", "", 403)
+        with pytest.raises(bedrock.exceptions.AccessDeniedException):
+            Bedrock(bedrock).get(ARN)
+
+
+@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "ResourceNotFoundException"])
+def test_stopping_what_is_over_or_not_known_is_no_error(code: str) -> None:
     bedrock = client()
     with Stubber(bedrock) as stub:
         stub.add_client_error("stop_model_invocation_job", code, "", 400)

@@ -8,11 +8,14 @@ import pytest
 from services.scheduler import handler
 from services.scheduler.bedrock import Refused
 from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from services.scheduler.wake import reconcile_model
 from shared import events as e
+from shared.due import next_day_due
+from shared.hold import QUOTA
 from shared.models import Model, parse_models
 from shared.rebuild import slots_from_events
-from shared.slots import Ceiling, Day, Slots, next_day_due
+from shared.slots import Ceiling, Day, Slots
 from shared.tables import SlotsRow, Update
 from tests.support.samples import MODEL, MODEL_ID, T0, at, id_of, life, queued, slot_claimed
 from tests.support.world import Bench, config
@@ -102,22 +105,39 @@ def test_two_who_claim_at_once_do_not_pass_it_together() -> None:
     assert sorted(statuses(on, [first, second])) == ["Queued", "Submitted"]
 
 
-def test_a_retry_counts_again_and_a_refused_attempt_does_not() -> None:
+def test_a_retry_counts_again_and_a_refused_attempt_is_given_back() -> None:
     on = bench(limit=1, max_jobs_per_day=2)
-    on.bedrock.script = [Refused("quota", "full")]
+    on.bedrock.script = [Refused(QUOTA, "full")] * 3
     (job,) = uploads(on, 1)
-    assert (on.job(job).status, on.slots.day.jobs) == ("Held", 1)
-    on.wait(hours=13)  # tomorrow: the claim was yesterday's
+    for _ in range(2):
+        on.wait(hours=1)
+        reconcile_model(on.world(), MODEL)
+    assert (on.job(job).status, on.slots.day) == ("Queued", Day(date="2026-11-23", jobs=0, records=0))
+    on.wait(hours=13)
     reconcile_model(on.world(), MODEL)
-    assert (on.job(job).status, on.slots.day) == ("Submitted", Day(date="2026-11-23", jobs=1, records=100))
+    assert (on.job(job).status, on.slots.day) == ("Submitted", Day(date="2026-11-24", jobs=1, records=100))
     end(on, job, "Failed")
     on.append(job, e.JobRequeued(at=on.time, attempt=1, by="ops", why="again"))
     reconcile(on.world(), job, Visit())
-    assert (on.job(job).status, on.slots.day) == ("Submitted", Day(date="2026-11-24", jobs=1, records=100))
-    end(on, job, "Failed")
-    on.append(job, e.JobRequeued(at=on.time, attempt=2, by="ops", why="again"))
-    reconcile(on.world(), job, Visit())
     assert (on.job(job).status, on.slots.day.jobs) == ("Submitted", 2)
+
+
+def test_a_refusal_after_midnight_gives_nothing_back_to_a_day_that_is_over() -> None:
+    on = bench(limit=2)
+    on.time = MIDNIGHT - timedelta(seconds=30)
+    first, second = on.upload("v1"), on.upload("v2")
+    on.bedrock.script = [Refused(QUOTA, "full")]
+
+    def another_begins_the_day(_: object) -> None:
+        on.bedrock.on_create, on.bedrock.script = (lambda _: None), []
+        on.wait(minutes=1)
+        reconcile(on.world(), second, Visit())
+        on.bedrock.script = [Refused(QUOTA, "full")]
+
+    on.bedrock.on_create = another_begins_the_day
+    reconcile(on.world(), first, Visit())
+    assert statuses(on, [first, second]) == ["Queued", "Submitted"]
+    assert on.slots.day == Day(date="2026-11-24", jobs=1, records=100)
 
 
 def end(on: Bench, job: str, status: str) -> None:
@@ -173,8 +193,7 @@ def test_slots_of_before_there_was_a_ceiling_begin_a_day() -> None:
 @pytest.mark.parametrize(("seconds", "due"), [(0, 86_400), (86_300, 86_400), (86_341, 86_460), (86_399, 86_460)])
 def test_the_timer_of_the_next_day_is_a_full_minute_ahead(seconds: int, due: int) -> None:
     midnight = MIDNIGHT - timedelta(days=1)
-    day = Day(date="2026-11-23")
-    assert next_day_due(day, midnight + timedelta(seconds=seconds)) == midnight + timedelta(seconds=due)
+    assert next_day_due("2026-11-23", midnight + timedelta(seconds=seconds)) == midnight + timedelta(seconds=due)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ EVERY = [
     ),
     e.UploadUnreadable(at=at(1), sources=(source(),), reason="kms:Decrypt is missing"),
     e.SlotClaimed(at=at(2), attempt=1, model_id="m", job_name="bbq-x-1"),
-    e.SubmissionRefused(at=at(3), attempt=1, kind="quota", message="full", retry_at=at(60)),
+    e.SubmissionRefused(at=at(3), attempt=1, kind="quota", message="full", taken=7),
     e.JobSubmitted(at=at(4), attempt=1, arn=ARN, found=True),
     e.JobProgressed(at=at(5), attempt=1, status="InProgress"),
     e.JobEnded(at=at(6), attempt=1, status="Completed", message="", arn=ARN),
@@ -29,6 +29,7 @@ EVERY = [
     e.ModelPaused(at=at(12), by="ann", why="maintenance"),
     e.ModelResumed(at=at(13), by="ann", why=""),
     e.PriorityChanged(at=at(14), priority=0, by="ann", why="urgent"),
+    e.ForgetRequested(at=at(15), by="ann", why="Bedrock does not know it"),
 ]
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from services.intake.intake import take_in
 from services.intake.uploads import Upload
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model
+from services.scheduler.reconcile import Visit, reconcile
+from services.scheduler.wake import reconcile_model
 from shared import events as e
 from shared.memory import MemoryTables
 from shared.models import Model
@@ -28,7 +29,7 @@ from tests.unit.test_hostile_keys import Life
 FLOOD = 10_000
 SAMPLE = 300  # of a flood that is parked: looking at a line in memory takes longer, the longer it is
 OTHER = "nova"
-MOST_CALLS = 15  # of the scheduler, for an upload that has to wait: reads and writes of the tables, timers, Bedrock
+MOST_CALLS = 8  # of the scheduler, for an upload that has to wait: reads and writes of the tables, timers, Bedrock
 MOST_INTAKE_CALLS = 4  # is it known; read; copy; append
 
 
@@ -86,7 +87,9 @@ def spent(bench: Bench) -> int:
 def other_starts(bench: Bench) -> int:
     """Calls until an upload of another model is at Bedrock."""
     event = e.LimitSet(at=bench.time, limit=1)
-    bench.store.commit([append_to_model(OTHER, 1, event), *model_changed(None, Slots(model=OTHER, limit=1, model_version=1))])
+    bench.store.commit(
+        [append_to_model(OTHER, 1, event), *model_changed(None, Slots(model=OTHER, limit=1, model_version=1), resumed=False)]
+    )
     before = spent(bench)
     job = id_of("to-process/nova/other.jsonl")
     bench.store.append(job, None, replace(queued("to-process/nova/other.jsonl"), model=OTHER))

@@ -7,7 +7,8 @@ import pytest
 from services.scheduler.bedrock import Refused
 from services.scheduler.gauges import show
 from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_model, reconcile_report
+from services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from services.scheduler.wake import reconcile_model
 from shared import events as e
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import Bench
@@ -33,7 +34,7 @@ def test_a_model_is_measured_when_it_was_filled() -> None:
     bench = Bench(limit=1)
     jobs = [bench.upload(f"v{number}") for number in range(3)]
     see(bench, jobs[0])
-    assert last(bench, "SlotsHeld", "SlotLimit", "JobsHeld") == [1, 1, 0]
+    assert last(bench, "SlotsHeld", "SlotLimit", "OnHold") == [1, 1, 0]
     bench.wait(minutes=5)
     for job in jobs[1:]:
         see(bench, job)
@@ -60,7 +61,7 @@ def test_free_slots_beside_a_line_are_told_unless_somebody_was_refused_or_the_mo
     bench.bedrock.script = [Refused("quota", "full")] * 2
     for version in ("v1", "v2"):
         see(bench, bench.upload(version))
-    assert last(bench, "JobsHeld", "FreeSlotsWhileWaiting") == [1, 0]
+    assert last(bench, "OnHold", "FreeSlotsWhileWaiting") == [1, 0]
     bench = Bench(limit=3)
     bench.store.append_to_model(MODEL, 2, e.ModelPaused(at=bench.time, by="ann", why=""))
     reconcile_model(bench.world(), MODEL)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scheduler.hints import JobHint, ModelHint, Report, alias_of, parse
-from shared.slots import at_minute
+from shared.due import at_minute
 from tests.support.payloads import BEDROCK_EVENT, bedrock_event
 
 JOB = "a" * 26

@@ -1,16 +1,19 @@
 """A job is the fold of its events."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import events as e
-from shared.job import ENDS, OVER, IllegalEvent, Job, evolve, fold, may_retry, outcome
+from shared.job import ENDS, OVER, IllegalEvent, comes_back, evolve, fold, outcome
 from tests.support.samples import ARN, at, id_of, life, queued, slot_claimed, source
 
 CLAIM = slot_claimed(id_of())
 SUBMIT = e.JobSubmitted(at=at(2), attempt=1, arn=ARN)
-REFUSE = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", retry_at=at(60))
+REFUSE = e.SubmissionRefused(at=at(2), attempt=1, kind="invalid", message="no", taken=4)
 CANCEL = e.CancelRequested(at=at(3), by="ann", why="wrong file")
 
 
@@ -18,8 +21,8 @@ def progress(status: str) -> e.JobProgressed:
     return e.JobProgressed(at=at(5), attempt=1, status=status)
 
 
-def end(status: str = "Completed", arn: str | None = ARN) -> e.JobEnded:
-    return e.JobEnded(at=at(9), attempt=1, status=status, message="", arn=arn)
+def end(status: str = "Completed", arn: str | None = ARN, **said: Any) -> e.JobEnded:
+    return e.JobEnded(**{"at": at(9), "attempt": 1, "status": status, "message": "", "arn": arn, **said})
 
 
 def tally(**counts: int) -> e.JobTallied:
@@ -31,7 +34,9 @@ def tally(**counts: int) -> e.JobTallied:
     [
         ((), "Queued"),
         ((CLAIM,), "Claimed"),
-        ((CLAIM, REFUSE), "Held"),
+        ((CLAIM, REFUSE), "Queued"),
+        ((CLAIM, REFUSE, CLAIM), "Claimed"),
+        ((CLAIM, REFUSE, slot_claimed(id_of(), 2)), "Queued"),
         ((CLAIM, SUBMIT), "Submitted"),
         ((CLAIM, REFUSE, SUBMIT), "Submitted"),
         ((CLAIM, SUBMIT, progress("InProgress")), "InProgress"),
@@ -54,11 +59,64 @@ def test_an_end_is_final() -> None:
         assert (after.status, after.ended_at, after.arn) == ("Completed", at(9), ARN)
 
 
+AGAIN = e.JobRequeued(at=at(11), attempt=1, by="policy", why="")
+BY_ANN = e.JobRequeued(at=at(11), attempt=1, by="ann", why="")
+NOTHING = end("Failed", processed_records=0, good_ends=6)
+
+
 def test_a_requeued_job_remembers_its_attempts_and_forgets_the_rest() -> None:
-    job = life(
-        CLAIM, REFUSE, SUBMIT, end("Expired"), tally(processed_records=0), e.JobRequeued(at=at(11), attempt=1, by="p", why="")
-    )
-    assert (job.attempt, job.arn, job.refusals, job.tally, job.ended_at) == (1, None, frozenset(), None, None)
+    job = life(CLAIM, REFUSE, CLAIM, SUBMIT, end("Expired", processed_records=0, started=True), tally(processed_records=0), AGAIN)
+    assert (job.attempt, job.next_attempt, job.refused_under, job.tally) == (1, 2, frozenset(), None)
+    assert (job.arn, job.ended_at, job.processed_records, job.started) == (None, None, None, False)
+
+
+def test_an_attempt_keeps_its_number_until_bedrock_has_taken_it() -> None:
+    assert life().next_attempt == 1
+    refused = life(CLAIM, REFUSE)
+    assert (refused.attempt, refused.next_attempt) == (1, 1)
+    again = evolve(refused.id, refused, slot_claimed(id_of(), 1, 20))
+    assert (again.first_claimed_at, again.claimed_at) == (at(1), at(20))
+    assert life(CLAIM, SUBMIT, end("Failed"), AGAIN).next_attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "readings", "unanswered"),
+    [
+        ("invalid", {4}, False), ("name taken", {4}, True), ("unanswered", set(), True), ("not found", set(), False),
+        ("quota", set(), False), ("access", set(), False), ("throttled", set(), False),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_remembered_for_the_guard_and_for_the_look_up(kind: str, readings: set[int], unanswered: bool) -> None:
+    job = life(CLAIM, replace(REFUSE, kind=kind))
+    assert (job.refused_under, job.unanswered, job.reason) == (frozenset(readings), unanswered, "no")
+    assert evolve(job.id, job, CLAIM).unanswered is unanswered
+    assert evolve(job.id, job, CLAIM).refused_under == frozenset(readings)
+
+
+def test_a_new_attempt_has_no_refusal_behind_it() -> None:
+    job = life(CLAIM, replace(REFUSE, kind="name taken"), CLAIM, SUBMIT, end("Failed"), AGAIN, slot_claimed(id_of(), 2, 30))
+    assert (job.refused_under, job.unanswered, job.first_claimed_at) == (frozenset(), False, at(30))
+
+
+@pytest.mark.parametrize(
+    ("events", "may"),
+    [((), False), ((CLAIM,), True), ((CLAIM, REFUSE), True), ((CLAIM, SUBMIT), False), ((CLAIM, SUBMIT, NOTHING, AGAIN), False)],
+)
+def test_an_attempt_may_be_at_bedrock_from_its_claim_until_it_is_known_to_be(events: tuple[e.Event, ...], may: bool) -> None:
+    assert life(*events).may_be_at_bedrock is may
+
+
+def test_failures_are_counted_over_the_attempts_until_a_person_retries() -> None:
+    first = life(CLAIM, SUBMIT, NOTHING, AGAIN)
+    assert (first.failures, first.failed_under, first.first_failed_at) == (1, frozenset({6}), at(9))
+    by_ann = life(CLAIM, SUBMIT, NOTHING, BY_ANN)
+    assert (by_ann.failures, by_ann.failed_under, by_ann.first_failed_at) == (0, frozenset(), None)
+
+
+def test_a_forget_is_heard_only_of_a_job_at_bedrock() -> None:
+    forget = e.ForgetRequested(at=at(5), by="ann", why="")
+    assert life(CLAIM, SUBMIT, forget).forget == forget
+    assert [life(*events, forget).forget for events in ((), (CLAIM,), (CLAIM, SUBMIT, end()))] == [None] * 3
 
 
 def test_a_rejected_job_says_its_first_problem_and_how_many_more() -> None:
@@ -88,20 +146,42 @@ def test_completed_is_shown_as_what_it_is(status: str, counts: dict[str, int], w
     assert outcome(life(CLAIM, SUBMIT, end(status), tally(**counts))) == word
 
 
+SURE = tally(processed_records=0)
+
+
 @pytest.mark.parametrize(
-    ("job", "again"),
+    ("events", "again"),
     [
-        (life(CLAIM, SUBMIT, end("Expired"), tally(processed_records=0)), True),
-        (life(CLAIM, SUBMIT, end("Expired"), tally(processed_records=1)), False),
-        (life(CLAIM, SUBMIT, end("Expired"), tally()), False),
-        (life(CLAIM, SUBMIT, end("Expired")), False),
-        (life(CLAIM, SUBMIT, end("Failed"), tally(processed_records=0)), False),
-        (life(CLAIM, SUBMIT, CANCEL, end("Expired"), tally(processed_records=0)), False),
+        ((end("Expired", processed_records=0),), True),
+        ((end("Expired", processed_records=1),), False),
+        ((end("Expired"),), False),
+        ((end("Failed", processed_records=0),), True),
+        ((end("Failed", processed_records=1),), False),
+        ((end("Failed"),), False),
+        ((end("Failed", None, processed_records=0),), True),
+        ((end("Failed", processed_records=0, message="Batch job x contains less records (7) than"),), False),
+        ((end("Failed", processed_records=0, started=True),), False),
+        ((end("Failed", processed_records=0, started=True), SURE), True),
+        ((end("Failed", processed_records=0, started=True), tally(processed_records=3)), False),
+        ((end("Expired", processed_records=0, started=True),), False),
+        ((end("Expired", processed_records=0, started=True), SURE), True),
+        ((end("Stopped", processed_records=0),), False),
+        ((end("Completed", processed_records=0),), False),
+        ((CANCEL, end("Expired", processed_records=0)), False),
+        ((CANCEL, end("Failed", processed_records=0)), False),
     ],
 )
-def test_policy_buys_again_only_what_certainly_bought_nothing(job: Job, again: bool) -> None:
-    assert may_retry(job, max_attempts=3) is again
-    assert may_retry(job, max_attempts=1) is False
+def test_a_job_comes_back_only_if_it_certainly_bought_nothing(events: tuple[e.Event, ...], again: bool) -> None:
+    assert comes_back(life(CLAIM, SUBMIT, *events), max_attempts=3) is again
+
+
+def test_only_one_that_expired_has_so_many_attempts() -> None:
+    assert not comes_back(life(CLAIM, SUBMIT, end("Expired", processed_records=0)), max_attempts=1)
+    assert comes_back(life(CLAIM, SUBMIT, NOTHING), max_attempts=1)
+
+
+def test_a_job_that_bedrock_never_had_does_not_come_back() -> None:
+    assert not comes_back(life(CLAIM, end("Failed", None, processed_records=0)), max_attempts=3)
 
 
 EVENTS = st.sampled_from(

@@ -15,10 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared import events as e
 from shared import projections as p
-from shared.job import Job, evolve, fold, may_retry, news, outcome
+from shared.hold import QUOTA, Hold
+from shared.job import Job, comes_back, evolve, fold, news, outcome
 from shared.memory import MemoryTables
 from shared.names import holder
-from shared.slots import Lease, Refusal, Slots
+from shared.slots import Lease, Slots
 from shared.store import Store
 from shared.tables import LineRow, ViewRow, Write
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
@@ -29,6 +30,7 @@ NEITHER = ["", "Melted", "Queued", "Cancelled"]
 LEASE = Lease(owner="me", until=at(60))
 JOB = id_of()
 COUNTS = st.sampled_from([None, 0, 0, 1, 2])
+OPEN_HOLD = Hold(kind=QUOTA, message="full", since=at(0), until=at(0), ends=0)
 
 
 @dataclass
@@ -42,7 +44,13 @@ class Plain:
     arn: str | None = None
     cancel_by: str | None = None
     reason: str = ""
-    refusals: frozenset[str] = frozenset()
+    taken: bool = False  # whether Bedrock has, or had, this attempt
+    processed: int | None = None  # what Get said at its end
+    began: bool = False  # to process any
+    refused_under: frozenset[int] = frozenset()
+    failed_under: frozenset[int] = frozenset()
+    failures: int = 0
+    first_failed: float | None = None
     tally: dict[str, int | None] | None = None
     times: dict[str, float] = field(default_factory=dict)  # of this attempt: claimed, submitted, started, ended
 
@@ -59,10 +67,16 @@ class Plain:
             return "" if self.may_still_run else self.status
         return "NoRecordSucceeded" if good == 0 else "CompletedWithErrors" if self.tally["failed_records"] else "Completed"
 
-    def retries(self, most: int) -> bool:
-        """Only what expired, certainly bought nothing, and nobody wants gone."""
-        nothing = self.tally is not None and self.tally["processed_records"] == 0
-        return self.status == "Expired" and nothing and self.cancel_by is None and self.attempt < most
+    def comes_back(self, most: int) -> bool:
+        """Only what certainly bought nothing, and nobody wants gone; what failed each time that others did well is at fault."""
+        if self.cancel_by or self.arn is None or self.processed != 0 or self.status not in {"Failed", "Expired"}:
+            return False
+        if self.began and (self.tally is None or self.tally["processed_records"] != 0):
+            return False
+        for_a_week = self.first_failed is not None and self.times["ended"] - self.first_failed >= 7 * 86_400
+        if self.status == "Failed":
+            return len(self.failed_under) <= 3 and not (self.failures >= 10 and for_a_week)
+        return self.attempt < most
 
     def is_news(self, status: str) -> bool:
         """An end, or further along than what is known."""
@@ -83,7 +97,7 @@ class AnyLife(RuleBasedStateMachine):
     @initialize(lives=st.integers(0, 2), begun=st.booleans(), status=st.sampled_from(ENDED), processed=COUNTS, late=st.booleans())
     def uploaded_and_perhaps_run_before(self, lives: int, begun: bool, status: str, processed: int | None, late: bool) -> None:
         self.late = late  # whether what people ask for, and does not change the status, is projected with the next event only
-        self.store.commit(p.model_changed(None, Slots(model=MODEL, limit=1, model_version=1)))
+        self.store.commit(p.model_changed(None, Slots(model=MODEL, limit=1, model_version=1), resumed=False))
         self.events: list[e.Event] = [queued()]
         self.store.append(JOB, None, self.events[0])
         self.job = evolve(JOB, None, self.events[0])
@@ -91,12 +105,13 @@ class AnyLife(RuleBasedStateMachine):
         self.seen = self.job
         for _ in range(lives):
             self.a_slot_is_claimed()
-            self.bedrock_refuses("quota")
+            self.bedrock_refuses("invalid", 0)
+            self.a_slot_is_claimed()
             self.bedrock_takes_it_or_took_it_long_ago(ARN)
             self.a_status_comes_early_late_or_twice("InProgress")
-            self.it_ends_perhaps_again_perhaps_for_an_earlier_attempt(status, None, 0)
+            self.it_ends_perhaps_again_perhaps_for_an_earlier_attempt(status, None, 0, processed, began=False, good=0)
             self.somebody_counts(processed, processed, 1, 0)
-            self.somebody_wants_it_again()
+            self.it_is_wanted_again("ann")
         if begun:
             self.a_slot_is_claimed()
             self.bedrock_takes_it_or_took_it_long_ago(ARN)
@@ -104,31 +119,30 @@ class AnyLife(RuleBasedStateMachine):
     @precondition(lambda self: self.plain.status == "Queued")
     @rule()
     def a_slot_is_claimed(self) -> None:
-        self.plain.status, self.plain.reason, self.plain.attempt = "Claimed", "", self.plain.attempt + 1
+        if self.plain.taken or not self.plain.attempt:  # an attempt keeps its number until Bedrock has taken it
+            self.plain.attempt, self.plain.refused_under = self.plain.attempt + 1, frozenset()
+        self.plain.status, self.plain.reason, self.plain.taken = "Claimed", "", False
         event = slot_claimed(JOB, self.plain.attempt, self._tick("claimed"))
-        self._happens(event, lambda job: p.claimed(job, event, self._holder, LEASE))
+        self._happens(event, lambda job: p.claimed(job, event, self._holder, LEASE, self._slots))
 
-    @precondition(lambda self: self.plain.status in {"Claimed", "Held"})
-    @rule(kind=st.sampled_from(["quota", "throttle", "access"]))
-    def bedrock_refuses(self, kind: str) -> None:
-        if self.plain.status == "Held":
-            self.store.commit(p.taken(MODEL, self._holder, LEASE))
-        self.plain.status, self.plain.reason = "Held", f"full: {kind}"
-        self.plain.refusals |= {kind}
+    @precondition(lambda self: self.plain.status == "Claimed")
+    @rule(kind=st.sampled_from(["quota", "throttled", "access", "invalid", "name taken"]), taken=st.integers(0, 3))
+    def bedrock_refuses(self, kind: str, taken: int) -> None:
+        self.plain.status, self.plain.reason = "Queued", f"full: {kind}"
+        if kind in {"invalid", "name taken"}:
+            self.plain.refused_under |= {taken}
         now = at(self._tick())
-        event = e.SubmissionRefused(at=now, attempt=self.plain.attempt, kind=kind, message=f"full: {kind}", retry_at=now)
-        refusal = Refusal(kind=kind, since=now, retry_at=now)
-        self._happens(
-            event, lambda job: p.given_up(job, event, holder=self._holder, lease=LEASE, refusal=refusal, ends=None)
-        )  # fmt: skip
+        event = e.SubmissionRefused(at=now, attempt=self.plain.attempt, kind=kind, message=f"full: {kind}", taken=taken)
+        slots = self._slots
+        self._happens(event, lambda job: p.given_up(job, event, self._holder, LEASE, slots, hold=slots.refused or OPEN_HOLD))
 
     @precondition(lambda self: self.plain.attempt > 0)
     @rule(arn=st.sampled_from([ARN, ARN[:-1] + "2"]))
     def bedrock_takes_it_or_took_it_long_ago(self, arn: str) -> None:
         now = self._tick()
         event = e.JobSubmitted(at=at(now), attempt=self.plain.attempt, arn=arn)
-        if self.plain.status in {"Claimed", "Held"}:
-            self.plain.status, self.plain.arn, self.plain.reason = "Submitted", arn, ""
+        if self.plain.status in {"Claimed", "Queued"} and not self.plain.taken:
+            self.plain.status, self.plain.arn, self.plain.reason, self.plain.taken = "Submitted", arn, "", True
             self.plain.times["submitted"] = now
             self._happens(event, lambda job: p.submitted(job, event, self._holder))
         else:
@@ -146,16 +160,36 @@ class AnyLife(RuleBasedStateMachine):
         self._happens(e.JobProgressed(at=at(now), attempt=self.plain.attempt, status=status))
 
     @precondition(lambda self: self.plain.status != "Queued")
-    @rule(status=st.sampled_from([*ENDED, "Expired", "Completed"]), arn=st.sampled_from([None, ARN]), behind=st.integers(0, 2))
-    def it_ends_perhaps_again_perhaps_for_an_earlier_attempt(self, status: str, arn: str | None, behind: int) -> None:
+    @rule(
+        status=st.sampled_from([*ENDED, "Failed", "Expired"]), arn=st.sampled_from([None, ARN]), behind=st.integers(0, 2),
+        processed=COUNTS, began=st.booleans(), good=st.integers(0, 5),
+    )  # fmt: skip
+    def it_ends_perhaps_again_perhaps_for_an_earlier_attempt(  # noqa: PLR0917 - Hypothesis names them
+        self, status: str, arn: str | None, behind: int, processed: int | None, began: bool, good: int
+    ) -> None:
         live = self.plain.may_still_run
         now = self._tick()
         attempt = self.plain.attempt if live else max(self.plain.attempt - behind, 1)
-        event = e.JobEnded(at=at(now), attempt=attempt, status=status, message=f"ended {status}", arn=arn)
+        event = e.JobEnded(
+            at=at(now), attempt=attempt, status=status, message=f"ended {status}", arn=arn, processed_records=processed,
+            started=began, good_ends=good,
+        )  # fmt: skip
         if live:
+            claimed = self.plain.status == "Claimed"
             self.plain.status, self.plain.reason, self.plain.arn = status, f"ended {status}", arn or self.plain.arn
+            self.plain.processed, self.plain.began = processed, began
+            if status == "Failed" and processed == 0:
+                self.plain.failures, self.plain.failed_under = self.plain.failures + 1, self.plain.failed_under | {good}
+                self.plain.first_failed = now if self.plain.first_failed is None else self.plain.first_failed
             self.plain.times["ended"] = now
-            self._happens(event, lambda job: p.released(job, event, self._holder))
+            self._happens(
+                event,
+                lambda job: (
+                    p.over_without_bedrock(job, event, self._holder, LEASE)
+                    if claimed
+                    else p.ended(job, event, self._holder, self._slots)
+                ),
+            )
         else:
             self._happens(event)
 
@@ -168,12 +202,17 @@ class AnyLife(RuleBasedStateMachine):
             self.plain.tally = counts
         self._happens(e.JobTallied(at=at(self._tick()), attempt=self.plain.attempt - behind, **counts))
 
-    @rule()
-    def somebody_wants_it_again(self) -> None:
+    @rule(by=st.sampled_from(["policy", "ann"]))
+    def it_is_wanted_again(self, by: str) -> None:
         if self.plain.status in ENDED:
             kept = self.plain
-            self.plain = Plain(events=kept.events, attempt=kept.attempt, priority=kept.priority, reason="once more")
-        self._happens(e.JobRequeued(at=at(self._tick()), attempt=self.plain.attempt, by="ann", why="once more"))
+            self.plain = Plain(
+                events=kept.events, attempt=kept.attempt, priority=kept.priority, reason="once more", taken=kept.taken
+            )
+            if by == "policy":
+                self.plain.failures, self.plain.failed_under = kept.failures, kept.failed_under
+                self.plain.first_failed = kept.first_failed
+        self._happens(e.JobRequeued(at=at(self._tick()), attempt=self.plain.attempt, by=by, why="once more"))
 
     @rule(priority=st.sampled_from([0, 1, 5, 9, 10, -1]))
     def somebody_wants_it_sooner_or_later(self, priority: int) -> None:
@@ -197,8 +236,8 @@ class AnyLife(RuleBasedStateMachine):
             self.plain.reason = f"cancelled by {self.plain.cancel_by}: wrong file"
         if known == "Queued":
             self._happens(event, lambda job: p.left_line(job, event))
-        elif known in {"Claimed", "Held"}:
-            self._happens(event, lambda job: p.released(job, event, self._holder))
+        elif known == "Claimed":
+            self._happens(event, lambda job: p.over_without_bedrock(job, event, self._holder, LEASE))
         else:
             self._happens(event)
 
@@ -207,12 +246,14 @@ class AnyLife(RuleBasedStateMachine):
         job, plain = self.job, self.plain
         assert (job.status, job.attempt, job.arn, job.reason) == (plain.status, plain.attempt, plain.arn, plain.reason)
         assert (job.version, job.latest) == (plain.events, self.events[-1].NAME)
-        assert (job.cancel.by if job.cancel else None, job.refusals) == (plain.cancel_by, plain.refusals)
+        assert (job.cancel.by if job.cancel else None, job.refused_under) == (plain.cancel_by, plain.refused_under)
+        assert (job.failures, job.failed_under) == (plain.failures, plain.failed_under)
+        assert job.may_be_at_bedrock == (plain.attempt > 0 and not plain.taken and plain.status in {"Queued", "Claimed"})
         times = {"claimed": job.claimed_at, "submitted": job.submitted_at, "started": job.started_at, "ended": job.ended_at}
         assert {name: moment for name, moment in times.items() if moment} == {n: at(s) for n, s in plain.times.items()}
         assert (job.queued_at, job.model, job.sources) == (at(0), MODEL, queued().sources)
         assert outcome(job) == plain.outcome
-        assert [may_retry(job, most) for most in range(5)] == [plain.retries(most) for most in range(5)]
+        assert [comes_back(job, most) for most in range(5)] == [plain.comes_back(most) for most in range(5)]
         if plain.status in AT_BEDROCK:
             said = [*AT_BEDROCK, *ENDED, *NEITHER]
             assert [news(job, status) for status in said] == [plain.is_news(status) for status in said]
@@ -220,13 +261,16 @@ class AnyLife(RuleBasedStateMachine):
     @invariant()
     def versions_count_events_attempts_only_rise_and_statuses_only_rise_within_one(self) -> None:
         events, attempt, rank = self.past
-        order = ["Queued", "Claimed", "Held", *AT_BEDROCK, "over"]
+        order = ["Queued", "Claimed", *AT_BEDROCK, "over"]
         now = order.index(self.job.status if self.job.status in order else "over")
         self.past = (len(self.events), self.job.attempt, now)
         assert self.job.version == len(self.events) >= events
         assert self.job.attempt >= attempt
         requeued = isinstance(self.events[-1], e.JobRequeued) and rank == order.index("over") and self.job.status == "Queued"
-        assert now >= rank or requeued
+        refused = (
+            isinstance(self.events[-1], e.SubmissionRefused) and rank == order.index("Claimed") and self.job.status == "Queued"
+        )
+        assert now >= rank or requeued or refused
 
     @invariant()
     def folding_the_stream_again_gives_the_same_job(self) -> None:
@@ -256,7 +300,6 @@ class AnyLife(RuleBasedStateMachine):
         slots = self.store.slots(MODEL)
         assert slots
         assert list(slots.holders) == ([self._holder] if plain.status in {"Claimed", *AT_BEDROCK} else [])
-        assert list(slots.refused) == ([self._holder] if plain.status == "Held" else [])
 
     @invariant()
     def the_days_count_it_once_and_only_while_it_is_over(self) -> None:
@@ -277,6 +320,12 @@ class AnyLife(RuleBasedStateMachine):
     @property
     def _holder(self) -> str:
         return holder(JOB, self.plain.attempt)
+
+    @property
+    def _slots(self) -> Slots:
+        slots = self.store.slots(MODEL)
+        assert slots
+        return slots
 
     def _tick(self, what: str = "") -> float:
         """Time passes: a few steps are a day, because the index keeps days apart."""
@@ -307,26 +356,36 @@ TestAnyLife = AnyLife.TestCase
 
 @given(
     st.sampled_from(ENDED),
+    COUNTS,
+    st.booleans(),
     st.none() | st.fixed_dictionaries({f"{what}_records": COUNTS for what in ("processed", "succeeded", "failed")}),
     st.sampled_from([None, "ann"]),
-    st.integers(1, 3),
+    st.lists(st.integers(0, 9), min_size=1, max_size=6),
 )
-def test_a_retry_and_an_outcome_rest_on_what_the_last_attempt_did(
-    status: str, counts: dict[str, int | None] | None, by: str | None, attempts: int
+def test_coming_back_and_an_outcome_rest_on_what_the_last_attempt_did(  # noqa: PLR0917 - Hypothesis gives them
+    status: str, processed: int | None, began: bool, counts: dict[str, int | None] | None, by: str | None, good: list[int]
 ) -> None:
+    """`good`: how many others had ended well at the end of each attempt. All but the last one failed with nothing processed."""
     events: list[e.Event] = [queued()]
-    for attempt in range(1, attempts + 1):
+    for attempt, others in enumerate(good, 1):
         again = e.JobRequeued(at=at(9), attempt=attempt - 1, by="policy", why="")
-        end = e.JobEnded(at=at(9), attempt=attempt, status="Expired" if attempt < attempts else status, message="", arn=ARN)
-        cancel = [e.CancelRequested(at=at(8), by=by, why="")] if by and attempt == attempts else []
-        events += [*([again] if attempt > 1 else []), slot_claimed(JOB, attempt), *cancel, end]
+        end = e.JobEnded(at=at(9), attempt=attempt, status="Failed", message="", arn=ARN, processed_records=0, good_ends=others)
+        if attempt == len(good):
+            end = replace(end, status=status, processed_records=processed, started=began)
+        cancel = [e.CancelRequested(at=at(8), by=by, why="")] if by and attempt == len(good) else []
+        submit = e.JobSubmitted(at=at(7), attempt=attempt, arn=ARN)
+        events += [*([again] if attempt > 1 else []), slot_claimed(JOB, attempt), submit, *cancel, end]
     if counts is not None:
-        events.append(e.JobTallied(at=at(9), attempt=attempts, **counts))
-    plain = Plain(status=status, attempt=attempts, cancel_by=by, tally=counts)
+        events.append(e.JobTallied(at=at(9), attempt=len(good), **counts))
+    under = good if status == "Failed" and processed == 0 else good[:-1]
+    plain = Plain(
+        status=status, attempt=len(good), cancel_by=by, tally=counts, arn=ARN, processed=processed, began=began,
+        failed_under=frozenset(under),
+    )  # fmt: skip
     job = fold(JOB, events)
     assert job
     assert outcome(job) == plain.outcome
-    assert [may_retry(job, most) for most in range(5)] == [plain.retries(most) for most in range(5)]
+    assert [comes_back(job, most) for most in range(8)] == [plain.comes_back(most) for most in range(8)]
 
 
 @given(st.lists(st.sampled_from([*AT_BEDROCK, *NEITHER]), max_size=8))
@@ -365,7 +424,7 @@ def test_a_rejected_job_stays_rejected_for_its_own_reason_whatever_is_said_of_it
     assert job
     reason = text if count == 1 else f"{text} (and {count - 1} more)"
     assert (job.status, job.reason, job.version, job.ended_at) == ("Rejected", reason, 1 + len(later), at(0))
-    assert (outcome(job), may_retry(job, 9), job.attempt, job.cancel) == ("Rejected", False, 0, None)
+    assert (outcome(job), comes_back(job, 9), job.attempt, job.cancel) == ("Rejected", False, 0, None)
 
 
 CLAIM, SECOND = slot_claimed(JOB), slot_claimed(JOB, 2)
@@ -373,7 +432,7 @@ SUBMIT = e.JobSubmitted(at=at(2), attempt=1, arn=ARN)
 EXPIRED = e.JobEnded(at=at(3), attempt=1, status="Expired", message="", arn=ARN)
 TALLY = e.JobTallied(at=at(4), attempt=1, processed_records=0)
 AGAIN = e.JobRequeued(at=at(5), attempt=1, by="ann", why="")
-REFUSED = e.SubmissionRefused(at=at(6), attempt=1, kind="quota", message="full", retry_at=at(60))
+REFUSED = e.SubmissionRefused(at=at(6), attempt=1, kind="invalid", message="full", taken=3)
 SECOND_SUBMIT = e.JobSubmitted(at=at(7), attempt=2, arn=ARN)
 
 

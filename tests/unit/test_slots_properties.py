@@ -9,28 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from shared import events as e
 from shared import projections as p
+from shared.due import check_in_due, follow_up_due, grid_due, lease_due
+from shared.hold import FAILURES_IN_A_ROW, Hold, failed, next_probe, probed
 from shared.memory import MemoryTables
 from shared.names import holder, job_stream, parse_holder
-from shared.slots import (
-    AT_BEDROCK,
-    Ceiling,
-    Day,
-    Lease,
-    Refusal,
-    Slots,
-    backoff_due,
-    check_in_due,
-    follow_up_due,
-    grid_due,
-    lease_due,
-    leased,
-    passed_by,
-    refusal_of,
-)
+from shared.slots import AT_BEDROCK, Ceiling, Day, Lease, Slots
 from shared.store import Store
-from shared.tables import ConditionFailed, EventRow, LineRow, SlotsRow, ViewRow, Write
-from tests.support.samples import MODEL, at, life, slot_claimed
+from shared.tables import ConditionFailed, EventRow, SlotsRow, ViewRow, Write
+from tests.support.samples import ARN, MODEL, at, life, slot_claimed
 
 MINUTE, DAY, EPOCH = timedelta(minutes=1), timedelta(days=1), datetime(1970, 1, 1, tzinfo=UTC)
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is given
@@ -39,7 +27,7 @@ EDGES = st.builds(
 )
 MOMENTS = TIMES | EDGES
 STEPS = st.integers(1, 1440)
-BACKOFF = [1, 2, 5, 10, 30]  # minutes, by refusal
+GRID = [1, 2, 5, 10, 30]  # minutes, by how often was asked
 ELSEWHERE = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
@@ -87,17 +75,17 @@ def test_only_a_timer_that_is_early_is_followed_by_another_and_that_is_later(due
 
 
 @given(MOMENTS, st.integers(-1, 9))
-def test_backing_off_ends_on_the_grid_of_its_refusal_count(now: datetime, count: int) -> None:
-    step = BACKOFF[min(max(count, 1), len(BACKOFF)) - 1]
-    due = backoff_due(now, count)
+def test_a_probe_is_on_the_grid_of_its_count(now: datetime, count: int) -> None:
+    step = GRID[min(max(count, 1), len(GRID)) - 1]
+    due = next_probe(now, count)
     assert minute_of(due) % step == 0
     assert now + MINUTE <= due < now + MINUTE + step * MINUTE
 
 
 @given(MOMENTS)
-def test_backing_off_grows_with_every_refusal_up_to_the_last_step(start: datetime) -> None:
+def test_probes_are_later_with_every_one_up_to_the_last_step(start: datetime) -> None:
     moments = [start + number * MINUTE for number in range(30)]  # one turn of all grids; a single moment may be near a grid's end
-    waits = [sum((backoff_due(now, count) - now for now in moments), timedelta(0)) for count in range(1, 8)]
+    waits = [sum((next_probe(now, count) - now for now in moments), timedelta(0)) for count in range(1, 8)]
     assert waits[:5] == sorted(set(waits))
     assert waits[4:] == [waits[4]] * 3
 
@@ -105,42 +93,22 @@ def test_backing_off_grows_with_every_refusal_up_to_the_last_step(start: datetim
 @given(MOMENTS, MOMENTS, STEPS, st.integers(1, 9), ELSEWHERE)
 def test_a_due_minute_depends_on_the_instant_alone(one: datetime, other: datetime, step: int, count: int, zone: timezone) -> None:
     there, others = one.astimezone(zone), other.astimezone(zone)
-    assert backoff_due(there, count) == backoff_due(one, count)
+    assert next_probe(there, count) == next_probe(one, count)
     assert lease_due(others, there) == lease_due(other, one)
     assert check_in_due(others, step, there) == check_in_due(other, step, one)
-    assert {due.tzinfo for due in (backoff_due(there, count), lease_due(others, there))} == {UTC}
-
-
-@given(st.lists(st.sampled_from(["quota", "throttle", "unanswered", "passed"]), min_size=1, max_size=12), MOMENTS)
-def test_a_holder_keeps_count_of_its_refusals_through_leases(story: list[str], start: datetime) -> None:
-    lease, refusal, now = leased("a", start, start), None, start
-    for what in story:
-        now += MINUTE
-        if what == "passed":
-            refusal = passed_by(refusal) if refusal else None
-        else:
-            lease = leased("b", now, now, refusal)
-            refusal = refusal_of(lease, what, now)
-    kinds = [what for what in story if what != "passed"]
-    if refusal is None:
-        assert not kinds
-        return
-    first = story.index(kinds[0])
-    assert refusal.count == sum(kind != "unanswered" for kind in kinds)
-    assert (refusal.kind, refusal.since) == (kinds[-1], start + (first + 1) * MINUTE)
-    assert refusal.passed == story[first:].count("passed")
+    assert {due.tzinfo for due in (next_probe(there, count), lease_due(others, there))} == {UTC}
 
 
 TEXT = st.text(max_size=20)
 COUNTS = st.integers(0, 2**53)
-LEASES = st.builds(
-    Lease, owner=TEXT, until=MOMENTS, since=st.none() | MOMENTS, count=COUNTS, passed=COUNTS
-) | st.just(AT_BEDROCK)  # fmt: skip
-REFUSALS = st.builds(Refusal, kind=TEXT, since=MOMENTS, retry_at=MOMENTS, count=COUNTS, passed=COUNTS)
+LEASES = st.builds(Lease, owner=TEXT, until=MOMENTS) | st.just(AT_BEDROCK)
+HOLDS = st.none() | st.builds(Hold, kind=TEXT, message=TEXT, since=MOMENTS, until=MOMENTS, ends=COUNTS, count=COUNTS)
 WHOSE = st.builds(holder, st.text("abcxyz234567", min_size=26, max_size=26), st.integers(1, 999))
 SLOTS = st.builds(
     Slots, model=st.from_regex(r"[a-z][a-z0-9-]{0,19}", fullmatch=True), limit=COUNTS, paused=st.booleans(), model_version=COUNTS,
-    ends=COUNTS, holders=st.dictionaries(WHOSE, LEASES, max_size=3), refused=st.dictionaries(WHOSE, REFUSALS, max_size=3),
+    ends=COUNTS, taken=COUNTS, good_ends=COUNTS, holders=st.dictionaries(WHOSE, LEASES, max_size=3), refused=HOLDS, failing=HOLDS,
+    failures=COUNTS, failed_late=st.booleans(),
+    pause=st.none() | st.builds(e.ModelPaused, at=MOMENTS, by=TEXT, why=TEXT),
     day=st.just(Day()) | st.builds(Day, date=st.sampled_from(["2026-11-23", "2026-11-24"]), jobs=COUNTS, records=COUNTS),
 )  # fmt: skip
 
@@ -149,7 +117,7 @@ SLOTS = st.builds(
 def test_slots_survive_being_stored(slots: Slots) -> None:
     tables = MemoryTables()
     store = Store(tables, sleep=lambda _: None)
-    store.commit(p.model_changed(None, slots))
+    store.commit(p.model_changed(None, slots, resumed=False))
     assert store.slots(slots.model) == slots
     row = SlotsRow()
     row.from_dynamodb_dict(p.slots_row(slots).to_dynamodb_dict())
@@ -159,20 +127,18 @@ def test_slots_survive_being_stored(slots: Slots) -> None:
 DATES = ["2026-11-22", "2026-11-23", "2026-11-24"]
 HOLDERS = [holder(name * 26, attempt) for name in "ab" for attempt in (1, 2)]
 FEW_LEASES = st.builds(Lease, owner=st.sampled_from("xy"), until=st.integers(0, 1).map(at)) | st.just(AT_BEDROCK)
-FEW_REFUSALS = st.builds(
-    Refusal,
-    kind=st.just("quota"),
-    since=st.just(at(0)),
-    retry_at=st.just(at(60)),
-    count=st.integers(1, 2),
-    passed=st.integers(0, 1),
-)
+FEW_HOLDS = st.none() | st.builds(
+    Hold, kind=st.just("invalid"), message=st.just("no"), since=st.just(at(0)), until=st.integers(1, 2).map(lambda n: at(60 * n)),
+    ends=st.integers(0, 2), count=st.integers(1, 2),
+)  # fmt: skip
 ANY_ROW = st.fixed_dictionaries(
     {
         "limit": st.integers(0, 5), "paused": st.sampled_from([False, False, False, True]), "model_version": st.just(1),
-        "ends": st.integers(0, 2), "holders": st.dictionaries(st.sampled_from(HOLDERS), FEW_LEASES, max_size=3),
-        "refused": st.dictionaries(st.sampled_from(HOLDERS), FEW_REFUSALS, max_size=3),
-        "day": st.just(Day()) | st.builds(Day, date=st.sampled_from(DATES), jobs=st.integers(0, 2), records=st.integers(0, 300)),
+        "ends": st.integers(0, 2), "taken": st.integers(0, 2), "good_ends": st.integers(0, 2),
+        "holders": st.dictionaries(st.sampled_from(HOLDERS), FEW_LEASES, max_size=3), "refused": FEW_HOLDS, "failing": FEW_HOLDS,
+        "failures": st.integers(0, 3), "failed_late": st.booleans(),
+        "day": st.just(Day())
+        | st.builds(Day, date=st.sampled_from(DATES), jobs=st.integers(1, 2), records=st.integers(100, 300)),
     },
 )  # fmt: skip
 CEILINGS = st.builds(Ceiling, jobs=st.none() | st.integers(1, 3), records=st.none() | st.sampled_from([99, 100, 199, 200, 250]))
@@ -196,30 +162,48 @@ class Capacity(RuleBasedStateMachine):
     def in_the_middle_of_any_story(self, row: dict[str, Any], known: bool) -> None:
         if known:
             self.row = row
-            self.store.commit(p.model_changed(None, Slots(model=MODEL, **row)))
+            self.store.commit(p.model_changed(None, Slots(model=MODEL, **row), resumed=False))
 
-    @rule(limit=st.integers(0, 3), paused=st.booleans(), newer=st.integers(-1, 1), first=st.booleans())
-    def the_model_changes(self, limit: int, paused: bool, newer: int, first: bool) -> None:
+    @rule(limit=st.integers(0, 3), paused=st.booleans(), newer=st.integers(-1, 1), first=st.booleans(), resumed=st.booleans())
+    def the_model_changes(self, limit: int, paused: bool, newer: int, first: bool, resumed: bool) -> None:
         now = self.row
         version = (now["model_version"] if now else 0) + newer
         changed = Slots(model=MODEL, limit=limit, paused=paused, model_version=version)
         allowed = now is None if first else now is not None and newer > 0
-        if self._commits(p.model_changed(None if first else changed, changed), allowed):
+        if self._commits(p.model_changed(None if first else changed, changed, resumed=resumed), allowed):
             known = {"limit": limit, "paused": paused, "model_version": version}
-            self.row = {"ends": 0, "holders": {}, "refused": {}, "day": Day(), **(now or {}), **known}
+            self.row = {
+                "ends": 0,
+                "taken": 0,
+                "good_ends": 0,
+                "holders": {},
+                "day": Day(),
+                **NOTHING_WRONG,
+                **(now or {}),
+                **known,
+            }
+            if not first:
+                self.row["ends"] += 1
+                self.row |= NOTHING_WRONG if resumed else {}
 
     @rule(
         whose=WHICH, lease=FEW_LEASES, honest=MOSTLY, free=MOSTLY, ceiling=st.just(Ceiling()) | CEILINGS,
         date=st.sampled_from(DATES), late=st.none() | st.builds(Day, date=st.sampled_from(DATES), jobs=st.integers(0, 2)),
+        as_read=MOSTLY, refused=FEW_HOLDS, failing=FEW_HOLDS,
     )  # fmt: skip
     def a_claim(  # noqa: PLR0917 - Hypothesis names them
-        self, whose: str, lease: Lease, honest: bool, free: bool, ceiling: Ceiling, date: str, late: Day | None
-    ) -> None:
-        """`late` is the day as somebody read it who was late, `date` what the clock says."""
-        whose = self._one_of(set(HOLDERS) - {*self._holders, *self._refused}, whose, honest=honest)
+        self, whose: str, lease: Lease, honest: bool, free: bool, ceiling: Ceiling, date: str, late: Day | None, as_read: bool,
+        refused: Hold | None, failing: Hold | None,
+    ) -> None:  # fmt: skip
+        """`late` is the day as somebody read it who was late, `date` what the clock says; the holds as read, if not `as_read`."""
+        whose = self._one_of(set(HOLDERS) - {*self._holders}, whose, honest=honest)
         job = self._read(whose, free=free)
-        allowed = free and self._room and whose not in self._holders and whose not in self._refused
-        day = self.row["day"] if self.row else Day()
+        slots = self._slots
+        if not as_read:
+            slots = replace(slots, refused=refused, failing=failing)
+        allowed = free and self._room and whose not in self._holders
+        allowed = allowed and same(slots.refused, self._slots.refused) and same(slots.failing, self._slots.failing)
+        day = self._slots.day
         seen, event = late or day, replace(slot_claimed(job.id), at=datetime.fromisoformat(f"{date}T12:00:00+00:00"))
         today = max(date, seen.date)
         began = (
@@ -231,21 +215,15 @@ class Capacity(RuleBasedStateMachine):
         allowed = allowed and (ceiling.jobs is None or began.jobs <= ceiling.jobs)
         allowed = allowed and (ceiling.records is None or began.records <= ceiling.records)
         try:
-            writes = p.claimed(job, event, whose, lease, seen=seen, ceiling=ceiling)
+            writes = p.claimed(job, event, whose, lease, replace(slots, day=seen), ceiling=ceiling)
         except ConditionFailed:
             assert not allowed
             return
         if self._commits(writes, allowed, whose) and self.row:
             self._holders[whose] = lease
             self.row["day"] = began
-
-    @rule(whose=WHICH, lease=FEW_LEASES, honest=MOSTLY)
-    def a_refused_one_is_taken(self, whose: str, lease: Lease, honest: bool) -> None:
-        whose = self._one_of(self._refused, whose, honest=honest)
-        allowed = self._room and whose in self._refused and whose not in self._holders
-        if self._commits(p.taken(MODEL, whose, lease), allowed):
-            del self._refused[whose]
-            self._holders[whose] = lease
+            for name, hold in (("refused", slots.refused), ("failing", slots.failing)):
+                self.row[name] = probed(hold, self.row["ends"], event.at) if hold else None
 
     @rule(whose=WHICH, seen=FEW_LEASES, honest=st.booleans(), new=FEW_LEASES)
     def a_take_over(self, whose: str, seen: Lease, honest: bool, new: Lease) -> None:
@@ -256,66 +234,91 @@ class Capacity(RuleBasedStateMachine):
         if self._commits(p.taken_over(MODEL, whose, old, new), allowed):
             self._holders[whose] = new
 
-    @rule(whose=WHICH, lease=FEW_LEASES, free=MOSTLY)
-    def bedrock_has_it(self, whose: str, lease: Lease, free: bool) -> None:
+    @rule(whose=WHICH, free=MOSTLY)
+    def bedrock_has_it(self, whose: str, free: bool) -> None:
         job = self._read(whose, free=free)
-        allowed = free and self.row is not None
-        event = slot_claimed(job.id)
-        if self._commits(p.submitted(job, event, whose), allowed, whose) and self.row:
-            self.row["taken_on"] = event.at.date().isoformat()
+        event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN)
+        if self._commits(p.submitted(job, event, whose), free and self.row is not None, whose) and self.row:
             self._holders[whose] = AT_BEDROCK
-            self._refused.pop(whose, None)
+            self.row["refused"] = None
+            self.row["taken"] += 1
 
-    @rule(
-        whose=WHICH, seen=FEW_LEASES, honest=MOSTLY, refusal=FEW_REFUSALS, free=MOSTLY, event=st.booleans(),
-        missed=st.sampled_from([None, 0, 0, 1]),
-    )  # fmt: skip
+    @rule(whose=WHICH, seen=FEW_LEASES, honest=MOSTLY, as_read=MOSTLY, other=FEW_HOLDS, hold=FEW_HOLDS, free=MOSTLY, today=MOSTLY)
     def a_refusal(  # noqa: PLR0917 - Hypothesis names them
-        self, whose: str, seen: Lease, honest: bool, refusal: Refusal, free: bool, event: bool, missed: int | None
+        self, whose: str, seen: Lease, honest: bool, as_read: bool, other: Hold | None, hold: Hold | None, free: bool, today: bool
     ) -> None:
-        """`missed` is how many ends came since Create; None where no Create was called."""
+        """`today`: its claim was counted for the day that the item is at."""
+        hold = hold or Hold(kind="quota", message="full", since=at(0), until=at(60), ends=0)
         whose = self._one_of(self._holders, whose)
         held = self._holders.get(whose)
         mine = held if held and honest else seen
-        job = self._read(whose, free=free)
-        ends = None if missed is None else (self.row["ends"] if self.row else 0) - missed
-        said = slot_claimed(job.id) if event else None
-        writes = p.given_up(job, said, holder=whose, lease=mine, refusal=refusal, ends=ends)
-        allowed = free and not missed and held is not None and held.owner == mine.owner and not held.submitted
-        if self._commits(writes, allowed, whose if event else None):
+        day = self._slots.day
+        claimed = datetime.fromisoformat(f"{day.date}T12:00:00+00:00") if day.date and today else at(-9 * 86_400)
+        job = replace(self._read(whose, free=free), status="Claimed", claimed_at=claimed)
+        slots = self._slots if as_read else replace(self._slots, refused=other)
+        event = e.SubmissionRefused(at=at(5), attempt=1, kind=hold.kind, message="", taken=0)
+        allowed = free and held is not None and held.owner == mine.owner and not held.submitted
+        allowed = allowed and same(slots.refused, self._slots.refused)
+        if self._commits(p.given_up(job, event, whose, mine, slots, hold=hold), allowed, whose) and self.row:
             del self._holders[whose]
-            self._refused[whose] = refusal
+            self.row["refused"] = hold if hold != slots.refused else self.row["refused"]
+            if today and day.date:
+                self.row["day"] = replace(day, jobs=day.jobs - 1, records=day.records - 100)
 
-    @rule(whose=WHICH, seen=FEW_REFUSALS, honest=MOSTLY, now=FEW_REFUSALS)
-    def another_passed(self, whose: str, seen: Refusal, honest: bool, now: Refusal) -> None:
-        whose = self._one_of(self._refused, whose)
-        stands = self._refused.get(whose)
-        seen = stands if stands and honest else seen
-        allowed = stands is not None and (stands.count, stands.passed) == (seen.count, seen.passed)
-        if self._commits(p.passed(MODEL, whose, seen, now), allowed):
-            self._refused[whose] = now
+    @rule(
+        whose=WHICH, free=MOSTLY, status=st.sampled_from(["Failed", "Failed", "Completed", "Stopped", "Expired"]),
+        processed=st.sampled_from([None, 0, 0, 0, 1]), started=st.booleans(), as_read=MOSTLY, other=FEW_HOLDS,
+        failures=st.integers(0, 3), own=st.sampled_from(["", "", "contains less records"]),
+    )  # fmt: skip
+    def an_end(  # noqa: PLR0917 - Hypothesis names them
+        self, whose: str, free: bool, status: str, processed: int | None, started: bool, as_read: bool, other: Hold | None,
+        failures: int, own: str,
+    ) -> None:  # fmt: skip
+        job = replace(self._read(whose, free=free), status="Submitted", attempt=1)
+        slots = self._slots if as_read else replace(self._slots, failing=other, failures=failures)
+        event = e.JobEnded(
+            at=at(5), attempt=1, status=status, message=own, arn=ARN, processed_records=processed, started=started,
+        )  # fmt: skip
+        counts = status == "Failed" and processed == 0 and not own
+        allowed = free and self.row is not None
+        if counts and self.row:
+            allowed = allowed and slots.failures == self.row["failures"] and same(slots.failing, self.row["failing"])
+        if not self._commits(p.ended(job, event, whose, slots), allowed, whose) or not self.row:
+            return
+        self._holders.pop(whose, None)
+        self.row["ends"] += 1
+        if counts:
+            self.row["failures"] += 1
+            self.row["failed_late"] |= started
+            if slots.failures + 1 >= FAILURES_IN_A_ROW:
+                self.row["failing"] = failed(
+                    slots.failing, failures=slots.failures + 1, message=own, ends=slots.ends + 1, now=event.at
+                )
+        elif status == "Completed" or processed:
+            self.row["good_ends"] += 1
+            self.row |= {"failing": None, "failures": 0, "failed_late": False}
 
-    @rule(whose=WHICH, seen=st.none() | FEW_LEASES, honest=MOSTLY, refused=st.booleans(), free=MOSTLY)
-    def an_end(self, whose: str, seen: Lease | None, honest: bool, refused: bool, free: bool) -> None:
-        held = self._holders.get(whose)
-        mine = held if held and seen and honest else seen
-        job = self._read(whose, free=free)
-        allowed = free and self.row is not None and (whose in self._refused or not refused)
-        if mine is not None:
-            allowed = allowed and held is not None and held.owner == mine.owner and not held.submitted
-        if self._commits(p.released(job, slot_claimed(job.id), whose, lease=mine, refused=refused), allowed, whose) and self.row:
-            self._holders.pop(whose, None)
-            self._refused.pop(whose, None)
-            self.row["ends"] += 1
+    @rule(whose=WHICH, free=MOSTLY, as_read=MOSTLY, failures=st.integers(0, 3), late=st.booleans())
+    def bedrock_begins(self, whose: str, free: bool, as_read: bool, failures: int, late: bool) -> None:
+        job = replace(self._read(whose, free=free), status="Submitted", attempt=1)
+        slots = self._slots if as_read else replace(self._slots, failures=failures, failed_late=late)
+        event = e.JobProgressed(at=at(5), attempt=1, status="InProgress")
+        ends_the_row = slots.failures > 0 and not slots.failed_late
+        allowed = free
+        if ends_the_row:
+            row = self.row
+            allowed = allowed and row is not None and slots.failures == row["failures"] and not row["failed_late"]
+        if self._commits(p.begun(job, event, slots), allowed, whose) and ends_the_row and self.row:
+            self.row |= {"failing": None, "failures": 0}
 
     @rule()
-    def a_strangers_end(self) -> None:
-        if self._commits(p.foreign_end(MODEL), self.row is not None) and self.row:
+    def a_reason_to_ask(self) -> None:
+        if self._commits(p.reason_to_ask(MODEL), self.row is not None) and self.row:
             self.row["ends"] += 1
 
     @invariant()
     def the_item_is_what_the_model_says(self) -> None:
-        assert self.store.slots(MODEL) == (Slots(model=MODEL, **self.row) if self.row else None)
+        assert self.store.slots(MODEL) == (self._slots if self.row else None)
 
     @invariant()
     def each_success_appended_one_event_and_each_failure_none(self) -> None:
@@ -323,12 +326,12 @@ class Capacity(RuleBasedStateMachine):
             assert len(self.tables.query(EventRow, job_stream(job))) == events
 
     @property
-    def _holders(self) -> dict[str, Lease]:
-        return self.row["holders"] if self.row else {}
+    def _slots(self) -> Slots:
+        return Slots(model=MODEL, **self.row) if self.row else Slots(model=MODEL, limit=0)
 
     @property
-    def _refused(self) -> dict[str, Refusal]:
-        return self.row["refused"] if self.row else {}
+    def _holders(self) -> dict[str, Lease]:
+        return self.row["holders"] if self.row else {}
 
     @property
     def _room(self) -> bool:
@@ -360,8 +363,17 @@ class Capacity(RuleBasedStateMachine):
             view = self.tables.get(ViewRow, p.view_pk(job), p.VIEW_KEY)
             assert view
             assert view.version == self.events[job]
-            assert self.tables.query(LineRow, p.line_pk(MODEL)) == []
         return True
+
+
+NOTHING_WRONG = {"refused": None, "failing": None, "failures": 0, "failed_late": False}
+
+
+def same(read: Hold | None, stands: Hold | None) -> bool:
+    """Whether a hold is as it was read, by what every change of it moves."""
+    if read is None or stands is None:
+        return read is stands
+    return (read.until, read.ends, read.count) == (stands.until, stands.ends, stands.count)
 
 
 Capacity.TestCase.settings = settings(max_examples=300, stateful_step_count=12)
