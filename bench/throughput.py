@@ -63,7 +63,7 @@ print(json.dumps({{"seconds": time.process_time() - began, "found": found,
 """
 WORKS = {
     "inspection": """
-from services.intake.inspection import Limits, inspect
+from shared.inspection import Limits, inspect
 from services.intake.objects import CHUNK_BYTES
 began = time.process_time()
 with open(sys.argv[1], "rb") as file:

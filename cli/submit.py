@@ -22,11 +22,11 @@ import typer
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from cli import deployment as deployments
 from cli import queries
-from cli.app import Exit, Failed, Fault, answer, app, err, nobody_reads, out, print_json, say
+from cli.app import Exit, Failed, Fault, answer, app, bars, err, nobody_reads, out, print_json, say
 from cli.cost import in_money, prices_from
 from cli.decisions import GOOD_OUTCOME
 from cli.deployment import Deployment
@@ -34,10 +34,10 @@ from cli.estimates import MAX_POSITION, bedrock_decides, expected_start, mean_sl
 from cli.follow import Timeout, follow, seconds_of
 from cli.prices import BYTES_PER_TOKEN, Estimate, Prices, estimate, most_output_tokens
 from cli.wording import Column, Row, counted, lines, rough, safe, size
-from services.intake.inspection import Inspection, inspect
 from services.intake.intake import limits_for
 from services.intake.uploads import MAX_KEY_BYTES, UNVERSIONED, choose_model, choose_priority
 from shared.events import Problem
+from shared.inspection import Inspection, inspect
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id
 from shared.projections import line_pk
 from shared.tables import LineRow
@@ -311,7 +311,7 @@ def _opened(path: Path) -> BinaryIO:
 def _check_all(here: Deployment, orders: Sequence[Order], *, count_output: bool) -> list[Checked]:
     for order in orders:
         _opened(order.path).close()  # all of them, before minutes are spent on the first
-    with _bars() as progress:
+    with bars() as progress:
         return [
             check(
                 here, order, _bar(progress, f"checking {order.path.name}", order.path.stat().st_size), count_output=count_output
@@ -325,7 +325,7 @@ def _upload_all(here: Deployment, checked: Sequence[Checked], *, quiet: bool) ->
     read = True
     try:
         for file in checked:
-            with _bars() as progress:
+            with bars() as progress:
                 done.append(upload(here, file, _bar(progress, f"uploading {file.order.path.name}", file.found.size_bytes)))
             # As soon as it is known; not beside a bar, which takes standard output over.
             read = quiet or (read and _printed(done[-1].job))
@@ -471,12 +471,6 @@ def _document(
 
 def _text(money: Decimal | None) -> str | None:
     return None if money is None else f"{money:f}"
-
-
-def _bars() -> Progress:
-    console = err()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _bar(progress: Progress, what: str, size_bytes: int) -> Step:

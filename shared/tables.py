@@ -79,6 +79,7 @@ class ViewRow(Model):
     arn = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     problems: ListAttribute[Any] = ListAttribute(null=True)
+    warnings: ListAttribute[Any] = ListAttribute(null=True)
     labels: MapAttribute[str, str] = MapAttribute(null=True)
     cancel_by = UnicodeAttribute(null=True)
     queued_at = UnicodeAttribute()

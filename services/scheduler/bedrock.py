@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from shared.events import shortened
+
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
 
@@ -123,7 +125,7 @@ class Bedrock:
         except ClientError as error:
             return meaning(error.response["Error"].get("Code", ""), error.response["Error"].get("Message", ""))
         except ParamValidationError as error:
-            return Invalid(str(error)[:MAX_MESSAGE])
+            return Invalid(shortened(str(error), MAX_MESSAGE))
         except BotoCoreError as error:
             return Unknown(type(error).__name__)
         return Accepted(answer["jobArn"])
@@ -157,7 +159,7 @@ class Bedrock:
 
 def meaning(code: str, message: str) -> Answer:
     """What an error of Create says about the job."""
-    message = f"{code}: {message}"[:MAX_MESSAGE]
+    message = shortened(f"{code}: {message}", MAX_MESSAGE)
     if code in REFUSED:
         return Refused(REFUSED[code], message)
     if code == "ConflictException" or NAME_IN_USE in message:

@@ -50,6 +50,10 @@ class Bucket:
         metadata: Mapping[str, str] = {"owner": upload.key}  # as hostile as can be; S3 itself allows less
         yield Opened(size_bytes=19, etag="e", encoding="", metadata=metadata, chunks=iter([b'{"modelInput": {}}\n']))
 
+    def version_before(self, upload: Upload, etag: str) -> str | None:
+        """See Objects."""
+        return None
+
     def copy(self, upload: Upload, etag: str, key: str) -> None:
         """See Objects."""
         assert (upload.bucket, etag) == (BUCKET, "e")

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from local.settings import ROOT
-from services.intake.inspection import (
+from shared.inspection import (
     LONG_LINE_BYTES,
     LONG_STRING,
     LONGEST_ID_KEPT,
@@ -500,7 +500,7 @@ SENTENCES = [
 
 MEASURE = """
 import resource, sys
-from services.intake.inspection import Limits, inspect
+from shared.inspection import Limits, inspect
 
 MIB = 2**20
 
