@@ -163,7 +163,7 @@ class _Inspector:
             Problem(line=line, text=f"recordId is the same as on line {first}") for line, first in self._ids.first_repeats()
         ]
         of_bodies = sorted(
-            (Problem(line=first, text=text + (f"; {count - 1:,} more lines are like it" if count > 1 else ""))
+            (Problem(line=first, text=text + (f"; {count:,} lines have this" if count > 1 else ""))
              for text, (first, count) in self._of_bodies.items()),
             key=lambda problem: problem.line or 0,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from services.intake.config import Config
 from services.intake.objects import Lost, Opened
-from services.intake.uploads import ORDERS, Upload, choose_model, choose_priority, wrong_name
+from services.intake.uploads import DIGEST, ORDERS, Upload, choose_model, choose_priority, wrong_name
 from shared.events import JobQueued, JobRejected, Label, Problem, Source
 from shared.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
 from shared.models import Model
@@ -129,7 +129,8 @@ class _Asked:
         if opened.encoding.lower() not in PLAIN_ENCODINGS:
             wrong_encoding = "the object has a Content-Encoding: upload the file uncompressed, and without that header"
         problems = tuple(wrong for wrong in (wrong_name(upload.key), wrong_model, wrong_priority, wrong_encoding) if wrong)
-        labels = tuple(Label(name=name, value=value) for name, value in sorted(opened.metadata.items()) if name not in ORDERS)
+        words = sorted((name, value) for name, value in opened.metadata.items() if name not in {*ORDERS, DIGEST})
+        labels = tuple(Label(name=name, value=value) for name, value in words)
         return cls(model=model, priority=priority, problems=problems, limits=limits_for(config.models, model), labels=labels)
 
 

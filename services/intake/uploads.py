@@ -20,7 +20,8 @@ CREATED = "ObjectCreated:"
 UNVERSIONED = "null"  # the id of what is written while versioning is off or suspended; the next write replaces it
 MAX_KEY_BYTES = 1024
 DEFAULT_PRIORITY = 5
-ORDERS = ("model", "priority")  # what metadata can ask for; every other word of it is a label
+ORDERS = ("model", "priority")  # what metadata can ask for
+DIGEST = "bbq-sha256"  # what `bbq submit` writes into the metadata, to know the file again; every other word of it is a label
 _INPUT_OF_OTHERS = re.compile(
     r"\.(?:jsonl|jsonlines|ndjson|json|csv|parquet)(?P<packed>\.(?:gz|zip|zst|xz|bz2))?\Z", re.ASCII | re.IGNORECASE
 )
