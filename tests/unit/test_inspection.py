@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -315,10 +315,22 @@ def test_without_rules_a_body_may_be_any_object() -> None:
     assert not of(record("a", modelId="x", stream=True)).problems
 
 
-def test_bodies_of_ever_new_names_are_judged_in_bounded_memory() -> None:
-    lines = [claude(f"r{n}", **{f"name{n}": n}) for n in range(2 * MAX_SHAPES)]
-    assert not of(*lines, limits=CLAUDE).problems
-    assert said(of(*lines, record("x", max_tokens=1), limits=CLAUDE)) == [(2 * MAX_SHAPES + 1, NO_VERSION)]
+class Counted(Bodies):
+    """Counts how often a body is judged."""
+
+    calls = 0
+
+    def faults(self, body: Mapping[str, Any]) -> list[str]:
+        Counted.calls += 1
+        return super().faults(body)
+
+
+def test_of_ever_new_names_of_bodies_only_so_many_are_remembered() -> None:
+    Counted.calls = 0
+    lines = [claude(f"r{n}", **{f"name{n % (2 * MAX_SHAPES)}": n}) for n in range(4 * MAX_SHAPES)]
+    found = of(*lines, record("x", max_tokens=1), limits=replace(LIMITS, max_records=5000, bodies=Counted(claude=True)))
+    assert said(found) == [(len(lines) + 1, NO_VERSION)]
+    assert Counted.calls == 3 * MAX_SHAPES + 1  # those that are remembered were judged once, the others each time
 
 
 def test_records_without_ids_are_a_warning() -> None:
