@@ -38,6 +38,7 @@ from tests.simulation.aws import Stream
 from tests.simulation.simulation import MODELS, Simulation
 from tests.simulation.watch import DEPLOYMENT
 from tests.simulation.weather import RATES, SPELLS, Weather
+from tests.support.samples import LINE
 
 ALIAS = "haiku"
 CALLS: Mapping[str, tuple[float, float]] = {  # by the first word of the call's name in the simulation
@@ -136,7 +137,7 @@ class Deployment(Simulation):
 
     def put(self, number: int, length: float, records: int = 1, after: float = 0.0) -> None:
         """Somebody uploads a file of so many records, whose job will take `length` seconds; `after` seconds from now."""
-        data = b"".join(b'{"recordId": "%d-%d", "modelInput": {}}\n' % (number, record) for record in range(records))
+        data = b"".join(LINE.replace(b"CALL0000001", b"%d-%d" % (number, record)) for record in range(records))
 
         def put() -> None:
             upload = self.upload(f"to-process/{ALIAS}/{number:06d}.jsonl", data, fit=True)

@@ -36,7 +36,7 @@ from shared.store import Store
 from shared.tables import PROJECTIONS
 from tests.simulation.run import Run
 from tests.simulation.weather import RATES, SPELLS, Weather
-from tests.support.samples import BUCKET, T0, at, queued, slot_claimed
+from tests.support.samples import BUCKET, LINE, T0, at, queued, slot_claimed
 from tests.support.world import FakeOutbox, config
 
 MB = 1_000_000
@@ -49,7 +49,6 @@ LOOP_AT_LEAST, APPEND_AT_LEAST, MEMORY_AT_MOST = 0.9, 0.85, 1.25
 APPENDS, WARM_APPENDS = 400, 20
 QUICK_JOBS, JOBS = 300, 5000
 SLOTS, MINUTE = 20, 60.0
-LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
 BURST, QUICK_BURST, EMULATOR_BURST = 2000, 200, 200
 CHILD_SECONDS = 600.0
 
@@ -63,11 +62,13 @@ print(json.dumps({{"seconds": time.process_time() - began, "found": found,
 """
 WORKS = {
     "inspection": """
-from services.intake.inspection import Limits, inspect
 from services.intake.objects import CHUNK_BYTES
+from shared.bodies import Bodies
+from shared.inspection import Limits, inspect
+limits = Limits(min_records=1, max_records=10**9, max_bytes=10**12, bodies=Bodies(claude=True))
 began = time.process_time()
 with open(sys.argv[1], "rb") as file:
-    read = inspect(iter(lambda: file.read(CHUNK_BYTES), b""), Limits(min_records=1, max_records=10**9, max_bytes=10**12))
+    read = inspect(iter(lambda: file.read(CHUNK_BYTES), b""), limits)
 found = [read.record_count, read.problem_count]
 """,
     "json.loads": """

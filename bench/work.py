@@ -30,6 +30,7 @@ from shared.projections import VIEW_KEY, view_pk
 from tests.simulation.kernel import T0, Invocation, Kernel
 from tests.simulation.run import Run
 from tests.simulation.weather import RATES, SPELLS, Weather
+from tests.support.samples import LINE
 
 HISTORIES, QUICK_HISTORIES = (100, 10_000, 1_000_000), (100, 10_000)
 JOBS, QUICK_JOBS, EMULATOR_JOBS = 100, 30, 100
@@ -48,7 +49,6 @@ LAMBDA_POLLERS, LAMBDA_POLL_SECONDS = 5, 20.0
 POLL_MINUTES = 15
 DAY_SECONDS = 86_400.0
 INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = 12.0, 60.0, 45.0, 1.05
-LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
 
 # Which of the kernel's calls is a request to whom. Those of the tables are counted by CountingTables.
 SERVICES = {

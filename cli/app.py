@@ -25,6 +25,8 @@ from botocore.exceptions import (
 )
 from pynamodb.exceptions import PynamoDBException
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from shared.events import UnknownEvent, text_of
 from shared.tables import Contended
@@ -71,24 +73,37 @@ app = typer.Typer(
 )
 
 
+def console(**options: Any) -> Console:
+    """The only way to a terminal. What is printed holds words of other people: no text is markup, `:100:` is no emoji, and
+    nothing is coloured but by a style of ours.
+    """
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
 def out() -> Console:
     """Where results go. No colour and no redraw where this is not a terminal, or with NO_COLOR (rich knows both)."""
-    return Console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", PLAIN_WIDTH)), highlight=False)
+    return console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", PLAIN_WIDTH)))
 
 
 def err() -> Console:
     """Where everything else goes: progress, questions, hints about what to do next."""
-    return Console(stderr=True, highlight=False)
+    return console(stderr=True)
+
+
+def bars() -> Progress:
+    """Bars for what takes long, on standard error. None where that is not a terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err(), transient=True, disable=not err().is_terminal)
 
 
 def answer(text: str) -> None:
     """One line of the result, as it is: nothing in it is markup, and no line is broken."""
-    out().print(text, markup=False, soft_wrap=True)
+    out().print(text, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """One line about the result, to standard error, as it is."""
-    err().print(text, markup=False, soft_wrap=True)
+    err().print(text, soft_wrap=True)
 
 
 def nobody_reads() -> None:
@@ -161,7 +176,7 @@ def run() -> None:
         code = Exit.OK
     except Exception as error:  # the last place where anything can be said properly
         code, sentence = explain(error)
-        err().print(f"[red]bbq:[/red] {_escaped(sentence)}", soft_wrap=True)
+        err().print(Text.assemble(("bbq:", "red"), f" {sentence}"), soft_wrap=True)
         if os.environ.get("BBQ_DEBUG"):
             raise
     sys.exit(int(code or 0))
@@ -212,7 +227,3 @@ def _of_aws(error: ClientError) -> tuple[int, str]:
             "the policies <name>-<region>-operator and -viewer hold them"
         )
     return Exit.FAILED, f"AWS answered {error.operation_name} with {code}: {said}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -18,10 +18,9 @@ from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli import deployment as deployments
-from cli.app import Exit, Failed, Fault, NotFound, app, err, say
+from cli.app import Exit, Failed, Fault, NotFound, app, bars, say
 from cli.deployment import Deployment
 from cli.follow import Pending
 from cli.wording import counted, safe, size
@@ -87,7 +86,7 @@ def fetch_all(bucket: str, things: Sequence[Thing], directory: Path, *, force: b
     due = {thing.key: thing for thing in things if force or not _finished(root, thing)}
     for thing in due.values():
         _must_be_inside(root, thing)
-    with _bars() as progress:
+    with bars() as progress:
         task = progress.add_task("downloading", total=sum(thing.size_bytes for thing in due.values()))
         for thing in due.values():
             _fetch(bucket, thing, root, lambda count: progress.advance(task, count), afresh=force)
@@ -222,9 +221,3 @@ def _first_byte(answer: Any) -> int:
     """Of `bytes 100-199/200`; a whole object begins at 0."""
     said = str(answer.get("ContentRange", "")).removeprefix("bytes ").partition("-")[0]
     return int(said) if said.isdecimal() else 0
-
-
-def _bars() -> Progress:
-    console = err()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

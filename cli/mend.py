@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 from rich.status import Status
+from rich.text import Text
 
 from cli import deployment as deployments
 from cli import redrive as letters
@@ -267,7 +268,7 @@ def _status(what: str) -> Iterator[Tell]:
     console = err()
     if console.is_terminal:
         with Status(f"{what} …", console=console) as status:
-            yield lambda text: status.update(f"{what}: {text}")
+            yield lambda text: status.update(Text(f"{what}: {text}"))
         return
     last = time.monotonic()
 

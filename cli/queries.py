@@ -87,6 +87,7 @@ class View:
     cancel_by: str | None
     labels: Mapping[str, str]
     problems: tuple[Json, ...] = ()
+    warnings: tuple[str, ...] = ()
     version: int
 
     @property
@@ -265,7 +266,8 @@ def view_of(row: ViewRow) -> View:
         updated_at=moment_of(row.updated_at), sources=tuple(_object(_plain(source)) for source in row.sources),
         input_uri=row.input_uri, output_uri=row.output_uri, model_id=row.model_id, arn=row.arn, cancel_by=row.cancel_by,
         labels={label["name"]: label["value"] for label in map(_plain, row.labels or ())},
-        problems=tuple(_plain(problem) for problem in row.problems or ()), version=int(row.version),
+        problems=tuple(_plain(problem) for problem in row.problems or ()),
+        warnings=tuple(str(warning) for warning in row.warnings or ()), version=int(row.version),
     )  # fmt: skip
 
 

@@ -162,6 +162,8 @@ def _tell_what(console: Console, view: View, now: datetime) -> None:
     say("why", why(view))
     for problem in view.problems:
         say("", f"line {problem['line']:,}: {problem['text']}" if problem.get("line") else problem["text"])
+    for warning in view.warnings:
+        say("note", warning)
     attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
     say(
         "model",

@@ -5,7 +5,11 @@ check and again while it is read for the upload, and the last part is not sent w
 multipart upload is completed, so even small files are uploaded that way: a call repeated after a lost answer, or a command
 that was killed, cannot leave two versions, which would be two jobs.
 
-IAM: s3:PutObject and s3:AbortMultipartUpload on `to-process/*`, dynamodb:Query on the projections table.
+The digest is in the object's metadata. If the object at the key has the same one, the file was submitted before, and a person is
+asked whether it is to run once more: nothing else would notice, as each version is a job of its own.
+
+IAM: s3:GetObject (for HeadObject), s3:PutObject and s3:AbortMultipartUpload on `to-process/*`, dynamodb:Query on the projections
+table.
 """
 
 import hashlib
@@ -22,11 +26,11 @@ import typer
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from cli import deployment as deployments
 from cli import queries
-from cli.app import Exit, Failed, Fault, answer, app, err, nobody_reads, out, print_json, say
+from cli.app import Exit, Failed, Fault, answer, app, bars, confirm, err, nobody_reads, out, print_json, say
 from cli.cost import in_money, prices_from
 from cli.decisions import GOOD_OUTCOME
 from cli.deployment import Deployment
@@ -34,10 +38,10 @@ from cli.estimates import MAX_POSITION, expected_start, mean_slot_seconds
 from cli.follow import Timeout, follow, seconds_of
 from cli.prices import BYTES_PER_TOKEN, Estimate, Prices, estimate, most_output_tokens
 from cli.wording import Column, Row, counted, lines, rough, safe, size
-from services.intake.inspection import Inspection, inspect
 from services.intake.intake import limits_for
-from services.intake.uploads import MAX_KEY_BYTES, UNVERSIONED, choose_model, choose_priority
+from services.intake.uploads import DIGEST, MAX_KEY_BYTES, ORDERS, UNVERSIONED, choose_model, choose_priority
 from shared.events import Problem
+from shared.inspection import Inspection, inspect
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id
 from shared.projections import line_pk
 from shared.tables import LineRow
@@ -51,7 +55,7 @@ MAX_VALUE = 256
 
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 _VALUE = re.compile(r"[ -~]+")
-_ORDERS = ("model", "priority")
+DIGEST_BYTES = len(DIGEST) + 64  # in hexadecimal digits
 _IDENTITY = "after-call.s3.CompleteMultipartUpload"
 
 
@@ -114,6 +118,7 @@ def submit(  # noqa: PLR0917 - typer passes each by its name
     timeout: Timeout = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and estimate the cost; upload nothing.")] = False,
     prices: Annotated[Path | None, typer.Option(help="Price table for --dry-run. [dim]BBQ_PRICES[/dim]", metavar="FILE")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Submit also what was submitted before, without a question.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:  # fmt: skip
     """Check files, upload them and print their jobs' ids.
@@ -134,6 +139,8 @@ def submit(  # noqa: PLR0917 - typer passes each by its name
         if as_json:
             print_json(_document(here, checked))
         raise Fault(f"{len(unfit)} of {len(checked)} files not fit: nothing was uploaded")
+    _print_warnings(checked)
+    repeated = _repeated(here, checked)
     outlooks = _outlooks(here, checked)
     if dry_run:
         estimates = [_estimated(here, file, table) for file in checked]
@@ -142,6 +149,8 @@ def submit(  # noqa: PLR0917 - typer passes each by its name
         _print_table(out(), checked, outlooks)
         return _print_estimates(checked, estimates, table)
     _print_table(err(), checked, outlooks)
+    if repeated:
+        confirm(f"{counted(repeated, 'file')} of {len(checked)} would run and be paid for once more. Submit?", yes=yes)
     submitted = _upload_all(here, checked, quiet=as_json)
     outcomes: dict[str, str] = {}
     try:
@@ -164,7 +173,9 @@ def labels_of(given: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not _NAME.fullmatch(name):
             raise Fault(f"--meta {text!r}: say name=value, the name of small letters, digits and hyphens, at most 64")
-        if name in _ORDERS:
+        if name == DIGEST:
+            raise Fault(f"--meta {name}: bbq itself writes it, choose another name")
+        if name in ORDERS:
             raise Fault(f"--meta {name}: say --{name} instead")
         if name in labels:
             raise Fault(f"--meta {name} was given twice")
@@ -214,8 +225,9 @@ def _order(
     if model is not None and choose_model(whole, metadata, here.models, here.default_model)[0] != model:
         metadata["model"] = model
     letters = sum(len(word) for pair in metadata.items() for word in pair)
-    if letters > MAX_METADATA_BYTES:
-        raise Fault(f"the labels have {letters:,} bytes, more than the {MAX_METADATA_BYTES:,} that S3 takes: leave some out")
+    if letters > MAX_METADATA_BYTES - DIGEST_BYTES:
+        most = MAX_METADATA_BYTES - DIGEST_BYTES
+        raise Fault(f"the labels have {letters:,} bytes, more than the {most:,} that S3 has room for: leave some out")
     alias, wrong_model = choose_model(whole, metadata, here.models, here.default_model)
     chosen, wrong_priority = choose_priority(metadata)
     if alias is None or wrong_priority:
@@ -261,7 +273,7 @@ def upload(here: Deployment, checked: Checked, step: Step) -> Submitted:
         with _opened(order.path) as file:
             s3.upload_fileobj(
                 _Proven(file, checked), here.bucket, order.key, Callback=step,
-                ExtraArgs={"Metadata": dict(order.metadata), "ContentType": "application/jsonl"},
+                ExtraArgs={"Metadata": {**order.metadata, DIGEST: checked.digest.hex()}, "ContentType": "application/jsonl"},
                 Config=TransferConfig(multipart_threshold=1, multipart_chunksize=PART_BYTES, max_concurrency=PARALLEL_PARTS),
             )  # fmt: skip
     except Changed:
@@ -311,7 +323,7 @@ def _opened(path: Path) -> BinaryIO:
 def _check_all(here: Deployment, orders: Sequence[Order], *, count_output: bool) -> list[Checked]:
     for order in orders:
         _opened(order.path).close()  # all of them, before minutes are spent on the first
-    with _bars() as progress:
+    with bars() as progress:
         return [
             check(
                 here, order, _bar(progress, f"checking {order.path.name}", order.path.stat().st_size), count_output=count_output
@@ -325,7 +337,7 @@ def _upload_all(here: Deployment, checked: Sequence[Checked], *, quiet: bool) ->
     read = True
     try:
         for file in checked:
-            with _bars() as progress:
+            with bars() as progress:
                 done.append(upload(here, file, _bar(progress, f"uploading {file.order.path.name}", file.found.size_bytes)))
             # As soon as it is known; not beside a bar, which takes standard output over.
             read = quiet or (read and _printed(done[-1].job))
@@ -346,6 +358,21 @@ def _printed(job: str) -> bool:
         nobody_reads()
         return False
     return True
+
+
+def _repeated(here: Deployment, checked: Sequence[Checked]) -> int:
+    """How many files are the object at their key already, each said with its job."""
+    s3, repeated = deployments.client("s3"), 0
+    for file in checked:
+        try:
+            there = s3.head_object(Bucket=here.bucket, Key=file.order.key)
+        except ClientError:
+            continue  # none is there, or it may not be looked at: then only intake warns
+        if there["Metadata"].get(DIGEST) == file.digest.hex():
+            repeated += 1
+            job = job_id(here.bucket, file.order.key, there.get("VersionId", ""), "", "")
+            say(f"{safe(str(file.order.path))}: the same file was submitted before, as job {job}")
+    return repeated
 
 
 def _outlooks(here: Deployment, checked: Sequence[Checked]) -> list[Outlook]:
@@ -384,6 +411,12 @@ def _print_problems(unfit: Sequence[Checked]) -> None:
             say(f"{name}{line}: {problem.text}")
         if (rest := file.found.problem_count - len(file.found.problems)) > 0:
             say(f"{name}: and {counted(rest, 'problem')} more")
+
+
+def _print_warnings(checked: Sequence[Checked]) -> None:
+    for file in checked:
+        for warning in file.found.warnings:
+            say(f"{safe(str(file.order.path))}: note: {warning}")
 
 
 _COLUMNS = (
@@ -445,7 +478,7 @@ def _document(
         entry: dict[str, Any] = {
             "file": str(file.order.path), "key": file.order.key, "model": file.order.model, "priority": file.order.priority,
             "records": file.found.record_count, "size_bytes": file.found.size_bytes,
-            "problem_count": file.found.problem_count, "problems": file.found.problems,
+            "problem_count": file.found.problem_count, "problems": file.found.problems, "warnings": file.found.warnings,
         }  # fmt: skip
         if outlooks:
             start = outlooks[number].start
@@ -469,12 +502,6 @@ def _document(
 
 def _text(money: Decimal | None) -> str | None:
     return None if money is None else f"{money:f}"
-
-
-def _bars() -> Progress:
-    console = err()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _bar(progress: Progress, what: str, size_bytes: int) -> Step:

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from cli import deployment as deployments
 from cli import queries
-from cli.app import Fault, NotFound, app, err, out, print_json
+from cli.app import Fault, NotFound, answer, app, err, print_json, say
 from cli.jobs import since_when
 from cli.lanes import Life, Panel, life, panel
 from cli.queries import View
@@ -89,12 +89,12 @@ def timeline(  # noqa: PLR0917 - typer passes each by its name
     if target is not None and panels:
         write(target, page(deployment.name, panels, chosen.since, until, notes=notes, plotly=get_plotlyjs()))
     for note in notes:
-        err().print(note, markup=False, soft_wrap=True)
+        say(note)
     if json:
         print_json(document(deployment.name, panels, chosen.since, until, notes))
         return
     for line in [*told(panels), *([str(target)] if panels else [])]:
-        out().print(safe(line), markup=False, soft_wrap=True)
+        answer(safe(line))
 
 
 def choose(views: Iterable[View], since: datetime, limit: int) -> Chosen:

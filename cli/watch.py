@@ -20,13 +20,14 @@ from typing import Annotated, Self
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from cli import deployment as deployments
 from cli import queries, wording
 from cli.app import Exit, Fault, NotFound, app, explain
+from cli.app import console as make_console
 from cli.deployment import Deployment
 from cli.estimates import expected_start, mean_slot_seconds
 from cli.holds import holds, next_try, what_is_wrong
@@ -101,7 +102,7 @@ def watch(
 
     Example: [bold]bbq watch --model haiku --interval 5[/bold]
     """
-    console = Console(highlight=False)
+    console = make_console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:
         raise Fault("bbq watch draws on a terminal and there is none: `bbq status` says the same once, and has --json")
     deployment = deployments.find(context.obj)

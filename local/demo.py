@@ -74,7 +74,7 @@ def _upload(deployment: Deployment) -> dict[str, str]:
     for model, count in GOOD.items():
         for number in range(1, count + 1):
             key = f"to-process/{model}/reviews-{number:02d}.jsonl"
-            jobs[deployment.upload(key, records())] = key
+            jobs[deployment.upload(key, records(converse=model == "nova"))] = key
     jobs[deployment.upload(BAD_KEY, records() + b'{"recordId": "CALL0000001", "modelInput": []}\nnot json\n')] = BAD_KEY
     deployment.notify_again("to-process/haiku/reviews-01.jsonl")
     console.print(f"uploaded {len(jobs)} files with {sum(GOOD.values())} good ones; one notification was sent twice\n")

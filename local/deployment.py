@@ -143,19 +143,19 @@ def simulator(path: str, body: object = None, *, method: str | None = None) -> A
         return json.load(answer)
 
 
-def records(count: int = RECORDS, words: str = "hello") -> bytes:
-    """A good input of so many records, in the shape of the Bedrock user guide's first sample."""
-    lines = [
-        {
-            "recordId": f"CALL{number:07d}",
-            "modelInput": {
-                "anthropic_version": "bedrock-2023-05-31",
-                "max_tokens": 1024,
-                "messages": [{"role": "user", "content": [{"type": "text", "text": f"{words} {number}"}]}],
-            },
+def records(count: int = RECORDS, words: str = "hello", *, converse: bool = False) -> bytes:
+    """A good input of so many records, in the shape of the Bedrock user guide's samples: for Claude, or for Converse."""
+
+    def body(text: str) -> dict[str, Any]:
+        if converse:
+            return {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 1024}}
+        return {
+            "anthropic_version": "bedrock-2023-05-31",
+            "max_tokens": 1024,
+            "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}],
         }
-        for number in range(1, count + 1)
-    ]
+
+    lines = [{"recordId": f"CALL{number:07d}", "modelInput": body(f"{words} {number}")} for number in range(1, count + 1)]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 

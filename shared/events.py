@@ -60,6 +60,7 @@ class JobQueued(Event):
     """The upload is fit to run. A list of sources, so that splitting and packing need no new event.
 
     `line_at`: its place in line is that of a job queued then, where its model does not serve first come, first served.
+    `warnings`: sentences for the uploader about what runs, but is probably not meant.
     """
 
     NAME: ClassVar[str] = "job-queued"
@@ -72,6 +73,7 @@ class JobQueued(Event):
     size_bytes: int
     labels: tuple[Label, ...] = ()
     line_at: datetime | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +289,11 @@ def from_stored(name: str, version: int, at: str, data: Json) -> Event:
 def text_of(moment: datetime) -> str:
     """Fixed-width UTC text with microseconds: sorts as time does."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters; the last one is … if something was left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def moment_of(text: str) -> datetime:

@@ -86,6 +86,7 @@ class Job:
     size_bytes: int = 0
     labels: tuple[e.Label, ...] = ()
     problems: tuple[e.Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
     queued_version: int = 1  # of the event since which it waits, or waited last
     attempt: int = 0
     at_bedrock: bool = False
@@ -152,7 +153,7 @@ def _begin(job_id: str, event: e.Event) -> Job:
                 id=job_id, version=1, status=QUEUED, model=event.model, priority=event.priority, sources=event.sources,
                 queued_at=event.at, updated_at=event.at, latest=event.NAME, input_uri=event.input_uri,
                 output_uri=event.output_uri, record_count=event.record_count, size_bytes=event.size_bytes,
-                labels=event.labels, line_at=event.line_at or event.at,
+                labels=event.labels, line_at=event.line_at or event.at, warnings=event.warnings,
             )  # fmt: skip
         case e.JobRejected():
             first = event.problems[0].text if event.problems else "unknown"

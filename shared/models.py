@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import log
 
+from shared.bodies import Bodies
 from shared.slots import Ceiling
 
 INVOCATION_TYPES = ("InvokeModel", "Converse")  # CreateModelInvocationJob
@@ -22,7 +23,7 @@ MAX_ATTEMPTS = 3  # of a job, unless its model says otherwise
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """One model. Record limits are Bedrock's quotas (AWS General Reference); `max_attempts` counts the first try too; the
-    ceilings of a day (UTC) are None where there is none.
+    ceilings of a day (UTC) are None where there is none; without `check_bodies` a body may be any JSON object.
     """
 
     alias: str
@@ -37,11 +38,17 @@ class Model:
     order: str = FIFO
     max_jobs_per_day: int | None = None
     max_records_per_day: int | None = None
+    check_bodies: bool = True
 
     @property
     def ceiling(self) -> Ceiling:
         """How much may begin in a day."""
         return Ceiling(jobs=self.max_jobs_per_day, records=self.max_records_per_day)
+
+    @property
+    def bodies(self) -> Bodies | None:
+        """The rules for its records' bodies; None if they are not checked."""
+        return Bodies.of(self.model_id, self.invocation_type) if self.check_bodies else None
 
     def line_at(self, queued_at: datetime, record_count: int) -> datetime | None:
         """When a job counts as queued: None for when it was. With largest-first, earlier the larger it is, LARGEST_FIRST_WINDOW
@@ -101,6 +108,8 @@ def _problems(model: Model) -> list[str]:
         found.append(f"invocation_type must be one of {', '.join(INVOCATION_TYPES)}")
     if model.order not in ORDERS:
         found.append(f"order must be one of {', '.join(ORDERS)}")
+    if not isinstance(model.check_bodies, bool):
+        found.append("check_bodies must be true or false")
     if model.timeout_hours not in TIMEOUT_HOURS:
         found.append(f"timeout_hours must be from {TIMEOUT_HOURS[0]} to {TIMEOUT_HOURS[-1]}")
     return found

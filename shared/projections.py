@@ -251,6 +251,7 @@ def view_row(job: Job) -> ViewRow:
         sources=[{"bucket": s.bucket, "key": storable(s.key), "version_id": s.version_id} for s in job.sources],
         input_uri=job.input_uri or None, output_uri=job.output_uri or None, arn=job.arn, reason=job.reason or None,
         problems=[{"line": p.line, "text": storable(p.text)} for p in job.problems[:MAX_PROBLEMS_IN_VIEW]] or None,
+        warnings=[storable(warning) for warning in job.warnings] or None,
         labels=[{"name": storable(label.name), "value": storable(label.value)} for label in job.labels] or None,
         cancel_by=job.cancel.by if job.cancel else None,
         queued_at=text_of(job.queued_at), claimed_at=_text(job.claimed_at), submitted_at=_text(job.submitted_at),

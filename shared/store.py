@@ -76,6 +76,10 @@ class Store:
         """The state of a job; None if there is no such job. Raises UnknownEvent, IllegalEvent."""
         return self.load_job(job_id).job
 
+    def job_of_events(self, job_id: str) -> Job | None:
+        """As `job`, by the events alone: for intake, whose role reads no projections."""
+        return fold(job_id, (recorded.event for recorded in self.load(job_stream(job_id))))
+
     def exists(self, stream: str) -> bool:
         """Whether the stream has an event."""
         return bool(self._tables.query(EventRow, stream, limit=1))

@@ -94,6 +94,7 @@ class ViewRow(Model):
     arn = UnicodeAttribute(null=True)
     reason = Words(null=True)
     problems: ListAttribute[Any] = ListAttribute(null=True)
+    warnings: ListAttribute[Any] = ListAttribute(null=True)
     labels: ListAttribute[Any] = ListAttribute(null=True)  # of {name, value}: people's words are values, never names
     cancel_by = Words(null=True)
     queued_at = UnicodeAttribute()

@@ -1,5 +1,6 @@
 # The bucket: uploads come in under to-process/, intake copies what it inspected to staged/, Bedrock reads there and writes
-# under processed/. Only to-process/*.jsonl raises a notification, so no output ever comes back in as an upload.
+# under processed/. Only to-process/ raises notifications, so no output ever comes back in as an upload. Every name in it does:
+# intake rejects what other tools name otherwise (.JSONL, .json, .jsonl.gz), with a reason, and ignores the rest.
 
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_144: Inputs and outputs can be uploaded and bought again; a replica doubles the copies of what may be confidential.
@@ -117,7 +118,6 @@ resource "aws_s3_bucket_notification" "uploads" {
     queue_arn     = module.uploads.arn
     events        = ["s3:ObjectCreated:*"]
     filter_prefix = "to-process/"
-    filter_suffix = ".jsonl"
   }
 
   depends_on = [aws_s3_bucket_versioning.this] # no upload before it has a version

@@ -53,6 +53,19 @@ data "aws_iam_policy_document" "intake" {
     resources = [aws_s3_bucket.this.arn]
   }
 
+  # For a warning: the version before holds the same bytes.
+  statement {
+    sid       = "SeeVersionBefore"
+    actions   = ["s3:ListBucketVersions"]
+    resources = [aws_s3_bucket.this.arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["to-process/*"]
+    }
+  }
+
   statement {
     sid       = "Stage"
     actions   = ["s3:PutObject"]

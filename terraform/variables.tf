@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "models" {
-  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first. `max_jobs_per_day` and `max_records_per_day`: how much may begin in a day (UTC), however much is uploaded; the rest waits for the next day, and an alarm tells of it (no bound when left out)."
+  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first. `max_jobs_per_day` and `max_records_per_day`: how much may begin in a day (UTC), however much is uploaded; the rest waits for the next day, and an alarm tells of it (no bound when left out). `check_bodies`: whether an upload is rejected if its bodies are of a kind that no record succeeds with (default true)."
   nullable    = false
   type = map(object({
     model_id            = string
@@ -25,6 +25,7 @@ variable "models" {
     order               = optional(string)
     max_jobs_per_day    = optional(number)
     max_records_per_day = optional(number)
+    check_bodies        = optional(bool)
   }))
 
   validation {

@@ -1,7 +1,8 @@
 """A job's files in S3: what `Validating` looks at, and the output it leaves.
 
 Everything is read line by line and written through a spooled temporary file, so memory stays bounded for files of any
-size; a job of 1,000 records costs two reads and two writes. Lines are split at "\n" only, as JSON lines are.
+size; a job of 1,000 records costs two reads and two writes. Lines are split at "\n" only, as JSON lines are. The input is
+judged by the reader of intake (shared/inspection.py), without its limits and its rules for bodies.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.bedrock_simulator.jobs import Inspection, Tally
+from shared import inspection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES = 64 * 1024**2
 SHUFFLE_BYTES = 8 * 1024**2
+CHUNK_BYTES = 1024**2
+NO_LIMITS = inspection.Limits(min_records=0, max_records=10**9, max_bytes=10**15)  # those are in rules.py
 _UNREADABLE = "Could not validate GetObject permissions to access S3 bucket"
 
 
@@ -61,7 +65,7 @@ def inspect(s3: S3Client, work: Work) -> Inspection:
     try:
         for key, size in _input_keys(s3, work.input_uri):
             sizes.append(size)
-            counts.append(sum(1 for _ in _objects(s3, bucket, key)))
+            counts.append(_count(s3, bucket, key))
     except _BadLineError as error:
         return Inspection(problem=str(error))
     except (ClientError, BotoCoreError) as error:
@@ -208,11 +212,23 @@ class _BadLineError(Exception):
     """Says which line of which file is no JSON object, without a word of its content."""
 
 
+def _count(s3: S3Client, bucket: str, key: str) -> int:
+    """How many records a file holds. Raises _BadLineError for its first problem."""
+    with closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+        found = inspection.inspect(body.iter_chunks(CHUNK_BYTES), NO_LIMITS)
+    for problem in found.problems:
+        name = key.rsplit("/", 1)[-1]
+        raise _BadLineError(f"Line {problem.line} of {name} {problem.text}." if problem.line else f"{name}: {problem.text}.")
+    return found.record_count
+
+
 def _objects(s3: S3Client, bucket: str, key: str) -> Iterator[dict[str, Any]]:
     with closing(s3.get_object(Bucket=bucket, Key=key)["Body"]) as body:
         # StreamingBody is a raw stream in all but its declared type.
         reader = io.BufferedReader(body, 256 * 1024)  # type: ignore[type-var]
         for number, line in enumerate(iter(lambda: reader.readline(MAX_LINE_BYTES), b""), start=1):
+            if not line.strip():
+                return  # only the last line may be blank
             yield _parsed(line, f"Line {number} of {key.rsplit('/', 1)[-1]}")
 
 

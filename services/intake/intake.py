@@ -11,16 +11,16 @@ from datetime import datetime
 from typing import Protocol
 
 from services.intake.config import Config
-from services.intake.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
 from services.intake.objects import Lost, Opened, Unreadable
-from services.intake.uploads import ORDERS, Upload, choose_model, choose_priority
+from services.intake.uploads import DIGEST, ORDERS, Upload, choose_model, choose_priority, wrong_name
 from shared.events import JobQueued, JobRejected, Label, Problem, Source, UnknownEvent, UploadUnreadable
+from shared.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
 from shared.job import UNREADABLE, IllegalEvent, Job
 from shared.models import Model
 from shared.names import job_id, output_prefix, s3_uri, staged_key
 from shared.store import Store, VersionTaken
 
-PLAIN_ENCODINGS = {"", "identity", "utf-8", "aws-chunked"}  # the last two say nothing of the bytes, but clients do send them
+PLAIN_ENCODINGS = {"", "identity", "utf-8", "utf8", "aws-chunked"}  # the last ones say nothing of it, but clients do send them
 SLOWEST_BYTES_PER_SECOND = 20e6  # reading, inspecting and copying, at worst: 5 GiB, the most there can be, fit in 300 s
 SPARE_SECONDS = 10.0
 MAX_TRIES = 5  # of one append: each time another delivery of the same upload was faster
@@ -30,6 +30,7 @@ class ObjectCalls(Protocol):
     """See objects.Objects."""
 
     def open(self, upload: Upload) -> AbstractContextManager[Opened]: ...
+    def version_before(self, upload: Upload, etag: str) -> str | None: ...
     def copy(self, upload: Upload, etag: str, key: str) -> None: ...
 
 
@@ -84,7 +85,7 @@ def take_in(world: World, upload: Upload) -> None:
 def _not_taken_in(world: World, job: str) -> Job | None:
     """The upload as its events tell it: None without any, or Unreadable. Raises _Known."""
     try:
-        found = world.store.job(job)
+        found = world.store.job_of_events(job)
     except (UnknownEvent, IllegalEvent) as error:  # a newer deployment took it in, or a person must look: it is not new
         raise _Known from error
     if found is not None and (found.status != UNREADABLE or found.cancel is not None):
@@ -113,10 +114,11 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
     try:
         with world.objects.open(upload) as opened:
             asked = _Asked.by(upload, opened, world.config)
-            found = _inspection(world, opened, asked.limits)
+            found = _inspection(world, upload, opened, asked.limits)
             etag = opened.etag
         if asked.model is None or asked.problems or found.problem_count:
             return _rejected(world, upload, found, asked.problems, model=asked.model, labels=asked.labels)
+        warnings = (*found.warnings, *_repeated(world, upload, etag))
         key = staged_key(job, upload.key)
         world.objects.copy(upload, etag, key)
     except Lost as error:
@@ -134,7 +136,17 @@ def _decide(world: World, upload: Upload, job: str) -> JobQueued | JobRejected:
         size_bytes=found.size_bytes,
         labels=asked.labels,
         line_at=world.config.models[asked.model].line_at(now, found.record_count),
+        warnings=warnings,
     )
+
+
+def _repeated(world: World, upload: Upload, etag: str) -> list[str]:
+    """A warning if the version before holds the same bytes, as of an object that was copied onto itself. Both jobs run."""
+    before = world.objects.version_before(upload, etag) if upload.version_id else None
+    if before is None:
+        return []
+    job = job_id(upload.bucket, upload.key, before, "", "")
+    return [f"job {job}, of the version before, has the same bytes: both run, and both are paid for"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +165,10 @@ class _Asked:
         priority, wrong_priority = choose_priority(opened.metadata)
         wrong_encoding = None
         if opened.encoding.lower() not in PLAIN_ENCODINGS:
-            wrong_encoding = "the object has a Content-Encoding: upload the file as it is, not compressed"
-        problems = tuple(wrong for wrong in (wrong_model, wrong_priority, wrong_encoding) if wrong)
-        labels = tuple(Label(name=name, value=value) for name, value in sorted(opened.metadata.items()) if name not in ORDERS)
+            wrong_encoding = "the object has a Content-Encoding: upload the file uncompressed, and without that header"
+        problems = tuple(wrong for wrong in (wrong_name(upload.key), wrong_model, wrong_priority, wrong_encoding) if wrong)
+        words = sorted((name, value) for name, value in opened.metadata.items() if name not in {*ORDERS, DIGEST})
+        labels = tuple(Label(name=name, value=value) for name, value in words)
         return cls(model=model, priority=priority, problems=problems, limits=limits_for(config.models, model), labels=labels)
 
 
@@ -166,17 +179,18 @@ def limits_for(models: Mapping[str, Model], alias: str | None) -> Limits:
         min_records=min(model.min_records for model in possible),
         max_records=max(model.max_records for model in possible),
         max_bytes=max(model.max_bytes for model in possible),
+        bodies=models[alias].bodies if alias else None,
     )
 
 
-def _inspection(world: World, opened: Opened, limits: Limits) -> Inspection:
-    """What is in the object. One that is too large, or compressed, is not read. Raises NoTimeLeft."""
+def _inspection(world: World, upload: Upload, opened: Opened, limits: Limits) -> Inspection:
+    """What is in the object. One that is too large, compressed, or named as no input is, is not read. Raises NoTimeLeft."""
     if opened.size_bytes > limits.max_bytes:
         text = f"the file has {opened.size_bytes:,} bytes, more than {limits.max_bytes:,}"
         return Inspection(
             record_count=0, size_bytes=opened.size_bytes, problems=(Problem(line=None, text=text),), problem_count=1
         )
-    if opened.encoding.lower() not in PLAIN_ENCODINGS:
+    if opened.encoding.lower() not in PLAIN_ENCODINGS or wrong_name(upload.key):
         return Inspection(record_count=0, size_bytes=opened.size_bytes)
     if world.seconds_left() < SPARE_SECONDS + opened.size_bytes / SLOWEST_BYTES_PER_SECOND:
         raise NoTimeLeft(f"not enough time left for {opened.size_bytes} bytes")

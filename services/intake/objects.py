@@ -2,8 +2,9 @@
 
 A right that is missing, or a KMS key that cannot be used, is a fault of the deployment and not of the upload: `Unreadable`.
 
-IAM: s3:GetObject and s3:GetObjectVersion on `to-process/*`, s3:PutObject on `staged/*`, s3:ListBucket so that a missing object
-answers 404 and not 403. Tags and metadata are not copied, which saves the right to read tags. One CopyObject takes up to 5 GB.
+IAM: s3:GetObject, s3:GetObjectVersion and s3:ListBucketVersions on `to-process/*`, s3:PutObject on `staged/*`, s3:ListBucket so
+that a missing object answers 404 and not 403. Tags and metadata are not copied, which saves the right to read tags. One
+CopyObject takes up to 5 GB.
 """
 
 import re
@@ -102,6 +103,21 @@ class Objects:
                 metadata={name.lower(): value for name, value in answer["Metadata"].items()},
                 chunks=body.iter_chunks(CHUNK_BYTES),
             )
+
+    def version_before(self, upload: Upload, etag: str) -> str | None:
+        """The version of the same key just before this one, if it has this ETag: the same bytes. None as well if S3 does not say,
+        and if it encrypts with a KMS key: then the same bytes have another ETag each time (S3 API reference, "Object").
+        """
+        try:
+            page = self._client.list_object_versions(
+                Bucket=upload.bucket, Prefix=upload.key, KeyMarker=upload.key, VersionIdMarker=upload.version_id, MaxKeys=1
+            )
+        except ClientError:
+            return None  # it is only for a warning, which holds up no upload
+        for version in page.get("Versions", []):
+            if version["Key"] == upload.key and version["ETag"] == etag and version["VersionId"] != upload.version_id:
+                return version["VersionId"]
+        return None
 
     def copy(self, upload: Upload, etag: str, key: str) -> None:
         """Copy the version that was read to `key`, if it still has this ETag. A second copy is the same. Raises Lost,

@@ -5,6 +5,7 @@ queue where a person sees it: it may be an upload in a shape that we do not know
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,12 @@ CREATED = "ObjectCreated:"
 UNVERSIONED = "null"  # the id of what is written while versioning is off or suspended; the next write replaces it
 MAX_KEY_BYTES = 1024
 DEFAULT_PRIORITY = 5
-ORDERS = ("model", "priority")  # what metadata can ask for; every other word of it is a label
+ORDERS = ("model", "priority")  # what metadata can ask for
+DIGEST = "bbq-sha256"  # what `bbq submit` writes into the metadata, to know the file again; every other word of it is a label
+_INPUT_OF_OTHERS = re.compile(
+    r"\.(?:jsonl|jsonlines|ndjson|json|csv|parquet)(?P<packed>\.(?:gz|zip|zst|xz|bz2))?\Z", re.ASCII | re.IGNORECASE
+)
+SHORTEST_SLIP = 4  # letters; of a shorter alias, another letter is another word
 _PRIORITIES = {str(number): number for number in PRIORITIES}
 
 
@@ -63,14 +69,27 @@ def announced(body: str, bucket: str) -> list[Upload | Ignored | NotANotificatio
 def choose_model(
     key: str, metadata: Mapping[str, str], models: Mapping[str, Model], default: str
 ) -> tuple[str | None, str | None]:
-    """(alias, None) or (None, problem): what the metadata says, else the first folder if it is an alias, else the default."""
+    """(alias, None) or (None, problem): what the metadata says, else the first folder if it is an alias, else the default. With
+    several models, a first folder that is nearly an alias is a problem: the default would run, and be paid for.
+    """
     said = metadata.get("model")
     if said is not None:
         if said in models:
             return said, None
         return None, f'metadata "model" is not a configured model; choose one of {", ".join(sorted(models))}'
     folder, slash, _ = key.removeprefix(INPUT_PREFIX).partition("/")
-    return (folder if slash and folder in models else default), None
+    if not slash or len(models) == 1:
+        return default, None
+    if folder in models:
+        return folder, None
+    meant = next((alias for alias in sorted(models) if _nearly(folder, alias)), None)
+    if meant is None:
+        return default, None
+    aliases = ", ".join(sorted(models))
+    return None, (
+        f'the first folder is nearly the alias of a model: name it {meant}/, or say the model in the metadata "model"; '
+        f"the aliases are {aliases}"
+    )
 
 
 def choose_priority(metadata: Mapping[str, str]) -> tuple[int, str | None]:
@@ -81,6 +100,35 @@ def choose_priority(metadata: Mapping[str, str]) -> tuple[int, str | None]:
     if said in _PRIORITIES:
         return _PRIORITIES[said], None
     return DEFAULT_PRIORITY, 'metadata "priority" is not a digit from 0 (first) to 9 (last)'
+
+
+def wrong_name(key: str) -> str | None:
+    """What is wrong with the name of an input; None for one that Bedrock takes, which ends in .jsonl."""
+    if key.endswith(INPUT_SUFFIX):
+        return None
+    packed = _INPUT_OF_OTHERS.search(key)
+    do = "unpack it, and upload it" if packed is not None and packed["packed"] else "upload one JSON object a line"
+    return f"the key does not end in {INPUT_SUFFIX}: {do} under a key that does, in small letters"
+
+
+def _nearly(folder: str, alias: str) -> bool:
+    """Whether the alias was meant: in other letters (`Haiku`), as `model=haiku`, or with one slip of the hand (`hiaku`)."""
+    said = folder.casefold().strip()
+    return alias in {said, said.removeprefix("model=")} or (len(alias) >= SHORTEST_SLIP and _one_slip(said, alias))
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """Whether one letter is more, less or another one, or two neighbours changed places."""
+    start = _alike(one, other)
+    one, other = one[start:], other[start:]
+    end = _alike(one[::-1], other[::-1])
+    one, other = one[: len(one) - end], other[: len(other) - end]
+    return max(len(one), len(other)) <= 1 or (len(one) == 2 and one == other[::-1])  # noqa: PLR2004 - two neighbours
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters at their beginning are the same."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _read(record: Any, bucket: str) -> Upload | Ignored | NotANotification:
@@ -120,4 +168,6 @@ def _not_an_input(upload: Upload, bucket: str) -> str | None:
         return "OtherPrefix"
     if upload.key.endswith("/"):
         return "FolderMarker"
-    return None if upload.key.endswith(INPUT_SUFFIX) else "OtherSuffix"
+    if upload.key.endswith(INPUT_SUFFIX) or _INPUT_OF_OTHERS.search(upload.key):
+        return None  # what only looks like an input is rejected, with a reason (`wrong_name`)
+    return "OtherSuffix"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from shared.events import shortened
 from shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Bedrock:
         except ClientError as error:
             return meaning(error.response["Error"].get("Code", ""), error.response["Error"].get("Message", ""))
         except ParamValidationError as error:
-            return Refused(INVALID, str(error)[:MAX_MESSAGE])  # the SDK is older than what we ask for: the deployment's fault
+            # The SDK is older than what we ask for: the deployment's fault.
+            return Refused(INVALID, shortened(str(error), MAX_MESSAGE))
         except BotoCoreError as error:
             return Unknown(type(error).__name__)
         return Accepted(answer["jobArn"])
@@ -173,7 +175,7 @@ class Bedrock:
 
 def meaning(code: str, message: str) -> Answer:
     """What an error of Create says about the job."""
-    message = f"{code}: {message}"[:MAX_MESSAGE]
+    message = shortened(f"{code}: {message}", MAX_MESSAGE)
     if code == "ConflictException" or NAME_IN_USE in message:
         return NameInUse(message)
     return Refused(REFUSED[code], message) if code in REFUSED else Unknown(message)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.events import shortened
 from shared.job import ENDS, RANK
 from shared.names import is_job_id, parse_attempt_name
 
@@ -110,7 +111,7 @@ def _report(message: dict[str, Any], *, deployment: str, source: str, account: s
         arn=arn,
         model_id=_text(detail, "batchModelId"),
         status=status,
-        message=_text(detail, "failureMessage")[:MAX_TEXT],
+        message=shortened(_text(detail, "failureMessage"), MAX_TEXT),
         job=name[0] if name else None,
         attempt=name[1] if name else None,
     )

@@ -54,8 +54,8 @@ run "defaults" {
   }
 
   assert {
-    condition = jsonencode([for queue in aws_s3_bucket_notification.uploads.queue : [queue.queue_arn, queue.events, queue.filter_prefix, queue.filter_suffix]]) == jsonencode([
-      ["arn:aws:sqs:eu-west-1:111122223333:bbq-uploads", ["s3:ObjectCreated:*"], "to-process/", ".jsonl"]
+    condition = jsonencode([for queue in aws_s3_bucket_notification.uploads.queue : [queue.queue_arn, queue.events, queue.filter_prefix]]) == jsonencode([
+      ["arn:aws:sqs:eu-west-1:111122223333:bbq-uploads", ["s3:ObjectCreated:*"], "to-process/"]
     ])
     error_message = "Uploads, and only uploads, are notified."
   }
@@ -95,6 +95,7 @@ run "defaults" {
         ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
         ["arn:aws:sqs:eu-west-1:111122223333:bbq-uploads"],
       ]
+      SeeVersionBefore         = [["s3:ListBucketVersions"], ["arn:aws:s3:::bbq-bucket"]]
       Stage                    = [["s3:PutObject"], ["arn:aws:s3:::bbq-bucket/staged/*"]]
       TellMissingFromForbidden = [["s3:ListBucket"], ["arn:aws:s3:::bbq-bucket"]]
     })

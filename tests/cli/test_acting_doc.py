@@ -11,6 +11,7 @@ from shared import projections
 from shared.tables import Delete, LineRow, ViewRow
 from tests.cli.conftest import Deployed, Result
 from tests.cli.test_commands_doc import TEXT, documented, names, section
+from tests.support.samples import LINE
 
 Bbq = Callable[..., Result]
 ACTING = "## Acting" + TEXT.partition("## Acting")[2]
@@ -44,7 +45,7 @@ def test_the_examples_are_commands_that_exist(bbq: Bbq, line: str) -> None:
 
 def test_the_fields_of_submit_are_those_of_the_page(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
-    good.write_bytes(b'{"modelInput": {"max_tokens": 5}}\n' * 100)
+    good.write_bytes(LINE.replace(b"recordId", b"id") * 100)
     bad.write_bytes(b"no")
     found = set(names(bbq("submit", str(bad), "--json").json))
     empty = {"problems": [{"line": 1, "text": ""}]}

@@ -1,5 +1,6 @@
 """What is submitted is what was checked, and the id that is printed is the id of the job that intake makes of it."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -29,7 +30,8 @@ Bbq = Callable[..., Result]
 
 
 def good(count: int = 100, words: str = "hello") -> bytes:
-    lines = [{"recordId": f"r{n}", "modelInput": {"max_tokens": 10, "text": f"{words} {n}"}} for n in range(count)]
+    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 10}
+    lines = [{"recordId": f"r{n}", "modelInput": {**body, "text": f"{words} {n}"}} for n in range(count)]
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
@@ -108,7 +110,8 @@ def test_a_key_of_ones_own_keeps_the_model(
     assert result.code == 0
     [(found, version)] = versions()
     assert found == expected
-    assert boto3.client("s3").head_object(Bucket=BUCKET, Key=found)["Metadata"] == metadata
+    digest = {"bbq-sha256": hashlib.sha256(good()).hexdigest()}
+    assert boto3.client("s3").head_object(Bucket=BUCKET, Key=found)["Metadata"] == metadata | digest
     take_in(deployed, found, version)
     assert deployed.job(result.out.strip()).model == (model[1] if model else "nova")
 
@@ -137,6 +140,52 @@ def test_problems_are_named_by_line_and_nothing_is_uploaded(deployed: Deployed, 
     assert versions() == unfinished() == []
     assert [entry["problem_count"] for entry in result.json["files"]] == [0, 2, 1]
     assert result.json["files"][1]["problems"][0]["line"] == 7
+
+
+def test_a_file_that_was_submitted_before_is_asked_for(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+    reviews = file(tmp_path)
+    job = bbq("submit", reviews).out.strip()
+    again = bbq("submit", reviews)
+    assert (again.code, again.out, len(versions())) == (2, "", 1)
+    assert f"{reviews}: the same file was submitted before, as job {job}" in again.err
+    assert "1 file of 1 would run and be paid for once more" in again.err
+    assert "--yes" in again.err
+    assert f"as job {job}" in bbq("submit", reviews, "--dry-run").err
+    assert bbq("submit", reviews, "--yes").code == 0
+    assert len(versions()) == 2
+    file(tmp_path, data=good(101))
+    assert bbq("submit", reviews).code == 0  # the same name, but another file
+
+
+def test_the_digest_of_a_file_is_no_label(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+    job = bbq("submit", file(tmp_path), "--meta", "owner=ada").out.strip()
+    take_in(deployed, *versions()[0])
+    assert deployed.job(job).labels == (e.Label(name="owner", value="ada"),)
+    assert bbq("submit", file(tmp_path), "--meta", "bbq-sha256=0").code == 2
+
+
+def test_what_is_probably_not_meant_is_a_note_and_stays_with_the_job(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+    data = good(99) + good(1).replace(b"recordId", b"recordID")
+    odd = file(tmp_path, "odd.jsonl", data)
+    for more in ((), ("--dry-run", "--yes")):
+        result = bbq("submit", odd, *more)
+        assert result.code == 0
+        assert f'{odd}: note: "recordID" means nothing to Bedrock' in result.err
+        assert f"{odd}: note: 1 of 100 records have no recordId" in result.err
+    job = bbq("submit", odd, "--yes", "--json").json["files"][0]
+    assert len(job["warnings"]) == 2
+    take_in(deployed, *versions()[0])
+    shown = bbq("show", job["job"])
+    assert 'note       "recordID" means nothing to Bedrock' in shown.out
+    assert "has the same bytes: both run" in shown.out
+
+
+@pytest.mark.parametrize("folder", ["Haiku", "hiaku", "model=haiku", "haikuu"])
+def test_a_folder_that_is_nearly_an_alias_is_not_submitted(deployed: Deployed, bbq: Bbq, tmp_path: Path, folder: str) -> None:
+    result = bbq("submit", file(tmp_path), "--as", f"{folder}/a.jsonl")
+    assert (result.code, versions()) == (2, [])
+    assert "name it haiku/" in result.err
+    assert bbq("submit", file(tmp_path), "--as", f"{folder}/a.jsonl", "--model", "nova").code == 0
 
 
 def test_what_submit_finds_is_what_intake_finds(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
@@ -169,7 +218,7 @@ def test_several_files_are_several_jobs_each_behind_the_one_before(deployed: Dep
     assert [entry["expected_start_seconds"] for entry in entries] == [0, 0, None, None]  # two slots, and no job has ended yet
     assert [(entry["key"], entry["version_id"]) for entry in entries] == sorted(versions())
     assert all(job_id(BUCKET, entry["key"], entry["version_id"], "", "") == entry["job"] for entry in entries)
-    assert bbq("submit", *files).out.split() == [
+    assert bbq("submit", *files, "--yes").out.split() == [
         job_id(BUCKET, key, max(v for k, v in versions() if k == key and v not in {x["version_id"] for x in entries}), "", "")
         for key in [entry["key"] for entry in entries]
     ]
@@ -221,7 +270,7 @@ def test_no_start_is_promised_while_bedrock_turns_jobs_away(deployed: Deployed, 
         (["--meta", "model=nova"], "say --model"),
         (["--meta", "priority=0"], "say --priority"),
         (["--meta", "a=1", "--meta", "a=2"], "twice"),
-        ([word for n in range(9) for word in ("--meta", f"n{n}={'a' * 250}")], "more than the 2,048"),
+        ([word for n in range(9) for word in ("--meta", f"n{n}={'a' * 250}")], "more than the 1,974"),
         (["--model", "opus"], "choose one of haiku, nova"),
         (["--priority", "10"], "less than or equal to 9"),
         (["--as", "a.txt"], "end in .jsonl"),

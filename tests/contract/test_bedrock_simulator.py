@@ -100,7 +100,9 @@ class Simulator:
                 return refused.code, refused.headers["x-amzn-errortype"], json.load(refused)
 
     def put_records(self, key: str, count: int, **record: Any) -> None:
-        lines = (json.dumps({"recordId": f"r{n}", "modelInput": {"n": n}, **record}) + "\n" for n in range(count))
+        """`recordId=None`: without one."""
+        records = ({"recordId": f"r{n}", "modelInput": {"n": n}, **record} for n in range(count))
+        lines = (json.dumps({name: value for name, value in each.items() if value is not None}) + "\n" for each in records)
         self.s3.put_object(Bucket="bucket", Key=key, Body="".join(lines).encode())
 
 
@@ -233,7 +235,10 @@ def test_a_folder_is_read_whole_and_records_without_an_id_get_one(bedrock: Simul
         (b'{"modelInput":{}}\n' * 99, "contains less records (99) than the required minimum of: 100"),
         (b'{"modelInput":{}}\n' * 100 + b"{\n", "Line 101 of bad.jsonl is not valid JSON"),
         (b'{"modelInput":{}}\n' * 100 + b"[]\n", "Line 101 of bad.jsonl is not a JSON object"),
-        (b'{"modelInput":"\xff"}\n' * 100, "Line 1 of bad.jsonl is not valid JSON"),
+        (b'{"modelInput":"\xff"}\n' * 100, "Line 1 of bad.jsonl is not UTF-8"),
+        (b'{"modelInput":"text"}\n' * 100, "Line 1 of bad.jsonl modelInput is not an object"),
+        (b"\xef\xbb\xbf" + b'{"modelInput":{}}\n' * 100, "bad.jsonl: the file begins with a byte order mark"),
+        (b"", "minimum is 100"),
         (None, "GetObject"),
     ],
 )

@@ -32,7 +32,7 @@ UNFIT = [
 
 
 def test_keys_of_every_kind_are_jobs_of_their_own_and_no_name_is_made_of_them(deployment: Deployment) -> None:
-    jobs = {key: deployment.upload(key, records()) for key in KEYS}
+    jobs = {key: deployment.upload(key, records(converse="nova/" in key)) for key in KEYS}
     assert len(set(jobs.values())) == len(KEYS)
     bucket = deployment.outputs["bucket"]
     for key, job in jobs.items():
@@ -51,7 +51,7 @@ def test_output_that_looks_like_an_upload_is_none(deployment: Deployment) -> Non
     before = simulator("stats")["accepted"]
     for key in ("processed/nova/x.jsonl", "staged/x/x.jsonl", "processed/to-process/x.jsonl", "processed/x/manifest.json.out"):
         deployment.s3.put_object(Bucket=deployment.outputs["bucket"], Key=key, Body=records())
-    assert over(deployment, deployment.upload("nova/after-outputs.jsonl", records()))["status"] == "Completed"
+    assert over(deployment, deployment.upload("nova/after-outputs.jsonl", records(converse=True)))["status"] == "Completed"
     assert simulator("stats")["accepted"] == before + 1
 
 
@@ -73,8 +73,11 @@ def test_more_than_a_day_may_begin_waits_for_midnight(deployment: Deployment) ->
 
 def test_no_word_of_a_record_is_in_a_log_a_table_or_a_queue(deployment: Deployment, work: Path) -> None:
     """Of all tests that ran until now, too: they plant no canary, but what is found is searched whole."""
-    fit = deployment.upload("nova/secret.jsonl", records(words=SECRET))
-    unfit = [deployment.upload(f"nova/secret-{number}.jsonl", line + b"\n" + records(99)) for number, line in enumerate(UNFIT)]
+    fit = deployment.upload("nova/secret.jsonl", records(words=SECRET, converse=True))
+    unfit = [
+        deployment.upload(f"nova/secret-{number}.jsonl", line + b"\n" + records(99, converse=True))
+        for number, line in enumerate(UNFIT)
+    ]
     unfit.append(deployment.upload("nova/secret-all.jsonl", b"\n".join([*UNFIT, *UNFIT])))
     assert over(deployment, fit)["status"] == "Completed"
     rejected = [over(deployment, job) for job in unfit]

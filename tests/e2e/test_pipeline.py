@@ -57,7 +57,7 @@ def test_a_bad_file_is_rejected_with_every_problem_and_its_line(deployment: Depl
 
 def test_a_duplicate_notification_is_not_a_second_job(deployment: Deployment) -> None:
     before = simulator("stats")["accepted"]
-    job = deployment.upload("nova/twice.jsonl", records())
+    job = deployment.upload("nova/twice.jsonl", records(converse=True))
     deployment.notify_again("to-process/nova/twice.jsonl")
     view = over(deployment, job)
     deployment.notify_again("to-process/nova/twice.jsonl")
@@ -80,7 +80,7 @@ KEYS = [
 
 def test_keys_that_bedrock_would_refuse_run_all_the_same(deployment: Deployment) -> None:
     assert len(LONG_KEY.encode()) == 1024
-    jobs = {key: deployment.upload(key, records()) for key in KEYS}
+    jobs = {key: deployment.upload(key, records(converse="nova/" in key)) for key in KEYS}
     assert len(set(jobs.values())) == len(KEYS)
     for key, job in jobs.items():
         view = over(deployment, job)
@@ -97,7 +97,7 @@ def test_what_is_not_an_input_is_left_alone(deployment: Deployment) -> None:
         QueueUrl=deployment.outputs["intake_queue_url"],
         MessageBody=json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": bucket}),
     )
-    job = deployment.upload("nova/after.jsonl", records())
+    job = deployment.upload("nova/after.jsonl", records(converse=True))
     assert over(deployment, job)["status"] == "Completed"
     assert simulator("stats")["accepted"] == before + 1
     assert not any(deployment.queue_depth(url) for url in deployment.outputs["dead_letter_queue_urls"].values())
@@ -107,7 +107,7 @@ def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(deployment
     simulator("quotas", {"model": NOVA, "limit": 2})
     try:
         simulator("foreign-jobs", {"model": NOVA, "count": 2, "seconds": None})
-        job = deployment.upload("nova/patient.jsonl", records())
+        job = deployment.upload("nova/patient.jsonl", records(converse=True))
         view = eventually(lambda: v if (v := deployment.view(job)).get("status") == "Held" else None)
         assert view, deployment.view(job)
         assert "ServiceQuotaExceeded" in view["reason"]
@@ -122,9 +122,9 @@ def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploa
     simulator("quotas", {"model": NOVA, "limit": 1})
     try:
         simulator("foreign-jobs", {"model": NOVA, "count": 1, "seconds": None})
-        first = deployment.upload("nova/changed.jsonl", records(words="before"))
+        first = deployment.upload("nova/changed.jsonl", records(words="before", converse=True))
         assert eventually(lambda: deployment.view(first).get("status") == "Held")
-        second = deployment.upload("nova/changed.jsonl", records(words="after"))
+        second = deployment.upload("nova/changed.jsonl", records(words="after", converse=True))
         assert first != second
         assert eventually(lambda: deployment.view(second).get("status") == "Queued")
         simulator("quotas", {"model": NOVA, "limit": 100})

@@ -423,6 +423,8 @@ def test_a_record_with_impossible_parts_is_not_one_of_s3(change: dict[str, Any])
         (s3_notification("processed/a.jsonl", bucket=BUCKET), "OtherPrefix"),
         (s3_notification("staged/a.jsonl", bucket=BUCKET), "OtherPrefix"),
         (s3_notification("to-process/a.jsonl.out", bucket=BUCKET), "OtherSuffix"),
+        (s3_notification("to-process/picture.png", bucket=BUCKET), "OtherSuffix"),
+        (s3_notification("to-process/_SUCCESS", bucket=BUCKET), "OtherSuffix"),
         (s3_notification("to-process/folder/", bucket=BUCKET), "FolderMarker"),
         (s3_notification("to-process/folder.jsonl/", bucket=BUCKET), "FolderMarker"),
         (s3_notification("to-process/a.jsonl", bucket=BUCKET, name="ObjectRemoved:Delete"), "OtherEvent"),
@@ -449,10 +451,92 @@ def test_keys_are_decoded_as_s3_encodes_them() -> None:
         ("to-process/haiku.jsonl", {}, "nova"),
         ("to-process/haiku/a.jsonl", {"model": "nova"}, "nova"),
         ("to-process/haiku/a.jsonl", {"model": "gpt"}, None),
+        ("to-process/Haiku/a.jsonl", {}, None),
+        ("to-process/hiaku/a.jsonl", {}, None),
+        ("to-process/hiku/a.jsonl", {}, None),
+        ("to-process/haikus/a.jsonl", {}, None),
+        ("to-process/model=haiku/a.jsonl", {}, None),
+        ("to-process/model=Nova/a.jsonl", {}, None),
+        ("to-process/Haiku/a.jsonl", {"model": "haiku"}, "haiku"),
+        ("to-process/haiku-tests/a.jsonl", {}, "nova"),
+        ("to-process/november/a.jsonl", {}, "nova"),
+        ("to-process/Haiku.jsonl", {}, "nova"),
+        ("to-process//a.jsonl", {}, "nova"),
     ],
 )
 def test_the_model_is_what_the_metadata_or_the_folder_says(key: str, metadata: dict[str, str], alias: str | None) -> None:
     assert choose_model(key, metadata, MODELS, "nova")[0] == alias
+
+
+def test_a_folder_that_is_nearly_an_alias_names_the_aliases() -> None:
+    _, problem = choose_model("to-process/hiaku/a.jsonl", {}, MODELS, "nova")
+    assert problem is not None
+    assert "name it haiku/" in problem
+    assert "the aliases are haiku, nova" in problem
+
+
+def test_with_one_model_every_folder_is_its_own() -> None:
+    assert choose_model("to-process/Haiku/a.jsonl", {}, {"haiku": MODELS["haiku"]}, "haiku") == ("haiku", None)
+    short = dict.fromkeys(("a", "b12"), MODELS["haiku"])
+    assert choose_model("to-process/b/x.jsonl", {}, short, "a") == ("a", None)
+    assert choose_model("to-process/B12/x.jsonl", {}, short, "a")[0] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "do"),
+    [
+        ("a.JSONL", "small letters"), ("a.json", "one JSON object a line"), ("a.ndjson", "one JSON object a line"),
+        ("a.jsonl.gz", "unpack it"), ("a.JSON.ZIP", "unpack it"), ("a.csv", "one JSON object a line"),
+    ],
+)  # fmt: skip
+def test_what_other_tools_name_otherwise_is_rejected_with_what_to_do(bench: Bench, name: str, do: str) -> None:
+    event = bench.event_of(bench.put(f"to-process/haiku/{name}", Metadata={"owner": "ann"}))
+    [text] = reasons(event)
+    assert text.startswith("the key does not end in .jsonl: ")
+    assert do in text
+    assert isinstance(event, e.JobRejected)
+    assert event.labels == (e.Label(name="owner", value="ann"),)
+
+
+@pytest.mark.parametrize("encoding", ["utf8", "UTF-8", "identity", "aws-chunked"])
+def test_an_encoding_that_is_none_is_taken(bench: Bench, encoding: str) -> None:
+    assert isinstance(bench.event_of(bench.put("to-process/a.jsonl", ContentEncoding=encoding)), e.JobQueued)
+
+
+def test_bodies_that_no_record_runs_with_are_rejected_unless_the_model_does_not_check(bench: Bench) -> None:
+    claude = replace(MODELS["haiku"], model_id="anthropic.claude-haiku-4-5-20251001-v1:0")
+    for model, kind in ((claude, e.JobRejected), (replace(claude, check_bodies=False), e.JobQueued)):
+        bench.world = replace(bench.world, config=replace(bench.world.config, models={"haiku": model}))
+        event = bench.event_of(bench.put("to-process/a.jsonl"))
+        assert isinstance(event, kind)
+    bench.world = replace(bench.world, config=replace(bench.world.config, models={"haiku": claude}))
+    event = bench.event_of(bench.put("to-process/a.jsonl"))
+    assert isinstance(event, e.JobRejected)
+    assert [(problem.line, problem.text.partition(":")[0]) for problem in event.problems] == [
+        (1, "modelInput has no anthropic_version"), (1, "modelInput has no max_tokens"),
+    ]  # fmt: skip
+
+
+def test_the_same_bytes_as_the_version_before_are_a_warning_and_two_jobs(bench: Bench) -> None:
+    first = bench.put("to-process/a.jsonl")
+    assert isinstance(event := bench.event_of(first), e.JobQueued)
+    assert event.warnings == ("2 of 2 records have no recordId: Bedrock gives their answers ids of its own",)
+    bench.put("to-process/a.jsonl.jsonl")
+    second = bench.event_of(bench.put("to-process/a.jsonl"))
+    assert isinstance(second, e.JobQueued)
+    job = job_of(upload_of(first))
+    assert second.warnings[1:] == (f"job {job}, of the version before, has the same bytes: both run, and both are paid for",)
+    other = bench.event_of(bench.put("to-process/a.jsonl", GOOD * 2))
+    assert isinstance(other, e.JobQueued)
+    assert len(other.warnings) == 1
+
+
+def test_without_the_right_to_list_versions_an_upload_is_taken_in(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions")
+
+    monkeypatch.setattr(bench.s3, "list_object_versions", denied)
+    assert isinstance(bench.event_of(bench.put("to-process/a.jsonl")), e.JobQueued)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,11 @@ def test_what_is_no_job_is_not_published(stream: str) -> None:
 def test_an_event_that_leaves_nothing_to_do_costs_no_read(name: str) -> None:
     bench = Bench()
     job = bench.upload()
-    bench.store.load = lambda stream: pytest.fail(f"read {stream}")  # type: ignore[method-assign]
+
+    def read(stream: str, after: int = 0) -> Any:
+        pytest.fail(f"read {stream} {after}")
+
+    bench.store.load = read  # type: ignore[method-assign] # to notice
     h.act_on(bench.world(), record(job_stream(job), name))
     assert told(bench) == [(name, "1")]
 
@@ -173,7 +177,7 @@ def test_a_job_that_cannot_be_looked_at_is_published_all_the_same() -> None:
     bench = Bench()
     job = bench.upload()
 
-    def denied(stream: str) -> Any:
+    def denied(stream: str, after: int = 0) -> Any:
         raise DENIED
 
     bench.store.load = denied  # type: ignore[method-assign] # its partition is out of reach

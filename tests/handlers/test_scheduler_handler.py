@@ -219,10 +219,10 @@ def denied_for_a_while(bench: Bench, errors: list[Exception]) -> list[Exception]
     """The models' events answer with these errors first."""
     load = bench.store.load
 
-    def failing(stream: str) -> Any:
+    def failing(stream: str, after: int = 0) -> Any:
         if errors and stream == model_stream(MODEL):
             raise errors.pop(0)
-        return load(stream)
+        return load(stream, after)
 
     bench.store.load = failing  # type: ignore[method-assign] # the role is young
     return errors

@@ -16,6 +16,8 @@ PASS = (
 )
 NOT_FOUND = "S3 answers 403 instead of 404 without it; MiniStack answers 404 anyway. Unit test of what is lost."
 
+WARNING = "without it a warning is missing, and nothing fails. Unit test of the warning, plan test of the exact rights."
+
 GROUP = (
     "MiniStack takes every schedule to be in the default group, so only that one is missed there. Plan test of the exact rights."
 )
@@ -40,6 +42,7 @@ EXCUSED = {
     ("scheduler", "PassTimerRole", "*"): PASS,
     ("scheduler", "ArmTimers", "*:schedule/bbq-local/*"): GROUP,
     ("intake", "TellMissingFromForbidden", "*"): NOT_FOUND,
+    ("intake", "SeeVersionBefore", "*"): WARNING,
     ("viewer", "FindDeployment", "ssm:GetParametersByPath"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue/"): PATHS,

@@ -191,8 +191,8 @@ def operator(bench: Bench, seen: Seen) -> None:
         for url in outputs["dead_letter_queue_urls"].values():
             bench.deployment.sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"job": job}))
         for command in (
-            ["submit", str(file), "--model", MODEL], ["wake", MODEL], ["pause", MODEL, "--why", "tried"], ["resume", MODEL],
-            ["verify"], ["redrive", "--yes"], ["rebuild", "--yes"],
+            ["submit", str(file), "--model", MODEL, "--yes"], ["wake", MODEL], ["pause", MODEL, "--why", "tried"],
+            ["resume", MODEL], ["verify"], ["redrive", "--yes"], ["rebuild", "--yes"],
         ):  # fmt: skip
             bench.run("operator", "bbq", *command)
             if seen():
@@ -217,7 +217,7 @@ def large(bench: Bench, seen: Seen) -> None:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "large.jsonl"
         file.write_bytes(records(100, words="w" * 100_000))
-        bench.run("operator", "bbq", "submit", str(file), "--model", MODEL)
+        bench.run("operator", "bbq", "submit", str(file), "--model", MODEL, "--yes")
 
 
 def _finished(bench: Bench) -> str:

@@ -68,6 +68,8 @@ class Tables:
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables. No function may get an event by its key (terraform/intake.tf, scheduler.tf): they query."""
+        reader = self._kernel.current
+        self._watch.check("S13", reader is None or reader.name != "intake", f"intake has no right to read {hash_key}")
         self._watch.check("S13", kind is not EventRow, f"{self._kernel.current} has no right to get an event: {hash_key}")
         if hash_key.startswith("slots#"):
             self._watch.slots_read(self._kernel.current, hash_key)
@@ -440,6 +442,26 @@ class S3Client:
             }
 
         return self._kernel.call(f"GetObject {Key[-40:]!r}", get)
+
+    def list_object_versions(
+        self,
+        *,
+        Bucket: str,  # noqa: N803 - the API's words
+        Prefix: str,  # noqa: N803 - the API's words
+        KeyMarker: str,  # noqa: N803 - the API's words
+        VersionIdMarker: str,  # noqa: N803 - the API's words
+        MaxKeys: int,  # noqa: N803 - the API's words
+    ) -> dict[str, Any]:
+        """See the API: the versions of a key that are older than the marker's, newest first."""
+
+        def listed() -> dict[str, Any]:
+            if self._weather.strike("s3-error"):
+                raise client_error("SlowDown", "ListObjectVersions")
+            older = [version for key, version in self.things if key == KeyMarker and version < VersionIdMarker]
+            newest = sorted(older, reverse=True)[:MaxKeys]
+            return {"Versions": [{"Key": KeyMarker, "VersionId": v, "ETag": self.things[KeyMarker, v].etag} for v in newest]}
+
+        return self._kernel.call(f"ListObjectVersions {Prefix[-40:]!r}", listed)
 
     def copy_object(self, *, Bucket: str, Key: str, CopySource: Mapping[str, str], CopySourceIfMatch: str, **_: Any) -> None:  # noqa: N803 - the API's words
         """See the API."""

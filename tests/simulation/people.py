@@ -15,8 +15,8 @@ from shared.tables import SlotsRow, Update
 from tests.simulation.aws import HOUR
 from tests.simulation.simulation import MODELS, Simulation, Upload
 from tests.simulation.watch import DEPLOYMENT, Shadow
+from tests.support.samples import LINE
 
-LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
 TWO = LINE + LINE.replace(b"01", b"02")
 HOSTILE = [
     b"", b"\n\n", b"not json\n", b'{"recordId": "A"}\n', b"[]\n" * 3, b'{"recordId": 7, "modelInput": {}}\n', b"\xff\xfe\n",

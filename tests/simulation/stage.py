@@ -16,8 +16,8 @@ from tests.simulation.run import LONGEST_RUN_SECONDS, Run
 from tests.simulation.simulation import MODELS, notification
 from tests.simulation.watch import Shadow
 from tests.simulation.weather import RATES, SPELLS, Weather
+from tests.support.samples import LINE
 
-LINE = b'{"recordId": "CALL0000001", "modelInput": {}}\n'
 MAX_CALLS = 500  # of one invocation; more is a hot loop
 
 

@@ -8,6 +8,7 @@ from shared.names import attempt_name, job_id, output_prefix, s3_uri, staged_key
 
 T0 = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 BUCKET, MODEL, MODEL_ID = "bbq-bucket", "haiku", "anthropic.claude-haiku-4-5-20251001-v1:0"
+LINE = b'{"recordId": "CALL0000001", "modelInput": {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1}}\n'
 ARN = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abcdefghwxyz"
 
 

@@ -468,7 +468,7 @@ def test_the_dashboard_names_commands_that_exist(deployed: dict[str, Resource]) 
 
 def test_the_bucket_has_the_prefixes_that_the_code_uses(deployed: dict[str, Resource]) -> None:
     queue = deployed["aws_s3_bucket_notification.uploads"]["queue"][0]
-    assert (queue["filter_prefix"], queue["filter_suffix"]) == (names.INPUT_PREFIX, names.INPUT_SUFFIX)
+    assert (queue["filter_prefix"], queue["filter_suffix"]) == (names.INPUT_PREFIX, None)  # what other tools name is rejected
     resources = {resource for statement in _statements(deployed) for resource in statement["resources"] or ()}
     prefixes = (f"{names.INPUT_PREFIX}*", f"{names.STAGED_PREFIX}*", f"{names.OUTPUT_PREFIX}*")
     assert {f"arn:aws:s3:::bbq-bucket/{prefix}" for prefix in prefixes} <= resources

@@ -26,7 +26,7 @@ from shared.models import Model
 from shared.names import INPUT_PREFIX, job_id
 from shared.telemetry import METRICS
 from tests.support.payloads import s3_notification
-from tests.support.samples import BUCKET, MODEL, MODEL_ID
+from tests.support.samples import BUCKET, LINE, MODEL, MODEL_ID
 from tests.support.world import Bench
 from tests.unit.test_names_properties import JOB_NAME, KEYS, LOOK_ALIKE, S3_URI, TOKEN
 
@@ -48,7 +48,11 @@ class Bucket:
     def open(self, upload: Upload) -> Iterator[Opened]:
         """See Objects."""
         metadata: Mapping[str, str] = {"owner": upload.key}  # as hostile as can be; S3 itself allows less
-        yield Opened(size_bytes=19, etag="e", encoding="", metadata=metadata, chunks=iter([b'{"modelInput": {}}\n']))
+        yield Opened(size_bytes=len(LINE), etag="e", encoding="", metadata=metadata, chunks=iter([LINE]))
+
+    def version_before(self, upload: Upload, etag: str) -> str | None:
+        """See Objects."""
+        return None
 
     def copy(self, upload: Upload, etag: str, key: str) -> None:
         """See Objects."""

@@ -138,7 +138,7 @@ def test_only_an_input_in_its_place_is_an_upload_and_everything_else_is_ignored(
         return
     reasons = [
         (name == "x", "OtherEvent"), (bucket != "b", "OtherBucket"), (not key.startswith("to-process/"), "OtherPrefix"),
-        (key.endswith("/"), "FolderMarker"), (not key.endswith(".jsonl"), "OtherSuffix"),
+        (key.endswith("/"), "FolderMarker"), (not key.endswith((".jsonl", ".JSONL", ".json")), "OtherSuffix"),
     ]  # fmt: skip
     expected = next((Ignored(reason) for wrong, reason in reasons if wrong), None)
     assert isinstance(found, Upload) if expected is None else found == expected

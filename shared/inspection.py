@@ -3,12 +3,18 @@
 Pure, and bounded whatever it is fed: memory by one block, one long line made small and the record ids; time by the limits on
 lines and bytes. Verdicts do not depend on how the bytes were cut into chunks.
 
-A record is one line with one JSON object: `modelInput` an object, `recordId` a string of its own where there is one (Bedrock user
-guide, "Format and upload your batch data"). Tolerated, because JSON or common tools allow it: a byte order mark at the start,
-CRLF, white space around a record, no newline at the end, one blank line at the end. Refused although JSON's grammar allows it,
-because readers differ in what they make of it: a name twice in the record object (which one would Bedrock take?), and half of a
+The one reader of inputs: intake, `bbq submit` and the Bedrock simulator all use it, so that they cannot disagree.
+
+A record is one line with one JSON object: `modelInput` an object, `recordId` a string of its own if there is one (Bedrock user
+guide, "Format and upload your batch data"). Tolerated, because JSON or common tools allow it: CRLF, white space around a record,
+no newline at the end, one blank line at the end. Refused although JSON's grammar allows it, because readers differ in what they
+make of it: a byte order mark at the start, a name twice in the record object (which one would Bedrock take?), and half of a
 surrogate pair, which cannot be written as UTF-8, so models refuse it. A name twice further down is the model's business. Lines
 end at "\\n" only: text may hold U+2028 and the like.
+
+What a file of another kind is, file_kinds.py says, as one problem of the file. What is wrong with a body, bodies.py says; such a
+fault is usually in every record, so it is one problem, at its first line, with the number of the others. What runs, but is
+probably not meant, is a warning.
 
 A problem says where and which rule, never what: record content stays out of events and logs, and so do ids.
 
@@ -27,34 +33,41 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from shared.bodies import CACHE_MARK, Bodies
 from shared.events import Problem
+from shared.file_kinds import HEAD_BYTES, foreign
 
 MAX_PROBLEMS = 100
 ID_BUCKETS = 256
 BLOCK_BYTES = 256 * 1024
 LONG_LINE_BYTES = 1024**2  # a longer line is made small before it is parsed; well formed ones hold images or documents
 LONG_STRING = 256  # characters; a longer string in a long line gives way to its digest
-MAX_STRUCTURE = 2 * 1024**2  # characters of a long line without its long strings; parsing may need thirty times as much memory
+MAX_STRUCTURE = 4 * 1024**2  # characters of a long line without its long strings; parsing may need thirty times as much memory
+MAX_SHAPES = 256  # sets of names of bodies that are remembered as good; a file usually has one
 LONGEST_ID_KEPT = 40  # characters; below LONG_STRING / 6, so that a digest stands for the same ids however they are escaped
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a model takes in one job: records and bytes, both ends included."""
+    """What a model takes in one job: records and bytes, both ends included, and bodies (None: of any shape)."""
 
     min_records: int
     max_records: int
     max_bytes: int
+    bodies: Bodies | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What was found. Counts stop where the inspection stopped, at the first limit passed. Fit means: no problem."""
+    """What was found. Counts stop where the inspection stopped, at the first limit passed. Fit means: no problem. A warning is a
+    sentence about a file that is fit all the same.
+    """
 
     record_count: int
     size_bytes: int
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def inspect(chunks: Iterable[bytes], limits: Limits, *, long_line_bytes: int = LONG_LINE_BYTES) -> Inspection:
@@ -89,9 +102,12 @@ class _Inspector:
         self.whole: list[Problem] = []  # problems of the file; never left out for those of its lines
         self.problems: list[Problem] = []  # the first ones of its lines, but for repeated ids
         self.problem_count = 0
+        self._good_shapes: set[tuple[str, ...]] = set()  # names of bodies without a fault
+        self._of_bodies: dict[str, list[int]] = {}  # fault -> its first line, and how many lines have it
+        self._other_id_name: str | None = None  # a name that was probably meant to be recordId
 
     def opened(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The chunks, counted, without the byte order mark."""
+        """The chunks, counted, without the byte order mark; first of all the head, whole, however it arrived."""
         head: bytes | None = b""
         for chunk in chunks:
             self.size_bytes += len(chunk)
@@ -101,16 +117,17 @@ class _Inspector:
                 yield chunk
                 continue
             head += chunk
-            if len(head) >= len(codecs.BOM_UTF8):
+            if len(head) >= HEAD_BYTES:
                 yield self._opening(head)
                 head = None
         if head:
             yield self._opening(head)
 
     def _opening(self, head: bytes) -> bytes:
-        for mark, text in _FOREIGN.items():
-            if head.startswith(mark):
-                self._stop(text)
+        if kind := foreign(head[:HEAD_BYTES]):
+            self._stop(kind)
+        if head.startswith(codecs.BOM_UTF8):
+            self._problem_of_file("the file begins with a byte order mark: save it as UTF-8 without one")
         return head.removeprefix(codecs.BOM_UTF8)
 
     def block(self, data: bytes) -> None:
@@ -136,23 +153,34 @@ class _Inspector:
             self._judge(text, before=None, lone_surrogate=line.lone_surrogate or _holds_lone_surrogate(text))
 
     def end(self) -> None:
-        if self.size_bytes == 0:
-            self._problem_of_file("the file is empty")
-        elif self.records < self._limits.min_records:
-            self._problem_of_file(f"the file holds {self.records:,} records, fewer than {self._limits.min_records:,}")
+        if self.records < self._limits.min_records:
+            few = f"the file holds {self.records:,} records, fewer than {self._limits.min_records:,}"
+            self._problem_of_file(few if self.size_bytes else "the file is empty")
 
     def result(self) -> Inspection:
         """What was found, problems of the file first, then those of its lines in their order."""
         repeated = [
             Problem(line=line, text=f"recordId is the same as on line {first}") for line, first in self._ids.first_repeats()
         ]
-        of_lines = heapq.merge(self.problems, repeated, key=lambda problem: problem.line or 0)
+        of_bodies = sorted(
+            (Problem(line=first, text=text + (f"; {count:,} lines have this" if count > 1 else ""))
+             for text, (first, count) in self._of_bodies.items()),
+            key=lambda problem: problem.line or 0,
+        )  # fmt: skip
+        of_lines = heapq.merge(self.problems, repeated, of_bodies, key=lambda problem: problem.line or 0)
         return Inspection(
             record_count=self.records,
             size_bytes=self.size_bytes,
             problems=(*self.whole, *of_lines)[:MAX_PROBLEMS],
-            problem_count=self.problem_count + self._ids.repeats,
+            problem_count=self.problem_count + self._ids.repeats + len(of_bodies),
+            warnings=tuple(self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        if self._other_id_name is not None:
+            yield f'"{self._other_id_name}" means nothing to Bedrock: the name of a record\'s id is "recordId"'
+        if missing := self.records - self._ids.count:
+            yield f"{missing:,} of {self.records:,} records have no recordId: Bedrock gives their answers ids of its own"
 
     def _usual_records(self, text: str) -> int:
         """Take records of the usual form from the start of a block. Returns where the first other line begins.
@@ -162,13 +190,14 @@ class _Inspector:
         """
         start, size, most, add_id = 0, len(text), self._limits.max_records, self._ids.add
         head_at, tail_at, scan = _HEAD.match, _TAIL.match, _FAST.raw_decode
-        line, records = self._line, self.records
+        line, records, bodies, good_shapes = self._line, self.records, self._limits.bodies, self._good_shapes
+        cache = bodies is not None and CACHE_MARK in text
         while start <= size and line < most:
             head = head_at(text, start)
             if head is None:
                 break
             try:
-                _, end = scan(text, head.end())
+                body, end = scan(text, head.end())
             except (ValueError, RecursionError):
                 break
             tail = tail_at(text, end)
@@ -182,6 +211,8 @@ class _Inspector:
             line += 1
             if record_id is not None:
                 add_id(record_id, line)
+            if bodies is not None and (cache or tuple(body) not in good_shapes):
+                self._judge_body(bodies, body, line, cache=cache and text.find(CACHE_MARK, start, end) >= 0)
             records += 1
             start = tail.end() + 1
         self._line, self.records = line, records
@@ -226,7 +257,20 @@ class _Inspector:
             return self._problem("is not a JSON object")
         if lone_surrogate:
             self._problem("holds half of a surrogate pair, which is not a character")
-        return self._judge_record(list(record))
+        self._judge_record(list(record))
+        bodies = self._limits.bodies
+        if bodies is not None and isinstance(body := _FAST.decode(text).get("modelInput"), dict):
+            self._judge_body(bodies, body, self._line, cache=CACHE_MARK in text)
+        return None
+
+    def _judge_body(self, bodies: Bodies, body: dict[str, Any], line: int, *, cache: bool) -> None:
+        faults = bodies.faults(body)
+        if not faults and len(self._good_shapes) < MAX_SHAPES:
+            self._good_shapes.add(tuple(body))
+        if cache and (fault := bodies.cache_fault(body)):
+            faults.append(fault)
+        for fault in faults:
+            self._of_bodies.setdefault(fault, [line, 0])[1] += 1
 
     def _judge_record(self, members: list[tuple[str, Any]]) -> None:
         record = dict(members)
@@ -239,6 +283,8 @@ class _Inspector:
             self._ids.add(record_id, self._line)
         elif "recordId" in record:
             self._problem("recordId is not a string")
+        elif self._other_id_name is None:
+            self._other_id_name = next((name for name in record if _OTHER_ID_NAME.fullmatch(name)), None)
 
     def _problem(self, text: str) -> None:
         self.problem_count += 1
@@ -259,13 +305,14 @@ class _Ids:
 
     def __init__(self) -> None:
         self._buckets = [(array("q"), array("Q")) for _ in range(ID_BUCKETS)]
-        self.repeats = 0
+        self.count = self.repeats = 0
 
     def add(self, record_id: str, line: int) -> None:
         value = hash(record_id if len(record_id) <= LONGEST_ID_KEPT else _digest(record_id))
         hashes, lines = self._buckets[value % ID_BUCKETS]
         hashes.append(value)
         lines.append(line)
+        self.count += 1
 
     def first_repeats(self) -> list[tuple[int, int]]:
         """(line, first line) of the first ids that were there before. `repeats` then counts them all."""
@@ -281,19 +328,13 @@ class _Ids:
                     yield line, first
 
 
-# What a file that is no JSON Lines begins with.
-_FOREIGN = {
-    b"\x1f\x8b": "the file is compressed with gzip: upload it uncompressed",
-    codecs.BOM_UTF16_LE: "the file is UTF-16: save it as UTF-8",
-    codecs.BOM_UTF16_BE: "the file is UTF-16: save it as UTF-8",
-}
-
 # The usual record: `{"recordId": "...", "modelInput": ` and, behind the object, `}`; or the id behind it. Ids with escapes are
 # left to the careful way. Only spaces and tabs in between, never a newline.
 _ID = r'"recordId"[ \t]*:[ \t]*"([^"\\\x00-\x1f]*)"[ \t]*'
 _HEAD = re.compile(rf'[ \t]*\{{[ \t]*(?:{_ID},[ \t]*)?"modelInput"[ \t]*:[ \t]*(?=\{{)')
 _TAIL = re.compile(rf"[ \t]*(?:,[ \t]*{_ID})?\}}[ \t\r]*(?=\n|\Z)")
 
+_OTHER_ID_NAME = re.compile(r"(?:record|custom)?[ _-]?id", re.ASCII | re.IGNORECASE)
 _NOT_JSON = "is not valid JSON"
 _HINTS = {  # by json's own message; in our words, because nobody promises that its never quote
     "Invalid control character at": "a control character in a string must be escaped",
@@ -452,7 +493,7 @@ class _LongLine:
     def _keep(self, text: str) -> None:
         self._kept_size += len(text)
         if self._kept_size > MAX_STRUCTURE:
-            self.problem = f"holds more than {MAX_STRUCTURE:,} characters without its long strings"
+            self.problem = f"holds more than {MAX_STRUCTURE:,} characters without its long strings: make several records of it"
             self._kept = io.StringIO()
         else:
             self._kept.write(text)
