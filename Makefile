@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: setup
-setup: ## the virtual environment, from the hashed lock; of another Python than before with PYTHON=python3.13
+setup: ## the virtual environment, from the hashed lock; of another Python than before with PYTHON=python3.12
 	@wanted="$$($(PYTHON) -V)" || { echo "$(PYTHON) does not run here: say another PYTHON=..."; exit 1; }; \
 		test ! -x $(RUN) || test "$$($(RUN) -V)" = "$$wanted" || rm -rf $(VENV)
 	@$(MAKE) --no-print-directory $(READY)
