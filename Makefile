@@ -43,6 +43,11 @@ test: $(READY) ## all tests, with the end-to-end ones on the emulator
 test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
 
+.PHONY: test-pythons
+test-pythons: ## the fast tests on Python 3.11, 3.12 and 3.13, each in an environment of its own
+	@for version in 3.11 3.12 3.13; do \
+		$(MAKE) --no-print-directory test-fast VENV=.local/python$$version PYTHON=python$$version || exit 1; done
+
 .PHONY: simulate
 simulate: $(READY) ## many runs of the whole system in one process (SEEDS=1000), one as a timeline (SEED=7), or a burst (BURST=10000)
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),$(if $(BURST),--burst $(BURST),--seeds $(or $(SEEDS),1000)))
