@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: setup
-setup: ## the virtual environment, from the hashed lock; of another Python than before with PYTHON=python3.13
+setup: ## the virtual environment, from the hashed lock; of another Python than before with PYTHON=python3.12
 	@wanted="$$($(PYTHON) -V)" || { echo "$(PYTHON) does not run here: say another PYTHON=..."; exit 1; }; \
 		test ! -x $(RUN) || test "$$($(RUN) -V)" = "$$wanted" || rm -rf $(VENV)
 	@$(MAKE) --no-print-directory $(READY)
@@ -42,6 +42,11 @@ test: $(READY) ## all tests, with the end-to-end ones on the emulator
 .PHONY: test-fast
 test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
+
+.PHONY: test-pythons
+test-pythons: ## the fast tests on Python 3.11, 3.12 and 3.13, each in an environment of its own
+	@for version in 3.11 3.12 3.13; do \
+		$(MAKE) --no-print-directory test-fast VENV=.local/python$$version PYTHON=python$$version || exit 1; done
 
 .PHONY: simulate
 simulate: $(READY) ## many runs of the whole system in one process, others each time (SEEDS=1000; again: FIRST=...), one as a timeline (SEED=7), or a burst (BURST=10000)

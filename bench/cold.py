@@ -1,10 +1,10 @@
 """Cold starts: what importing a handler and making its first clients costs, beside the least that any function in Python pays
 for them: a botocore session that makes the same clients.
 
-Measured from the unpacked zips, which hold bytecode of the Python that built them (local/build.py): where functions run another
-version they compile all of it anew, as a directory that cannot be written keeps none. The SDK, which the runtime brings, has its
-own (that it does on Lambda is UNVERIFIED). Every sample is a fresh process; a floor follows each. CPU time is what is compared,
-because others may use the machine; instruction counts come from valgrind, where it is installed.
+Measured from the unpacked zips alone, on the Python that functions run on (local/function_python.py), whose bytecode they hold
+(local/build.py). The SDK is in the zip, for the floor as well: nothing else can be imported. Every sample is a fresh process; a
+floor follows each. CPU time is what is compared, because others may use the machine; instruction counts come from valgrind, where
+it is installed.
 """
 
 import argparse
@@ -12,12 +12,10 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +24,7 @@ from rich.table import Table
 
 from bench.samples import console, ratio_of_medians, show_summaries, show_targets, target
 from local import build
+from local.function_python import function_python
 from local.settings import ROOT
 
 AT_MOST = 1.35
@@ -41,8 +40,7 @@ READY = {
 
 CHILD = """
 import json, sys, time
-sys.path[:] = {path!r} + [entry for entry in sys.path if entry.endswith((".zip", "lib-dynload")) or "site-packages" not in entry]
-sys.path += [{runtime!r}]
+sys.path[:] = [{task!r}] + [entry for entry in sys.path if "site-packages" not in entry]
 began = time.process_time(), time.perf_counter()
 {work}
 print(json.dumps({{"cpu": (time.process_time() - began[0]) * 1000, "wall": (time.perf_counter() - began[1]) * 1000,
@@ -106,15 +104,14 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 
 class _Child:
-    """A fresh process that does `work`, with only the unpacked zip and the SDK to import from."""
+    """A fresh process that does `work`, with only the unpacked zip to import from."""
 
     def __init__(self, task: Path, work: str) -> None:
-        runtime = str(metadata.distribution("boto3").locate_file("."))  # stands in for Lambda's own packages, behind ours
-        self._code = CHILD.format(path=[str(task)], runtime=runtime, work=work)
+        self._code = CHILD.format(task=str(task), work=work)
 
     def run(self) -> dict[str, Any]:
         """What it printed."""
-        answer: dict[str, Any] = json.loads(self._output([sys.executable, *_OPTIONS, "-c", self._code]).stdout)
+        answer: dict[str, Any] = json.loads(self._output([function_python(), *_OPTIONS, "-c", self._code]).stdout)
         return answer
 
     def instructions(self) -> int | None:
@@ -123,20 +120,20 @@ class _Child:
         if valgrind is None:
             return None
         tool = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-        said = self._output([*tool, sys.executable, *_OPTIONS, "-c", self._code]).stderr
+        said = self._output([*tool, function_python(), *_OPTIONS, "-c", self._code]).stderr
         count = re.search(r"I\s+refs:\s+([\d,]+)", said)
         return int(count[1].replace(",", "")) if count else None
 
     def imports(self) -> dict[str, float]:
         """Milliseconds of each package's own modules, the most expensive first."""
-        said = self._output([sys.executable, *_OPTIONS, "-X", "importtime", "-c", self._code]).stderr
+        said = self._output([function_python(), *_OPTIONS, "-X", "importtime", "-c", self._code]).stderr
         costs: dict[str, float] = defaultdict(float)
         for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", said):
             costs[_package(name)] += int(own) / 1000
         return {name: round(cost, 2) for name, cost in sorted(costs.items(), key=lambda item: -item[1])[:MOST_SHOWN]}
 
     def _output(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        environment = {"AWS_EC2_METADATA_DISABLED": "true", "PYTHONHASHSEED": "0", **_SETTINGS}
+        environment = {"AWS_EC2_METADATA_DISABLED": "true", "PYTHONHASHSEED": "0", **SETTINGS}
         return subprocess.run(  # noqa: S603 - our own command
             command, env=environment, cwd="/", capture_output=True, text=True, check=True, timeout=TIMEOUT_SECONDS
         )
@@ -144,7 +141,7 @@ class _Child:
 
 _OPTIONS = ("-S", "-B")  # nothing but what CHILD puts on the path; no bytecode is kept
 # An environment that Terraform could have written (services/*/config.py).
-_SETTINGS = {
+SETTINGS = {
     "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
     "BBQ_DEPLOYMENT": "bbq",
     "BBQ_ACCOUNT_ID": "000000000000", "BBQ_EVENTS_TABLE": "events", "BBQ_PROJECTIONS_TABLE": "projections",

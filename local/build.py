@@ -1,12 +1,15 @@
 """Build the zips of the two functions: `python -m local.build` writes .build/intake.zip and .build/scheduler.zip.
 
 The same tree gives the same bytes: entries are sorted, and time, permissions and compression are fixed. The packages come
-from the running environment, which must hold the versions of requirements.lock. boto3 is not packed, the Lambda runtime
-brings it. Only pure Python is packed, so one zip runs on every architecture and on the emulator.
+from the running environment, which must hold the versions of requirements.lock. Only pure Python is packed, so one zip runs on
+every architecture and on the emulator. The licence of each package lies under `licenses/`.
 
-Beside each source lies its bytecode, of the Python that builds: a function's directory cannot be written, so without it every
-cold start compiles everything anew, a third of all that it takes (bench/cold.py). A Python of another version does not look at it
-and compiles: for AWS, set up with the version of terraform/modules/function (`make setup PYTHON=python3.13`).
+The SDK is packed, because the one that the Lambda runtime brings is of no known age: an older one raises ParamValidationError
+for a parameter that it does not know, and drops fields that it does not know from answers without a word. Of botocore's
+descriptions of services, most of its 31 MB, those of SDK_SERVICES are packed. boto3 is not: functions make botocore's clients.
+
+Beside each source lies its bytecode, of the Python that functions run on (local/function_python.py): a function's directory
+cannot be written, so without it every cold start compiles all sources, a third of all that it takes (bench/cold.py).
 """
 
 import hashlib
@@ -20,12 +23,17 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from local.function_python import function_python, missing
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("intake", "scheduler")
-RUNTIME = (3, 13)  # Python of terraform/modules/function
-PACKAGES = ("pynamodb", "aws-lambda-powertools", "jmespath", "typing-extensions")
+PACKAGES = (
+    "aws-lambda-powertools", "botocore", "jmespath", "pynamodb", "python-dateutil", "six", "typing-extensions", "urllib3",
+)  # fmt: skip
+SDK_SERVICES = {"bedrock", "dynamodb", "s3", "scheduler", "sns", "sqs"}  # that a function makes a client of; a test compares
+LICENCE = re.compile(r"LICEN[CS]E|NOTICE|COPYING")  # names of files
 COMPILED = {".so", ".pyd", ".dll", ".dylib"}
-MAX_BYTES = 3_000_000
+MAX_BYTES = 5_000_000  # a tenth of what Lambda takes; to unpack it is part of a cold start
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
 MODE = 0o100644 << 16
 
@@ -37,12 +45,13 @@ class BuildError(Exception):
 def build(root: Path, target: Path) -> list[Path]:
     """Write both zips from the tree at `root` into `target`; returns their paths. Raises BuildError."""
     target.mkdir(parents=True, exist_ok=True)
-    packages = _packages((root / "requirements.lock").read_text())
+    common = _packages((root / "requirements.lock").read_text()) | _sources(root, "shared")
+    common |= _bytecode(common)
     zips = []
     for service in SERVICES:
         path = target / f"{service}.zip"
-        sources = packages | _sources(root, "shared") | _sources(root, f"services/{service}")
-        _write(path, sources | _bytecode(sources))
+        own = _sources(root, f"services/{service}")
+        _write(path, common | own | _bytecode(own))
         zips.append(path)
     return zips
 
@@ -66,28 +75,40 @@ def _packages(lock: str) -> dict[str, bytes]:
         for file in distribution.files or []:
             if file.suffix in COMPILED:
                 raise BuildError(f"{file} is compiled: it would run on one architecture only")
-            if _is_packed(file):
+            if LICENCE.match(file.name) and file.parts[0].endswith(".dist-info"):
+                files[f"licenses/{package}/{file.name}"] = Path(str(file.locate())).read_bytes()
+            elif _is_packed(file):
                 files[file.as_posix()] = Path(str(file.locate())).read_bytes()
     return files
 
 
 def _is_packed(file: PurePosixPath) -> bool:
-    """Python sources only: no scripts (`../../bin`), no dist-info (nothing asks for it at run time), no bundled web pages."""
-    return file.suffix == ".py" and ".." not in file.parts and not {"tests", "test"} & set(file.parts)
+    """Python sources, and the SDK's own data: no scripts (`../../bin`), no tests, no bundled web pages."""
+    if file.parts[:2] == ("botocore", "data"):
+        return _is_used(*file.parts[2:])
+    return file.as_posix() == "botocore/cacert.pem" or (
+        file.suffix == ".py" and ".." not in file.parts and not {"tests", "test"} & set(file.parts)
+    )
 
 
-def _bytecode(sources: Mapping[str, bytes]) -> dict[str, bytes]:
-    """What Python makes of the sources, never to be compared with them: they lie beside it and do not change (PEP 552).
+def _is_used(*path: str) -> bool:
+    """Of botocore's data: what is about all services (endpoints, partitions, retries), and calls, endpoints and pages of ours."""
+    return len(path) == 1 or (path[0] in SDK_SERVICES and not path[-1].startswith(("examples", "waiters")))
+
+
+def _bytecode(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What Python makes of the sources among the files, never to be compared with them: they lie beside it and do not change
+    (PEP 552).
 
     By a process of its own without chance in it, so that the same sources give the same bytes.
     """
     with tempfile.TemporaryDirectory() as directory:
-        for name, text in sources.items():
+        for name in [name for name in files if name.endswith(".py")]:
             file = Path(directory, name)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(text)
+            file.write_bytes(files[name])
         options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", directory, directory]
-        command = [sys.executable, "-S", "-m", "compileall", *options]
+        command = [function_python(), "-S", "-m", "compileall", *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment |= {"PYTHONHASHSEED": "0"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
@@ -96,13 +117,13 @@ def _bytecode(sources: Mapping[str, bytes]) -> dict[str, bytes]:
         return {path.relative_to(directory).as_posix(): path.read_bytes() for path in Path(directory).rglob("*.pyc")}
 
 
-def _write(path: Path, files: dict[str, bytes]) -> None:
+def _write(path: Path, files: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, TIMESTAMP)
             entry.create_system = 3  # Unix, whatever builds it
             entry.external_attr = MODE
-            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED, compresslevel=9)
+            archive.writestr(entry, files[name], zipfile.ZIP_DEFLATED, compresslevel=6)
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise BuildError(f"{path.name} has {size:,} bytes, more than {MAX_BYTES:,}")
@@ -117,9 +138,8 @@ def main() -> None:
     for path in zips:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size:,} bytes  sha256 {digest}")
-    if sys.version_info[:2] != RUNTIME:
-        ours, theirs = (".".join(map(str, version)) for version in (sys.version_info[:2], RUNTIME))
-        print(f"the bytecode is Python {ours}'s; on AWS, {theirs} compiles at every cold start: make setup PYTHON=python{theirs}")
+    if warning := missing():
+        print(warning)
 
 
 if __name__ == "__main__":

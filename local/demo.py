@@ -18,6 +18,7 @@ from rich.table import Table
 
 from local import build, deploy, stack
 from local.deployment import Deployment, records, simulator
+from local.function_python import missing
 from local.settings import ROOT, STATE
 
 GOOD = {"haiku": 7, "nova": 5}
@@ -38,6 +39,8 @@ def main() -> int:
     began = time.monotonic()
     with _step("building the two functions"):
         build.build(ROOT, ROOT / ".build")
+    if warning := missing():
+        console.print(warning, highlight=False)
     with _step("starting MiniStack (IAM enforced) and the Bedrock simulator"):
         stack.up(["--job-seconds", "3-5"])
     try:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from local.build import PACKAGES
 from local.settings import ROOT
 
 LOCK = ROOT / "requirements.lock"
@@ -29,11 +30,11 @@ def licence(name: str) -> str:
         about = distribution(name).metadata
     except PackageNotFoundError:
         return ELSEWHERE
-    if about["License-Expression"]:
-        return str(about["License-Expression"])
+    if expression := about.get_all("License-Expression"):
+        return str(expression[0])
     classified = [line.rsplit(" :: ", 1)[-1] for line in about.get_all("Classifier", []) if line.startswith("License :: ")]
     specific = [one for one in classified if one != "OSI Approved"]
-    said = str(about["License"] or "").strip().splitlines()
+    said = str((about.get_all("License") or [""])[0]).strip().splitlines()
     return ", ".join(specific) or (said[0][:MAX_LICENCE] if said else "(not stated)")
 
 
@@ -43,8 +44,9 @@ def page(versions: Mapping[str, str]) -> str:
     return (
         "# Dependencies and their licences\n\n"
         "What `requirements.lock` installs, as each package says of itself. Written by `python -m local.dependencies`; a test\n"
-        "keeps it current. The functions' zips hold aws-lambda-powertools, pynamodb and what these need; everything else is for\n"
-        "`bbq`, the tests and the emulator. Known vulnerabilities: `make audit`.\n\n"
+        "keeps it current. "
+        f"The functions' zips hold {', '.join(PACKAGES[:-1])} and {PACKAGES[-1]};\n"
+        "everything else is for `bbq`, the tests and the emulator. Known vulnerabilities: `make audit`.\n\n"
         f"| package | version | licence |\n|---|---|---|\n{rows}\n"
     )
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
+from local.function_python import missing
 from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, endpoint_of, local_environment
 
 START_SECONDS = 180.0
@@ -100,7 +101,7 @@ def _commands(simulator_options: Sequence[str], other_ministack: Sequence[str] =
     simulator = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
     return {
         "ministack": _Command(
-            arguments=other_ministack or [_script("ministack")],
+            arguments=other_ministack or [sys.executable, "-m", "local.ministack"],
             environment=ministack,
             health=endpoint_of() + "/_localstack/health",
         ),
@@ -119,14 +120,6 @@ def _start(command: _Command, log: Path, mode: str) -> int:
             command.arguments, cwd=ROOT, env=command.environment, stdout=file, stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL, start_new_session=True,
         ).pid  # fmt: skip
-
-
-def _script(name: str) -> str:
-    """A command of this virtual environment."""
-    path = Path(sys.executable).parent / name
-    if not path.exists():
-        raise StackError(f"{name} is not installed: run `make setup`")
-    return str(path)
 
 
 def _port(url: str) -> int:
@@ -199,6 +192,8 @@ def main(arguments: Sequence[str]) -> int:
     match arguments:
         case ["up", *options]:
             up(options)
+            if warning := missing():
+                print(warning)
             print(f"MiniStack (IAM enforced) answers on {endpoint_of()}, the Bedrock simulator on {bedrock_endpoint_of()}")
             print("next: make deploy-local; end it with: make down")
         case ["down"]:

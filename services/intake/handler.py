@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
 from botocore.session import Session, get_session
@@ -104,12 +103,16 @@ def _objects() -> Objects:
         read_timeout=READ_TIMEOUT_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 3},
     )
-    return Objects(boto3.Session(botocore_session=_session()).client("s3", config=config))
+    return Objects(_client("s3", config=config))
 
 
 def _hide(receipt_handle: str, seconds: int) -> None:
     """Keep a failed message from coming back for so long. Its client is made when something fails, and not at a cold start."""
-    client = boto3.Session(botocore_session=_session()).client("sqs")
-    client.change_message_visibility(
+    _client("sqs").change_message_visibility(
         QueueUrl=_config().uploads_queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
     )  # fmt: skip
+
+
+def _client(service: str, **options: Any) -> Any:
+    """One of botocore's clients (local/build.py packs their data: SDK_SERVICES); their types name no service."""
+    return _session().create_client(service, **options)

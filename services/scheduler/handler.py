@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
@@ -286,19 +285,23 @@ def _clients() -> tuple[Bedrock, Timers, Outbox, Topic, Results]:
         connect_timeout=CALL_CONNECT_TIMEOUT_SECONDS,
         read_timeout=CALL_READ_TIMEOUT_SECONDS,
     )
-    sdk = boto3.Session(botocore_session=_session())
     timers = Timers(
-        sdk.client("scheduler", config=soon),
+        _client("scheduler", config=soon),
         group=config.timer_group,
         role_arn=config.timer_role_arn,
         queue_arn=config.hints_queue_arn,
         dlq_arn=config.hints_dlq_arn,
     )
-    outbox = Outbox(sdk.client("sqs", config=soon), config.hints_queue_url)
+    outbox = Outbox(_client("sqs", config=soon), config.hints_queue_url)
     short = ClientConfig(
         retries={"total_max_attempts": 1},
         connect_timeout=publish.CONNECT_TIMEOUT_SECONDS,
         read_timeout=publish.READ_TIMEOUT_SECONDS,
     )
-    topic = Topic(lambda: sdk.client("sns", config=short), config.events_topic_arn)
-    return Bedrock(sdk.client("bedrock", config=once)), timers, outbox, topic, Results(sdk.client("s3", config=soon))
+    topic = Topic(lambda: _client("sns", config=short), config.events_topic_arn)
+    return Bedrock(_client("bedrock", config=once)), timers, outbox, topic, Results(_client("s3", config=soon))
+
+
+def _client(service: str, **options: Any) -> Any:
+    """One of botocore's clients (local/build.py packs their data: SDK_SERVICES); their types name no service."""
+    return _session().create_client(service, **options)

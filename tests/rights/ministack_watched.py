@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ministack.app import main
 from ministack.core import iam_evaluator
+
+from local.ministack import main
 
 _enforce = iam_evaluator.enforce
 _log = Path(os.environ["BBQ_DENIED"])
