@@ -11,7 +11,7 @@ locals {
 data "aws_iam_policy_document" "scheduler" {
   statement {
     sid       = "AppendEvents"
-    actions   = ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:Query"]
+    actions   = ["dynamodb:PutItem", "dynamodb:Query"]
     resources = [aws_dynamodb_table.events.arn]
   }
 

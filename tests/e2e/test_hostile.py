@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from local.deployment import Deployment, records, simulator
+from shared.due import minute_number
 from shared.names import INPUT_PREFIX
-from shared.slots import minute_number
 from tests.e2e.conftest import MODELS, eventually, over
 
 pytestmark = pytest.mark.e2e

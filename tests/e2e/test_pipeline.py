@@ -17,6 +17,7 @@ from bench.emulator import lined_up, store_of
 from local import deploy
 from local.deployment import Deployment, records, simulator
 from local.settings import ROOT, local_environment
+from shared.hold import QUOTA
 from tests.e2e.conftest import eventually, over
 
 pytestmark = pytest.mark.e2e
@@ -108,10 +109,10 @@ def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(deployment
     try:
         simulator("foreign-jobs", {"model": NOVA, "count": 2, "seconds": None})
         job = deployment.upload("nova/patient.jsonl", records(converse=True))
-        view = eventually(lambda: v if (v := deployment.view(job)).get("status") == "Held" else None)
-        assert view, deployment.view(job)
-        assert "ServiceQuotaExceeded" in view["reason"]
-        assert "submission-refused" in names(deployment, job)
+        assert eventually(lambda: "submission-refused" in names(deployment, job))
+        view = deployment.view(job)
+        assert (view["status"], "ServiceQuotaExceeded" in view["reason"]) == ("Queued", True)
+        assert deployment.slots("nova")["refused"]["kind"] == QUOTA
         simulator("foreign-jobs", method="DELETE")
         assert over(deployment, job)["status"] == "Completed"
     finally:
@@ -123,7 +124,7 @@ def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploa
     try:
         simulator("foreign-jobs", {"model": NOVA, "count": 1, "seconds": None})
         first = deployment.upload("nova/changed.jsonl", records(words="before", converse=True))
-        assert eventually(lambda: deployment.view(first).get("status") == "Held")
+        assert eventually(lambda: "submission-refused" in names(deployment, first))
         second = deployment.upload("nova/changed.jsonl", records(words="after", converse=True))
         assert first != second
         assert eventually(lambda: deployment.view(second).get("status") == "Queued")

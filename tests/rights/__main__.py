@@ -25,7 +25,6 @@ PAGE = ROOT / "docs" / "rights.md"
 SIMULATOR = ("--job-seconds", "2-2", "--quota", "1000", "--assume-role", "--enforce-iam")
 SCENARIOS = {
     ("ReadUploads", "s3:GetObject"): scenarios.unversioned,
-    ("AppendEvents", "dynamodb:ConditionCheckItem"): scenarios.refused_again,
     ("ReceiveUploads", "sqs:ChangeMessageVisibility"): scenarios.failing_upload,
     ("HandleHints", "sqs:SendMessage"): scenarios.failing_event,
     ("HandleHints", "sqs:ChangeMessageVisibility"): scenarios.failing_hint,

@@ -103,18 +103,6 @@ def start_other(bench: Bench, seen: Seen) -> None:
     until(seen)
 
 
-def refused_again(bench: Bench, seen: Seen) -> None:
-    """Bedrock's quota is full, and still is when somebody else's job ends: a second refusal is no second event."""
-    simulator("quotas", {"model": QUOTA_MODEL_ID, "limit": 1})
-    simulator("foreign-jobs", {"model": QUOTA_MODEL_ID, "count": 1, "seconds": None})
-    job = bench.deployment.upload(f"{QUOTA_MODEL}/{next(_count)}.jsonl", records())
-    until(lambda: bench.deployment.view(job).get("status") == "Held", 20)
-    simulator("quotas", {"model": QUOTA_MODEL_ID, "limit": 0})
-    simulator("foreign-jobs", method="DELETE")
-    until(seen)
-    simulator("quotas", {"model": QUOTA_MODEL_ID, "limit": 100})
-
-
 def failing_event(bench: Bench, seen: Seen) -> None:
     """An event cannot be handled: it becomes a hint."""
     with bench.less(NO_HISTORY):
@@ -233,7 +221,7 @@ _done: list[str] = []
 
 def _submitted(bench: Bench, seen: Seen) -> str:
     job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
-    bench.hint({"wake": MODEL})  # a job of an earlier trial may have been refused, and holds newcomers back for a minute
+    bench.hint({"wake": MODEL, "ask": True})  # a job of an earlier trial may have been refused, and holds its model for a minute
     until(lambda: seen() or bench.deployment.view(job).get("status") in RUNNING, 30)
     return job
 

@@ -93,7 +93,7 @@ def test_what_one_takes_the_other_takes(data: bytes) -> None:
     event = taken_in(there)
     client: Any = there
     work = simulator.Work(
-        job_id="j", input_uri=f"s3://{BUCKET}/{KEY}", output_uri=f"s3://{BUCKET}/out", converse=False, records=1000
+        job_id="j", input_uri=f"s3://{BUCKET}/{KEY}", output_uri=f"s3://{BUCKET}/out", model="m", converse=False, records=1000
     )  # fmt: skip
     found = simulator.inspect(client, work)
     assert isinstance(event, e.JobQueued) == (not found.problem and found.records > 0), (event, found)
