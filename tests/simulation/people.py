@@ -25,6 +25,7 @@ HOSTILE = [
 KEYS = ["a.jsonl", "with space.jsonl", "a+b.jsonl", "%2B%25.jsonl", "ünïcödé.jsonl", "../../etc.jsonl", "x//y.jsonl",
         "\u202egnp.jsonl", "staged/x.jsonl", "bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1.jsonl", "{}'\"`$(x).jsonl"]  # fmt: skip
 MOST_STORM = 8
+MOST_MEDDLED = 150  # in a run: what people do makes invocations read, and each reading makes people do something
 REFUSALS = (
     ("AccessDeniedException", "is not authorized to perform: iam:PassRole"),
     ("ValidationException", "Batch inference is not supported for the requested model."),
@@ -423,7 +424,7 @@ def _rebuild(sim: Simulation, alias: str) -> None:
 
 def meddle(sim: Simulation, alias: str) -> None:
     """Within the next tenth of a second, somebody pauses, deploys, cancels, reorders, or others' jobs come or go."""
-    if sim.calm or sim.kernel.current is None:
+    if sim.calm or sim.kernel.current is None or sim.weather.fired["meddled"] > MOST_MEDDLED:
         return
     acts = (
         _pause_for_a_moment, _limit_for_a_moment, _cancel_one, _move_the_first, _others_for_a_moment, _others_for_a_moment,

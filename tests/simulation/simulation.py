@@ -330,6 +330,7 @@ class Simulation:
         """
         notes = invocation.notes
         left = [what for note, what in notes.items() if note.startswith("next in ")]
+        left = [what for what in left if not self.watch.jobs[what.rpartition("#")[2]].passed_by]
         excused = invocation.killed or invocation.error is not None or "failed" in notes or "unreadable" in notes
         self.watch.check("L2", excused or not left, f"{invocation} left with a slot free and {left} in line")
         for unreadable in notes.get("unreadable", ()):

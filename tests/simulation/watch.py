@@ -109,6 +109,11 @@ class Shadow:
         """Whether its attempt is between claim and end."""
         return self.state in {"claimed", "running"}
 
+    @property
+    def passed_by(self) -> bool:
+        """Whether a fill leaves it to its own hint: cancelled, and its attempt may be at Bedrock, so that it is looked up first."""
+        return self.cancel and self.attempt > 0 and not self.taken
+
     def note_version(self) -> None:
         """Remember what it is after one event more."""
         self.statuses.append(self.status)
@@ -640,6 +645,7 @@ class Watch:
         if self.walks.get(model) == self.writes:  # a probe, and not of the head: it may be the head's own fault
             self.check("S12", len(ahead) < MOST_WALKED, f"{name} is at place {len(ahead)}, and probes")
             return
+        ahead = [(other, where) for other, where in ahead if not self.jobs[other].passed_by]
         passed = [other for other, where in ahead if line[other][where] <= read and other not in unreadable]
         self.check("S12", not passed, f"{name} passed {passed}")
 
