@@ -116,10 +116,15 @@ class Run(Simulation):
         if in_use >= int(row["limit"]["N"]) or self.rules.alive(model) >= self.rules.quota(model):
             return False
         waiting = self.watch.waiting.get(alias, {})
-        in_line = [self.watch.jobs[name] for name in next(iter(self.watch.orders.get(alias, [])), "").rpartition("#")[2:] if name]
-        if in_line and self.watch.is_parked(alias, in_line[0]):  # nobody passes the head
-            return False
-        return any(name not in self.bedrock.cursed for name in waiting)
+        for order in self.watch.orders.get(
+            alias, []
+        ):  # nobody passes one who waits for another day, but for what Bedrock turns down
+            name = order.rpartition("#")[2]
+            if name in waiting and self.watch.is_parked(alias, self.watch.jobs[name]):
+                return False
+            if name in waiting and name not in self.bedrock.cursed:
+                return True
+        return False
 
     # After the end.
 

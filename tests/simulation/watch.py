@@ -385,7 +385,9 @@ class Watch:
         if event == "job-tallied":
             first, job.tallied, job.processed = not job.tallied, True, data["processed_records"]
             made = self.bedrock.jobs.get((job.arn or "")[-12:])
-            truth = made.tally if made is not None else None
+            truth = (
+                made.tally if made is not None and not (made.tally and made.tally.problem and made.status == "Stopped") else None
+            )
             true = data["succeeded_records"] is None or truth is None or data["succeeded_records"] == truth.success
             return state == "ended" and first and job.arn is not None and true
         if event == "job-requeued":
