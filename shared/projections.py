@@ -210,7 +210,7 @@ def removed_ghost(row: ViewRow | LineRow, job_id: str, version: int) -> list[Wri
 
 
 def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
-    """The whole slots item, if it is exactly as seen, and paused: every claim, take, take-over, answer, refusal, end and change
+    """The whole slots item, if it is exactly as seen, and paused: every claim, take-over, answer, refusal, begin, end and change
     of the model since then fails this write. Or (None) if there is none.
     """
     if seen is None:
@@ -224,6 +224,7 @@ def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
         (SlotsRow.holders, seen.holders),
         (SlotsRow.refused, seen.refused),
         (SlotsRow.failing, seen.failing),
+        (SlotsRow.failures, seen.failures),
     ):
         unchanged = And(unchanged, _same(path, value))
     return [Put(slots_row(slots), unchanged)]

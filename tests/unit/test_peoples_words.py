@@ -260,7 +260,7 @@ def test_what_aws_does_not_answer_is_no_damage_of_a_job(monkeypatch: pytest.Monk
     life = Life()
     life.upload("x", {})
 
-    def refused(*_: Any) -> Any:
+    def refused(*_: Any, **__: Any) -> Any:
         raise ConnectionResetError("reset")
 
     monkeypatch.setattr(life.bench.tables, "query", refused)
