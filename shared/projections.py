@@ -460,8 +460,8 @@ def _hold_map(hold: Hold | None) -> dict[str, Any] | None:
     if hold is None:
         return None
     return {
-        "kind": hold.kind, "message": hold.message, "since": text_of(hold.since), "until": text_of(hold.until), "ends": hold.ends,
-        "count": hold.count,
+        "kind": hold.kind, "message": storable(hold.message), "since": text_of(hold.since), "until": text_of(hold.until),
+        "ends": hold.ends, "count": hold.count,
     }  # fmt: skip
 
 
