@@ -16,7 +16,7 @@ from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from services.scheduler.wake import reconcile_model, wake
 from shared import events as e
 from shared import projections as p
-from shared.hold import QUOTA, Hold
+from shared.hold import ACCESS, FAILING, QUOTA, Hold
 from shared.job import OVER, fold
 from shared.names import attempt_name, holder, job_stream, model_stream
 from shared.rebuild import REBUILT
@@ -805,11 +805,10 @@ def test_r34_a_resume_and_another_pause_between_reading_jobs_and_slots_is_seen()
 def test_a_rebuild_keeps_what_no_event_holds_and_is_a_reason_to_ask_again() -> None:
     office, _ = damaged()
     bench = office.bench
-    at = {"since": bench.time, "until": bench.time + timedelta(minutes=30), "ends": 7}
-    put_slots(
-        bench, ends=8, taken=4, good_ends=3, failures=5, failed_late=True,
-        refused=Hold(kind="access", message="no", count=4, **at), failing=Hold(kind="failing", message="bad", count=2, **at),
-    )  # fmt: skip
+    hold = Hold(kind=ACCESS, message="no", since=bench.time, until=bench.time + timedelta(minutes=30), ends=8, count=4)
+    failing = replace(hold, kind=FAILING, message="bad", count=2)
+    put_slots(bench, ends=8, taken=4, good_ends=3, failures=5, failed_late=True, refused=hold, failing=failing)
+    assert not any(hold.is_open(bench.slots.ends, bench.time) for hold in bench.slots.holds)
     before = bench.slots
     put_slots(bench, limit=77)
     assert rebuild(office.desk).left == ()
