@@ -69,6 +69,9 @@ class Bucket:
         """See Objects."""
         yield Opened(size_bytes=19, etag="e", encoding="", metadata=self.metadata, chunks=iter([b'{"modelInput": {}}\n']))
 
+    def version_before(self, upload: Upload, etag: str) -> str | None:
+        """See Objects."""
+
     def copy(self, upload: Upload, etag: str, key: str) -> None:
         """See Objects."""
 
