@@ -41,7 +41,7 @@ from shared.models import Model
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id, job_stream, model_stream
 from shared.tables import EVENTS, PROJECTIONS, EventRow, ViewRow, storable
 from tests.support.payloads import s3_notification
-from tests.support.samples import BUCKET, MODEL, MODEL_ID
+from tests.support.samples import BUCKET, LINE, MODEL, MODEL_ID
 from tests.support.world import Bench, arn
 from tests.unit.test_repair import Office
 
@@ -67,7 +67,7 @@ class Bucket:
     @contextmanager
     def open(self, upload: Upload) -> Iterator[Opened]:
         """See Objects."""
-        yield Opened(size_bytes=19, etag="e", encoding="", metadata=self.metadata, chunks=iter([b'{"modelInput": {}}\n']))
+        yield Opened(size_bytes=len(LINE), etag="e", encoding="", metadata=self.metadata, chunks=iter([LINE]))
 
     def version_before(self, upload: Upload, etag: str) -> str | None:
         """See Objects."""
