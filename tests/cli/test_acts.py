@@ -336,6 +336,6 @@ def test_a_model_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, mon
 
 def test_waking_sends_a_hint_for_one_model_or_for_all(deployed: Deployed, bbq: Bbq) -> None:
     assert bbq("wake").out == "every model will be looked at\n"
-    assert hints(deployed) == ['{"wake": "all"}']
+    assert hints(deployed) == ['{"wake": "all", "ask": true}']
     assert bbq("wake", "nova").code == 0
-    assert hints(deployed) == ['{"wake": "nova"}']
+    assert hints(deployed) == ['{"wake": "nova", "ask": true}']
