@@ -46,7 +46,7 @@ class CountedTables(LongTables):
         self._read(kind)
         return super().get(kind, hash_key, range_key)
 
-    def query(self, kind: Any, hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = "") -> list[Any]:
+    def query(self, kind: Any, hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = "") -> list[Any]:
         """See Tables."""
         self._read(kind)
         return super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)

@@ -76,7 +76,7 @@ def store_of(deployment: Deployment) -> Store:
 def lined_up(store: Store, alias: str, count: int) -> Iterator[None]:
     """The model is paused; what is uploaded inside waits, until all `count` jobs are in line. Afterwards it is resumed."""
     _say(store, alias, ModelPaused(at=datetime.now(UTC), by="bench", why="everybody lines up first"))
-    until(lambda: (slots := store.slots(alias)) and not slots.open, f"{alias} is paused")
+    until(lambda: (slots := store.slots(alias)) and slots.paused, f"{alias} is paused")
     yield
     until(lambda: store.waiting(alias).get("jobs", 0) == count, f"{count} jobs are in line")
     _say(store, alias, ModelResumed(at=datetime.now(UTC), by="bench", why="now"))

@@ -58,7 +58,7 @@ class _Bedrock:
     def get(self, arn: str) -> Found | None:  # noqa: ARG002 - nobody asks: every event comes
         return None
 
-    def find(self, name: str) -> list[Found]:  # noqa: ARG002 - as above
+    def named(self, name: str, since: datetime) -> list[Found]:  # noqa: ARG002 - as above
         return []
 
     def stop(self, arn: str) -> bool:  # noqa: ARG002 - as above

@@ -55,6 +55,7 @@ CALLS: Mapping[str, tuple[float, float]] = {  # by the first word of the call's 
     "hide": (0.005, 0.03),  # UNVERIFIED
     "publish": (0.01, 0.05),  # UNVERIFIED
     "GetObject": (0.02, 0.1),  # [S3]
+    "ListObjectVersions": (0.02, 0.1),  # [S3]
     "CopyObject": (0.05, 0.2),  # UNVERIFIED
 }
 STREAM_POLL_SECONDS = 0.25  # [L]: a record waits up to so long for the next poll

@@ -28,7 +28,7 @@ class LongTables(MemoryTables):
         self._places: dict[str, list[str]] = {}
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
     ) -> list[R]:  # fmt: skip
         """See Tables."""
         if kind is not LineRow or limit is None or prefix or after:

@@ -66,7 +66,7 @@ class CountingTables(MemoryTables):
         return super().get(kind, hash_key, range_key)
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str = ""
+        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
     ) -> list[R]:  # fmt: skip
         """See Tables."""
         rows = super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)

@@ -171,7 +171,9 @@ def wake(
     """Make the scheduler look at a model now, and intake at uploads that it could not read. Harmless at any time.
 
     The scheduler brings the model's slots up to date, fills them, and asks Bedrock again although the model is on hold. Uploads
-    that are Unreadable, of whatever model, are sent to intake again. Exit codes: 0 the hint is sent, 3 no such model.
+    that are Unreadable, of whatever model, are sent to intake again.
+
+    Exit codes: 0 the hint is sent, 3 no such model.
 
     Example: [bold]bbq wake haiku[/bold]
     """

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 from cli.walk import Cursor, Damaged, Desk, Target, one_job, walk
 from services.scheduler.hints import ALL
 from shared.events import UnknownEvent
-from shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent
+from shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent, fold
+from shared.names import job_stream
 from shared.projections import VIEW_KEY
 from shared.rebuild import unfinished
 from shared.tables import EVENTS
@@ -147,7 +148,7 @@ def _unfinished(desk: Desk, job_id: str) -> bool:
     """By the events. The view is asked only where the last event is one that is projected by somebody else than its author."""
     try:
         with one_job():
-            job = desk.store.job(job_id)
+            job = fold(job_id, (recorded.event for recorded in desk.store.load(job_stream(job_id))))
             if job is None:
                 return False
             asked = job.status in OVER and job.latest in APPENDED_BY_OTHERS

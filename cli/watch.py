@@ -30,7 +30,7 @@ from cli.app import Exit, Fault, NotFound, app, explain
 from cli.app import console as make_console
 from cli.deployment import Deployment
 from cli.estimates import expected_start, mean_slot_seconds
-from cli.holds import holds, next_try, what_is_wrong
+from cli.holds import holds, what_is_wrong
 from cli.progress import Progress
 from cli.queries import View
 from cli.status import Pause, days, paused
@@ -263,8 +263,9 @@ def _starts(model: ModelFrame, ahead: int, now: datetime) -> str:
     slots = model.slots
     if slots.paused:
         return "paused"
-    if held := holds(slots):
-        return next_try(held[0], now, paused_model=None)
+    if held := holds(slots):  # few words: this column takes its width from the names of files
+        left = max(each.next_try for each in held) - now
+        return f"asked in {duration(left)}" if left > timedelta(0) else "asked now"
     start = expected_start(ahead, slots.limit, len(slots.holders), model.mean_slot_seconds)
     return "unknown" if start is None else f"in {rough(start)}" if start else "any moment"
 

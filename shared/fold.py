@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, str] = {
     "queued_at": "queued_at", "claimed_at": "claimed_at", "submitted_at": "submitted_at", "started_at": "started_at",
     "updated_at": "updated_at", "record_count": "records", "size_bytes": "size_bytes",
 }  # fmt: skip
+OF_SOURCE = frozenset({"bucket", "key", "version_id"})  # a key may be long, and what is beyond a KB is paid for twice
 
 
 def folded(job: Job) -> dict[str, Any] | None:
@@ -30,7 +31,9 @@ def folded(job: Job) -> dict[str, Any] | None:
     if job.status in OVER:
         return None
     here = {name: getattr(job, name) for name in _defaults() if name not in COLUMNS and name != "labels"}
-    return {"schema": SCHEMA, **{name: e.to_plain(value) for name, value in here.items() if value != _defaults()[name]}}
+    state = {name: e.to_plain(value) for name, value in here.items() if value != _defaults()[name]}
+    sources = [{name: value for name, value in source.items() if name not in OF_SOURCE} for source in state["sources"]]
+    return {"schema": SCHEMA, **state, "sources": sources}
 
 
 def unfolded(row: ViewRow) -> Job | None:
@@ -41,11 +44,16 @@ def unfolded(row: ViewRow) -> Job | None:
     try:
         columns = {name: getattr(row, column) for name, column in COLUMNS.items()}
         values = {name: _number(value) for name, value in columns.items() if value is not None}
-        values["labels"] = [label if isinstance(label, dict) else label.as_dict() for label in row.labels or ()]
-        job = e.reader(Job)({**state, **values})
+        values["labels"] = [_plain(label) for label in row.labels or ()]
+        sources = [{**_plain(column), **rest} for column, rest in zip(row.sources, state["sources"], strict=True)]
+        job = e.reader(Job)({**state, **values, "sources": sources})
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return job if isinstance(job, Job) else None
+
+
+def _plain(stored: Any) -> dict[str, Any]:
+    return stored if isinstance(stored, dict) else stored.as_dict()
 
 
 @cache

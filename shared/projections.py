@@ -210,7 +210,7 @@ def removed_ghost(row: ViewRow | LineRow, job_id: str, version: int) -> list[Wri
 
 
 def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
-    """The whole slots item, if it is exactly as seen, and paused: every claim, take, take-over, answer, refusal, end and change
+    """The whole slots item, if it is exactly as seen, and paused: every claim, take-over, answer, refusal, begin, end and change
     of the model since then fails this write. Or (None) if there is none.
     """
     if seen is None:
@@ -224,6 +224,7 @@ def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
         (SlotsRow.holders, seen.holders),
         (SlotsRow.refused, seen.refused),
         (SlotsRow.failing, seen.failing),
+        (SlotsRow.failures, seen.failures),
     ):
         unchanged = And(unchanged, _same(path, value))
     return [Put(slots_row(slots), unchanged)]
@@ -459,8 +460,8 @@ def _hold_map(hold: Hold | None) -> dict[str, Any] | None:
     if hold is None:
         return None
     return {
-        "kind": hold.kind, "message": hold.message, "since": text_of(hold.since), "until": text_of(hold.until), "ends": hold.ends,
-        "count": hold.count,
+        "kind": hold.kind, "message": storable(hold.message), "since": text_of(hold.since), "until": text_of(hold.until),
+        "ends": hold.ends, "count": hold.count,
     }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ def _attempt(chance: random.Random, events: list[e.Event], job: str, now: float,
         refused = e.SubmissionRefused(at=at(now + 0.4), attempt=1, kind="quota", message=QUOTA, taken=0)
         events.append(refused)
         now += seconds * chance.uniform(0.3, 0.9)
+        events.append(slot_claimed(job, seconds=now))
     events.append(e.JobSubmitted(at=at(now + 0.6), attempt=1, arn=f"arn:of:{job}"))
     events.append(e.JobProgressed(at=at(now + 0.6 + seconds * chance.choice((0.02, 0.05, 0.3))), attempt=1, status="InProgress"))
     end = now + 1 + seconds

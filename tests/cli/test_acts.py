@@ -95,6 +95,7 @@ def test_a_refused_job_is_cancelled(deployed: Deployed, bbq: Bbq) -> None:
 def test_a_job_that_bedrock_forgot_is_ended_by_an_operator_and_one_that_it_knows_is_not(deployed: Deployed, bbq: Bbq) -> None:
     gone, known = deployed.upload("haiku/a.jsonl"), deployed.upload("haiku/b.jsonl")
     del deployed.bedrock.jobs[deployed.job(gone).arn or ""]
+    deployed.wait(minutes=11)  # so long Get may not know a job yet
     assert bbq("forget", gone, known, "--why", "support says so", "--yes").code == 0
     for job in (gone, known):
         deployed.wake(job)
@@ -335,6 +336,6 @@ def test_a_model_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, mon
 
 def test_waking_sends_a_hint_for_one_model_or_for_all(deployed: Deployed, bbq: Bbq) -> None:
     assert bbq("wake").out == "every model will be looked at\n"
-    assert hints(deployed) == ['{"wake": "all"}']
+    assert hints(deployed) == ['{"wake": "all", "ask": true}']
     assert bbq("wake", "nova").code == 0
-    assert hints(deployed) == ['{"wake": "nova"}']
+    assert hints(deployed) == ['{"wake": "nova", "ask": true}']

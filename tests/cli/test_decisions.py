@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from cli.decisions import Act, Already, Decision, Refused, cancel, pause, priority, resume, retry, settled
+from cli.decisions import Act, Already, Decision, Refused, cancel, forget, pause, priority, resume, retry, settled
 from shared import events as e
+from shared.hold import TOO_FEW_RECORDS
 from shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 ASKED = {"at": at(100), "by": "ada", "why": "because"}
 TALLY = e.JobTallied(at=at(60), attempt=1, total_records=100, processed_records=100, succeeded_records=90, failed_records=10)
+NOTHING = e.JobTallied(at=at(60), attempt=1, total_records=100, processed_records=0, succeeded_records=0, failed_records=0)
 
 
 def job(status: str, **changes: object) -> Job:
@@ -69,7 +71,8 @@ def test_a_retry_that_was_asked_for_is_not_asked_for_again() -> None:
         (job("Failed", model="gone"), "not configured any more"),
         (job("Failed", attempt=999), "submit its file again"),
         (job("Failed", tally=None), "try again in a minute"),  # its counts would be lost
-        (job("Expired", tally=replace(TALLY, processed_records=0)), "try again in a minute"),  # policy is about to
+        (job("Expired", tally=NOTHING, processed_records=0), "try again in a minute"),  # policy is about to
+        (job("Failed", tally=NOTHING, processed_records=0, started=True), "try again in a minute"),  # so it is here
         (job("Rejected"), "mend"),
         (job("Cancelled"), "submit its file again"),
         (job("InProgress"), "cancel it first"),
@@ -112,6 +115,31 @@ def test_a_model_is_resumed_if_it_is_paused() -> None:
     assert again == Already("is not paused: cyd resumed it at 2026-11-23 12:00 UTC")
 
 
+def test_a_resume_takes_a_model_off_its_hold_too() -> None:
+    for history in ([], [PAUSED, RESUMED]):
+        decision = resume(MODEL, history, on_hold=True, **ASKED)  # type: ignore[arg-type] # the three words
+        assert isinstance(decision, Act)
+        assert decision.event == e.ModelResumed(at=at(100), by="ada", why="because")
+        assert "is on hold no more" in decision.sentence
+
+
+@pytest.mark.parametrize("status", ALL)
+def test_only_a_job_that_bedrock_took_can_be_forgotten(status: str) -> None:
+    decision = forget(job(status), **ASKED)  # type: ignore[arg-type] # the three words
+    if status in RUNNING:
+        assert isinstance(decision, Act)
+        assert decision.event == e.ForgetRequested(at=at(100), by="ada", why="because")
+    else:
+        assert isinstance(decision, Refused)
+        assert ("is over" in decision.sentence) is (status in OVER)
+
+
+def test_a_job_is_forgotten_once_and_says_who_asked() -> None:
+    first = e.ForgetRequested(at=at(50), by="bob", why="")
+    again = forget(job("InProgress", forget=first), **ASKED)  # type: ignore[arg-type] # the three words
+    assert again == Already("bob asked for it at 2026-11-23 12:00 UTC")
+
+
 @pytest.mark.parametrize("status", ALL)
 def test_a_job_is_settled_when_nothing_will_happen_to_it_by_itself(status: str) -> None:
     assert settled(job(status), 3) is (status in OVER)
@@ -119,9 +147,11 @@ def test_a_job_is_settled_when_nothing_will_happen_to_it_by_itself(status: str) 
 
 
 def test_a_job_that_policy_tries_again_is_not_settled() -> None:
-    nothing = replace(TALLY, processed_records=0)
-    assert not settled(job("Expired", tally=nothing), 3)
-    assert settled(job("Expired", tally=nothing, attempt=3), 3)
+    assert not settled(job("Expired", tally=NOTHING, processed_records=0), 3)
+    assert settled(job("Expired", tally=NOTHING, processed_records=0, attempt=3), 3)
+    assert settled(job("Expired", tally=NOTHING, processed_records=None), 3)  # nobody knows how far it came
+    assert not settled(job("Failed", tally=NOTHING, processed_records=0, attempt=3), 3)
+    assert settled(job("Failed", tally=NOTHING, processed_records=0, reason=TOO_FEW_RECORDS), 3)
 
 
 def test_a_job_that_bedrock_never_took_has_nothing_to_count() -> None:

@@ -34,6 +34,7 @@ def busy(deployed: Deployed) -> dict[str, str]:
     made["second"] = deployed.upload("haiku/second.jsonl")
     deployed.wait(minutes=1)
     made["waiting"] = deployed.upload("haiku/waiting.jsonl")
+    deployed.wait(minutes=1)
     deployed.refuse_next()
     made["held"] = deployed.upload("nova/held.jsonl", "nova")
     deployed.report(made["running"], "InProgress")
@@ -49,7 +50,7 @@ def listed(result: Result) -> list[str]:
 def test_everything_live_comes_first_and_then_what_ended_last(busy: dict[str, str], bbq: Bbq) -> None:
     by_id = {job: name for name, job in busy.items()}
     found = [by_id[job] for job in listed(bbq("jobs", "--json"))]
-    assert found[:4] == ["running", "second", "held", "waiting"]
+    assert found[:4] == ["running", "second", "waiting", "held"]
     assert sorted(found[4:]) == ["failed", "nobody's", "partly", "rejected"]
     assert found[-1] == "failed"
 
@@ -57,7 +58,7 @@ def test_everything_live_comes_first_and_then_what_ended_last(busy: dict[str, st
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--status", "queued"], ["waiting"]),
+        (["--status", "queued"], ["held", "waiting"]),
         (["--status", "Failed", "--status", "Rejected"], ["failed", "nobody's", "rejected"]),
         (["--status", "CompletedWithErrors"], ["partly"]),
         (["--status", "Completed"], []),

@@ -203,7 +203,7 @@ def test_without_a_limit_there_are_as_many_slots_as_were_ever_used() -> None:
 
 def test_bars_that_were_over_before_the_window_are_not_shown() -> None:
     again = e.JobRequeued(at=at(30), attempt=1, by="ada", why="")
-    found = panel(MODEL, [job("a", claimed(5), ended(29), again, claimed(70, 2))], LIMIT_1, at(50), at(100))
+    found = panel(MODEL, [job("a", claimed(5), submitted(6), ended(29), again, claimed(70, 2))], LIMIT_1, at(50), at(100))
 
     assert [(bar.attempt, bar.lane) for bar in found.bars] == [(2, 1)]
     assert (found.waits.count, found.waits.largest_seconds) == (1, 40.0)

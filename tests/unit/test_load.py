@@ -140,3 +140,13 @@ def test_a_job_without_a_view_is_read_from_its_events() -> None:
     loaded = bench.store.load_job(job)
     assert (loaded.job, loaded.seen) == (by_events(bench.store, job), None)
     assert bench.store.load_job("a" * 26).job is None
+
+
+def test_a_view_holds_the_keys_of_its_uploads_once() -> None:
+    """They may be long, and a view of more than a KB costs twice the writes."""
+    bench = Bench()
+    job = started(bench)
+    state = bench.job(job)
+    assert state.sources[0].key in str(view(bench, job).sources)
+    assert state.sources[0].key not in str(view(bench, job).fold)
+    assert unfolded(view(bench, job)) == state

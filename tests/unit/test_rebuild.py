@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared import events as e
 from shared import projections as p
+from shared.hold import QUOTA, TOO_FEW_RECORDS, Hold
 from shared.job import Job
 from shared.names import holder
 from shared.rebuild import (
@@ -24,28 +25,28 @@ from shared.rebuild import (
     to_be_looked_up,
     unfinished,
 )
-from shared.slots import AT_BEDROCK, Day, Lease, Refusal, Slots
+from shared.slots import AT_BEDROCK, Day, Lease, Slots
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 LEASE = timedelta(seconds=215)
 CLAIMED = slot_claimed(id_of())
-REFUSED = e.SubmissionRefused(at=at(2), attempt=1, kind="quota", message="full", retry_at=at(60))
+REFUSED = e.SubmissionRefused(at=at(2), attempt=1, kind=QUOTA, message="full", taken=0)
 SUBMITTED = e.JobSubmitted(at=at(3), attempt=1, arn=ARN)
 ENDED = e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=ARN)
+NOTHING = replace(ENDED, status="Failed", processed_records=0)
 TALLIED = e.JobTallied(at=at(10), attempt=1, total_records=100, processed_records=0)
 
-QUEUED_JOB, CLAIMED_JOB, HELD_JOB = life(), life(CLAIMED), life(CLAIMED, REFUSED)
+QUEUED_JOB, CLAIMED_JOB, REFUSED_JOB = life(), life(CLAIMED), life(CLAIMED, REFUSED)
 SUBMITTED_JOB, ENDED_JOB = life(CLAIMED, SUBMITTED), life(CLAIMED, SUBMITTED, ENDED)
-WHOSE = holder(id_of(), 1)
+HOLDER_ID = holder(id_of(), 1)
 STATE = Slots(model=MODEL, limit=2, paused=True, model_version=3)
 FREE = Lease(owner="a", until=at(100))
 TAKEN = AT_BEDROCK
-TURNED_AWAY = Refusal(kind="quota", since=at(2), retry_at=at(60))
+FULL = Hold(kind=QUOTA, message="full", since=at(2), until=at(60), ends=4, count=2)
 
 
-def wrong(job: Job, holders: dict[str, Lease], refused: dict[str, Refusal]) -> list[Difference]:
-    row = p.slots_row(replace(STATE, holders=holders, refused=refused))
-    return slots_differences(STATE, [job], row)
+def wrong(job: Job, holders: dict[str, Lease]) -> list[Difference]:
+    return slots_differences(STATE, [job], p.slots_row(replace(STATE, holders=holders)))
 
 
 def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today() -> None:
@@ -57,88 +58,84 @@ def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today()
     assert slots_from_events(STATE, [tallied], None, longest_lease=LEASE, now=at(500), ended=known).day == known
 
 
-def test_when_bedrock_last_took_a_job_is_kept_or_read_from_the_jobs() -> None:
-    lost = slots_from_events(STATE, [SUBMITTED_JOB], None, longest_lease=LEASE, now=at(500))
-    assert lost.taken_on == at(0).date().isoformat()
-    found = replace(STATE, taken_on="2026-11-01")
-    assert slots_from_events(STATE, [SUBMITTED_JOB], found, longest_lease=LEASE, now=at(500)).taken_on == "2026-11-01"
-
-
 PLACES = [
-    (QUEUED_JOB, {}, {}, True),
-    (QUEUED_JOB, {WHOSE: FREE}, {}, False),
-    (CLAIMED_JOB, {WHOSE: FREE}, {}, True),
-    (CLAIMED_JOB, {}, {}, False),
-    (CLAIMED_JOB, {WHOSE: TAKEN}, {}, False),
-    (CLAIMED_JOB, {}, {WHOSE: TURNED_AWAY}, False),
-    (HELD_JOB, {}, {WHOSE: TURNED_AWAY}, True),
-    (HELD_JOB, {WHOSE: FREE}, {}, True),
-    (HELD_JOB, {WHOSE: TAKEN}, {}, False),
-    (HELD_JOB, {WHOSE: FREE}, {WHOSE: TURNED_AWAY}, False),
-    (HELD_JOB, {}, {}, False),
-    (SUBMITTED_JOB, {WHOSE: TAKEN}, {}, True),
-    (SUBMITTED_JOB, {WHOSE: FREE}, {}, False),
-    (SUBMITTED_JOB, {}, {WHOSE: TURNED_AWAY}, False),
-    (SUBMITTED_JOB, {WHOSE: TAKEN}, {WHOSE: TURNED_AWAY}, False),
-    (ENDED_JOB, {}, {}, True),
-    (ENDED_JOB, {WHOSE: TAKEN}, {}, False),
-    (ENDED_JOB, {}, {WHOSE: TURNED_AWAY}, False),
+    (QUEUED_JOB, {}, True),
+    (QUEUED_JOB, {HOLDER_ID: FREE}, False),
+    (CLAIMED_JOB, {HOLDER_ID: FREE}, True),
+    (CLAIMED_JOB, {}, False),
+    (CLAIMED_JOB, {HOLDER_ID: TAKEN}, False),
+    (REFUSED_JOB, {}, True),
+    (REFUSED_JOB, {HOLDER_ID: FREE}, False),
+    (REFUSED_JOB, {HOLDER_ID: TAKEN}, False),
+    (SUBMITTED_JOB, {HOLDER_ID: TAKEN}, True),
+    (SUBMITTED_JOB, {HOLDER_ID: FREE}, False),
+    (SUBMITTED_JOB, {}, False),
+    (ENDED_JOB, {}, True),
+    (ENDED_JOB, {HOLDER_ID: TAKEN}, False),
 ]
 
 
-@pytest.mark.parametrize(("job", "holders", "refused", "right"), PLACES)
-def test_each_attempt_has_its_place(job: Job, holders: dict[str, Lease], refused: dict[str, Refusal], right: bool) -> None:
-    assert (wrong(job, holders, refused) == []) == right
+@pytest.mark.parametrize(("job", "holders", "right"), PLACES)
+def test_each_attempt_has_its_place(job: Job, holders: dict[str, Lease], right: bool) -> None:
+    assert (wrong(job, holders) == []) == right
 
 
-@pytest.mark.parametrize(("job", "holders", "refused", "right"), PLACES)
-def test_rebuilt_slots_are_right_whatever_was_there_and_raise_ends(
-    job: Job, holders: dict[str, Lease], refused: dict[str, Refusal], right: bool
+@pytest.mark.parametrize(("job", "holders", "right"), PLACES)
+def test_rebuilt_slots_are_right_whatever_was_there_and_what_no_event_holds_is_kept(
+    job: Job, holders: dict[str, Lease], right: bool
 ) -> None:
-    found = replace(STATE, limit=9, ends=4, holders=holders, refused=refused)
+    found = replace(
+        STATE, limit=9, ends=4, taken=6, good_ends=5, holders=holders, refused=FULL, failing=replace(FULL, kind="failing"),
+        failures=3, failed_late=True,
+    )  # fmt: skip
     rebuilt = slots_from_events(STATE, [job], found, longest_lease=LEASE, now=at(500))
     assert slots_differences(STATE, [job], p.slots_row(rebuilt)) == []
-    assert (rebuilt.ends, rebuilt.paused) == (5, True)
+    kept = replace(found, limit=STATE.limit, ends=5, holders=rebuilt.holders, day=rebuilt.day)
+    assert (rebuilt, rebuilt.paused) == (kept, True)
     if right:
-        assert (rebuilt.holders, rebuilt.refused) == (holders, refused)
+        assert rebuilt.holders == holders
 
 
-leases = st.builds(
-    Lease, owner=st.just("x"), until=st.integers(0, 900).map(at), count=st.integers(0, 9)
-) | st.just(AT_BEDROCK)  # fmt: skip
-refusals = st.builds(Refusal, kind=st.just("quota"), since=st.just(at(1)), retry_at=st.just(at(2)), count=st.integers(1, 9))
+def test_a_rebuild_is_a_reason_to_ask_bedrock_again() -> None:
+    """What was wrong may be why it refused."""
+    found = replace(STATE, ends=FULL.ends, refused=FULL)
+    assert not FULL.is_open(found.ends, at(30))
+    rebuilt = slots_from_events(STATE, [], found, longest_lease=LEASE, now=at(30))
+    assert rebuilt.refused == FULL
+    assert FULL.is_open(rebuilt.ends, at(30))
+
+
+leases = st.builds(Lease, owner=st.just("x"), until=st.integers(0, 900).map(at)) | st.just(AT_BEDROCK)
 names = st.sampled_from([holder(id_of(version=f"v{number}"), attempt) for number in range(6) for attempt in (1, 2)] + ["junk"])
 jobs_of_all_kinds = st.lists(
-    st.sampled_from([QUEUED_JOB, CLAIMED_JOB, HELD_JOB, SUBMITTED_JOB, ENDED_JOB]), min_size=6, max_size=6
+    st.sampled_from([QUEUED_JOB, CLAIMED_JOB, REFUSED_JOB, SUBMITTED_JOB, ENDED_JOB]), min_size=6, max_size=6
 ).map(lambda jobs: [replace(job, id=id_of(version=f"v{number}")) for number, job in enumerate(jobs)])
 
 
-@given(jobs_of_all_kinds, st.dictionaries(names, leases), st.dictionaries(names, refusals), st.booleans())
-def test_any_slots_can_be_rebuilt_and_then_nothing_differs(
-    jobs: list[Job], holders: dict[str, Lease], refused: dict[str, Refusal], missing: bool
-) -> None:
-    found = None if missing else replace(STATE, limit=1, holders=holders, refused=refused)
+@given(jobs_of_all_kinds, st.dictionaries(names, leases), st.booleans())
+def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], holders: dict[str, Lease], missing: bool) -> None:
+    found = None if missing else replace(STATE, limit=1, holders=holders)
     rebuilt = slots_from_events(STATE, jobs, found, longest_lease=LEASE, now=at(500))
     assert slots_differences(STATE, jobs, p.slots_row(rebuilt)) == []
     again = slots_from_events(STATE, jobs, rebuilt, longest_lease=LEASE, now=at(900))
-    assert (again.holders, again.refused) == (rebuilt.holders, rebuilt.refused)
+    assert again.holders == rebuilt.holders
     for job in jobs:
         lease = rebuilt.holders.get(holder(job.id, 1))
-        assert (lease is not None and lease.submitted) == (job.status == "Submitted")
+        assert (lease is not None, lease == AT_BEDROCK) == (job.status in {"Claimed", "Submitted"}, job.status == "Submitted")
 
 
 def test_nothing_is_said_of_the_holders_of_a_job_that_cannot_be_read() -> None:
-    found = replace(STATE, holders={WHOSE: TAKEN}, refused={holder(id_of(version="v2"), 1): TURNED_AWAY})
+    found = replace(STATE, holders={HOLDER_ID: TAKEN, holder(id_of(version="v2"), 1): FREE})
     unknown = frozenset({id_of()})
     (difference,) = slots_differences(STATE, [], p.slots_row(found), unknown=unknown)
     assert difference.field == holder(id_of(version="v2"), 1)
     rebuilt = slots_from_events(STATE, [], found, longest_lease=LEASE, now=at(0), unknown=unknown)
-    assert (rebuilt.holders, rebuilt.refused) == ({WHOSE: TAKEN}, {})
+    assert rebuilt.holders == {HOLDER_ID: TAKEN}
 
 
 def test_jobs_of_another_model_have_no_place_here() -> None:
     other = replace(SUBMITTED_JOB, model="nova")
-    assert len(wrong(other, {WHOSE: TAKEN}, {})) == 1
+    assert len(wrong(other, {HOLDER_ID: TAKEN})) == 1
     assert slots_from_events(STATE, [other], None, longest_lease=LEASE, now=at(0)).holders == {}
 
 
@@ -148,29 +145,21 @@ def test_a_model_without_events_and_without_attempts_needs_no_slots() -> None:
 
 
 def test_a_lost_lease_ends_when_the_real_one_must_have_ended() -> None:
-    claimed = slots_from_events(STATE, [CLAIMED_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    claimed = slots_from_events(STATE, [CLAIMED_JOB], None, longest_lease=LEASE, now=at(5000)).holders[HOLDER_ID]
     assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
-    held = slots_from_events(STATE, [HELD_JOB], None, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
-    assert held == Lease(owner=REBUILT, until=at(5000) + LEASE, since=at(1), count=1)
-
-
-def test_a_refused_attempt_in_both_maps_is_looked_up_first() -> None:
-    found = replace(STATE, holders={WHOSE: FREE}, refused={WHOSE: TURNED_AWAY})
-    rebuilt = slots_from_events(STATE, [HELD_JOB], found, longest_lease=LEASE, now=at(500))
-    assert (rebuilt.holders, rebuilt.refused) == ({WHOSE: FREE}, {})
 
 
 def test_leases_are_over_when_the_last_one_is_of_which_nobody_knows_the_answer() -> None:
     other = holder(id_of(version="v2"), 1)
     third = holder(id_of(version="v3"), 1)
-    slots = replace(STATE, holders={WHOSE: TAKEN, other: FREE, third: replace(FREE, until=FREE.until - timedelta(seconds=1))})
+    slots = replace(STATE, holders={HOLDER_ID: TAKEN, other: FREE, third: replace(FREE, until=FREE.until - timedelta(seconds=1))})
     assert leases_until(slots) == FREE.until == at(100)
-    assert leases_until(replace(STATE, holders={WHOSE: TAKEN})) is leases_until(STATE) is None
+    assert leases_until(replace(STATE, holders={HOLDER_ID: TAKEN})) is leases_until(STATE) is None
 
 
 def test_a_mark_that_the_events_do_not_know_becomes_a_lease_that_somebody_may_still_be_under() -> None:
-    found = replace(STATE, holders={WHOSE: TAKEN})
-    claimed = slots_from_events(STATE, [CLAIMED_JOB], found, longest_lease=LEASE, now=at(5000)).holders[WHOSE]
+    found = replace(STATE, holders={HOLDER_ID: TAKEN})
+    claimed = slots_from_events(STATE, [CLAIMED_JOB], found, longest_lease=LEASE, now=at(5000)).holders[HOLDER_ID]
     assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
 
 
@@ -189,22 +178,36 @@ def test_a_row_that_is_absent_or_too_many_differs_as_a_whole() -> None:
 def test_a_place_in_line_is_for_who_waits() -> None:
     assert place(QUEUED_JOB) is not None
     assert place(CLAIMED_JOB) is None
-    assert [alive(job) for job in (QUEUED_JOB, CLAIMED_JOB, HELD_JOB, SUBMITTED_JOB, ENDED_JOB)] == [
-        False,
-        True,
-        True,
-        True,
-        False,
-    ]
+    assert row_differences(place(REFUSED_JOB), place(QUEUED_JOB)) == []  # its old one
+    jobs = (QUEUED_JOB, CLAIMED_JOB, REFUSED_JOB, SUBMITTED_JOB, ENDED_JOB)
+    assert [alive(job) for job in jobs] == [False, True, False, True, False]
 
 
 def test_slots_are_read_as_far_as_they_can_be() -> None:
-    row = p.slots_row(replace(STATE, holders={WHOSE: FREE}))
-    row.refused = None  # an empty set would have disappeared like this (R21)
-    row.holders = {WHOSE: {"owner": "x"}, "b#1": "junk"}
+    row = p.slots_row(replace(STATE, holders={HOLDER_ID: FREE}))
+    row.holders = {HOLDER_ID: {"owner": "x"}, "b#1": "junk", "c#1": {"submitted": True}}
+    row.taken = None
     slots, unreadable = slots_found(row)
-    assert (slots.holders, slots.refused, slots.limit) == ({}, {}, 2)
-    assert sorted(unreadable) == sorted([f"holders[{WHOSE}]", "holders[b#1]", "refused"])
+    assert (slots.holders, slots.taken, slots.limit) == ({"c#1": TAKEN}, 0, 2)
+    assert sorted(unreadable) == sorted([f"holders[{HOLDER_ID}]", "holders[b#1]", "taken"])
+    row.holders = None  # an empty set would have disappeared like this (R21)
+    assert sorted(slots_found(row)[1]) == ["holders", "taken"]
+
+
+@pytest.mark.parametrize("name", ["refused", "failing"])
+@pytest.mark.parametrize("damage", [{"until": None}, {"until": "nonsense"}, {"count": "many"}])
+def test_a_hold_that_cannot_be_read_counts_as_lost_and_the_other_is_kept(name: str, damage: dict[str, str | None]) -> None:
+    row = p.slots_row(replace(STATE, refused=FULL, failing=FULL))
+    stored = {key: value for key, value in {**getattr(row, name).as_dict(), **damage}.items() if value is not None}
+    setattr(row, name, stored)
+    slots, unreadable = slots_found(row)
+    assert unreadable == (name,)
+    assert slots.holds == (FULL,)
+    assert getattr(slots, name) is None
+    (difference,) = slots_differences(STATE, [], row)
+    assert difference.field == name
+    rebuilt = slots_from_events(STATE, [], slots, longest_lease=LEASE, now=at(500))
+    assert rebuilt.holds == (FULL,)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +215,15 @@ def test_slots_are_read_as_far_as_they_can_be() -> None:
     [
         (QUEUED_JOB, 1, True),
         (CLAIMED_JOB, 2, True),
-        (HELD_JOB, 3, True),
+        (REFUSED_JOB, 3, True),
         (SUBMITTED_JOB, 3, True),
         (ENDED_JOB, 4, True),  # not tallied
         (life(CLAIMED, SUBMITTED, ENDED, TALLIED), 5, False),
         (life(CLAIMED, SUBMITTED, ENDED, TALLIED), 4, True),  # not projected
-        (life(CLAIMED, SUBMITTED, replace(ENDED, status="Expired"), TALLIED), 5, True),  # policy may try it again
+        (life(CLAIMED, SUBMITTED, replace(NOTHING, status="Expired"), TALLIED), 5, True),  # policy may try it again
+        (life(CLAIMED, SUBMITTED, NOTHING, TALLIED), 5, True),  # it comes back
+        (life(CLAIMED, SUBMITTED, replace(NOTHING, processed_records=None), TALLIED), 5, False),  # nobody knows how far it came
+        (life(CLAIMED, SUBMITTED, replace(NOTHING, message=TOO_FEW_RECORDS), TALLIED), 5, False),  # its own fault
         (life(CLAIMED, replace(ENDED, status="Failed", arn=None)), 3, False),  # nothing to count
         (life(e.JobCancelled(at=at(1))), 2, False),
     ],

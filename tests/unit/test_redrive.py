@@ -14,6 +14,7 @@ from services.scheduler.bedrock import Refused
 from services.scheduler.hints import ALL, Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from shared import events as e
+from shared.hold import QUOTA
 from shared.names import job_stream
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL_ID, id_of, queued
@@ -116,7 +117,7 @@ def test_moving_is_paced_and_told() -> None:
 def queue_with_everything() -> tuple[Bench, set[str]]:
     """Answers the ids of those with anything left to do."""
     bench = Bench(limit=2)
-    jobs = {name: bench.upload(name) for name in ("done", "untallied", "running", "held", "waiting", "unprojected")}
+    jobs = {name: bench.upload(name) for name in ("done", "untallied", "running", "refused", "waiting", "unprojected")}
     for name in ("done", "untallied"):
         reconcile(bench.world(), jobs[name], Visit())
     told = Report(arn=arn(1), model_id=MODEL_ID, status="Completed", message="", job=jobs["done"], attempt=1)
@@ -127,8 +128,8 @@ def queue_with_everything() -> tuple[Bench, set[str]]:
     for name in ("rejected", "rejected and projected"):
         bench.store.append(id_of(version=name), None, rejected)
     reconcile(bench.world(), id_of(version="rejected and projected"), Visit())
-    bench.bedrock.script = [Refused("quota", "full")]
-    reconcile(bench.world(), jobs["held"], Visit())
+    bench.bedrock.script = [Refused(QUOTA, "full")]
+    reconcile(bench.world(), jobs["refused"], Visit())
     bench.outbox.sent.clear()
     return bench, {*jobs.values(), id_of(version="rejected")} - {jobs["done"]}
 
