@@ -165,7 +165,7 @@ def slots_from_events(
     whoever read before this and is about to give up reads again. Holders of `unknown` jobs stay as they are.
 
     `longest_lease` is the deployment's; it bounds a lease that was lost. `ended` is what ended today, by the counts: with what
-    lives, and began today, it stands for what began today where `found` does not say.
+    lives, and began today, it stands for what began today where nothing was found.
     """
     jobs = tuple(jobs)
     before = found or Slots(model=state.model, limit=0)
@@ -177,7 +177,7 @@ def slots_from_events(
         lease = before.holders.get(holder_id)
         kept = lease if lease is not None and not lease.submitted else _lost_lease(job, longest_lease, now)
         holders[holder_id] = AT_BEDROCK if job.status in RUNNING else kept
-    day = before.day if before.day.date else _lost_day(state.model, jobs, ended)
+    day = before.day if found is not None else _lost_day(state.model, jobs, ended)
     return replace(
         before, limit=state.limit, model_version=state.model_version, pause=state.pause, paused=True, ends=before.ends + 1,
         holders=holders, day=day,

@@ -56,10 +56,10 @@ def _fill(world: World, alias: str, filling: _Filling) -> None:
         if not slots.is_open(world.now()):
             _stop_at_hold(world, slots)
             return show(world, alias, slots)
-        job_id = _next(world, slots, filling.passed)
-        if job_id is None:
+        line = _line(world, slots, filling.passed)
+        if not line:
             return show(world, alias, slots, line_is_empty=not filling.passed)
-        outcome = _serve(world, slots, job_id, filling)
+        outcome = _serve(world, slots, line, filling)
         if outcome is not None:
             _note(world, alias, filling, outcome)
         if outcome in {Outcome.UNKNOWN, Outcome.PARKED}:
@@ -89,17 +89,15 @@ def _stop_at_hold(world: World, slots: Slots) -> None:
             arm_hold(world, slots.model, hold)
 
 
-def _next(world: World, slots: Slots, passed: set[str]) -> str | None:
-    """The head of the line; on hold, whoever's turn it is to ask. Reads one entry if it can only be the first."""
+def _line(world: World, slots: Slots, passed: set[str]) -> list[str]:
+    """The line from its head, as far as this fill looks: the head, or on hold everybody whose turn it may be to ask."""
     walking = any(hold.place(WALK) for hold in slots.holds)
-    line = [job for job in world.store.line(slots.model, (WALK if walking else 1) + len(passed)) if job not in passed]
-    if not line:
-        return None
-    return line[max((hold.place(len(line)) for hold in slots.holds), default=0)]
+    return [job for job in world.store.line(slots.model, (WALK if walking else 1) + len(passed)) if job not in passed]
 
 
-def _serve(world: World, slots: Slots, job_id: str, filling: _Filling) -> Outcome | None:
+def _serve(world: World, slots: Slots, line: list[str], filling: _Filling) -> Outcome | None:
     """What came of one try; None if the job was passed."""
+    job_id = line[max((hold.place(len(line)) for hold in slots.holds), default=0)]
     job = _readable(world, job_id, filling)
     if job is None:
         return None
@@ -111,6 +109,8 @@ def _serve(world: World, slots: Slots, job_id: str, filling: _Filling) -> Outcom
     if job.cancel is not None:
         return Outcome.OVER if cancel_waiting(world, job) else Outcome.LOST
     if not may_begin(world, slots, job):
+        if job_id != line[0]:  # the head may: on hold, a turn that is for another day is given to it
+            return _serve(world, slots, line[:1], filling)
         park(world, slots, job)
         return Outcome.PARKED
     return claim_and_create(world, slots, job)

@@ -111,7 +111,7 @@ class Shadow:
 
     @property
     def passed_by(self) -> bool:
-        """Whether a fill leaves it to its own hint: cancelled, and its attempt may be at Bedrock, so that it is looked up first."""
+        """Whether a fill leaves it to its own hint: cancelled, and its attempt may be at Bedrock, so it is looked up first."""
         return self.cancel and self.attempt > 0 and not self.taken
 
     def note_version(self) -> None:

@@ -84,7 +84,7 @@ def test_fields_of_a_newer_writer_are_left_out_wherever_they_are(event: e.Event,
 
 OPTIONAL = {
     "found", "record_count", "total_records", "processed_records", "succeeded_records", "failed_records", "input_tokens",
-    "output_tokens", "labels", "line_at", "started", "good_ends",
+    "output_tokens", "labels", "line_at", "started", "good_ends", "warnings",
 }  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_event_raises_no_error_but_unknown_event(event: e.Event, data:
     ],
 )
 def test_sources_problems_and_times_of_a_wrong_shape_are_an_unknown_event(name: str, field: str, wrong: list[Any]) -> None:
-    right: dict[str, Any] = {"sources": [], "problems": [], "labels": [], "line_at": None}
+    right: dict[str, Any] = {"sources": [], "problems": [], "labels": [], "line_at": None, "warnings": []}
     whole = {
         each.name: right.get(each.name, "x" if each.type in {str, str | None} else 1)
         for each in fields(e.EVENTS[name])

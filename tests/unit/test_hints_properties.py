@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.scheduler.hints import Hint, JobHint, ModelHint, Report, parse
+from shared.events import shortened
 from tests.support.payloads import BEDROCK_EVENT
 
 # The ten statuses of a batch job: ModelInvocationJobStatus.
@@ -91,7 +92,7 @@ def test_only_the_documented_event_is_a_report_and_it_says_what_the_event_says(e
     said = {name: value if isinstance(value, str) else "" for name, value in detail.items()}
     ours = re.fullmatch(rf"bbq-({JOB})-([1-9][0-9]{{0,2}})", said.get("batchJobName", ""))
     assert (found.arn, found.status) == (said["batchJobArn"], said["status"])
-    assert (found.model_id, found.message) == (said.get("batchModelId", ""), said.get("failureMessage", "")[:500])
+    assert (found.model_id, found.message) == (said.get("batchModelId", ""), shortened(said.get("failureMessage", ""), 500))
     assert (found.job, found.attempt) == ((ours[1], int(ours[2])) if ours else (None, None))
 
 
