@@ -12,7 +12,7 @@ from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from services.scheduler.wake import reconcile_model
 from shared import events as e
 from shared.due import next_day_due
-from shared.hold import QUOTA
+from shared.hold import INVALID, QUOTA
 from shared.models import Model, parse_models
 from shared.rebuild import slots_from_events
 from shared.slots import Ceiling, Day, Slots
@@ -120,6 +120,18 @@ def test_a_retry_counts_again_and_a_refused_attempt_is_given_back() -> None:
     on.append(job, e.JobRequeued(at=on.time, attempt=1, by="ops", why="again"))
     reconcile(on.world(), job, Visit())
     assert (on.job(job).status, on.slots.day.jobs) == ("Submitted", 2)
+
+
+def test_a_turn_that_is_for_another_day_is_given_to_the_head() -> None:  # seed 42000493
+    on = bench(max_records_per_day=100)
+    on.bedrock.script = [Refused(INVALID, "not supported")]
+    (small,) = uploads(on, 1)
+    wide = id_of(version="wide")
+    event = queued(version="wide", seconds=5)
+    on.store.append(wide, None, replace(event, record_count=101))
+    reconcile(on.world(), wide, Visit())
+    fire(on)  # the second in line would ask now
+    assert statuses(on, [small, wide]) == ["Submitted", "Queued"]
 
 
 def test_a_refusal_after_midnight_gives_nothing_back_to_a_day_that_is_over() -> None:

@@ -58,6 +58,13 @@ def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today()
     assert slots_from_events(STATE, [tallied], None, longest_lease=LEASE, now=at(500), ended=known).day == known
 
 
+def test_a_day_on_which_nothing_began_stays_as_it_was_found() -> None:  # seed 42001091
+    over = Day(date=at(0).strftime("%Y-%m-%d"), jobs=0, records=3)  # cancelled in line: nothing began
+    assert slots_from_events(STATE, [], STATE, longest_lease=LEASE, now=at(500), ended=over).day == Day(
+        date="", jobs=0, records=0
+    )
+
+
 PLACES = [
     (QUEUED_JOB, {}, True),
     (QUEUED_JOB, {HOLDER_ID: FREE}, False),
