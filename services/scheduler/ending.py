@@ -32,7 +32,7 @@ def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
     slots = world.store.slots(job.model)
     if slots is None:
         raise RuntimeError(f"model {job.model} has no slots, but job {job.id} runs: rebuild them with `bbq rebuild`")
-    found = _asked(world, job) if status in {"Failed", "Expired"} else None
+    found = asked(world, job) if status in {"Failed", "Expired"} else None
     event = e.JobEnded(
         at=world.now(), attempt=job.attempt, status=status, message=message, arn=job.arn, good_ends=slots.good_ends,
         processed_records=found.processed_records if found else None,
@@ -137,7 +137,7 @@ def _tally(world: World, job: Job) -> e.JobTallied:
             failed_records=manifest.get("errorRecordCount"), input_tokens=manifest.get("inputTokenCount"),
             output_tokens=manifest.get("outputTokenCount"),
         )  # fmt: skip
-    found = _asked(world, job)
+    found = asked(world, job)
     if found is None:
         return e.JobTallied(at=world.now(), attempt=job.attempt)
     return e.JobTallied(
@@ -146,11 +146,11 @@ def _tally(world: World, job: Job) -> e.JobTallied:
     )  # fmt: skip
 
 
-def _asked(world: World, job: Job) -> Found | None:
+def asked(world: World, job: Job) -> Found | None:
     """What Get says of a job; None if Bedrock does not know it. Raises NotYetKnown if it is too young to be believed lost."""
     found = world.bedrock.get(job.arn) if job.arn else None
     if found is None and world.now() - (job.submitted_at or job.queued_at) < KNOWN_WITHIN:
-        raise NotYetKnown(f"job {job.id} has ended, Get does not know it yet")
+        raise NotYetKnown(f"job {job.id} was submitted, Get does not know it yet")
     return found
 
 

@@ -19,7 +19,7 @@ from services.scheduler.adopt import record_submitted
 from services.scheduler.attempt import take_over
 from services.scheduler.bedrock import KNOWN_WITHIN, NotYetKnown
 from services.scheduler.cancel import cancel_waiting
-from services.scheduler.ending import record_end, refill, settle
+from services.scheduler.ending import asked, record_end, refill, settle
 from services.scheduler.fill import fill
 from services.scheduler.gauges import show
 from services.scheduler.hints import Report
@@ -256,12 +256,12 @@ def _end(world: World, job: Job, visit: Visit, status: str, message: str) -> Job
 
 
 def _stop(world: World, job: Job, visit: Visit) -> Job | None:
-    """Carry out a cancel at Bedrock. Its own events then tell the rest."""
+    """Carry out a cancel at Bedrock. Its own events then tell the rest. Raises NotYetKnown: the cancel comes back soon."""
     if job.arn is None:
         raise RuntimeError(f"job {job.id} runs without an ARN")
     if world.bedrock.stop(job.arn):
         return _record(world, job, visit, "Stopping", "")
-    found = world.bedrock.get(job.arn)  # nothing to stop: it has ended, or is about to be seen so
+    found = asked(world, job)  # nothing to stop: it has ended, or is about to be seen so, or neither Stop nor Get knows it yet
     if found is not None and news(job, found.status):
         return _record(world, job, visit, found.status, found.message)
     return job

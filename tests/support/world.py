@@ -93,7 +93,7 @@ class FakeBedrock:
     def stop(self, arn: str) -> bool:
         """See Bedrock.stop."""
         self.stopped.append(arn)
-        if self.jobs[arn].status in {"Completed", "Failed", "Stopped", "Expired", "PartiallyCompleted"}:
+        if arn not in self.jobs or self.jobs[arn].status in {"Completed", "Failed", "Stopped", "Expired", "PartiallyCompleted"}:
             return False
         self.turn(arn, "Stopping")
         return True

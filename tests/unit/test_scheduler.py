@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from services.scheduler.bedrock import Accepted, Request, Unknown
+from services.scheduler.bedrock import Accepted, NotYetKnown, Request, Unknown
 from services.scheduler.fill import fill
 from services.scheduler.wake import reconcile_model, wake
 from shared import events as e
@@ -366,6 +366,18 @@ def test_a_stop_that_bedrock_does_not_accept_keeps_the_timer() -> None:  # P4
     bench.bedrock.turn(arn(1), "Completed")  # and its event is lost
     let_pass(bench, hours=2)
     assert bench.job(second).status == "Submitted"
+
+
+def test_a_cancel_of_a_job_that_neither_stop_nor_get_knows_yet_comes_back() -> None:
+    bench = Bench()
+    job = started(bench)
+    hidden = bench.bedrock.jobs.pop(arn(1))
+    bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
+    with pytest.raises(NotYetKnown):  # the message comes back, later each time
+        see(bench, job)
+    bench.bedrock.jobs[arn(1)] = hidden
+    see(bench, job)
+    assert bench.job(job).status == "Stopping"
 
 
 def test_one_job_whose_create_never_answers_does_not_stop_its_model() -> None:  # P4 P7
