@@ -80,6 +80,7 @@ class Shadow:
     model: str = ""
     state: str = ""  # unreadable, queued, claimed, running, ended, cancelled, rejected
     status: str = ""
+    unreadable: str = ""  # why intake could not read it
     attempt: int = 0
     taken: bool = False  # Bedrock has had this attempt
     arn: str | None = None
@@ -339,7 +340,9 @@ class Watch:
             return state in {"", "unreadable"}
         if event == "upload-unreadable":
             job.state, job.status = "unreadable", "Unreadable"
-            return state == ""  # once, however often it is tried: here there is one reason
+            new = data["reason"] != job.unreadable
+            job.unreadable = data["reason"]
+            return state in {"", "unreadable"} and new  # once for each reason, however often it is tried
         if event == "cancel-requested":
             job.cancel = job.cancel or state not in {"ended", "cancelled", "rejected"}
             job.cancel_at, job.cancelled_by = self.kernel.time, self.writes
