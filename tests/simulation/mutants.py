@@ -111,10 +111,12 @@ if job.cancel is not None:
     "R17": _m(
         "an end between the refusal and the giving up is not seen",
         argument("give_up", "refused", "ends", "slots.ends"),
+        test=f"{RACES}::test_R17_an_end_between_the_refusal_and_the_giving_up_is_seen",
     ),
     "R18": _m(
         "the limit comes from the environment",
         argument("wake.wake", "reconcile_model", 2, "world.config.models[name].limit"),
+        test=f"{RACES}::test_R18_an_invocation_of_the_old_configuration_neither_sets_nor_uses_the_old_limit",
     ),
     "R19": _m("a pause is read, then claimed", expr("_room", "And(X, SlotsRow.paused == False)", "X")),
     "R20": _m(
@@ -160,8 +162,13 @@ return False
     "R28": _m(
         "giving up does not look for a newer event",
         instead("give_up", "pause(...)", "return Outcome.LOST"),
+        test=f"{RACES}::test_R28_a_cancel_during_a_second_refusal_is_seen_by_the_owner",
     ),
-    "R29": _m("a job that is refused each time, and others are not, is not seen", returned("is_its_own", "False")),
+    "R29": _m(
+        "a job that is refused each time, and others are not, is not seen",
+        returned("is_its_own", "False"),
+        test="tests/unit/test_refusals.py::test_a_job_refused_as_invalid_at_first_and_after_each_of_three_acceptances_fails_with_bedrocks_words",
+    ),
     "R30": _m("job-submitted does not mark the lease", without("projections.submitted", "SlotsRow.holders[holder].set(...)")),
     "R31": _m(
         "a giving up that was done but looked failed is taken for not done",
@@ -212,6 +219,7 @@ else:
             "give_up", "if outcome is Outcome.OVER: ...",
             "world.timers.disarm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))",
         ),
+        test=f"{RACES}::test_R42_giving_up_removes_no_timer_that_the_next_claim_counts_on",
     ),
     "R43": _m(
         "refusals under one reading of `taken` count each",
@@ -225,29 +233,40 @@ else:
     "R45": _m(
         "an answer that never came holds nothing",
         argument("give_up", "given_up", "hold", "slots.refused if kind == UNANSWERED else IT"),
+        test=f"{RACES}::test_R45_a_job_that_is_never_answered_does_not_stop_its_model",
     ),
     "R46": _m("each claim is another attempt", returned("Job.next_attempt", "self.attempt + 1")),
     "R47": _m(
         "a Bedrock event for a waiting job is dropped",
         condition("_step", "job.may_be_at_bedrock", "IT and job.status != QUEUED"),
+        test=f"{RACES}::test_R47_an_event_of_a_job_that_waits_again_is_adopted",
     ),
     "R48": _m(
         "a load reads all events",
         condition("load_job", "seen is not None", "False"),
         test=f"{RACES}::test_R24_R48_a_load_reads_no_more_events_after_many_probes_than_after_one",
     ),
-    "R49": _m("on hold after failures only the head of the line is tried", constant("WALKING", "IT - {FAILING}")),
+    "R49": _m(
+        "on hold after failures only the head of the line is tried",
+        constant("WALKING", "IT - {FAILING}"),
+        test=f"{RACES}::test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_no_reason_to_try_another",
+    ),
     "R50": _m(
         "the failure that sets a hold opens it",
         argument("record_end", "failed", "ends", "slots.ends"),
         argument("projections.ended", "failed", "ends", "slots.ends"),
+        test=f"{RACES}::test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_no_reason_to_try_another",
     ),
     # Bugs that the simulation found.
     "B1": _m(
         "an expired job whose model is not configured is never queued again",
         condition("settle", "comes_back(...)", "model is not None and comes_back(job, model.max_attempts)"),
     ),
-    "B2": _m("what a report is about is remembered across attempts", expr("_said", "_about(...)", "visit.matched")),
+    "B2": _m(
+        "what a report is about is remembered across attempts",
+        expr("_said", "_about(...)", "visit.matched"),
+        test="tests/unit/test_scheduler.py::test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_same_visit",
+    ),
     "B3": _m(
         "a timer that fires early leaves one behind only if its attempt needs it",
         before("on_hint", "config = X", 'world.__dict__["early"] = None'),
@@ -276,10 +295,12 @@ if ours is None and strangers:
     return give_up(world, job, lease, NAME_TAKEN, message, slots)
 """,
         ),
+        test=f"{RACES}::test_a_name_that_an_ended_stranger_had_says_nothing_while_list_is_behind",
     ),
     "B9": _m(
         "a cancel during an accepted Create is left to the timer where job-submitted was recorded unheard",
         condition("record_submitted", "tries", "False"),
+        test=f"{RACES}::test_a_cancel_is_heeded_where_the_answer_to_job_submitted_was_lost",
     ),
     "702987": _m(
         "a stranger that has our name fails the job at once",
@@ -297,14 +318,17 @@ if ours is None and strangers:
     "703732": _m(
         "a fill comes before the end of a job that an event told of",
         after("_adopt", "record_submitted(...)", "fill(world, job.model)"),
+        test=f"{RACES}::test_an_adopted_end_is_recorded_before_the_line_is_read",
     ),
     "703734": _m(
         "a fill comes before the end of a job that was taken over",
         after("_taken_over", "take_over(...)", "fill(world, job.model)"),
+        test=f"{RACES}::test_a_taken_over_end_is_recorded_before_the_line_is_read",
     ),
     "702976": _m(
         "the last refusal of a job that is at fault itself keeps its model on hold",
         expr("over_without_bedrock", "_leaving(...)", "[SlotsRow.holders[holder].remove()]"),
+        test=f"{RACES}::test_the_end_of_a_job_that_was_at_fault_itself_lets_a_newcomer_ask_at_once",
     ),
     # Conditions of the transactions.
     "limit-not-exceeded": _m("<= for <", expr("_room", "X < SlotsRow.limit", "X < SlotsRow.limit + 1")),
@@ -314,37 +338,51 @@ if ours is None and strangers:
     "release-mine": _m(
         "an attempt is cancelled under another's lease",
         expr("over_without_bedrock", "_mine(...)", "SlotsRow.pk.exists()"),
+        test=f"{RACES}::test_whoever_gave_up_without_knowing_it_cancels_nothing_under_the_next_ones_lease",
     ),
     "give-up-mine": _m(
         "a slot is given up by an invocation that lost its lease",
         expr("given_up", "_mine(...)", "SlotsRow.holders[holder].exists()"),
+        test=f"{RACES}::test_whoever_lost_its_lease_gives_nothing_up",
     ),
     "slot-given-back": _m("an end leaves the holder in the map", without("_leaving", "SlotsRow.holders[holder].remove()")),
     "ends-counted": _m("our own ends are not counted", without("_leaving", "SlotsRow.ends.set(...)")),
     # The hold.
     "probe-counts": _m("the claim of a probe leaves the hold as it was", expr("projections.claimed", "probed(...)", "hold")),
-    "hold-as-read": _m("a probe does not look whether another has probed", without("projections.claimed", "_holds_as_read(...)")),
-    "hold-as-read-at-refusal": _m("a refusal overwrites a hold that it has not read", without("given_up", "_hold_as_read(...)")),
+    "hold-as-read": _m(
+        "a probe does not look whether another has probed",
+        without("projections.claimed", "_holds_as_read(...)"),
+        test="tests/unit/test_refusals.py::test_of_two_who_would_probe_at_once_one_does",
+    ),
+    "hold-as-read-at-refusal": _m(
+        "a refusal overwrites a hold that it has not read",
+        without("given_up", "_hold_as_read(...)"),
+        test="tests/unit/test_refusals.py::test_a_hold_that_another_changed_between_reading_and_writing_is_read_again",
+    ),
     "hold-lifted": _m("a job that Bedrock took leaves the hold", without("projections.submitted", "SlotsRow.refused.remove()")),
     "hold-timer-of-probe": _m(
         "a probe arms no timer for the next one",
         drop("attempt._claim", "arm_hold(...)"),
         drop("_stop_at_hold", "arm_hold(...)"),
+        test=f"{RACES}::test_a_probe_that_dies_in_create_leaves_the_models_timer_behind",
     ),
     "taken-counted": _m(
         "what Bedrock took is not counted, so that no job is ever at fault",
         without("projections.submitted", "SlotsRow.taken.set(...)"),
+        test="tests/unit/test_refusals.py::test_a_job_refused_as_invalid_at_first_and_after_each_of_three_acceptances_fails_with_bedrocks_words",
     ),
     "day-given-back": _m("a refused claim has used up the day's ceiling", condition("given_up", "slots.day.date", "False")),
     "failing-hold": _m("jobs that fail at once hold nothing", instead("hold.failed", "if failures < X: ...", "return hold")),
     "failures-as-read": _m(
         "two failures at once count as one",
         without("projections.ended", "_same(...)"),
+        test="tests/unit/test_failing.py::test_two_ends_at_once_count_both",
     ),
     "late-failure": _m(
         "a job that is InProgress ends a row of failures although one of them came later than that",
         condition("begun", "slots.failed_late", "not slots.failures"),
         without("begun", "SlotsRow.failed_late.does_not_exist()"),
+        test="tests/unit/test_failing.py::test_inprogress_ends_no_row_in_which_one_failed_after_it",
     ),
     "comes-back": _m(
         "a job that failed before a record was processed stays Failed",
@@ -353,6 +391,7 @@ if ours is None and strangers:
     "too-few-records": _m(
         "a job that Bedrock says has too few records comes back",
         expr("fails_for_its_own_reason", "TOO_FEW_RECORDS in job.reason", "False"),
+        test="tests/unit/test_failing.py::test_too_few_records_are_the_jobs_own_reason_at_once_and_do_not_count",
     ),
     # The loop.
     "foreign-ends": _m(
@@ -374,10 +413,15 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "fill-after-end": _m("an end does not fill", drop("refill", "fill(...)")),
     "fill-when-queued": _m("a newcomer does not look for a slot", drop("_step > if job.status == QUEUED", "visit.fill = True")),
     "check-in": _m("a running attempt has no timer", drop("_running", "arm_attempt(...)")),
-    "other-alias-untold": _m("an end is not told to the other aliases of its model", drop("refill", "tell(...)")),
+    "other-alias-untold": _m(
+        "an end is not told to the other aliases of its model",
+        drop("refill", "tell(...)"),
+        test="tests/unit/test_refusals.py::test_an_end_of_one_alias_lets_the_refused_of_the_other_try_at_once",
+    ),
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",
         condition("reconcile._ended", "visit.refilled", "False"),
+        test="tests/unit/test_scheduler.py::test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message",
     ),
     "timer-that-learned": _m(
         "a timer that learns of progress arms no other",
@@ -388,10 +432,12 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "look-up-first": _m(
         "an attempt that was never answered is created again without looking its name up",
         condition("claim_and_create", "job.unanswered", "False"),
+        test=f"{RACES}::test_R46_an_unanswered_attempt_keeps_its_name_and_is_looked_up_before_it_is_created_again",
     ),
     "look-up-error": _m(
         "an error of List is taken for not found",
         instead("Bedrock.named", "arns = X", "try:\n    arns = X\nexcept (ClientError, BotoCoreError):\n    return []"),
+        test="tests/unit/test_bedrock_answers.py::test_a_look_up_that_fails_is_not_a_job_that_is_not_there",
     ),
     "look-up-behind": _m(
         "a job that List shows and Get does not know yet is taken for none",
@@ -402,7 +448,11 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         "an end of a job that Get does not know yet says that something was bought",
         drop("ending._asked", "KNOWN_WITHIN"),
     ),
-    "all-pages": _m("only the first page of List is read", expr("Bedrock.named", "pages", "list(pages)[:1]")),
+    "all-pages": _m(
+        "only the first page of List is read",
+        expr("Bedrock.named", "pages", "list(pages)[:1]"),
+        test="tests/unit/test_bedrock_answers.py::test_a_look_up_reads_every_page_since_the_claim_and_asks_get_for_each_of_exactly_this_name",
+    ),
     "token-proves": _m(
         "a job of our name is adopted without our token",
         condition("adopt.look_up", "each.token == name", "True"),
@@ -427,6 +477,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "cancel-unanswered": _m(
         "a waiting job that was never answered is cancelled without looking its name up",
         condition("cancel_waiting", "job.unanswered", "False"),
+        test=f"{RACES}::test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it",
     ),
     "stop": _m("a cancel of a running job stops nothing", condition("_running", "_stop(...)", "False")),
     "tally-once": _m(
@@ -464,7 +515,11 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         expr("Day.at", "date <= self.date", "date == self.date"),
         expr("_begun", "SlotsRow.day.does_not_exist() | X", "SlotsRow.pk.exists()"),
     ),
-    "view-is-an-event": _m("a view that is ahead of its events is believed", condition("load_job", "last", "True")),
+    "view-is-an-event": _m(
+        "a view that is ahead of its events is believed",
+        condition("load_job", "last", "True"),
+        test="tests/unit/test_load.py::test_a_view_that_is_ahead_of_its_events_is_not_believed",
+    ),
     # The edges.
     "batch-failures": _m("a failed message is reported done", drop("partial_failures", "append(...)")),
     "stream-unblocked": _m(
@@ -495,10 +550,16 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
             "act_on", "on_stream_record(...)",
             "published = partial_failures(records, lambda record: publish_record(world, record))",
         ),
+        test="tests/handlers/test_publishing.py::test_all_jobs_of_a_batch_are_looked_at_before_the_first_message",
     ),
     "publish-ours": _m(
         "a hint publishes whatever event it names",
         condition("_publish_stored", "row is None", "row is None"),
+        test="tests/handlers/test_publishing.py::test_a_forged_hint_changes_nothing_and_publishes_nothing",
     ),
-    "publish-rest": _m("a topic that hangs is called each time", condition("Topic.publish", "self._rests_until", "False")),
+    "publish-rest": _m(
+        "a topic that hangs is called each time",
+        condition("Topic.publish", "self._rests_until", "False"),
+        test="tests/handlers/test_publishing.py::test_a_topic_that_hangs_is_left_alone_for_a_minute_and_one_that_refuses_is_not",
+    ),
 }  # fmt: skip
