@@ -1,7 +1,7 @@
 """The mistakes that the simulation must catch, each of them one that was made, or one guard taken away.
 
-`R1` and so on are those of the races (DECISIONS.md); `B…` are bugs that the simulation itself found. How a mistake is written is
-in `mutation.py`; `hunt.py` counts the seeds until each is caught.
+`R1` and so on are those of the races (DECISIONS.md); `B…` are bugs that the simulation itself found, and a number is a seed that
+found one. How a mistake is written is in `mutation.py`; `hunt.py` counts the seeds until each is caught.
 """
 
 from dataclasses import dataclass
@@ -35,12 +35,13 @@ def _m(what: str, *changes: Change, test: str = "") -> Mutant:
     return Mutant(what, changes, test)
 
 
+RACES = "tests/simulation/test_races.py"
+
 _SECOND_CREATOR = before(
-    "_leased", "arm_attempt(...)",
+    "reconcile._claimed", "arm_attempt(...)",
     """
-from services.scheduler.attempt import submit
-known = world.store.slots(job.model)
-submit(world, None, holder(job.id, job.attempt), lease, known.ends if known else 0)
+from services.scheduler.attempt import _request
+world.bedrock.create(_request(world, job))
 """,
 )  # fmt: skip
 
@@ -48,35 +49,34 @@ MUTANTS: dict[str, Mutant] = {
     "R1": _m("an invocation that finds a job claimed calls Create", _SECOND_CREATOR),
     "R2": _m(
         "an invocation that finds a claimed job cancelled frees its slot",
-        condition("reconcile._claimed", "lease.submitted", "IT and job.cancel is None"),
-        condition("reconcile._claimed", "refusal is None", "IT and job.cancel is None"),
-        argument("attempt._release", "released", "refused", "False"),
-    ),
-    "R3": _m(
-        "two creators, and a permanent refusal frees the slot without the lease",
-        _SECOND_CREATOR,
-        argument("attempt._record", "fail", "lease", "None"),
-        argument("attempt._release", "released", "refused", "False"),
-    ),
-    "R4": _m(
-        "after the lease, the attempt is created again without looking its name up",
-        instead("take_over", "_look_up(...)", "ours, strangers = None, []"),
-    ),
-    "R5": _m(
-        "after the lease, Create is repeated, trusting its token",
-        instead(
-            "take_over", "_look_up(...)",
+        before(
+            "reconcile._claimed", "if lease.until > X: ...",
             """
-known = world.store.slots(job.model)
-if job.model in world.config.models:
-    submit(world, None, whose, lease, known.ends if known else 0)
-ours, strangers = None, []
+if job.cancel is not None:
+    from services.scheduler.cancel import cancel_claimed
+    cancel_claimed(world, job, lease)
+    return None
 """,
         ),
     ),
+    "R3": _m(
+        "two creators, and a refusal frees the slot without the lease",
+        _SECOND_CREATOR,
+        expr("given_up", "_mine(...)", "SlotsRow.holders[holder].exists()"),
+        expr("over_without_bedrock", "_mine(...)", "SlotsRow.pk.exists()"),
+    ),
+    "R4": _m(
+        "after the lease, the attempt goes back to its place without looking its name up",
+        instead("take_over", "look_up(...)", "ours, strangers = None, []"),
+    ),
+    "R5": _m(
+        "after the lease, Create is repeated, trusting its token",
+        before("take_over", "look_up(...)", "world.bedrock.create(_request(world, job))"),
+        instead("take_over", "look_up(...)", "ours, strangers = None, []"),
+    ),
     "R6": _m(
         "no answer is taken for a refusal",
-        expr("Bedrock.create", "Unknown(type(error).__name__)", 'Refused("throttle", type(error).__name__)'),
+        expr("Bedrock.create", "Unknown(type(error).__name__)", "Refused(THROTTLED, type(error).__name__)"),
     ),
     "R7": _m("holders are named by job", expr("names.holder", "attempt", '"1"')),
     "R8": _m(
@@ -88,9 +88,9 @@ ours, strangers = None, []
     "R10": _m("a timer is armed again under its own name", expr("timers._name", "minute_number(...)", "IT * 0")),
     "R11": _m(
         "the timer is armed after the claim",
-        drop("fill._claim", "arm_for(...)"),
-        before("fill._claimed", "note(...)", "arm_for(world, job.id, event.attempt, claim.lease)"),
-        drop("_leased", "arm_attempt(...)"),
+        drop("attempt._claim", "_arm(...)"),
+        before("attempt._claim", "note(...)", "_arm(world, job.id, attempt, lease)"),
+        drop("reconcile._claimed", "arm_attempt(...)"),
     ),
     "R12": _m(
         "a hint that failed does not come back",
@@ -98,10 +98,25 @@ ours, strangers = None, []
         drop("scheduler.handler._on_message", "raise"),
     ),
     "R13": _m("a stream record that failed is forgotten", drop("on_stream_record", "wake_job(...)")),
-    "R14": _m("a fill that loses a race goes home", instead("_goes_on", "_wait_or_give_up(...)", "return False")),
+    "R14": _m(
+        "a fill that loses a race goes home",
+        condition("fill._fill", "outcome in X", "IT or outcome is Outcome.LOST"),
+    ),
+    "R15": _m("a refusal does not hold its model", expr("given_up", "_set_hold(...)", "[]")),
+    "R16": _m(
+        "a refusal arms no timer for its hold",
+        drop("give_up", "arm_hold(...)"),
+        drop("_stop_at_hold", "arm_hold(...)"),
+    ),
+    "R17": _m(
+        "an end between the refusal and the giving up is not seen",
+        argument("give_up", "refused", "ends", "slots.ends"),
+        test=f"{RACES}::test_R17_an_end_between_the_refusal_and_the_giving_up_is_seen",
+    ),
     "R18": _m(
         "the limit comes from the environment",
-        argument("reconcile.wake", "reconcile_model", 2, "world.config.models[name].limit"),
+        argument("wake.wake", "reconcile_model", 2, "world.config.models[name].limit"),
+        test=f"{RACES}::test_R18_an_invocation_of_the_old_configuration_neither_sets_nor_uses_the_old_limit",
     ),
     "R19": _m("a pause is read, then claimed", expr("_room", "And(X, SlotsRow.paused == False)", "X")),
     "R20": _m(
@@ -120,103 +135,292 @@ ours, strangers = None, []
         argument("slots_row", "SlotsRow", "holders", "IT or None"),
     ),
     "R22": _m("a claim leaves its place in line behind", without("projections.claimed", "_no_place(...)")),
+    "R23": _m("on hold only the head of the line is asked for", returned("Hold.place", "0")),
+    "R24": _m("a model that refuses is asked each minute", returned("next_probe", "grid_due(now, 1)")),
     "R25": _m(
         "the loser of an append decides again",
         instead(
             "record_submitted", "pause(...)",
             """
+from services.scheduler.cancel import cancel_claimed
 seen = world.store.slots(job.model)
 if seen and (lease := seen.holders.get(holder(job.id, job.attempt))):
-    _cancel(world, job.id, job.attempt, lease)
+    cancel_claimed(world, world.store.job(job.id), lease)
 return False
 """,
         ),
-        condition("attempt._cancel", "_release(...)", "job.cancel is not None and IT"),
     ),
     "R26": _m(
         "a fill gives up after a conflict and leaves no hint",
         constant("store.MAX_TRIES", "1"),
-        instead(
-            "fill._fill", "_serve_next(...)",
-            """
-try:
-    served = IT if slots is not None else None
-except Contended:
-    return None
-""",
-        ),
+        instead("fill._fill", "_serve(...)", "try:\n    outcome = IT\nexcept Contended:\n    return None"),
+    ),
+    "R27": _m(
+        "a probe is claimed whatever the limit and the pause say",
+        expr("projections.claimed", "_room(...)", "(SlotsRow.pk.exists() if slots.holds else _room())"),
+    ),
+    "R28": _m(
+        "giving up does not look for a newer event",
+        instead("give_up", "pause(...)", "return Outcome.LOST"),
+        test=f"{RACES}::test_R28_a_cancel_during_a_second_refusal_is_seen_by_the_owner",
+    ),
+    "R29": _m(
+        "a job that is refused each time, and others are not, is not seen",
+        returned("is_its_own", "False"),
+        test="tests/unit/test_refusals.py::test_a_job_refused_as_invalid_at_first_and_after_each_of_three_acceptances_fails_with_bedrocks_words",
     ),
     "R30": _m("job-submitted does not mark the lease", without("projections.submitted", "SlotsRow.holders[holder].set(...)")),
-    "R33": _m("a Bedrock event for a claimed job is dropped", condition("reconcile._claimed", "_adopt(...)", "False")),
+    "R31": _m(
+        "a giving up that was done but looked failed is taken for not done",
+        before("give_up", "pause(...)", "world.bedrock.create(_request(world, job))"),
+    ),
+    "R32": _m(
+        "a claimed holder is not rebuilt where its lease is lost",
+        before("slots_from_events", "_lost_lease(...)", "if lease is None and job.status not in RUNNING:\n    continue"),
+    ),
+    "R33": _m(
+        "a Bedrock event for a claimed job is dropped",
+        condition("_step", "job.may_be_at_bedrock", "IT and job.status == QUEUED"),
+    ),
     "R34": _m(
         "an older reading of the model's events overwrites a newer",
         expr("model_changed", "SlotsRow.model_version < X", "SlotsRow.pk.exists()"),
     ),
     "R35": _m("a timer may be armed for the minute that woke us", drop("on_hint", "arm_attempt(...)")),
+    "R36": _m("every newcomer asks a model on hold", returned("Slots.is_open", "self.has_room")),
     "R37": _m("a job that cannot be read stops its model", expr("_readable", "UNREADABLE", "ZeroDivisionError")),
+    "R38": _m("an end does not open a hold", returned("Hold.is_open", "self.until <= now")),
+    "R39": _m(
+        "the right to probe before the time is carried by a hint",
+        instead(
+            "reconcile.reconcile", "fill(...)",
+            """
+from services.scheduler.fill import _stop_at_hold
+seen = world.store.slots(job.model)
+if seen is not None and any(hold.until > world.now() for hold in seen.holds):
+    _stop_at_hold(world, seen)
+else:
+    IT
+""",
+        ),
+    ),
+    "R40": _m(
+        "a model's timer that fires early leaves, because the hold runs",
+        condition("on_hint", "alias in config.models", "IT and (due is None or due <= world.now())"),
+    ),
+    "R41": _m(
+        "a change of the model is no reason to ask",
+        without("model_changed", "SlotsRow.ends.set(...)"),
+        condition("model_changed", "resumed", "False"),
+    ),
+    "R42": _m(
+        "a giving up removes its attempt's timer",
+        before(
+            "give_up", "if outcome is Outcome.OVER: ...",
+            "world.timers.disarm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))",
+        ),
+        test=f"{RACES}::test_R42_giving_up_removes_no_timer_that_the_next_claim_counts_on",
+    ),
+    "R43": _m(
+        "refusals under one reading of `taken` count each",
+        expr("job._changes", "{event.taken}", "{job.version}"),
+        expr("give_up", "{before.taken}", "{job.version}"),
+    ),
+    "R44": _m(
+        "probes take the first and the second in line in turn",
+        expr("Hold.place", "min(...)", "min(length, 2)"),
+    ),
+    "R45": _m(
+        "an answer that never came holds nothing",
+        argument("give_up", "given_up", "hold", "slots.refused if kind == UNANSWERED else IT"),
+        test=f"{RACES}::test_R45_a_job_that_is_never_answered_does_not_stop_its_model",
+    ),
+    "R46": _m("each claim is another attempt", returned("Job.next_attempt", "self.attempt + 1")),
+    "R47": _m(
+        "a Bedrock event for a waiting job is dropped",
+        condition("_step", "job.may_be_at_bedrock", "IT and job.status != QUEUED"),
+        test=f"{RACES}::test_R47_an_event_of_a_job_that_waits_again_is_adopted",
+    ),
+    "R48": _m(
+        "a load reads all events",
+        condition("load_job", "seen is not None", "False"),
+        test=f"{RACES}::test_R24_R48_a_load_reads_no_more_events_after_many_probes_than_after_one",
+    ),
+    "R49": _m(
+        "on hold after failures only the head of the line is tried",
+        constant("WALKING", "IT - {FAILING}"),
+        test=f"{RACES}::test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_no_reason_to_try_another",
+    ),
+    "R50": _m(
+        "the failure that sets a hold opens it",
+        argument("record_end", "failed", "ends", "slots.ends"),
+        argument("projections.ended", "failed", "ends", "slots.ends"),
+        test=f"{RACES}::test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_no_reason_to_try_another",
+    ),
     # Bugs that the simulation found.
     "B1": _m(
         "an expired job whose model is not configured is never queued again",
-        condition("_ended", "may_retry(...)", "model is not None and may_retry(job, model.max_attempts)"),
+        condition("settle", "comes_back(...)", "model is not None and comes_back(job, model.max_attempts)"),
     ),
-    "B2": _m("what a report is about is remembered across attempts", expr("_said", "_about(...)", "visit.matched")),
+    "B2": _m(
+        "what a report is about is remembered across attempts",
+        expr("_said", "_about(...)", "visit.matched"),
+        test="tests/unit/test_scheduler.py::test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_same_visit",
+    ),
     "B3": _m(
         "a timer that fires early leaves one behind only if its attempt needs it",
         before("on_hint", "config = X", 'world.__dict__["early"] = None'),
         instead("on_hint", "arm_attempt(...)", 'world.__dict__["early"] = due'),
         argument(
-            "_leased", "arm_attempt", 2,
-            'max(IT, at_minute(minute_number(early) + 1)) if (early := world.__dict__.get("early")) else IT',
+            "reconcile._claimed", "arm_attempt", 2,
+            'lease_due(max(lease.until, early), world.now()) if (early := world.__dict__.get("early")) else IT',
         ),
     ),
     "B4": _m("a model's timer that fires early leaves none behind", drop("on_hint", "arm_model(...)")),
     "B5": _m(
         "an event whose adoption another was faster to record is dropped",
-        instead("_adopt", "record_submitted(...)", "return IT"),
+        instead("_adopt", "record_submitted(...)", "if not IT:\n    visit.report = None"),
     ),
     "B7": _m(
         "every hour's hint about a job that cannot be read comes back for twelve days",
         condition("on_hint", "due is None", "True"),
     ),
     "B8": _m(
-        "a name that is in use is a stranger's if List shows one that had it, even one that ended",
-        condition("_name_in_use", "strangers", "strangers"),
+        "a name in use is a stranger's if List shows one that had it, even one that ended: back in line",
+        before(
+            "claim_and_create", "_name_in_use(...)",
+            """
+ours, strangers = look_up(world, job)
+if ours is None and strangers:
+    return give_up(world, job, lease, NAME_TAKEN, message, slots)
+""",
+        ),
+        test=f"{RACES}::test_a_name_that_an_ended_stranger_had_says_nothing_while_list_is_behind",
     ),
     "B9": _m(
         "a cancel during an accepted Create is left to the timer where job-submitted was recorded unheard",
         condition("record_submitted", "tries", "False"),
+        test=f"{RACES}::test_a_cancel_is_heeded_where_the_answer_to_job_submitted_was_lost",
+    ),
+    "702987": _m(
+        "a stranger that has our name fails the job at once",
+        before(
+            "claim_and_create", "_name_in_use(...)",
+            """
+ours, strangers = look_up(world, job)
+if ours is None and strangers:
+    end = e.JobEnded(at=world.now(), attempt=job.attempt, status="Failed", message=message, arn=None)
+    world.store.commit(projections.over_without_bedrock(job, end, holder(job.id, job.attempt), lease))
+    return Outcome.OVER
+""",
+        ),
+    ),
+    "703732": _m(
+        "a fill comes before the end of a job that an event told of",
+        after("_adopt", "record_submitted(...)", "fill(world, job.model)"),
+        test=f"{RACES}::test_an_adopted_end_is_recorded_before_the_line_is_read",
+    ),
+    "703734": _m(
+        "a fill comes before the end of a job that was taken over",
+        after("_taken_over", "take_over(...)", "fill(world, job.model)"),
+        test=f"{RACES}::test_a_taken_over_end_is_recorded_before_the_line_is_read",
+    ),
+    "702976": _m(
+        "the last refusal of a job that is at fault itself keeps its model on hold",
+        expr("over_without_bedrock", "_leaving(...)", "[SlotsRow.holders[holder].remove()]"),
+        test=f"{RACES}::test_the_end_of_a_job_that_was_at_fault_itself_lets_a_newcomer_ask_at_once",
     ),
     # Conditions of the transactions.
-    "limit-not-exceeded": _m("<= for <", expr("_room", "held < SlotsRow.limit", "held < SlotsRow.limit + 1")),
+    "limit-not-exceeded": _m("<= for <", expr("_room", "X < SlotsRow.limit", "X < SlotsRow.limit + 1")),
     "append-only": _m("an event may overwrite another", argument("projections.append", "Put", 1, "None")),
     "view-older": _m("an older reading overwrites the view", without("projected", "as_seen")),
     "take-over-as-read": _m("a lease is taken over whatever became of it", argument("taken_over", "Update", 2, "path.exists()")),
-    "release-mine": _m("an attempt is ended under somebody else's lease", drop("released", "_mine(...)")),
+    "release-mine": _m(
+        "an attempt is cancelled under another's lease",
+        expr("over_without_bedrock", "_mine(...)", "SlotsRow.pk.exists()"),
+        test=f"{RACES}::test_whoever_gave_up_without_knowing_it_cancels_nothing_under_the_next_ones_lease",
+    ),
+    "give-up-mine": _m(
+        "a slot is given up by an invocation that lost its lease",
+        expr("given_up", "_mine(...)", "SlotsRow.holders[holder].exists()"),
+        test=f"{RACES}::test_whoever_lost_its_lease_gives_nothing_up",
+    ),
+    "slot-given-back": _m("an end leaves the holder in the map", without("_leaving", "SlotsRow.holders[holder].remove()")),
+    "ends-counted": _m("our own ends are not counted", without("_leaving", "SlotsRow.ends.set(...)")),
+    # The hold.
+    "probe-counts": _m("the claim of a probe leaves the hold as it was", expr("projections.claimed", "probed(...)", "hold")),
+    "hold-as-read": _m(
+        "a probe does not look whether another has probed",
+        without("projections.claimed", "_holds_as_read(...)"),
+        test="tests/unit/test_refusals.py::test_of_two_who_would_probe_at_once_one_does",
+    ),
+    "hold-as-read-at-refusal": _m(
+        "a refusal overwrites a hold that it has not read",
+        without("given_up", "_hold_as_read(...)"),
+        test="tests/unit/test_refusals.py::test_a_hold_that_another_changed_between_reading_and_writing_is_read_again",
+    ),
+    "hold-lifted": _m("a job that Bedrock took leaves the hold", without("projections.submitted", "SlotsRow.refused.remove()")),
+    "hold-timer-of-probe": _m(
+        "a probe arms no timer for the next one",
+        drop("attempt._claim", "arm_hold(...)"),
+        drop("_stop_at_hold", "arm_hold(...)"),
+        test=f"{RACES}::test_a_probe_that_dies_in_create_leaves_the_models_timer_behind",
+    ),
+    "taken-counted": _m(
+        "what Bedrock took is not counted, so that no job is ever at fault",
+        without("projections.submitted", "SlotsRow.taken.set(...)"),
+        test="tests/unit/test_refusals.py::test_a_job_refused_as_invalid_at_first_and_after_each_of_three_acceptances_fails_with_bedrocks_words",
+    ),
+    "day-given-back": _m("a refused claim has used up the day's ceiling", condition("given_up", "slots.day.date", "False")),
+    "failing-hold": _m("jobs that fail at once hold nothing", instead("hold.failed", "if failures < X: ...", "return hold")),
+    "failures-as-read": _m(
+        "two failures at once count as one",
+        without("projections.ended", "_same(...)"),
+        test="tests/unit/test_failing.py::test_two_ends_at_once_count_both",
+    ),
+    "late-failure": _m(
+        "a job that is InProgress ends a row of failures although one of them came later than that",
+        condition("begun", "slots.failed_late", "not slots.failures"),
+        without("begun", "SlotsRow.failed_late.does_not_exist()"),
+        test="tests/unit/test_failing.py::test_inprogress_ends_no_row_in_which_one_failed_after_it",
+    ),
+    "comes-back": _m(
+        "a job that failed before a record was processed stays Failed",
+        condition("settle", "comes_back(...)", "IT and job.status != 'Failed'"),
+    ),
+    "too-few-records": _m(
+        "a job that Bedrock says has too few records comes back",
+        expr("fails_for_its_own_reason", "TOO_FEW_RECORDS in job.reason", "False"),
+        test="tests/unit/test_failing.py::test_too_few_records_are_the_jobs_own_reason_at_once_and_do_not_count",
+    ),
+    # The loop.
     "foreign-ends": _m(
         "others' ends are no reason to ask again",
         condition("reconcile_report", "report.status in ENDS", "False"),
     ),
-    "slot-given-back": _m("an end leaves the holder in the map", without("_leaving", "SlotsRow.holders[holder].remove()")),
-    # The loop.
     "write-then-look": _m(
         "a newcomer looks for a slot before it is in line",
-        drop("reconcile._read", "_project(...)"),
+        condition("reconcile._read", "job.latest", "True"),
         after(
             "reconcile.reconcile", "_step(...)",
             """
-if job.latest in APPENDED_BY_OTHERS:
-    events = [recorded.event for recorded in world.store.load(job_stream(job_id))]
-    _project(world, job, events[: job.version])
+loaded = world.store.load_job(job_id)
+if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.version < job.version):
+    world.store.commit(projections.projected(loaded.seen, job))
 """,
         ),
     ),
-    "fill-after-end": _m("an end does not fill", drop("_refill", "fill(...)")),
-    "fill-when-queued": _m("a newcomer does not look for a slot", drop("_step > if job.status == QUEUED", "fill(...)")),
+    "fill-after-end": _m("an end does not fill", drop("refill", "fill(...)")),
+    "fill-when-queued": _m("a newcomer does not look for a slot", drop("_step > if job.status == QUEUED", "visit.fill = True")),
     "check-in": _m("a running attempt has no timer", drop("_running", "arm_attempt(...)")),
-    "other-alias-untold": _m("an end is not told to the other aliases of its model", drop("reconcile._end", "_tell(...)")),
+    "other-alias-untold": _m(
+        "an end is not told to the other aliases of its model",
+        drop("refill", "tell(...)"),
+        test="tests/unit/test_refusals.py::test_an_end_of_one_alias_lets_the_refused_of_the_other_try_at_once",
+    ),
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",
-        condition("_ended", "visit.refilled", "False"),
+        condition("reconcile._ended", "visit.refilled", "False"),
         test="tests/unit/test_scheduler.py::test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message",
     ),
     "timer-that-learned": _m(
@@ -225,31 +429,42 @@ if job.latest in APPENDED_BY_OTHERS:
         test="tests/unit/test_scheduler.py::test_a_timer_that_learns_of_progress_arms_the_next_one",
     ),
     "ask-on-timer": _m("a timer does not ask Bedrock", condition("_said", "visit.look", "False")),
+    "look-up-first": _m(
+        "an attempt that was never answered is created again without looking its name up",
+        condition("claim_and_create", "job.unanswered", "False"),
+        test=f"{RACES}::test_R46_an_unanswered_attempt_keeps_its_name_and_is_looked_up_before_it_is_created_again",
+    ),
     "look-up-error": _m(
         "an error of List is taken for not found",
-        instead(
-            "Bedrock.find", "return X",
-            """
-try:
-    return X
-except (ClientError, BotoCoreError):
-    return []
-""",
-        ),
+        instead("Bedrock.named", "arns = X", "try:\n    arns = X\nexcept (ClientError, BotoCoreError):\n    return []"),
+        test="tests/unit/test_bedrock_answers.py::test_a_look_up_that_fails_is_not_a_job_that_is_not_there",
     ),
-    "all-pages": _m("only the first page of List is read", expr("Bedrock.find", "pages", "list(pages)[:1]")),
-    "token-proves": _m("a job of our name is adopted without our token", condition("_look_up", "job.token == name", "True")),
-    "get-confirms": _m(
-        "an event's name is believed without Get",
-        condition("_adopt", "found is None", "found is None"),
+    "look-up-behind": _m(
+        "a job that List shows and Get does not know yet is taken for none",
+        returned("Bedrock.named", "[found for arn in arns if (found := self.get(arn)) is not None]"),
     ),
+    "event-ahead-of-get": _m("an event of a job that Get does not know yet is taken for forged", drop("_adopt", "KNOWN_WITHIN")),
+    "end-ahead-of-get": _m(
+        "an end of a job that Get does not know yet says that something was bought",
+        drop("ending._asked", "KNOWN_WITHIN"),
+    ),
+    "all-pages": _m(
+        "only the first page of List is read",
+        expr("Bedrock.named", "pages", "list(pages)[:1]"),
+        test="tests/unit/test_bedrock_answers.py::test_a_look_up_reads_every_page_since_the_claim_and_asks_get_for_each_of_exactly_this_name",
+    ),
+    "token-proves": _m(
+        "a job of our name is adopted without our token",
+        condition("adopt.look_up", "each.token == name", "True"),
+    ),
+    "get-confirms": _m("an event's name is believed without Get", expr("_adopt", "found is None or X or Y", "found is None")),
     "conflict-is-permanent": _m(
-        "a name in use is a permanent refusal",
-        expr("bedrock.meaning", "NameInUse(...)", "Invalid(message)"),
+        "a name in use is a refusal",
+        expr("bedrock.meaning", "NameInUse(...)", "Refused(INVALID, message)"),
     ),
     "5xx-is-refusal": _m(
         "a 5xx is taken for a refusal",
-        constant("bedrock.REFUSED", '{**IT, "InternalServerException": "throttle"}'),
+        constant("bedrock.REFUSED", '{**IT, "InternalServerException": THROTTLED}'),
     ),
     "same-token": _m(
         "each Create has a token of its own",
@@ -259,14 +474,20 @@ except (ClientError, BotoCoreError):
         "a cancel during an accepted Create is left to the timer",
         drop("record_submitted", "if job.cancel is not None: ..."),
     ),
+    "cancel-unanswered": _m(
+        "a waiting job that was never answered is cancelled without looking its name up",
+        condition("cancel_waiting", "job.unanswered", "False"),
+        test=f"{RACES}::test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it",
+    ),
     "stop": _m("a cancel of a running job stops nothing", condition("_running", "_stop(...)", "False")),
     "tally-once": _m(
         "an ended job is tallied with every hint",
-        condition("_ended", "if job.tally is None: ...", "IT or job.version < 12"),
+        condition("settle", "job.tally is not None", "IT and job.version >= 12"),
     ),
     "retry-policy": _m(
-        "whatever Expired is tried again, also when something was bought",
-        assigned("may_retry", "bought_nothing", "True"),
+        "an expired job is queued again, also if something was bought",
+        condition("comes_back", "job.processed_records != 0", "job.cancel is not None or job.arn is None"),
+        condition("comes_back", "job.started", "False"),
     ),
     "rank": _m("a status may fall back", returned("job.news", "status != job.status")),
     "order": _m("the line is ordered by id", assigned("_place", "sk", 'f"{priority}#{job.id}"')),
@@ -294,6 +515,11 @@ except (ClientError, BotoCoreError):
         expr("Day.at", "date <= self.date", "date == self.date"),
         expr("_begun", "SlotsRow.day.does_not_exist() | X", "SlotsRow.pk.exists()"),
     ),
+    "view-is-an-event": _m(
+        "a view that is ahead of its events is believed",
+        condition("load_job", "last", "True"),
+        test="tests/unit/test_load.py::test_a_view_that_is_ahead_of_its_events_is_not_believed",
+    ),
     # The edges.
     "batch-failures": _m("a failed message is reported done", drop("partial_failures", "append(...)")),
     "stream-unblocked": _m(
@@ -315,78 +541,25 @@ except (ClientError, BotoCoreError):
     "staged-first": _m("a job is queued before its input is staged", drop("intake._decide", "copy(...)")),
     "intake-failures": _m("an upload that could not be taken in is reported done", drop("take_in_message", "failures[0]")),
     "lost-upload": _m("an upload that is gone is tried for ever", expr("intake._decide", "Lost", "ZeroDivisionError")),
-    # What goes with the map of refused holders, suspects and the handing over of a slot.
-    "R15": _m(
-        "a refusal's own stream record is a reason to ask Bedrock again",
-        argument("reconcile._claimed", "fill", "probe", "True", times=2),
-        condition("give_up", "kind not in job.refusals", "True"),
-    ),
-    "R16": _m(
-        "a refusal does not arm the model's timer",
-        drop("give_up", "arm_model(...)"),
-        drop("reconcile._claimed", "arm_model(...)"),
-    ),
-    "R17": _m("an end between the refusal and the giving up is not seen", condition("given_up", "ends is not None", "False")),
-    "R23": _m("one refused job stops its model", condition("_goes_on", "_refusals(...)", "False")),
-    "R24": _m("every refused probe is an event", condition("give_up", "kind not in job.refusals", "True")),
-    "R27": _m("a refused holder is taken whatever the limit and the pause say", without("projections.taken", "_room(...)")),
-    "R28": _m("giving up does not look for a newer event", without("given_up", "Check(...)")),
-    "R29": _m(
-        "beside two refused jobs nobody else is tried",
-        expr("_serve_next", "slots.least_refused(tried)", "slots.oldest_refused(tried)"),
-        assigned("_serve_next", "suspicious", "False"),
-    ),
-    "R31": _m(
-        "a failed giving up is taken for not done",
-        drop("submit", "whose in slots.refused"),
-        drop("submit", "slots.holders.get(whose) != lease"),
-    ),
-    "R32": _m(
-        "a claimed holder is rebuilt as refused: given up",
+    # What is published.
+    "publish-later": _m("what SNS did not take is forgotten", drop("publish_record", "publish_later(...)")),
+    "publish-last": _m(
+        "a batch is published before its jobs are looked at",
+        drop("act_on", "publish_record(...)"),
         before(
-            "slots_from_events", "_lost_lease(...)",
-            """
-if lease is None and job.status not in RUNNING:
-    refused[whose] = refusal or Refusal(kind="unknown", since=now, retry_at=now)
-    continue
-""",
+            "act_on", "on_stream_record(...)",
+            "published = partial_failures(records, lambda record: publish_record(world, record))",
         ),
+        test="tests/handlers/test_publishing.py::test_all_jobs_of_a_batch_are_looked_at_before_the_first_message",
     ),
-    "R36": _m("every newcomer asks a full Bedrock again", expr("_serve_next", "not probe and X and Y", "False")),
-    "B6": _m(
-        "a fill ends with the second probe, even when it is taken",
-        instead("_goes_on", "filling.suspect = None", "return False"),
+    "publish-ours": _m(
+        "a hint publishes whatever event it names",
+        condition("_publish_stored", "row is None", "row is None"),
+        test="tests/handlers/test_publishing.py::test_a_forged_hint_changes_nothing_and_publishes_nothing",
     ),
-    "B10": _m(
-        "a fill whose job was taken leaves the free slots to a timer, where another's was refused meanwhile",
-        drop("_goes_on", "filling.taking = X"),
+    "publish-rest": _m(
+        "a topic that hangs is called each time",
+        condition("Topic.publish", "self._rests_until", "False"),
+        test="tests/handlers/test_publishing.py::test_a_topic_that_hangs_is_left_alone_for_a_minute_and_one_that_refuses_is_not",
     ),
-    "give-up-mine": _m(
-        "a slot is given up by whoever was refused",
-        expr("given_up", "_mine(...)", "SlotsRow.holders[holder].exists()"),
-    ),
-    "release-refused": _m(
-        "a refused job is cancelled although it was taken meanwhile",
-        drop("released", "SlotsRow.refused[holder].exists()"),
-    ),
-    "still-refused": _m("a refused holder is taken twice", assigned("projections.taken", "still", "SlotsRow.pk.exists()")),
-    "ends-counted": _m("our own ends are not counted", without("_leaving", "SlotsRow.ends.set(...)")),
-    "handed-over-above-the-limit": _m(
-        "a slot that a lowered limit takes away is handed over",
-        expr("_room", "(SlotsRow.limit >= held) & X", "X"),
-        without("Slots.passes_on", "len(self.holders) <= self.limit"),
-    ),
-    "end-only-with-a-claim": _m(
-        "an end whose slot nobody can have at once is not recorded",
-        before("reconcile._end", "commit(...)", "return Then.REST"),
-    ),
-    "end-waits-for-the-next": _m(
-        "an end is not recorded while something is wrong with whoever would be next",
-        expr("hand_over", "Exception", "ZeroDivisionError"),
-    ),
-    "newcomer-asks-for-all": _m(
-        "a newcomer is a reason to ask for a refused job before its time",
-        assigned("_serve_next", "tried", "frozenset(skip)"),
-    ),
-    "job-reloaded": _m("a refused job is created without reading it again", argument("_serve_refused", "submit", 1, "job")),
 }  # fmt: skip

@@ -605,8 +605,7 @@ def test_R41_a_resume_is_a_reason_to_ask() -> None:
     job = refused(stage)
     stage.pause("haiku")
     stage.see_model().end()
-    stage.wait(120)
-    stage.model_timer().end()  # used up
+    stage.model_timer().end()  # early, and used up
     stage.others_end()  # and nobody tells
     stage.resume("haiku")
     stage.see_model().end()
@@ -717,19 +716,20 @@ def test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_n
     assert stage.holders == {}
     assert "failing" in stage.watch.slots["haiku"]
     assert not stage.watch.slots["haiku"]["paused"]["BOOL"]
+    head = stage.watch.orders["haiku"][0].rpartition("#")[2]
     stage.wait(120)
     stage.model_timer().end()
     (probe,) = stage.holders
-    assert probe.partition("#")[0] != stage.watch.orders["haiku"][0].rpartition("#")[2]
+    assert probe.partition("#")[0] != head
     stage.fail_validating = False
     stage.settle()
     assert {stage.job(job).status for job in jobs} == {"Completed"}
 
 
 def test_an_adopted_end_is_recorded_before_the_line_is_read() -> None:
-    stage = Stage()
+    stage = Stage(limit=2)
     first, second = unanswered(stage), stage.put("b")
-    stage.see(second).end()
+    stage.see(second).to("query line#haiku").crash()  # in line, beside a free slot
     stage.rules.stop(next(iter(stage.rules.jobs.values())).arn, stage.kernel.now)
     stage.wait(31)
     visit = stage.hint(stage.said(first, "Stopped")).to("query line#haiku")
@@ -741,9 +741,9 @@ def test_an_adopted_end_is_recorded_before_the_line_is_read() -> None:
 
 
 def test_a_taken_over_end_is_recorded_before_the_line_is_read() -> None:
-    stage = Stage()
+    stage = Stage(limit=2)
     first, second = unanswered(stage), stage.put("b")
-    stage.see(second).end()
+    stage.see(second).to("query line#haiku").crash()  # in line, beside a free slot
     stage.wait(40_000)
     visit = stage.timer(first).to("query line#haiku")
     assert stage.history(first)[-1] == "job-ended"
@@ -800,6 +800,62 @@ def test_whoever_gave_up_without_knowing_it_cancels_nothing_under_the_next_ones_
     assert stage.job(job).state == "running"
     stage.settle()
     assert stage.job(job).status == "Stopped"
+
+
+def test_a_probe_that_dies_in_create_leaves_the_models_timer_behind() -> None:
+    stage = Stage(limit=2)
+    stage.full()
+    first, second = refused(stage), stage.put("b")
+    stage.see(second).end()
+    stage.wait(120)
+    stage.model_timer().to("Create").crash()
+    stage.others_end()  # and nobody tells
+    stage.wait(120)
+    stage.model_timer().end()
+    assert (stage.job(first).state, stage.job(second).state) == ("claimed", "running")
+    stage.settle()
+
+
+def test_whoever_lost_its_lease_gives_nothing_up() -> None:
+    stage = Stage()
+    stage.full()
+    job = stage.put("a")
+    late = stage.see(job).to("write submission-refused")
+    stage.wait(300)
+    heir = stage.timer(job).to("List")
+    owner = stage.holders[f"{job}#1"]
+    late.end()
+    assert stage.holders == {f"{job}#1": owner}
+    heir.end()
+    assert (stage.job(job).state, stage.holders) == ("queued", {})
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_the_end_of_a_job_that_was_at_fault_itself_lets_a_newcomer_ask_at_once() -> None:
+    stage = Stage()
+    bad = stage.put("bad")
+    stage.bedrock.cursed.add(bad)
+    stage.touched.add(bad)
+    stage.see(bad).end()
+    for number in range(3):  # three others are taken, and the bad one is refused after each but the last
+        good = stage.put(f"good{number}")
+        stage.see(good).end()
+        while stage.job(good).state == "queued":
+            stage.wait(3600)
+            stage.model_timer().end()
+        stage.wait(40_000)
+        if number == 2:
+            stage.bedrock.refusal = ("ServiceQuotaExceededException", "full")  # which holds the model once more
+        stage.hint(stage.said(good, "Completed")).end()
+    stage.bedrock.refusal = None
+    stage.wait(120)
+    stage.model_timer().end()
+    assert (stage.job(bad).status, "refused" in stage.watch.slots["haiku"]) == ("Failed", True)
+    newcomer = stage.put("newcomer")
+    stage.see(newcomer).end()
+    assert stage.job(newcomer).state == "running"
+    stage.settle()
 
 
 def test_a_name_that_an_ended_stranger_had_says_nothing_while_list_is_behind() -> None:

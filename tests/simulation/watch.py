@@ -500,9 +500,16 @@ class Watch:
                 self.check("S15", ends or over, f"{claims} probes {model}, which is on hold: {was}, ends {before['ends']}")
                 moved = now is not None and int(_value(now, "count")) == int(_value(was, "count")) + 1
                 self.check("S15", moved, f"the probe {claims} left the hold of {model} as it was: {was}, {now}")
-        if "failing" not in before and "failing" in after:
-            failures = int(after["failures"]["N"])
-            self.check("S15", failures >= MOST_IN_A_ROW, f"{model} is on hold after {failures} failures")
+            elif was is not None and now is not None:
+                stays = all(_value(was, each) == _value(now, each) for each in ("count", "until"))
+                back = int(_value(now, "ends")) < int(_value(was, "ends"))
+                self.check("S15", stays and not back, f"no probe moved the hold of {model}: {was}, {now}")
+        if "job-submitted" in told:
+            self.check("S15", "refused" not in after, f"{model} is on hold for refusals, and Bedrock has just taken a job")
+        failures = int(after["failures"]["N"]) if "failures" in after else 0
+        if "failing" in after or failures:
+            right = ("failing" in after) == (failures >= MOST_IN_A_ROW)
+            self.check("S15", right, f"{model} after {failures} failures in a row: {after.get('failing')}")
 
     def _day(self, model: str, before: Item, after: Item, events: dict[str, str]) -> None:
         """What begins is counted on the day it is, whoever's clock says so, and is never more than the ceiling."""
