@@ -157,7 +157,7 @@ def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
     here = deployments.find(context.obj)
     _configured(here, model)
     slots = here.store.slots(model)
-    held = slots is not None and bool(slots.holds)
+    held = slots is not None and (slots.paused or bool(slots.holds))  # rebuilt slots are paused, whatever the events say
     _on_model(
         here, model, lambda history: decisions.resume(model, history, on_hold=held, at=queries.now(), by=who(), why=_reason(why))
     )

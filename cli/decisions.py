@@ -10,7 +10,7 @@ from datetime import datetime
 
 from services.scheduler.hints import MAX_ATTEMPT
 from shared import events as e
-from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, UNREADABLE, Job, comes_back, outcome
+from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, UNREADABLE, Job, comes_back, may_come_back, outcome
 from shared.slots import fold_model
 
 STOPPED = "Stopped"
@@ -48,7 +48,7 @@ def cancel(job: Job, *, at: datetime, by: str, why: str) -> Decision:
     asked = f"{job.cancel.by} asked for it at {moment(job.cancel.at)}" if job.cancel else ""
     if job.status == CANCELLED or (job.status == STOPPED and job.cancel is not None):
         return Already(f"is {job.status} already" + (f": {asked}" if asked else ""))
-    if job.status in OVER:
+    if job.status in OVER and not may_come_back(job):
         late = f"; {asked}, which was too late" if asked else ""
         return Refused(f"is over: {outcome(job)}{late}")
     if job.cancel is not None:
@@ -57,6 +57,8 @@ def cancel(job: Job, *, at: datetime, by: str, why: str) -> Decision:
         meaning = "will leave the line"
     elif job.status == UNREADABLE:
         meaning = "will not be taken in"
+    elif job.status in OVER:
+        meaning = "will not be queued again"
     elif job.status in RUNNING:
         meaning = "will be stopped at Bedrock; what it has done until then is billed"
     else:
@@ -85,7 +87,7 @@ def retry(job: Job, *, models: Sequence[str], max_attempts: int, at: datetime, b
         return Refused(f"is {job.status} since a moment ago, and its counts are still being read: try again in a minute")
     bought = (job.tally.succeeded_records if job.tally else None) or 0
     event = e.JobRequeued(at=at, attempt=job.attempt, by=by, why=why)
-    return Act(event, f"will run again, as attempt {job.attempt + 1}", bought)
+    return Act(event, f"will run again, as attempt {job.next_attempt}", bought)
 
 
 def forget(job: Job, *, at: datetime, by: str, why: str) -> Decision:

@@ -32,7 +32,8 @@ OWN = frozenset({INVALID, NAME_TAKEN})  # may be the job's own after all: see `i
 WALKING = frozenset({INVALID, NOT_FOUND, NAME_TAKEN, UNANSWERED, FAILING})  # probes go down the line: it might be the first job
 
 STEP_MINUTES = (1, 2, 5, 10, 30)  # between two probes, by how often was asked; the last one stays
-WALK = 10  # so many jobs of the line take their turn as a probe
+WALK = 10  # so many jobs of the line take their turn as a probe,
+WIDE_WALK, WIDE_AFTER = 100, 20  # and so many after so many probes: ten bad jobs at the head are not everybody
 FAILURES_IN_A_ROW = 3  # of jobs that were taken, before nothing more is sent after them
 MAX_TAKEN_OTHERS = 3  # others were taken, or ended well, so often since the job was first turned down: then it is the job
 MAX_FAILURES, MAX_FAILING = 10, timedelta(days=7)  # of one job, before a record was processed: so often, and for so long
@@ -56,9 +57,16 @@ class Hold:
         """Whether a probe may ask now. Only the condition of its claim decides."""
         return self.until <= now or ends != self.ends
 
+    @property
+    def reach(self) -> int:
+        """How many jobs of the line take their turn as a probe."""
+        if self.kind not in WALKING:
+            return 1
+        return WALK if self.count < WIDE_AFTER else WIDE_WALK
+
     def place(self, length: int) -> int:
         """Which of the first `length` jobs in line is the probe."""
-        return self.count % min(length, WALK) if self.kind in WALKING else 0
+        return self.count % min(length, self.reach)
 
 
 def refused(hold: Hold | None, *, kind: str, message: str, ends: int, now: datetime) -> Hold:

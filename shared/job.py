@@ -218,7 +218,7 @@ def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901, PLR0912
         case e.PriorityChanged() if job.status not in OVER | {UNREADABLE} and event.priority in PRIORITIES:
             left = job.left_places | {job.priority} if job.status == QUEUED else job.left_places
             return {"priority": event.priority, "left_places": left - {event.priority}}
-        case e.CancelRequested() if job.status not in OVER:
+        case e.CancelRequested() if job.status not in OVER or may_come_back(job):
             return {"cancel": event}
         case e.ForgetRequested() if job.status in RUNNING:
             return {"forget": event}
@@ -252,16 +252,24 @@ def outcome(job: Job) -> str:
 def comes_back(job: Job, max_attempts: int) -> bool:
     """Whether an ended job is queued again by itself, at its old place: only if Get said that no record was processed.
 
-    Expired: it never had its turn at Bedrock; `max_attempts` times. Failed: most likely for a reason of the account, the role or
-    the model, which costs no upload. A job that had started is believed only once it is tallied: Get's counts lag.
+    Expired: it never had its turn at Bedrock; `max_attempts` times, failures not counted. Failed: most likely for a reason of the
+    account, the role or the model, which costs no upload. A job that had started is believed only once it is tallied: Get's
+    counts lag.
     """
-    if job.cancel is not None or job.arn is None or job.processed_records != 0:
+    if not may_come_back(job) or (job.started and job.tally is None):
         return False
-    if job.started and (job.tally is None or job.tally.processed_records != 0):
+    return job.status == "Failed" or job.attempt - job.failures < max_attempts
+
+
+def may_come_back(job: Job) -> bool:
+    """Whether an ended job may be queued again by itself: as far as is known no record was processed, and nobody has cancelled
+    it. Of what has expired, policy decides (`comes_back`).
+    """
+    if job.status not in {"Failed", "Expired"} or job.cancel is not None or job.arn is None or job.processed_records != 0:
         return False
-    if job.status == "Failed":
-        return not fails_for_its_own_reason(job)
-    return job.status == "Expired" and job.attempt < max_attempts
+    if job.started and job.tally is not None and job.tally.processed_records != 0:
+        return False
+    return job.status == "Expired" or not fails_for_its_own_reason(job)
 
 
 def fails_for_its_own_reason(job: Job) -> bool:

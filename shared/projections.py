@@ -5,6 +5,8 @@ Each function takes the job as it was loaded and the event that is to follow, an
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pynamodb.expressions.condition import And, Condition, size
@@ -14,7 +16,7 @@ from shared.counts import count_row, moved
 from shared.events import moment_of, text_of
 from shared.fold import folded
 from shared.hold import Hold, failed, probed
-from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_its_own_reason, outcome
+from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_its_own_reason, may_come_back, outcome
 from shared.names import job_stream, model_stream
 from shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
 from shared.tables import (
@@ -41,10 +43,21 @@ MAX_PROBLEMS_IN_VIEW = 20  # the event holds them all; the view stays small
 def append(job: Job, event: e.Event) -> Put:
     """The event that made the job what it is, as the version that it is, if that version is free."""
     row = _event_row(job_stream(job.id), job.version, event, job.model)
-    comes_back = isinstance(event, e.JobEnded) and failed_at_once(job)  # subscribers need not hear of a failure that is none
-    row.job, row.status, row.outcome, row.owner = job.id, job.status, "" if comes_back else outcome(job), job.owner
+    row.job, row.status, row.outcome, row.owner = job.id, job.status, _told(job, event), job.owner
     row.key = job.sources[0].key if job.sources else ""
     return Put(row, EventRow.stream.does_not_exist())
+
+
+def _told(job: Job, event: e.Event) -> str:
+    """The outcome that subscribers are told with this event: none while the job may come back, and of what did not complete only
+    once, by its end, unless its counts have decided it.
+    """
+    if job.status == "Failed" and may_come_back(job):
+        return ""
+    open_before = job.status == "Failed" and may_come_back(replace(job, tally=None))
+    if isinstance(event, e.JobTallied) and job.status != "Completed" and not open_before:
+        return ""
+    return outcome(job)
 
 
 def append_to_model(model: str, version: int, event: e.Event) -> Put:
@@ -93,12 +106,14 @@ def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
     return [Update(_slots_key(model), [path.set(_lease_map(new))], same)]
 
 
-def submitted(before: Job, event: e.Event, holder: str) -> list[Write]:
-    """Bedrock has the job: the slot is held until the end, and Bedrock takes jobs. Also of a job that was thought not to be
-    there, and stands in line: what lives at Bedrock counts, even beyond the limit.
+def submitted(before: Job, event: e.JobSubmitted, holder: str) -> list[Write]:
+    """Bedrock has the job: the slot is held until the end. Also of a job that was thought not to be there, and stands in line:
+    what lives at Bedrock counts, even beyond the limit. If Create has just said so, Bedrock takes jobs. A job that was found may
+    have been taken before Bedrock began to refuse: that is a reason to ask, and no more.
     """
+    taken = [SlotsRow.refused.remove(), SlotsRow.taken.set(SlotsRow.taken + 1)]
     actions = [
-        SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), SlotsRow.refused.remove(), SlotsRow.taken.set(SlotsRow.taken + 1)
+        SlotsRow.holders[holder].set(_lease_map(AT_BEDROCK)), *([SlotsRow.ends.set(SlotsRow.ends + 1)] if event.found else taken)
     ]  # fmt: skip
     update = Update(_slots_key(before.model), actions, SlotsRow.pk.exists())
     if before.status != QUEUED:
@@ -125,7 +140,7 @@ def ended(before: Job, event: e.JobEnded, holder: str, slots: Slots) -> list[Wri
     """An end at Bedrock: its holder leaves, and everybody can see that a job of the model ended. `slots` as they were read.
 
     Of a job that failed before a record was processed, the model keeps how many did so in a row, and goes on hold at the third
-    (fails if another was counted meanwhile). A job that got further takes that hold away, whatever was read.
+    (fails if another was counted meanwhile). A job that got further, and was claimed since they fail, takes that hold away.
     """
     after = evolve(before.id, before, event)
     actions = _leaving(holder)
@@ -134,11 +149,14 @@ def ended(before: Job, event: e.JobEnded, holder: str, slots: Slots) -> list[Wri
         failures = slots.failures + 1
         hold = failed(slots.failing, failures=failures, message=event.message, ends=slots.ends + 1, now=event.at)
         actions += [SlotsRow.failures.set(failures), *_set_hold("failing", slots.failing, hold)]
+        if not slots.failures:
+            actions.append(SlotsRow.failed_since.set(text_of(event.at)))
         if event.started:
             actions.append(SlotsRow.failed_late.set(True))
         condition &= _same(SlotsRow.failures, slots.failures or None) & _hold_as_read(SlotsRow.failing, slots.failing)
-    elif event.status in {"Completed", "PartiallyCompleted"} or event.processed_records:
+    elif (event.status in {"Completed", "PartiallyCompleted"} or event.processed_records) and after_the_failures(before, slots):
         actions += [SlotsRow.good_ends.set(SlotsRow.good_ends + 1), *_no_failures()]
+        condition &= _same(SlotsRow.failed_since, _text(slots.failed_since))
     return [*appended(before, event), Update(_slots_key(before.model), actions, condition)]
 
 
@@ -150,10 +168,20 @@ def failed_at_once(job: Job) -> bool:
 def begun(before: Job, event: e.Event, slots: Slots) -> list[Write]:
     """Bedrock processes the job's records. If jobs failed before that, and none after it, those that are tried go further now."""
     writes = appended(before, event)
-    if not slots.failures or slots.failed_late:
+    if not slots.failures or slots.failed_late or not after_the_failures(before, slots):
         return writes
     seen = _same(SlotsRow.failures, slots.failures) & SlotsRow.failed_late.does_not_exist()
     return [*writes, Update(_slots_key(before.model), _no_failures(), seen)]
+
+
+def gone_well(slots: Slots) -> list[Write]:
+    """What failed so is mended, or was none: a job that was claimed since then processes records. `slots` as they were read."""
+    return [Update(_slots_key(slots.model), _no_failures(), _same(SlotsRow.failures, slots.failures))]
+
+
+def after_the_failures(job: Job, slots: Slots) -> bool:
+    """Whether the job was claimed since the first of the failures in a row: one from before them proves nothing (P9)."""
+    return slots.failed_since is None or (job.claimed_at is not None and job.claimed_at >= slots.failed_since)
 
 
 def over_without_bedrock(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
@@ -292,7 +320,7 @@ def slots_row(slots: Slots) -> SlotsRow:
         ends=slots.ends, taken=slots.taken, good_ends=slots.good_ends,
         holders={h: _lease_map(lease) for h, lease in slots.holders.items()},
         refused=_hold_map(slots.refused), failing=_hold_map(slots.failing), failures=slots.failures or None,
-        failed_late=slots.failed_late or None,
+        failed_late=slots.failed_late or None, failed_since=_text(slots.failed_since),
         paused_by=slots.pause.by if slots.pause else None, paused_at=text_of(slots.pause.at) if slots.pause else None,
         paused_why=slots.pause.why if slots.pause else None,
         day=slots.day.date or None, day_jobs=slots.day.jobs, day_records=slots.day.records,
@@ -306,7 +334,7 @@ def slots_of(row: SlotsRow) -> Slots:
         ends=int(row.ends), taken=int(row.taken), good_ends=int(row.good_ends),
         holders={h: _lease(values) for h, values in row.holders.as_dict().items()},
         refused=_hold(row.refused), failing=_hold(row.failing), failures=int(row.failures or 0),
-        failed_late=bool(row.failed_late),
+        failed_late=bool(row.failed_late), failed_since=datetime.fromisoformat(row.failed_since) if row.failed_since else None,
         pause=_pause(row),
         day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
     )  # fmt: skip
@@ -365,7 +393,9 @@ def _leaving(holder: str) -> list[Any]:
 
 
 def _no_failures() -> list[Any]:
-    return [SlotsRow.failing.remove(), SlotsRow.failures.remove(), SlotsRow.failed_late.remove()]
+    return [
+        SlotsRow.failing.remove(), SlotsRow.failures.remove(), SlotsRow.failed_late.remove(), SlotsRow.failed_since.remove()
+    ]  # fmt: skip
 
 
 def _room() -> Condition:

@@ -110,6 +110,7 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
         return read
 
     def hold(name: str) -> Any:
+        """A hold, or since when jobs fail."""
         try:
             return getattr(alone(**{name: getattr(row, name)}), name)
         except _MALFORMED:
@@ -125,6 +126,7 @@ def slots_found(row: SlotsRow) -> tuple[Slots, tuple[str, ...]]:
         model=row.pk.partition("#")[2], limit=number("limit"), paused=bool(row.paused), model_version=number("model_version"),
         ends=number("ends"), taken=number("taken"), good_ends=number("good_ends"), holders=holders(), refused=hold("refused"),
         failing=hold("failing"), failures=int(row.failures or 0), failed_late=bool(row.failed_late),
+        failed_since=hold("failed_since"),
         day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
     )  # fmt: skip
     return slots, tuple(unreadable) if row.paused is not None else (*unreadable, "paused")

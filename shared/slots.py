@@ -62,7 +62,8 @@ class Slots:
 
     Counters that only rise: `ends`, whatever may have made room or mended something (every end of the model, ours or not, a
     cancel, a change of the model, `bbq wake`); `taken`, jobs that Bedrock took; `good_ends`, jobs that ended with a processed
-    record. `failures` of jobs in a row ended without one; `failed_late`: one of them after it was InProgress.
+    record, and were claimed since the failures in a row. `failures` of jobs in a row ended without one, the first of them at
+    `failed_since`; `failed_late`: one of them after it was InProgress.
     """
 
     model: str
@@ -77,6 +78,7 @@ class Slots:
     failing: Hold | None = None
     failures: int = 0
     failed_late: bool = False
+    failed_since: datetime | None = None
     pause: e.ModelPaused | None = None  # who paused it, when and why
     day: Day = NO_DAY
 

@@ -125,7 +125,8 @@ class LineRow(Model):
 
 class SlotsRow(Model):
     """A model's slots. `holders` exists, empty, from the first moment: `size()` of an absent attribute is less than no limit.
-    `refused` and `failing` are its holds (shared/hold.py), absent while all is well, as `failures` and `failed_late` are.
+    `refused` and `failing` are its holds (shared/hold.py), absent while all is well, as `failures`,
+    `failed_late` and `failed_since` are.
     `day_jobs` and `day_records` are what began on `day`.
     """
 
@@ -143,6 +144,7 @@ class SlotsRow(Model):
     failing: MapAttribute[str, Any] = MapAttribute(null=True)
     failures = NumberAttribute(null=True)
     failed_late = BooleanAttribute(null=True)
+    failed_since = UnicodeAttribute(null=True)
     paused_by = Words(null=True)
     paused_at = UnicodeAttribute(null=True)
     paused_why = Words(null=True)

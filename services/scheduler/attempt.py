@@ -58,6 +58,7 @@ def claim_and_create(world: World, slots: Slots, job: Job) -> Outcome:
         return found
     if _too_late(world, lease):
         world.note("SubmissionUnknown", job=job.id, model=job.model, reason="no time left to call Create")
+        world.outbox.wake_model(slots.model)  # for the others in line
         return Outcome.UNKNOWN
     match world.bedrock.create(_request(world, job)):
         case bedrock.Accepted(arn):
@@ -101,21 +102,25 @@ def _look_up_first(world: World, job: Job, lease: Lease, slots: Slots) -> Outcom
     try:
         ours, _ = look_up(world, job)
     except (ClientError, BotoCoreError, bedrock.NotYetKnown) as error:
-        return give_up(world, job, lease, UNANSWERED, f"the job could not be looked up: {said(error)}", slots)
+        why = f"the job could not be looked up: {said(error)}"
+        return give_up(world, job, lease, UNANSWERED, why, slots, looked_up=False)
     if ours is None:
         return None
     record_submitted(world, job, ours.arn, found=True)
     return Outcome.ACCEPTED
 
 
-def give_up(world: World, job: Job, lease: Lease, kind: str, message: str, before: Slots) -> Outcome:  # noqa: PLR0917
+def give_up(  # noqa: PLR0917
+    world: World, job: Job, lease: Lease, kind: str, message: str, before: Slots, *, looked_up: bool = True
+) -> Outcome:  # fmt: skip
     """After a definite refusal: out of the slot and back in line, with the model on hold; OVER if the job itself is at fault, or
-    cancelled. `before`: the slots as read before Create was called.
+    cancelled. `before`: the slots as read before Create was called. Not `looked_up`: Bedrock may have it, so a cancel waits until
+    it is back in line, where it is looked up again.
     """
     world.note("SubmissionRefused", job=job.id, model=job.model, kind=kind, reason=message)
     holder_id = holder(job.id, job.attempt)
     for tries in range(MAX_APPENDS):
-        if job.cancel is not None:
+        if job.cancel is not None and looked_up:
             return Outcome.OVER if cancel_claimed(world, job, lease) else Outcome.LOST
         slots = world.store.slots(job.model)
         if slots is None or slots.holders.get(holder_id) != lease:

@@ -7,6 +7,7 @@ also counts how many failed so in a row, and holds the model at the third (share
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from services.scheduler.attempt import arm_hold
@@ -19,7 +20,7 @@ from shared import events as e
 from shared import projections
 from shared.due import at_minute, check_in_due, grid_due, minute_number
 from shared.hold import FAILING, failed
-from shared.job import POLICY, Job, comes_back, evolve
+from shared.job import POLICY, Job, comes_back, evolve, may_come_back
 from shared.models import MAX_ATTEMPTS
 from shared.names import holder
 from shared.tables import ConditionFailed
@@ -80,15 +81,25 @@ def settle(world: World, job: Job) -> Job | None:
         return _append(world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job)))
     if job.tally is not None or job.arn is None:
         return job
-    if job.status == "Failed" and job.started and job.processed_records == 0 and (wait := _counts_due(job)) > world.now():
+    if may_come_back(job) and job.started and (wait := _counts_due(job)) > world.now():
         world.timers.arm_attempt(job.id, job.attempt, max(wait, grid_due(world.now(), 1)))
         return job
     _disarm(world, job)
     tally = _tally(world, job)
     after = _append(world, job, tally)
+    if after is not None and tally.processed_records and projections.failed_at_once(job):
+        _was_none(world, job)
     if after is not None:
         _measure(world, job, tally)
     return after
+
+
+def _was_none(world: World, job: Job) -> None:
+    """A failure that was counted as one before a record was processed, and was not: Get's counts had lagged."""
+    slots = world.store.slots(job.model)
+    if slots is not None and slots.failures:
+        with suppress(ConditionFailed):
+            world.store.commit(projections.gone_well(slots))
 
 
 def _counts_due(job: Job) -> datetime:

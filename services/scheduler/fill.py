@@ -16,7 +16,6 @@ from services.scheduler.gauges import show
 from services.scheduler.world import World
 from shared.due import grid_due
 from shared.events import UnknownEvent
-from shared.hold import WALK
 from shared.job import QUEUED, IllegalEvent, Job
 from shared.slots import Slots
 from shared.tables import Contended
@@ -33,6 +32,7 @@ class _Filling:
 
     freed_at: datetime | None  # when the slot became free that is not filled yet
     passed: set[str] = field(default_factory=set)  # jobs that nothing can be done for here
+    left: set[str] = field(default_factory=set)  # jobs that were in line and did not wait
     lost: int = 0  # races in a row
     served: bool = False  # somebody was, whatever came of it
 
@@ -91,17 +91,21 @@ def _stop_at_hold(world: World, slots: Slots) -> None:
 
 def _line(world: World, slots: Slots, passed: set[str]) -> list[str]:
     """The line from its head, as far as this fill looks: the head, or on hold everybody whose turn it may be to ask."""
-    walking = any(hold.place(WALK) for hold in slots.holds)
-    return [job for job in world.store.line(slots.model, (WALK if walking else 1) + len(passed)) if job not in passed]
+    reach = max((hold.reach for hold in slots.holds if hold.place(hold.reach)), default=1)
+    return [job for job in world.store.line(slots.model, reach + len(passed)) if job not in passed][:reach]
 
 
 def _serve(world: World, slots: Slots, line: list[str], filling: _Filling) -> Outcome | None:
     """What came of one try; None if the job was passed."""
-    job_id = line[max((hold.place(len(line)) for hold in slots.holds), default=0)]
+    walking = next((hold for hold in slots.holds if hold.reach > 1), None)  # two that walk take the same steps
+    job_id = line[walking.place(len(line))] if walking is not None else line[0]
     job = _readable(world, job_id, filling)
     if job is None:
         return None
     if job.status != QUEUED:
+        if job_id in filling.left:  # nobody has taken it out of the line: the entry is a ghost, for a rebuild to remove
+            filling.passed.add(job_id)
+        filling.left.add(job_id)
         return Outcome.LOST
     if job.cancel is not None and job.unanswered:  # its own hint looks it up
         filling.passed.add(job_id)

@@ -12,6 +12,7 @@ end is recorded, does it look at others in line: nothing that is wrong with anot
 | ended | give the slot to the next; queue it again if policy says so, else count what was done (`ending.py`) |
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -93,7 +94,10 @@ def _read(world: World, job_id: str) -> Job | None:
     for tries in range(MAX_STEPS):
         loaded = world.store.load_job(job_id)
         job, seen = loaded.job, loaded.seen
-        if job is None or job.latest not in APPENDED_BY_OTHERS or (seen is not None and seen.version >= job.version):
+        if job is None:
+            return None
+        due = job.version if job.latest in APPENDED_BY_OTHERS else job.queued_version
+        if seen is not None and seen.version >= due:
             return job
         try:
             world.store.commit(projections.projected(seen, job))
@@ -125,6 +129,7 @@ def _step(world: World, job: Job, visit: Visit) -> Job | None:
     elif job.status in ENDS:
         return _ended(world, job, visit)
     elif job.status == CANCELLED:
+        _stop_stray(world, job, visit)
         visit.fill = True
     return job
 
@@ -159,6 +164,19 @@ def _adopt(world: World, job: Job, visit: Visit, report: Report) -> Job | None:
     return None
 
 
+def _stop_stray(world: World, job: Job, visit: Visit) -> None:
+    """Bedrock has an attempt that was cancelled in line, although a look-up did not find it: stop it. It has no slot any more."""
+    report = visit.report
+    if report is None or job.at_bedrock or report.attempt != job.attempt or report.status in {"Stopping", *ENDS}:
+        return
+    name = attempt_name(world.config.deployment, job.id, job.attempt)
+    found = world.bedrock.get(report.arn)
+    if found is not None and found.token == found.name == name:
+        world.bedrock.stop(report.arn)
+        visit.counted = True
+        world.note("StrayStopped", job=job.id, model=job.model, arn=report.arn)
+
+
 def _claimed(world: World, job: Job, visit: Visit) -> Job | None:
     """He who claims, creates: while the lease runs there is nothing to do but to make sure of the timer."""
     slots = world.store.slots(job.model)
@@ -187,7 +205,7 @@ def _running(world: World, job: Job, visit: Visit) -> Job | None:
     said = _said(world, job, visit)
     if visit.timer:
         _check_in(world, job, missed=said is not None and news(job, said[0]))
-        visit.timer = False
+        visit.timer, visit.fill = False, True  # who adopted it may have died before it looked at the others
     if said is not None and news(job, said[0]):
         return _record(world, job, visit, *said)
     if job.forget is not None and said is None and job.arn is not None and world.bedrock.get(job.arn) is None:
@@ -220,10 +238,21 @@ def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
         visit.look = False
         found = world.bedrock.get(job.arn)
         if found is not None:
+            if found.processed_records:
+                _goes_well(world, job)
             return found.status, found.message
         if world.now() - (job.submitted_at or job.queued_at) > KNOWN_WITHIN:
             world.note("JobUnknown", job=job.id, model=job.model, arn=job.arn)  # a way out: `bbq forget`
     return None
+
+
+def _goes_well(world: World, job: Job) -> None:
+    """Records are processed: what made jobs fail in a row is mended, if this one was claimed since."""
+    slots = world.store.slots(job.model)
+    if slots is None or not slots.failures or not projections.after_the_failures(job, slots):
+        return
+    with suppress(ConditionFailed):
+        world.store.commit(projections.gone_well(slots))
 
 
 def _about(report: Report | None, job: Job) -> bool:
@@ -271,6 +300,10 @@ def _ended(world: World, job: Job, visit: Visit) -> Job | None:
     """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
     if job.tally is None and visit.refilled != job.attempt:
         visit.fill, visit.refilled = False, job.attempt
-        refill(world, job, hint=visit.ended)
+        try:
+            refill(world, job, hint=visit.ended)
+        except Exception:  # rises, but whatever is wrong with others keeps no job from being counted, or from coming back
+            settle(world, job)
+            raise
         return None  # as long as it took, another may have tallied it
     return settle(world, job)
