@@ -203,6 +203,7 @@ else:
     IT
 """,
         ),
+        test=f"{RACES}::test_R39_a_newcomer_asks_if_quota_became_free_while_the_line_was_empty",
     ),
     "R40": _m(
         "a model's timer that fires early leaves, because the hold runs",
@@ -359,6 +360,12 @@ if ours is None and strangers:
         without("given_up", "_hold_as_read(...)"),
         test="tests/unit/test_refusals.py::test_a_hold_that_another_changed_between_reading_and_writing_is_read_again",
     ),
+    "hold-turn-as-read": _m(
+        "a probe does not look whether it is another's turn by now",
+        without("_hold_as_read", 'path["kind"] == hold.kind'),
+        without("_hold_as_read", 'path["message"] == hold.message'),
+        test=f"{RACES}::test_a_refusal_between_a_probes_look_and_its_claim_says_whose_turn_it_is",
+    ),
     "hold-lifted": _m("a job that Bedrock took leaves the hold", without("projections.submitted", "SlotsRow.refused.remove()")),
     "hold-timer-of-probe": _m(
         "a probe arms no timer for the next one",
@@ -446,7 +453,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "event-ahead-of-get": _m("an event of a job that Get does not know yet is taken for forged", drop("_adopt", "KNOWN_WITHIN")),
     "end-ahead-of-get": _m(
         "an end of a job that Get does not know yet says that something was bought",
-        drop("ending._asked", "KNOWN_WITHIN"),
+        drop("ending.asked", "KNOWN_WITHIN"),
     ),
     "all-pages": _m(
         "only the first page of List is read",
@@ -496,7 +503,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         "a job that leaves the line leaves only the place of its newest priority",
         expr("_no_place", "sorted(...)", "[job.priority]"),
     ),
-    "moved-in-line": _m("a changed priority leaves the old place behind", expr("_line", "sorted(...)", "[]")),
+    "moved-in-line": _m("a changed priority leaves the old place behind", expr("projections._line", "sorted(...)", "[]")),
     "counted-from-view": _m(
         "what an operator appended is counted as if the job were new",
         argument("projected", "moved", 0, "None"),

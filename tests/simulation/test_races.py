@@ -816,6 +816,23 @@ def test_a_probe_that_dies_in_create_leaves_the_models_timer_behind() -> None:
     stage.settle()
 
 
+def test_a_refusal_between_a_probes_look_and_its_claim_says_whose_turn_it_is() -> None:
+    stage = Stage(limit=2)
+    first, second = stage.put("a"), stage.put("b")
+    late = stage.see(first).to("Create")
+    stage.bedrock.refusal = ("ValidationException", "not supported")
+    stage.see(second).end()
+    stage.wait(120)
+    probe = stage.model_timer().to("write slot-claimed")
+    stage.bedrock.refusal = ("AccessDeniedException", "not authorized")
+    late.through("write submission-refused").crash()
+    probe.through("Create").crash()
+    assert (stage.creates(first), stage.creates(second)) == (2, 1)
+    assert stage.watch.slots["haiku"]["refused"]["M"]["kind"] == {"S": "access"}
+    stage.bedrock.refusal = None
+    stage.settle()
+
+
 def test_whoever_lost_its_lease_gives_nothing_up() -> None:
     stage = Stage()
     stage.full()
