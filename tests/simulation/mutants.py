@@ -136,7 +136,11 @@ if job.cancel is not None:
     ),
     "R22": _m("a claim leaves its place in line behind", without("projections.claimed", "_no_place(...)")),
     "R23": _m("on hold only the head of the line is asked for", returned("Hold.place", "0")),
-    "R24": _m("a model that refuses is asked each minute", returned("next_probe", "grid_due(now, 1)")),
+    "R24": _m(
+        "a model that refuses is asked each minute",
+        returned("next_probe", "grid_due(now, 1)"),
+        test=f"{RACES}::test_R24_a_model_that_refuses_is_asked_less_and_less_often",
+    ),
     "R25": _m(
         "the loser of an append decides again",
         instead(
@@ -177,6 +181,7 @@ return False
     "R32": _m(
         "a claimed holder is not rebuilt where its lease is lost",
         before("slots_from_events", "_lost_lease(...)", "if lease is None and job.status not in RUNNING:\n    continue"),
+        test=f"{RACES}::test_R32_a_rebuilt_claimed_holder_is_looked_up_before_anybody_creates",
     ),
     "R33": _m(
         "a Bedrock event for a claimed job is dropped",
@@ -189,7 +194,11 @@ return False
     "R35": _m("a timer may be armed for the minute that woke us", drop("on_hint", "arm_attempt(...)")),
     "R36": _m("every newcomer asks a model on hold", returned("Slots.is_open", "self.has_room")),
     "R37": _m("a job that cannot be read stops its model", expr("_readable", "UNREADABLE", "ZeroDivisionError")),
-    "R38": _m("an end does not open a hold", returned("Hold.is_open", "self.until <= now")),
+    "R38": _m(
+        "an end does not open a hold",
+        returned("Hold.is_open", "self.until <= now"),
+        test=f"{RACES}::test_R38_a_probe_that_ends_before_its_answer_is_recorded_leaves_no_hold_behind",
+    ),
     "R39": _m(
         "the right to probe before the time is carried by a hint",
         instead(

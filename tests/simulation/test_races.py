@@ -4,6 +4,7 @@ Every test here must fail when its mistake is put back: `make mutants ARGS=--rac
 """
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -371,6 +372,19 @@ def test_R24_R48_a_load_reads_no_more_events_after_many_probes_than_after_one() 
     stage.tables.query = query  # type: ignore[method-assign] # as above
     assert (stage.creates(job), len(stage.history(job))) == (21, 43)
     assert max(read) <= 2
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_R24_a_model_that_refuses_is_asked_less_and_less_often() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    until = stage.kernel.now + timedelta(hours=6)
+    while (due := stage.schedules.armed[min(stage.pending("model-haiku-"))]) < until:
+        stage.wait(max(0.0, (due - stage.kernel.now).total_seconds()))
+        stage.model_timer().end()
+        assert stage.creates(job) <= 17  # at first, after 1, 2, 5 and 10 minutes, then each half hour
     stage.hint(stage.others_end()).end()
     stage.settle()
 
