@@ -118,7 +118,11 @@ if job.cancel is not None:
         argument("wake.wake", "reconcile_model", 2, "world.config.models[name].limit"),
         test=f"{RACES}::test_R18_an_invocation_of_the_old_configuration_neither_sets_nor_uses_the_old_limit",
     ),
-    "R19": _m("a pause is read, then claimed", expr("_room", "And(X, SlotsRow.paused == False)", "X")),
+    "R19": _m(
+        "a pause is read, then claimed",
+        expr("_room", "And(X, SlotsRow.paused == False)", "X"),
+        test=f"{RACES}::test_R19_a_pause_between_reading_and_claiming_holds",
+    ),
     "R20": _m(
         "slots are rebuilt beside claims",
         condition("_not_now", "model.state.paused", "False"),
@@ -190,10 +194,15 @@ return False
     "R34": _m(
         "an older reading of the model's events overwrites a newer",
         expr("model_changed", "SlotsRow.model_version < X", "SlotsRow.pk.exists()"),
+        test=f"{RACES}::test_R34_an_older_reading_of_the_models_events_changes_nothing",
     ),
     "R35": _m("a timer may be armed for the minute that woke us", drop("on_hint", "arm_attempt(...)")),
     "R36": _m("every newcomer asks a model on hold", returned("Slots.is_open", "self.has_room")),
-    "R37": _m("a job that cannot be read stops its model", expr("_readable", "UNREADABLE", "ZeroDivisionError")),
+    "R37": _m(
+        "a job that cannot be read stops its model",
+        expr("_readable", "UNREADABLE", "ZeroDivisionError"),
+        test=f"{RACES}::test_R37_a_head_that_cannot_be_read_is_passed",
+    ),
     "R38": _m(
         "an end does not open a hold",
         returned("Hold.is_open", "self.until <= now"),
@@ -294,6 +303,7 @@ else:
     "B7": _m(
         "every hour's hint about a job that cannot be read comes back for twelve days",
         condition("on_hint", "due is None", "True"),
+        test="tests/handlers/test_scheduler_handler.py::test_hints_about_a_job_that_cannot_be_read_do_not_pile_up",
     ),
     "B8": _m(
         "a name in use is a stranger's if List shows one that had it, even one that ended: back in line",
@@ -344,7 +354,11 @@ if ours is None and strangers:
     "limit-not-exceeded": _m("<= for <", expr("_room", "X < SlotsRow.limit", "X < SlotsRow.limit + 1")),
     "append-only": _m("an event may overwrite another", argument("projections.append", "Put", 1, "None")),
     "view-older": _m("an older reading overwrites the view", without("projected", "as_seen")),
-    "take-over-as-read": _m("a lease is taken over whatever became of it", argument("taken_over", "Update", 2, "path.exists()")),
+    "take-over-as-read": _m(
+        "a lease is taken over whatever became of it",
+        argument("taken_over", "Update", 2, "path.exists()"),
+        test="tests/unit/test_lookup.py::test_an_owner_that_was_late_but_alive_is_not_taken_over_twice",
+    ),
     "release-mine": _m(
         "an attempt is cancelled under another's lease",
         expr("over_without_bedrock", "_mine(...)", "SlotsRow.pk.exists()"),
@@ -524,6 +538,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         "the ceiling is read, then used",
         drop("_begun", "SlotsRow.day_jobs < X"),
         drop("_begun", "SlotsRow.day_records < X"),
+        test="tests/unit/test_ceiling.py::test_two_who_claim_at_once_do_not_pass_it_together",
     ),
     "parked-is-woken": _m("a line that has reached its ceiling has no timer", drop("ceiling.park", "arm_model(...)")),
     "day-goes-on": _m(
