@@ -370,7 +370,11 @@ if ours is None and strangers:
         test=f"{RACES}::test_whoever_lost_its_lease_gives_nothing_up",
     ),
     "slot-given-back": _m("an end leaves the holder in the map", without("_leaving", "SlotsRow.holders[holder].remove()")),
-    "ends-counted": _m("our own ends are not counted", without("_leaving", "SlotsRow.ends.set(...)")),
+    "ends-counted": _m(
+        "our own ends are not counted",
+        without("_leaving", "SlotsRow.ends.set(...)"),
+        test="tests/unit/test_refusals.py::test_an_end_of_the_model_opens_every_hold",
+    ),
     # The hold.
     "probe-counts": _m("the claim of a probe leaves the hold as it was", expr("projections.claimed", "probed(...)", "hold")),
     "hold-as-read": _m(
@@ -427,6 +431,7 @@ if ours is None and strangers:
     "foreign-ends": _m(
         "others' ends are no reason to ask again",
         condition("reconcile_report", "report.status in ENDS", "False"),
+        test="tests/unit/test_refusals.py::test_a_foreign_end_of_a_model_that_cannot_be_told_counts_too",
     ),
     "write-then-look": _m(
         "a newcomer looks for a slot before it is in line",
@@ -503,13 +508,18 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "cancel-carried-out": _m(
         "a cancel during an accepted Create is left to the timer",
         drop("record_submitted", "if job.cancel is not None: ..."),
+        test="tests/unit/test_scheduler.py::test_a_cancel_during_an_accepted_create_is_carried_out",
     ),
     "cancel-unanswered": _m(
         "a waiting job that was never answered is cancelled without looking its name up",
         condition("cancel_waiting", "job.unanswered", "False"),
         test=f"{RACES}::test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it",
     ),
-    "stop": _m("a cancel of a running job stops nothing", condition("_running", "_stop(...)", "False")),
+    "stop": _m(
+        "a cancel of a running job stops nothing",
+        condition("_running", "_stop(...)", "False"),
+        test=f"{RACES}::test_R25_the_loser_of_an_append_records_the_answer_all_the_same",
+    ),
     "tally-once": _m(
         "an ended job is tallied with every hint",
         condition("settle", "job.tally is not None", "IT and job.version >= 12"),
@@ -561,6 +571,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "unknown-event": _m(
         "an event of newer code is read as if it were ours",
         before("from_stored", "cls is None", "if cls is None:\n    return JobCancelled(at=moment_of(at))"),
+        test="tests/unit/test_events.py::test_an_unknown_name_or_a_newer_version_is_said_to_be_unknown",
     ),
     "hostile-hint": _m("what is not JSON raises", expr("hints.parse", "(ValueError, RecursionError)", "ZeroDivisionError")),
     "key-decoding": _m("keys are taken as they are in the notification", expr("uploads._read", "unquote_plus(X)", "X")),
