@@ -410,12 +410,12 @@ def _holds_as_read(slots: Slots) -> Condition:
 
 
 def _hold_as_read(path: Any, hold: Hold | None) -> Condition:
-    """By the three that every change of a hold moves; nothing else of it is decided on."""
+    """Its time, `ends` and count say whether a probe may ask, its kind whose turn it is; a claim writes them and its words."""
     if hold is None:
         absent: Condition = path.does_not_exist()
         return absent
     same: Condition = (path["until"] == text_of(hold.until)) & (path["ends"] == hold.ends) & (path["count"] == hold.count)
-    return same
+    return And(same, (path["kind"] == hold.kind) & (path["message"] == hold.message))
 
 
 def _set_hold(name: str, before: Hold | None, after: Hold | None) -> list[Any]:

@@ -118,7 +118,11 @@ if job.cancel is not None:
         argument("wake.wake", "reconcile_model", 2, "world.config.models[name].limit"),
         test=f"{RACES}::test_R18_an_invocation_of_the_old_configuration_neither_sets_nor_uses_the_old_limit",
     ),
-    "R19": _m("a pause is read, then claimed", expr("_room", "And(X, SlotsRow.paused == False)", "X")),
+    "R19": _m(
+        "a pause is read, then claimed",
+        expr("_room", "And(X, SlotsRow.paused == False)", "X"),
+        test=f"{RACES}::test_R19_a_pause_between_reading_and_claiming_holds",
+    ),
     "R20": _m(
         "slots are rebuilt beside claims",
         condition("_not_now", "model.state.paused", "False"),
@@ -136,7 +140,11 @@ if job.cancel is not None:
     ),
     "R22": _m("a claim leaves its place in line behind", without("projections.claimed", "_no_place(...)")),
     "R23": _m("on hold only the head of the line is asked for", returned("Hold.place", "0")),
-    "R24": _m("a model that refuses is asked each minute", returned("next_probe", "grid_due(now, 1)")),
+    "R24": _m(
+        "a model that refuses is asked each minute",
+        returned("next_probe", "grid_due(now, 1)"),
+        test=f"{RACES}::test_R24_a_model_that_refuses_is_asked_less_and_less_often",
+    ),
     "R25": _m(
         "the loser of an append decides again",
         instead(
@@ -177,6 +185,7 @@ return False
     "R32": _m(
         "a claimed holder is not rebuilt where its lease is lost",
         before("slots_from_events", "_lost_lease(...)", "if lease is None and job.status not in RUNNING:\n    continue"),
+        test=f"{RACES}::test_R32_a_rebuilt_claimed_holder_is_looked_up_before_anybody_creates",
     ),
     "R33": _m(
         "a Bedrock event for a claimed job is dropped",
@@ -185,11 +194,20 @@ return False
     "R34": _m(
         "an older reading of the model's events overwrites a newer",
         expr("model_changed", "SlotsRow.model_version < X", "SlotsRow.pk.exists()"),
+        test=f"{RACES}::test_R34_an_older_reading_of_the_models_events_changes_nothing",
     ),
     "R35": _m("a timer may be armed for the minute that woke us", drop("on_hint", "arm_attempt(...)")),
     "R36": _m("every newcomer asks a model on hold", returned("Slots.is_open", "self.has_room")),
-    "R37": _m("a job that cannot be read stops its model", expr("_readable", "UNREADABLE", "ZeroDivisionError")),
-    "R38": _m("an end does not open a hold", returned("Hold.is_open", "self.until <= now")),
+    "R37": _m(
+        "a job that cannot be read stops its model",
+        expr("_readable", "UNREADABLE", "ZeroDivisionError"),
+        test=f"{RACES}::test_R37_a_head_that_cannot_be_read_is_passed",
+    ),
+    "R38": _m(
+        "an end does not open a hold",
+        returned("Hold.is_open", "self.until <= now"),
+        test=f"{RACES}::test_R38_a_probe_that_ends_before_its_answer_is_recorded_leaves_no_hold_behind",
+    ),
     "R39": _m(
         "the right to probe before the time is carried by a hint",
         instead(
@@ -203,6 +221,7 @@ else:
     IT
 """,
         ),
+        test=f"{RACES}::test_R39_a_newcomer_asks_if_quota_became_free_while_the_line_was_empty",
     ),
     "R40": _m(
         "a model's timer that fires early leaves, because the hold runs",
@@ -284,6 +303,7 @@ else:
     "B7": _m(
         "every hour's hint about a job that cannot be read comes back for twelve days",
         condition("on_hint", "due is None", "True"),
+        test="tests/handlers/test_scheduler_handler.py::test_hints_about_a_job_that_cannot_be_read_do_not_pile_up",
     ),
     "B8": _m(
         "a name in use is a stranger's if List shows one that had it, even one that ended: back in line",
@@ -334,7 +354,11 @@ if ours is None and strangers:
     "limit-not-exceeded": _m("<= for <", expr("_room", "X < SlotsRow.limit", "X < SlotsRow.limit + 1")),
     "append-only": _m("an event may overwrite another", argument("projections.append", "Put", 1, "None")),
     "view-older": _m("an older reading overwrites the view", without("projected", "as_seen")),
-    "take-over-as-read": _m("a lease is taken over whatever became of it", argument("taken_over", "Update", 2, "path.exists()")),
+    "take-over-as-read": _m(
+        "a lease is taken over whatever became of it",
+        argument("taken_over", "Update", 2, "path.exists()"),
+        test="tests/unit/test_lookup.py::test_an_owner_that_was_late_but_alive_is_not_taken_over_twice",
+    ),
     "release-mine": _m(
         "an attempt is cancelled under another's lease",
         expr("over_without_bedrock", "_mine(...)", "SlotsRow.pk.exists()"),
@@ -346,7 +370,11 @@ if ours is None and strangers:
         test=f"{RACES}::test_whoever_lost_its_lease_gives_nothing_up",
     ),
     "slot-given-back": _m("an end leaves the holder in the map", without("_leaving", "SlotsRow.holders[holder].remove()")),
-    "ends-counted": _m("our own ends are not counted", without("_leaving", "SlotsRow.ends.set(...)")),
+    "ends-counted": _m(
+        "our own ends are not counted",
+        without("_leaving", "SlotsRow.ends.set(...)"),
+        test="tests/unit/test_refusals.py::test_an_end_of_the_model_opens_every_hold",
+    ),
     # The hold.
     "probe-counts": _m("the claim of a probe leaves the hold as it was", expr("projections.claimed", "probed(...)", "hold")),
     "hold-as-read": _m(
@@ -358,6 +386,12 @@ if ours is None and strangers:
         "a refusal overwrites a hold that it has not read",
         without("given_up", "_hold_as_read(...)"),
         test="tests/unit/test_refusals.py::test_a_hold_that_another_changed_between_reading_and_writing_is_read_again",
+    ),
+    "hold-turn-as-read": _m(
+        "a probe does not look whether it is another's turn by now",
+        without("_hold_as_read", 'path["kind"] == hold.kind'),
+        without("_hold_as_read", 'path["message"] == hold.message'),
+        test=f"{RACES}::test_a_refusal_between_a_probes_look_and_its_claim_says_whose_turn_it_is",
     ),
     "hold-lifted": _m("a job that Bedrock took leaves the hold", without("projections.submitted", "SlotsRow.refused.remove()")),
     "hold-timer-of-probe": _m(
@@ -397,6 +431,7 @@ if ours is None and strangers:
     "foreign-ends": _m(
         "others' ends are no reason to ask again",
         condition("reconcile_report", "report.status in ENDS", "False"),
+        test="tests/unit/test_refusals.py::test_a_foreign_end_of_a_model_that_cannot_be_told_counts_too",
     ),
     "write-then-look": _m(
         "a newcomer looks for a slot before it is in line",
@@ -446,7 +481,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "event-ahead-of-get": _m("an event of a job that Get does not know yet is taken for forged", drop("_adopt", "KNOWN_WITHIN")),
     "end-ahead-of-get": _m(
         "an end of a job that Get does not know yet says that something was bought",
-        drop("ending._asked", "KNOWN_WITHIN"),
+        drop("ending.asked", "KNOWN_WITHIN"),
     ),
     "all-pages": _m(
         "only the first page of List is read",
@@ -473,13 +508,18 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "cancel-carried-out": _m(
         "a cancel during an accepted Create is left to the timer",
         drop("record_submitted", "if job.cancel is not None: ..."),
+        test="tests/unit/test_scheduler.py::test_a_cancel_during_an_accepted_create_is_carried_out",
     ),
     "cancel-unanswered": _m(
         "a waiting job that was never answered is cancelled without looking its name up",
         condition("cancel_waiting", "job.unanswered", "False"),
         test=f"{RACES}::test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it",
     ),
-    "stop": _m("a cancel of a running job stops nothing", condition("_running", "_stop(...)", "False")),
+    "stop": _m(
+        "a cancel of a running job stops nothing",
+        condition("_running", "_stop(...)", "False"),
+        test=f"{RACES}::test_R25_the_loser_of_an_append_records_the_answer_all_the_same",
+    ),
     "tally-once": _m(
         "an ended job is tallied with every hint",
         condition("settle", "job.tally is not None", "IT and job.version >= 12"),
@@ -496,7 +536,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         "a job that leaves the line leaves only the place of its newest priority",
         expr("_no_place", "sorted(...)", "[job.priority]"),
     ),
-    "moved-in-line": _m("a changed priority leaves the old place behind", expr("_line", "sorted(...)", "[]")),
+    "moved-in-line": _m("a changed priority leaves the old place behind", expr("projections._line", "sorted(...)", "[]")),
     "counted-from-view": _m(
         "what an operator appended is counted as if the job were new",
         argument("projected", "moved", 0, "None"),
@@ -508,6 +548,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         "the ceiling is read, then used",
         drop("_begun", "SlotsRow.day_jobs < X"),
         drop("_begun", "SlotsRow.day_records < X"),
+        test="tests/unit/test_ceiling.py::test_two_who_claim_at_once_do_not_pass_it_together",
     ),
     "parked-is-woken": _m("a line that has reached its ceiling has no timer", drop("ceiling.park", "arm_model(...)")),
     "day-goes-on": _m(
@@ -530,6 +571,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "unknown-event": _m(
         "an event of newer code is read as if it were ours",
         before("from_stored", "cls is None", "if cls is None:\n    return JobCancelled(at=moment_of(at))"),
+        test="tests/unit/test_events.py::test_an_unknown_name_or_a_newer_version_is_said_to_be_unknown",
     ),
     "hostile-hint": _m("what is not JSON raises", expr("hints.parse", "(ValueError, RecursionError)", "ZeroDivisionError")),
     "key-decoding": _m("keys are taken as they are in the notification", expr("uploads._read", "unquote_plus(X)", "X")),

@@ -4,6 +4,7 @@ Every test here must fail when its mistake is put back: `make mutants ARGS=--rac
 """
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -371,6 +372,19 @@ def test_R24_R48_a_load_reads_no_more_events_after_many_probes_than_after_one() 
     stage.tables.query = query  # type: ignore[method-assign] # as above
     assert (stage.creates(job), len(stage.history(job))) == (21, 43)
     assert max(read) <= 2
+    stage.hint(stage.others_end()).end()
+    stage.settle()
+
+
+def test_R24_a_model_that_refuses_is_asked_less_and_less_often() -> None:
+    stage = Stage()
+    stage.full()
+    job = refused(stage)
+    until = stage.kernel.now + timedelta(hours=6)
+    while (due := stage.schedules.armed[min(stage.pending("model-haiku-"))]) < until:
+        stage.wait(max(0.0, (due - stage.kernel.now).total_seconds()))
+        stage.model_timer().end()
+        assert stage.creates(job) <= 17  # at first, after 1, 2, 5 and 10 minutes, then each half hour
     stage.hint(stage.others_end()).end()
     stage.settle()
 
@@ -813,6 +827,23 @@ def test_a_probe_that_dies_in_create_leaves_the_models_timer_behind() -> None:
     stage.wait(120)
     stage.model_timer().end()
     assert (stage.job(first).state, stage.job(second).state) == ("claimed", "running")
+    stage.settle()
+
+
+def test_a_refusal_between_a_probes_look_and_its_claim_says_whose_turn_it_is() -> None:
+    stage = Stage(limit=2)
+    first, second = stage.put("a"), stage.put("b")
+    late = stage.see(first).to("Create")
+    stage.bedrock.refusal = ("ValidationException", "not supported")
+    stage.see(second).end()
+    stage.wait(120)
+    probe = stage.model_timer().to("write slot-claimed")
+    stage.bedrock.refusal = ("AccessDeniedException", "not authorized")
+    late.through("write submission-refused").crash()
+    probe.through("Create").crash()
+    assert (stage.creates(first), stage.creates(second)) == (2, 1)
+    assert stage.watch.slots["haiku"]["refused"]["M"]["kind"] == {"S": "access"}
+    stage.bedrock.refusal = None
     stage.settle()
 
 

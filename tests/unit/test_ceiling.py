@@ -88,9 +88,12 @@ def test_the_ceiling_knows_what_began_before_it_was_set() -> None:
     assert statuses(on, jobs) == ["Submitted", "Submitted", "Queued"]
 
 
-def test_two_who_claim_at_once_do_not_pass_it_together() -> None:
-    on = bench(max_jobs_per_day=1)
-    first, second = on.upload("v1"), on.upload("v2")
+@pytest.mark.parametrize("before", [0, 1])
+def test_two_who_claim_at_once_do_not_pass_it_together(before: int) -> None:
+    on = bench(max_jobs_per_day=before + 1)
+    for name in ["v0"][:before]:
+        reconcile(on.world(), on.upload(name), Visit())
+    first, second = on.upload("v1"), on.upload("v2", priority=0)  # the second is the head as soon as anybody sees it
     state = {"begun": False}
 
     def another(writes: object) -> None:
@@ -101,7 +104,7 @@ def test_two_who_claim_at_once_do_not_pass_it_together() -> None:
     on.tables.before_commit = another
     reconcile(on.world(), first, Visit())
     assert state["begun"]
-    assert on.slots.day.jobs == 1
+    assert on.slots.day.jobs == before + 1
     assert sorted(statuses(on, [first, second])) == ["Queued", "Submitted"]
 
 
