@@ -68,6 +68,8 @@ def refill(world: World, job: Job, *, hint: bool) -> None:
     except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
         for alias in (job.model, *sharers) if hint else ():
             world.outbox.wake_model(alias)
+        if _is_to_come_back(world, job):  # whatever is wrong with others keeps it from nothing; from the line it fills again
+            settle(world, job)
         raise
 
 
@@ -75,8 +77,7 @@ def settle(world: World, job: Job) -> Job | None:
     """What is left to do for an ended job, one step: count what was done, or queue it again. The job after the step, the same
     one if nothing is left to do (now), None if somebody was faster.
     """
-    model = world.config.models.get(job.model)
-    if comes_back(job, model.max_attempts if model is not None else MAX_ATTEMPTS):
+    if _is_to_come_back(world, job):
         # Also while its model is not configured: it waits in line for the model to come back, and nobody would look again.
         return _append(world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job)))
     if job.tally is not None or job.arn is None:
@@ -92,6 +93,11 @@ def settle(world: World, job: Job) -> Job | None:
     if after is not None:
         _measure(world, job, tally)
     return after
+
+
+def _is_to_come_back(world: World, job: Job) -> bool:
+    model = world.config.models.get(job.model)
+    return comes_back(job, model.max_attempts if model is not None else MAX_ATTEMPTS)
 
 
 def _was_none(world: World, job: Job) -> None:

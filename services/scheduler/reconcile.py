@@ -300,10 +300,6 @@ def _ended(world: World, job: Job, visit: Visit) -> Job | None:
     """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
     if job.tally is None and visit.refilled != job.attempt:
         visit.fill, visit.refilled = False, job.attempt
-        try:
-            refill(world, job, hint=visit.ended)
-        except Exception:  # rises, but whatever is wrong with others keeps no job from being counted, or from coming back
-            settle(world, job)
-            raise
+        refill(world, job, hint=visit.ended)
         return None  # as long as it took, another may have tallied it
     return settle(world, job)

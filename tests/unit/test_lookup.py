@@ -107,7 +107,10 @@ def test_a_job_that_is_found_before_create_takes_the_slot_that_was_claimed_for_i
     let_pass(bench, minutes=10)
     assert (bench.job(job).arn, len(bench.bedrock.creates)) == (made, 1)
     assert list(bench.slots.holders) == [holder(job, 1)]
-    assert bench.slots.refused is None
+    assert (
+        bench.slots.is_open(bench.time) or not bench.slots.has_room
+    )  # a reason to ask again, and no proof that Bedrock takes jobs
+    assert all(hold.is_open(bench.slots.ends, bench.time) for hold in bench.slots.holds)
     ended(bench, job)
     assert bench.slots.holders == {}
 

@@ -107,7 +107,7 @@ WHOSE = st.builds(holder, st.text("abcxyz234567", min_size=26, max_size=26), st.
 SLOTS = st.builds(
     Slots, model=st.from_regex(r"[a-z][a-z0-9-]{0,19}", fullmatch=True), limit=COUNTS, paused=st.booleans(), model_version=COUNTS,
     ends=COUNTS, taken=COUNTS, good_ends=COUNTS, holders=st.dictionaries(WHOSE, LEASES, max_size=3), refused=HOLDS, failing=HOLDS,
-    failures=COUNTS, failed_late=st.booleans(),
+    failures=COUNTS, failed_late=st.booleans(), failed_since=st.none() | MOMENTS,
     pause=st.none() | st.builds(e.ModelPaused, at=MOMENTS, by=TEXT, why=TEXT),
     day=st.just(Day()) | st.builds(Day, date=st.sampled_from(["2026-11-23", "2026-11-24"]), jobs=COUNTS, records=COUNTS),
 )  # fmt: skip
@@ -136,7 +136,7 @@ ANY_ROW = st.fixed_dictionaries(
         "limit": st.integers(0, 5), "paused": st.sampled_from([False, False, False, True]), "model_version": st.just(1),
         "ends": st.integers(0, 2), "taken": st.integers(0, 2), "good_ends": st.integers(0, 2),
         "holders": st.dictionaries(st.sampled_from(HOLDERS), FEW_LEASES, max_size=3), "refused": FEW_HOLDS, "failing": FEW_HOLDS,
-        "failures": st.integers(0, 3), "failed_late": st.booleans(),
+        "failures": st.integers(0, 3), "failed_late": st.booleans(), "failed_since": st.sampled_from([None, at(3), at(5)]),
         "day": st.just(Day())
         | st.builds(Day, date=st.sampled_from(DATES), jobs=st.integers(1, 2), records=st.integers(100, 300)),
     },
@@ -234,14 +234,17 @@ class Capacity(RuleBasedStateMachine):
         if self._commits(p.taken_over(MODEL, whose, old, new), allowed):
             self._holders[whose] = new
 
-    @rule(whose=WHICH, free=MOSTLY)
-    def bedrock_has_it(self, whose: str, free: bool) -> None:
+    @rule(whose=WHICH, free=MOSTLY, found=st.booleans())
+    def bedrock_has_it(self, whose: str, free: bool, found: bool) -> None:
         job = self._read(whose, free=free)
-        event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN)
+        event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN, found=found)
         if self._commits(p.submitted(job, event, whose), free and self.row is not None, whose) and self.row:
             self._holders[whose] = AT_BEDROCK
-            self.row["refused"] = None
-            self.row["taken"] += 1
+            if found:
+                self.row["ends"] += 1
+            else:
+                self.row["refused"] = None
+                self.row["taken"] += 1
 
     @rule(whose=WHICH, seen=FEW_LEASES, honest=MOSTLY, as_read=MOSTLY, other=FEW_HOLDS, hold=FEW_HOLDS, free=MOSTLY, today=MOSTLY)
     def a_refusal(  # noqa: PLR0917 - Hypothesis names them
@@ -268,18 +271,19 @@ class Capacity(RuleBasedStateMachine):
     @rule(
         whose=WHICH, free=MOSTLY, status=st.sampled_from(["Failed", "Failed", "Completed", "Stopped", "Expired"]),
         processed=st.sampled_from([None, 0, 0, 0, 1]), started=st.booleans(), as_read=MOSTLY, other=FEW_HOLDS,
-        failures=st.integers(0, 3), own=st.sampled_from(["", "", "contains less records"]),
+        failures=st.integers(0, 3), own=st.sampled_from(["", "", "contains less records"]), claimed=st.sampled_from([2, 4, 6]),
     )  # fmt: skip
     def an_end(  # noqa: PLR0917 - Hypothesis names them
         self, whose: str, free: bool, status: str, processed: int | None, started: bool, as_read: bool, other: Hold | None,
-        failures: int, own: str,
+        failures: int, own: str, claimed: int,
     ) -> None:  # fmt: skip
-        job = replace(self._read(whose, free=free), status="Submitted", attempt=1)
+        job = replace(self._read(whose, free=free), status="Submitted", attempt=1, claimed_at=at(claimed))
         slots = self._slots if as_read else replace(self._slots, failing=other, failures=failures)
         event = e.JobEnded(
             at=at(5), attempt=1, status=status, message=own, arn=ARN, processed_records=processed, started=started,
         )  # fmt: skip
         counts = status == "Failed" and processed == 0 and not own
+        since = slots.failed_since is None or slots.failed_since <= at(claimed)
         allowed = free and self.row is not None
         if counts and self.row:
             allowed = allowed and slots.failures == self.row["failures"] and same(slots.failing, self.row["failing"])
@@ -290,26 +294,34 @@ class Capacity(RuleBasedStateMachine):
         if counts:
             self.row["failures"] += 1
             self.row["failed_late"] |= started
+            if not slots.failures:
+                self.row["failed_since"] = event.at
             if slots.failures + 1 >= FAILURES_IN_A_ROW:
                 self.row["failing"] = failed(
                     slots.failing, failures=slots.failures + 1, message=own, ends=slots.ends + 1, now=event.at
                 )
-        elif status == "Completed" or processed:
+        elif (status == "Completed" or processed) and since:
             self.row["good_ends"] += 1
-            self.row |= {"failing": None, "failures": 0, "failed_late": False}
+            self.row |= {"failing": None, "failures": 0, "failed_late": False, "failed_since": None}
 
-    @rule(whose=WHICH, free=MOSTLY, as_read=MOSTLY, failures=st.integers(0, 3), late=st.booleans())
-    def bedrock_begins(self, whose: str, free: bool, as_read: bool, failures: int, late: bool) -> None:
-        job = replace(self._read(whose, free=free), status="Submitted", attempt=1)
+    @rule(
+        whose=WHICH, free=MOSTLY, as_read=MOSTLY, failures=st.integers(0, 3), late=st.booleans(),
+        claimed=st.sampled_from([2, 4, 6]),
+    )  # fmt: skip
+    def bedrock_begins(  # noqa: PLR0917 - Hypothesis names them
+        self, whose: str, free: bool, as_read: bool, failures: int, late: bool, claimed: int
+    ) -> None:  # fmt: skip
+        job = replace(self._read(whose, free=free), status="Submitted", attempt=1, claimed_at=at(claimed))
         slots = self._slots if as_read else replace(self._slots, failures=failures, failed_late=late)
         event = e.JobProgressed(at=at(5), attempt=1, status="InProgress")
-        ends_the_row = slots.failures > 0 and not slots.failed_late
+        since = slots.failed_since is None or slots.failed_since <= at(claimed)
+        ends_the_row = slots.failures > 0 and not slots.failed_late and since
         allowed = free
         if ends_the_row:
             row = self.row
             allowed = allowed and row is not None and slots.failures == row["failures"] and not row["failed_late"]
         if self._commits(p.begun(job, event, slots), allowed, whose) and ends_the_row and self.row:
-            self.row |= {"failing": None, "failures": 0}
+            self.row |= {"failing": None, "failures": 0, "failed_since": None}
 
     @rule()
     def a_reason_to_ask(self) -> None:
@@ -366,7 +378,7 @@ class Capacity(RuleBasedStateMachine):
         return True
 
 
-NOTHING_WRONG = {"refused": None, "failing": None, "failures": 0, "failed_late": False}
+NOTHING_WRONG = {"refused": None, "failing": None, "failures": 0, "failed_late": False, "failed_since": None}
 
 
 def same(read: Hold | None, stands: Hold | None) -> bool:
