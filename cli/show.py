@@ -175,7 +175,7 @@ def _tell_what(console: Console, view: View, now: datetime) -> None:
     say("records", _records(view) if view.status != UNREADABLE else "")
     if view.input_tokens is not None and view.output_tokens is not None:
         say("tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out")
-    say("uploaded", f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, {size(view.size_bytes)}")
+    say("queued", f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, {size(view.size_bytes)}")
     say("waited", duration(waited) if waited is not None and view.submitted_at else "")
     say("waits", duration(waited) if waited is not None and not view.submitted_at and not view.over else "")
     say("ran" if view.over else "runs", duration(ran) if ran is not None else "")

@@ -16,7 +16,7 @@ COUNT, SECONDS, MILLISECONDS = MetricUnit.Count, MetricUnit.Seconds, MetricUnit.
 METRICS: Mapping[str, MetricUnit] = {
     **dict.fromkeys(("JobQueued", "JobRejected", "UploadKnown", "UploadIgnored", "UploadUnreadable", "MessageFailed"), COUNT),
     **dict.fromkeys(("SlotClaimed", "JobSubmitted", "SubmissionRefused", "ModelHeld", "SubmissionUnknown"), COUNT),
-    **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed"), COUNT),
+    **dict.fromkeys(("JobEnded", "JobCancelled", "LeaseTakenOver", "EventMissed", "StrayStopped"), COUNT),
     **dict.fromkeys(("SlotOverdue", "JobUnreadable", "JobUnknown"), COUNT),
     "CeilingReached": COUNT,
     **dict.fromkeys(("HintFailed", "HintIgnored", "StreamRecordFailed", "ModelNotConfigured", "ForeignJobWithOurName"), COUNT),

@@ -526,8 +526,9 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "retry-policy": _m(
         "an expired job is queued again, also if something was bought",
-        condition("comes_back", "job.processed_records != 0", "job.cancel is not None or job.arn is None"),
-        condition("comes_back", "job.started", "False"),
+        condition("may_come_back", "job.arn is None", 'job.status not in {"Failed", "Expired"} or job.arn is None'),
+        condition("may_come_back", "job.started", "False"),
+        condition("comes_back", "job.started", "not may_come_back(job)"),
     ),
     "rank": _m("a status may fall back", returned("job.news", "status != job.status")),
     "order": _m("the line is ordered by id", assigned("_place", "sk", 'f"{priority}#{job.id}"')),
