@@ -279,7 +279,7 @@ else:
     # Bugs that the simulation found.
     "B1": _m(
         "an expired job whose model is not configured is never queued again",
-        condition("settle", "comes_back(...)", "model is not None and comes_back(job, model.max_attempts)"),
+        condition("settle", "_is_to_come_back(...)", "job.model in world.config.models and IT"),
     ),
     "B2": _m(
         "what a report is about is remembered across attempts",
@@ -420,7 +420,7 @@ if ours is None and strangers:
     ),
     "comes-back": _m(
         "a job that failed before a record was processed stays Failed",
-        condition("settle", "comes_back(...)", "IT and job.status != 'Failed'"),
+        condition("settle", "_is_to_come_back(...)", "IT and job.status != 'Failed'"),
     ),
     "too-few-records": _m(
         "a job that Bedrock says has too few records comes back",
