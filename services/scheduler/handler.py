@@ -12,6 +12,7 @@ Environment, clock, ids and clients enter here and nowhere else.
 import os
 import secrets
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -183,7 +184,7 @@ def _deployed(world: World, alias: str | None, limits: dict[str, int] | None) ->
     until the time of the invocation is nearly over.
     """
     aliases = [alias] if alias is not None else list(world.config.models)
-    left, errors = aliases, list[Exception]()
+    left, errors, failed = aliases, list[Exception](), list[str]()
     while left:
         again = []
         for each in left:
@@ -195,10 +196,16 @@ def _deployed(world: World, alias: str | None, limits: dict[str, int] | None) ->
                     again.append(each)
                 else:
                     errors.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
+                    failed.append(each)
         if again:
             world.store.pause(LONGEST_PAUSE)
         left = again
     if errors:
+        for (
+            each
+        ) in failed:  # a timer of its hold may have met a model that was not configured, and nobody repeats an apply for it
+            with suppress(Exception):
+                world.outbox.wake_model(each)
         raise ExceptionGroup("some models could not be looked after", errors)
     return aliases
 

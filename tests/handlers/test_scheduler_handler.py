@@ -213,6 +213,7 @@ def test_a_deployment_does_not_wait_for_any_other_error() -> None:
     with pytest.raises(ExceptionGroup):
         run(bench, {"wake": "all", "limits": {MODEL: 1}})
     assert errors == [DENIED]
+    assert bench.outbox.sent == [("model", MODEL)]  # whether or not anybody repeats the apply
 
 
 def denied_for_a_while(bench: Bench, errors: list[Exception]) -> list[Exception]:
