@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -15,6 +16,7 @@ from local.settings import ROOT
 from services.scheduler.publish import PUBLISHED, message
 from shared import events as e
 from shared.job import ENDS, Job, fold, outcome
+from shared.projections import append
 from shared.tables import EventRow
 from shared.telemetry import FURTHER
 from shared.telemetry import METRICS as METRICS_WRITTEN
@@ -115,7 +117,9 @@ def bodies(history: list[e.Event]) -> Iterator[dict[str, str]]:
         job = folded(history[:count])
         if event.NAME not in PUBLISHED:
             continue
-        yield {"event": event.NAME, "outcome": outcome(job), "status": job.status, "owner": "ada@example.org"}
+        row = append(job, event).row
+        assert isinstance(row, EventRow)
+        yield {"event": event.NAME, "outcome": row.outcome, "status": job.status, "owner": "ada@example.org"}
 
 
 def folded(history: list[e.Event]) -> Job:
@@ -134,6 +138,9 @@ def histories() -> Iterator[list[e.Event]]:
     for status, (succeeded, failed) in product(ENDS, [(None, None), (100, 0), (60, 40), (0, 100)]):
         tally = e.JobTallied(at=NOW, attempt=1, succeeded_records=succeeded, failed_records=failed)
         yield [*start, e.JobSubmitted(at=NOW, attempt=1, arn="a"), ended(status, arn="a"), tally]
+    seemed = replace(ended("Failed", arn="a"), processed_records=0, started=True)  # and its counts came late
+    late = e.JobTallied(at=NOW, attempt=1, processed_records=3, succeeded_records=3, failed_records=0)
+    yield [*start, e.JobSubmitted(at=NOW, attempt=1, arn="a"), seemed, late]
 
 
 def queued() -> e.Event:
@@ -150,5 +157,5 @@ def claimed() -> e.Event:
     return e.SlotClaimed(at=NOW, attempt=1, model_id="m", job_name="n")
 
 
-def ended(status: str, arn: str | None) -> e.Event:
+def ended(status: str, arn: str | None) -> e.JobEnded:
     return e.JobEnded(at=NOW, attempt=1, status=status, message="", arn=arn)
