@@ -2,8 +2,8 @@
 
 Pure. A probe appends two events, so a job that is refused for days has thousands, and each load would be longer than the one
 before (R48). So a job is loaded as its view and the events after it (`Store.load_job`). `folded` is what no column of the view
-holds. A job that is over and tallied has none. A view without it, of another schema, with fields that only newer code knows, or
-damaged, is not believed; then all events are read.
+holds. A job that is over has none, unless it may come back. A view without it, of another schema, with fields that only newer
+code knows, or damaged, is not believed; then all events are read.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from functools import cache
 from typing import Any
 
 from shared import events as e
-from shared.counts import to_be_tallied
-from shared.job import OVER, Job
+from shared.job import OVER, Job, may_come_back
 from shared.tables import ViewRow
 
 SCHEMA = 1  # rises whenever a state is computed otherwise than before: then views of before are not believed
@@ -28,8 +27,8 @@ OF_SOURCE = frozenset({"bucket", "key", "version_id"})  # a key may be long, and
 
 
 def folded(job: Job) -> dict[str, Any] | None:
-    """What the view of a job holds beside its columns; None if it is over, and tallied where there is anything to count."""
-    if job.status in OVER and not to_be_tallied(job):
+    """What the view of a job holds beside its columns; None if it is over, and will not come back."""
+    if job.status in OVER and not may_come_back(job):
         return None
     here = {name: getattr(job, name) for name in _defaults() if name not in COLUMNS and name != "labels"}
     state = {name: e.to_plain(value) for name, value in here.items() if value != _defaults()[name]}
