@@ -5,10 +5,10 @@ about the account, the Region, the role or the model (recorded 2025-2026: "Batch
 account is not authorized ..."). So a refused job goes back to its old place, and its model is on hold. A model may be held for
 two reasons at once, each with a `Hold` of its own:
 
-| | set by | lifted by |
+| | set by | lifted by a resume, or by |
 |---|---|---|
-| `Slots.refused` | a Create that Bedrock refused, or an answer that never came | a job that Bedrock takes; a resume |
-| `Slots.failing` | the third job in a row that failed before a record was processed | a job that gets further; a resume |
+| `Slots.refused` | a Create that Bedrock refused, or an answer that never came | a Create whose job Bedrock takes |
+| `Slots.failing` | the third job in a row that failed before a record was processed | a job claimed since, that gets further |
 
 **Whether a probe may ask is read from the item, never carried by a hint**: the hold's time is over, or something that may have
 made room or mended something happened since it was last asked (`Slots.ends` is not `Hold.ends`). The claim of a probe moves both
