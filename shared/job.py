@@ -192,8 +192,8 @@ def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901, PLR0912
             }  # fmt: skip
         case e.JobSubmitted() if job.may_be_at_bedrock and event.attempt == job.attempt:
             return {
-                "status": SUBMITTED, "at_bedrock": True, "arn": event.arn, "submitted_at": event.at, "reason": "",
-                "left_places": frozenset(),
+                "status": SUBMITTED, "at_bedrock": True, "unanswered": False, "arn": event.arn, "submitted_at": event.at,
+                "reason": "", "left_places": frozenset(),
             }  # fmt: skip
         case e.JobProgressed() if _rises(job, event):
             started = event.at if event.status == "InProgress" else job.started_at

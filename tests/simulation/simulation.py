@@ -349,7 +349,8 @@ class Simulation:
             unanswered = any(not lease["M"]["submitted"]["BOOL"] for lease in row["holders"]["M"].values())
             if not has_room or unanswered or alias not in self.models or self.stream.depth or self.hints.depth:
                 continue  # an end, a take-over, an operator or a deployment will come, or another's hint may: each of them fills
-            readable = [name for name in self.watch.waiting.get(alias, ()) if not self.watch.jobs[name].poisoned]
+            in_line = [self.watch.jobs[place.rpartition("#")[2]] for place in self.watch.orders.get(alias, ())]
+            readable = [job for job in in_line if not job.poisoned]
             if ("refused" in row or "failing" in row) and readable:
                 wake = f'"wake": "{alias}"'
                 hint = self.schedules.holds(f"model-{alias}-", wake) or self.hints.holds(wake)

@@ -387,6 +387,20 @@ def test_three_jobs_that_run_since_before_the_role_broke_end_well_and_cost_an_up
     )
 
 
+def test_a_job_that_was_found_ended_and_came_back_can_be_cancelled() -> None:  # seed 46000809
+    bench = Bench(limit=1, bedrock=FakeBedrock(script=[Unknown("ReadTimeout")]))
+    job = started(bench)
+    bench.wait(seconds=bench.config.lease.total_seconds() + 1)
+    see(bench, job, look=True)  # Bedrock has no such job: it is unanswered, and waits
+    let_pass(bench, minutes=10)
+    assert bench.job(job).status == "Submitted"
+    bench.set_limit(0)
+    fails(bench, job)
+    bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
+    see(bench, job)
+    assert bench.job(job).status == "Cancelled"
+
+
 def test_a_cancelled_job_that_bedrock_has_after_all_is_stopped_when_it_is_heard_of() -> None:
     bench = Bench(bedrock=FakeBedrock(script=[Unknown("ReadTimeout")]))
     job = started(bench)
