@@ -125,7 +125,7 @@ def given_up(before: Job, event: e.Event, holder: str, lease: Lease, slots: Slot
     """A definite refusal: out of the slot, back to the old place in line, and the model on `hold`. Only by the lease's owner, and
     only if `slots` are as they were read. What the claim counted for its day is given back: nothing began.
     """
-    condition = _mine(holder, lease) & _hold_as_read(SlotsRow.refused, slots.refused)
+    condition = _mine(holder, lease) & _hold_as_read(SlotsRow.refused, slots.refused) & _same(SlotsRow.taken, slots.taken)
     actions = [SlotsRow.holders[holder].remove(), *_set_hold("refused", slots.refused, hold)]
     if before.claimed_at is not None and text_of(before.claimed_at)[:10] == slots.day.date:
         condition &= SlotsRow.day == slots.day.date

@@ -130,7 +130,8 @@ def give_up(  # noqa: PLR0917
             end = e.JobEnded(at=world.now(), attempt=job.attempt, status="Failed", message=why, arn=None)
             writes, outcome = projections.over_without_bedrock(job, end, holder_id, lease), Outcome.OVER
         else:
-            hold = refused(slots.refused, kind=kind, message=message, ends=before.ends, now=world.now())
+            ends = before.ends if slots.taken == before.taken else before.ends - 1  # others were taken since: a probe may ask now
+            hold = refused(slots.refused, kind=kind, message=message, ends=ends, now=world.now())
             arm_hold(world, job.model, hold)
             event = e.SubmissionRefused(at=world.now(), attempt=job.attempt, kind=kind, message=message, taken=before.taken)
             writes, outcome = projections.given_up(job, event, holder_id, lease, slots, hold=hold), Outcome.REFUSED

@@ -238,7 +238,7 @@ def test_a_folder_is_read_whole_and_records_without_an_id_get_one(bedrock: Simul
         (b'{"modelInput":"\xff"}\n' * 100, "Line 1 of bad.jsonl is not UTF-8"),
         (b'{"modelInput":"text"}\n' * 100, "Line 1 of bad.jsonl modelInput is not an object"),
         (b"\xef\xbb\xbf" + b'{"modelInput":{}}\n' * 100, "bad.jsonl: the file begins with a byte order mark"),
-        (b"", "minimum is 100"),
+        (b"", "contains less records (0) than the required minimum of: 100"),
         (None, "GetObject"),
     ],
 )

@@ -147,7 +147,7 @@ def test_a_refusal_after_midnight_gives_nothing_back_to_a_day_that_is_over() -> 
         on.bedrock.on_create, on.bedrock.script = (lambda _: None), []
         on.wait(minutes=1)
         reconcile(on.world(), second, Visit())
-        on.bedrock.script = [Refused(QUOTA, "full")]
+        on.bedrock.otherwise = Refused(QUOTA, "full")  # also when it is asked again, because another was taken since
 
     on.bedrock.on_create = another_begins_the_day
     reconcile(on.world(), first, Visit())

@@ -387,6 +387,24 @@ def test_three_jobs_that_run_since_before_the_role_broke_end_well_and_cost_an_up
     )
 
 
+def test_a_refusal_that_is_recorded_after_a_later_acceptance_keeps_nobody_waiting() -> None:  # seed 46000294
+    bench = Bench(limit=3)
+    others: list[str] = []
+
+    def meanwhile(request: Request) -> None:
+        bench.bedrock.on_create = lambda _: None
+        bench.bedrock.script = []
+        others.append(started(bench, "taken"))
+        assert bench.job(others[0]).status == "Submitted"
+        others.append(bench.upload("next"))
+        bench.bedrock.script = [Refused(INVALID, "this job alone")]
+
+    bench.bedrock.on_create = meanwhile
+    started(bench, "refused")
+    see(bench, others[1])
+    assert bench.job(others[1]).status == "Submitted", bench.slots.holds
+
+
 def test_a_job_that_was_found_ended_and_came_back_can_be_cancelled() -> None:  # seed 46000809
     bench = Bench(limit=1, bedrock=FakeBedrock(script=[Unknown("ReadTimeout")]))
     job = started(bench)
