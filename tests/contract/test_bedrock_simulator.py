@@ -399,20 +399,21 @@ def test_an_unknown_job_is_not_found_and_an_id_or_a_path_that_is_not_encoded_is_
     assert bedrock.asked(f"/model-invocation-job/{quote(arn, safe='')}")[0] == 200
 
 
-def test_answers_travel_as_recorded(bedrock: Simulator) -> None:
-    created, stopped = recorded("create"), recorded("stop")["cases"][0]
-    asked = {**created["request"], "clientRequestToken": "token"}  # which botocore adds
-    status, _, answer = bedrock.asked("/model-invocation-job", asked)
-    assert (status, shape(answer)) == (created["http_status"], shape(created["answer"]))
-    arn = answer["jobArn"]
-    assert re.fullmatch(r"[a-z0-9]{12}", arn.removeprefix("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/"))
-    path = f"/model-invocation-job/{quote(arn, safe='')}"
-    assert bedrock.asked(f"{path}/stop", {})[::2] == (stopped["http_status"], stopped["answer"])
-    job = bedrock.asked(path)[2]
-    theirs = recorded("get")["answers"][0]["answer"]
-    assert shape({name: job[name] for name in theirs}) == shape(theirs)
-    (listed,) = bedrock.asked("/model-invocation-jobs")[2]["invocationJobSummaries"]
-    assert not set(recorded("list")["absent_in_every_summary"]) & set(listed)
+def test_answers_travel_as_recorded() -> None:
+    with simulator(stage_seconds=(60.0, 60.0)) as bedrock:  # its input is missing, and must not fail it before it is stopped
+        created, stopped = recorded("create"), recorded("stop")["cases"][0]
+        asked = {**created["request"], "clientRequestToken": "token"}  # which botocore adds
+        status, _, answer = bedrock.asked("/model-invocation-job", asked)
+        assert (status, shape(answer)) == (created["http_status"], shape(created["answer"]))
+        arn = answer["jobArn"]
+        assert re.fullmatch(r"[a-z0-9]{12}", arn.removeprefix("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/"))
+        path = f"/model-invocation-job/{quote(arn, safe='')}"
+        assert bedrock.asked(f"{path}/stop", {})[::2] == (stopped["http_status"], stopped["answer"])
+        job = bedrock.asked(path)[2]
+        theirs = recorded("get")["answers"][0]["answer"]
+        assert shape({name: job[name] for name in theirs}) == shape(theirs)
+        (listed,) = bedrock.asked("/model-invocation-jobs")[2]["invocationJobSummaries"]
+        assert not set(recorded("list")["absent_in_every_summary"]) & set(listed)
 
 
 @pytest.mark.parametrize(
