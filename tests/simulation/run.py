@@ -189,7 +189,7 @@ class Run(Simulation):
 
     def check_replays(self) -> None:
         """S10, S13: now that nothing is left to do, no hint of whatever kind does anything."""
-        chance, watch = self.chance, self.watch
+        chance, watch, self.replaying = self.chance, self.watch, True
         bodies = [*self.bus.sent, *self.schedules.fired, *self.hints.delivered]
         chosen = [chance.choice(bodies) for _ in range(min(len(bodies), 8))]
         records = [chance.choice(self.stream.delivered) for _ in range(min(len(self.stream.delivered), 4))]
