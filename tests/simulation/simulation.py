@@ -336,7 +336,8 @@ class Simulation:
         self.watch.check("L2", excused or not left, f"{invocation} left with a slot free and {left} in line")
         for unreadable in notes.get("unreadable", ()):
             count = self.hints.count(unreadable)
-            self.watch.check("L5", self.replaying or count <= MAX_HINTS_UNREADABLE, f"{count} hints about {unreadable}, which nobody can read")
+            few = self.replaying or count <= MAX_HINTS_UNREADABLE
+            self.watch.check("L5", few, f"{count} hints about {unreadable}, which nobody can read")
         if self.kernel.running:
             return
         for alias, row in self.watch.slots.items():
