@@ -92,7 +92,7 @@ locals {
         description        = "Intake may not read uploads, or not copy them: a right on the bucket or on a KMS key is missing, or the key is disabled. Nothing is lost or rejected. `bbq status` and `bbq jobs --status Unreadable` name the right and the key. Grant it: uploads are tried again by themselves for nine hours, at least every half hour; after that, or to hurry them, run `bbq wake`."
         namespace          = "BedrockBatchQueue"
         metric             = "UploadUnreadable"
-        dimensions         = { service = module.intake.name }
+        dimensions         = { service = local.intake_name }
         statistic          = "Sum"
         threshold          = 0
         period             = 300

@@ -63,7 +63,7 @@ locals {
       title   = "Refusals by reason (per hour)"
       period  = 3600
       stacked = true
-      metrics = local.by_value.SubmissionRefused
+      metrics = concat(local.by_value.SubmissionRefused, [["BedrockBatchQueue", "ModelHeld", "service", local.scheduler_name, { stat = "Sum", label = "model held" }]])
     },
     { title = "Free slots while somebody waits (should be 0)", metrics = local.per_model.FreeSlotsWhileWaiting, period = 300 },
 
@@ -106,7 +106,7 @@ locals {
     {
       title   = "Missed events, overdue slots, failed hints and messages"
       period  = 3600
-      metrics = [for metric in ["EventMissed", "SlotOverdue", "HintFailed", "PublishFailed"] : ["BedrockBatchQueue", metric, "service", local.scheduler_name, { stat = "Sum" }]]
+      metrics = [for metric in ["EventMissed", "SlotOverdue", "JobUnknown", "HintFailed", "PublishFailed"] : ["BedrockBatchQueue", metric, "service", local.scheduler_name, { stat = "Sum" }]]
     },
     {
       title   = "Dead letters"
