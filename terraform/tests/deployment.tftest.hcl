@@ -105,7 +105,7 @@ run "defaults" {
   assert {
     condition = jsonencode({ for statement in data.aws_iam_policy_document.scheduler.statement : statement.sid => [statement.actions, statement.resources] }) == jsonencode({
       AppendEvents = [
-        ["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:Query"],
+        ["dynamodb:PutItem", "dynamodb:Query"],
         ["arn:aws:dynamodb:eu-west-1:111122223333:table/bbq-events"],
       ]
       ArmTimers  = [["scheduler:CreateSchedule", "scheduler:DeleteSchedule"], ["arn:aws:scheduler:eu-west-1:111122223333:schedule/bbq/*"]]
