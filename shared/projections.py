@@ -170,13 +170,13 @@ def begun(before: Job, event: e.Event, slots: Slots) -> list[Write]:
     writes = appended(before, event)
     if not slots.failures or slots.failed_late or not after_the_failures(before, slots):
         return writes
-    seen = _same(SlotsRow.failures, slots.failures) & SlotsRow.failed_late.does_not_exist()
+    seen = _failures_as_read(slots) & SlotsRow.failed_late.does_not_exist()
     return [*writes, Update(_slots_key(before.model), _no_failures(), seen)]
 
 
 def gone_well(slots: Slots) -> list[Write]:
     """What failed so is mended, or was none: a job that was claimed since then processes records. `slots` as they were read."""
-    return [Update(_slots_key(slots.model), _no_failures(), _same(SlotsRow.failures, slots.failures))]
+    return [Update(_slots_key(slots.model), _no_failures(), _failures_as_read(slots))]
 
 
 def after_the_failures(job: Job, slots: Slots) -> bool:
@@ -390,6 +390,12 @@ def _known_to_wait(job: Job) -> Condition:
 def _leaving(holder: str) -> list[Any]:
     """What an end changes in the slots."""
     return [SlotsRow.holders[holder].remove(), SlotsRow.ends.set(SlotsRow.ends + 1)]
+
+
+def _failures_as_read(slots: Slots) -> Condition:
+    """The very row of failures that was read: another may have begun since, and be as long."""
+    condition: Condition = _same(SlotsRow.failures, slots.failures) & _same(SlotsRow.failed_since, _text(slots.failed_since))
+    return condition
 
 
 def _no_failures() -> list[Any]:

@@ -385,6 +385,21 @@ def test_a_job_in_progress_ends_the_row_unless_one_of_it_had_got_so_far(store: S
     assert slots(store).failures == (1 if late else 0)
 
 
+def test_who_read_an_earlier_row_of_failures_does_not_end_the_next_one(store: Store) -> None:
+    with_limit(store, 9)
+    failing = end_of("Failed", processed_records=0)
+    end(store, run(store, "v1"), failing)
+    earlier = slots(store)
+    store.commit(p.gone_well(earlier))
+    end(store, run(store, "v2"), replace(failing, at=at(20)))
+    job = replace(run(store, "v3"), claimed_at=at(10))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.gone_well(earlier))
+    with pytest.raises(ConditionFailed):
+        store.commit(p.begun(job, e.JobProgressed(at=at(21), attempt=1, status="InProgress"), earlier))
+    assert slots(store).failures == 1
+
+
 def test_giving_up_is_for_the_owner_only(store: Store) -> None:
     with_limit(store, 1)
     job = claim(store)
