@@ -67,16 +67,21 @@ class Plain:
             return "" if self.may_still_run else self.status
         return "NoRecordSucceeded" if good == 0 else "CompletedWithErrors" if self.tally["failed_records"] else "Completed"
 
-    def comes_back(self, most: int) -> bool:
-        """Only what certainly bought nothing, and nobody wants gone; what failed each time that others did well is at fault."""
+    @property
+    def may_come_back(self) -> bool:
+        """Only what bought nothing, as far as is known, and nobody wants gone; what failed each time that others did well is at fault."""
         if self.cancel_by or self.arn is None or self.processed != 0 or self.status not in {"Failed", "Expired"}:
             return False
-        if self.began and (self.tally is None or self.tally["processed_records"] != 0):
+        if self.began and self.tally is not None and self.tally["processed_records"] != 0:
             return False
         for_a_week = self.first_failed is not None and self.times["ended"] - self.first_failed >= 7 * 86_400
-        if self.status == "Failed":
-            return len(self.failed_under) <= 3 and not (self.failures >= 10 and for_a_week)
-        return self.attempt < most
+        return self.status == "Expired" or (len(self.failed_under) <= 3 and not (self.failures >= 10 and for_a_week))
+
+    def comes_back(self, most: int) -> bool:
+        """Only what certainly bought nothing. A failure that was no fault of the upload is none of its attempts."""
+        if not self.may_come_back or (self.began and self.tally is None):
+            return False
+        return self.status == "Failed" or self.attempt - self.failures < most
 
     def is_news(self, status: str) -> bool:
         """An end, or further along than what is known."""
@@ -222,7 +227,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(by=st.sampled_from(["ann", "bob"]))
     def somebody_wants_it_gone(self, by: str) -> None:
-        if self.plain.may_still_run:
+        if self.plain.may_still_run or self.plain.may_come_back:
             self.plain.cancel_by = by
         self._happens(e.CancelRequested(at=at(self._tick()), by=by, why="wrong file"))
 
@@ -380,7 +385,7 @@ def test_coming_back_and_an_outcome_rest_on_what_the_last_attempt_did(  # noqa: 
     under = good if status == "Failed" and processed == 0 else good[:-1]
     plain = Plain(
         status=status, attempt=len(good), cancel_by=by, tally=counts, arn=ARN, processed=processed, began=began,
-        failed_under=frozenset(under),
+        failed_under=frozenset(under), failures=len(under),
     )  # fmt: skip
     job = fold(JOB, events)
     assert job
