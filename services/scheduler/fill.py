@@ -32,7 +32,7 @@ class _Filling:
 
     freed_at: datetime | None  # when the slot became free that is not filled yet
     passed: set[str] = field(default_factory=set)  # jobs that nothing can be done for here
-    left: set[str] = field(default_factory=set)  # jobs that were in line and did not wait
+    left: dict[str, int] = field(default_factory=dict)  # jobs that were in line and did not wait, and their version then
     lost: int = 0  # races in a row
     served: bool = False  # somebody was, whatever came of it
 
@@ -103,9 +103,9 @@ def _serve(world: World, slots: Slots, line: list[str], filling: _Filling) -> Ou
     if job is None:
         return None
     if job.status != QUEUED:
-        if job_id in filling.left:  # nobody has taken it out of the line: the entry is a ghost, for a rebuild to remove
+        if filling.left.get(job_id) == job.version:  # it did not wait when the line was read: a ghost, for a rebuild to remove
             filling.passed.add(job_id)
-        filling.left.add(job_id)
+        filling.left[job_id] = job.version
         return Outcome.LOST
     if job.cancel is not None and job.unanswered:  # its own hint looks it up
         filling.passed.add(job_id)

@@ -322,6 +322,11 @@ if ours is None and strangers:
         condition("record_submitted", "tries", "False"),
         test=f"{RACES}::test_a_cancel_is_heeded_where_the_answer_to_job_submitted_was_lost",
     ),
+    "B10": _m(
+        "a job that others held each time a fill read it is a ghost, though it waits again",
+        condition("_serve", "filling.left.get(job_id) == job.version", "job_id in filling.left"),
+        test="tests/unit/test_promises.py::test_a_job_that_others_held_each_time_it_was_read_and_that_waits_again_is_no_ghost",
+    ),
     "702987": _m(
         "a stranger that has our name fails the job at once",
         before(

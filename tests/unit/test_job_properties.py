@@ -69,7 +69,7 @@ class Plain:
 
     @property
     def may_come_back(self) -> bool:
-        """Only what bought nothing, as far as is known, and nobody wants gone; what failed each time that others did well is at fault."""
+        """What bought nothing, as far as is known, and nobody cancelled; what failed each time others did well is at fault."""
         if self.cancel_by or self.arn is None or self.processed != 0 or self.status not in {"Failed", "Expired"}:
             return False
         if self.began and self.tally is not None and self.tally["processed_records"] != 0:

@@ -307,6 +307,18 @@ def test_a_ghost_in_line_does_not_stop_its_model() -> None:
     assert bench.job(second).status == "Submitted"
 
 
+def test_a_job_that_others_held_each_time_it_was_read_and_that_waits_again_is_no_ghost(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(limit=1)
+    wake(bench)
+    job = bench.upload("a")
+    others = [replaced(bench.job(job), status="Claimed", version=version) for version in (2, 4)]  # refused after either one
+    read = bench.store.job
+    monkeypatch.setattr(bench.store, "job", lambda job_id: others.pop(0) if others else read(job_id))
+    see(bench, job)
+    assert not others
+    assert bench.job(job).status == "Submitted"
+
+
 def test_a_view_that_is_behind_stops_its_own_job_only() -> None:
     bench = Bench(limit=1)
     first = bench.upload("first", priority=0)
