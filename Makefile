@@ -7,6 +7,11 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TF_VARS ?= terraform.tfvars
 TF := terraform -chdir=terraform
+# What stands in for AWS on this machine: ministack, or localstack (then all that it needs is set up, too).
+EMULATOR ?= ministack
+export EMULATOR
+LOCALSTACK := .local/localstack/.ready
+EMULATOR_READY := $(if $(filter localstack,$(EMULATOR)),$(LOCALSTACK))
 
 .PHONY: help
 help: ## print this
@@ -27,12 +32,16 @@ setup: ## the virtual environment, from the hashed lock; of another Python than 
 		test ! -x $(RUN) || test "$$($(RUN) -V)" = "$$wanted" || rm -rf $(VENV)
 	@$(MAKE) --no-print-directory $(READY)
 
+$(LOCALSTACK): $(READY) $(wildcard local/localstack/*.lock local/localstack/*.toml local/localstack/bbq_localstack/*.py)
+	@$(RUN) -m local.setup_localstack
+	@touch $@
+
 .PHONY: terraform-present
 terraform-present:
 	@command -v terraform >/dev/null || { echo "terraform is not installed: install Terraform 1.11 or later (every target that deploys, and the end-to-end tests, need it)"; exit 1; }
 
 .PHONY: demo
-demo: $(READY) terraform-present ## everything at once, locally: start, deploy, upload 13 files, watch, check, stop
+demo: $(READY) $(EMULATOR_READY) terraform-present ## everything at once, locally: start, deploy, upload 13 files, watch, check, stop (EMULATOR=localstack)
 	@$(RUN) -m local.demo
 
 .PHONY: test
@@ -104,7 +113,7 @@ build: $(READY) ## the zips of the two functions, in .build/
 	@$(RUN) -m local.build
 
 .PHONY: up
-up: $(READY) ## start MiniStack and the Bedrock simulator on this machine (SIMULATOR="--job-seconds 1-3 ...")
+up: $(READY) $(EMULATOR_READY) ## start MiniStack and the Bedrock simulator on this machine (EMULATOR=localstack, SIMULATOR="--job-seconds 1-3 ...")
 	@$(RUN) -m local.stack up $(SIMULATOR)
 	@rm -f .local/terraform/terraform.tfstate* # a new emulator is empty
 
@@ -141,16 +150,15 @@ deploy: terraform/$(TF_VARS) build init ## deploy to AWS, with the credentials a
 destroy: terraform/$(TF_VARS) build init ## remove a deployment from AWS
 	$(TF) destroy -var-file=$(TF_VARS)
 
-.PHONY: setup-localstack
-setup-localstack: ## LocalStack's own command-line tool, in .local/localstack, for those who run LocalStack instead of MiniStack
-	@$(PYTHON) -m venv .local/localstack
-	@.local/localstack/bin/pip install --quiet --disable-pip-version-check 'localstack>=4'
-
+LOCK := .local/uv/bin/uv pip compile --generate-hashes --no-header --no-emit-index-url --quiet
+LOCALSTACK_DAY := 2026-03-10T00:00:00Z
 .PHONY: lock
-lock: ## rewrite requirements.lock from pyproject.toml
+lock: ## rewrite the locks: requirements.lock from pyproject.toml, and those of local/localstack
 	@$(PYTHON) -m venv .local/uv
 	@.local/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
-	@.local/uv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet -o requirements.lock
+	@$(LOCK) pyproject.toml --extra dev --universal --python-version 3.11 -o requirements.lock
+	@cd local/localstack && ../../$(LOCK) requirements.in --python-version 3.13 --exclude-newer $(LOCALSTACK_DAY) -o requirements.lock
+	@cd local/localstack && ../../$(LOCK) functions.in --python-version 3.13 -o functions.lock
 
 .PHONY: clean
 clean: ## remove everything that was made here: stop the stack, delete .venv, .local, .build and caches

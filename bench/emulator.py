@@ -16,6 +16,7 @@ from typing import Any
 
 from local import build, deploy, stack
 from local.deployment import Deployment
+from local.emulators import MINISTACK
 from local.settings import REGION, ROOT, become, local_environment
 from shared.dynamodb import DynamoTables
 from shared.events import Event, ModelPaused, ModelResumed
@@ -35,7 +36,7 @@ def deployed(models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] =
     record = work / "stack.json"
     try:
         build.build(ROOT, ROOT / ".build")
-        stack.up(simulator, record=record)
+        stack.up(simulator, record=record, emulator=MINISTACK)
         variables = [f"-var=models={json.dumps(models)}", f"-var=default_model={next(iter(models))}"]
         outputs = deploy.apply(variables, work=work / "terraform", quiet=True)
         yield Deployment(outputs), work

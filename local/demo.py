@@ -18,6 +18,7 @@ from rich.table import Table
 
 from local import build, deploy, stack
 from local.deployment import Deployment, records, simulator
+from local.emulators import TITLES, UnknownEmulator, chosen
 from local.function_python import missing
 from local.settings import ROOT, STATE
 
@@ -41,7 +42,7 @@ def main() -> int:
         build.build(ROOT, ROOT / ".build")
     if warning := missing():
         console.print(warning, highlight=False)
-    with _step("starting MiniStack (IAM enforced) and the Bedrock simulator"):
+    with _step(f"starting {TITLES[chosen()]} and the Bedrock simulator"):
         stack.up(["--job-seconds", "3-5"])
     try:
         with _step("terraform apply, the very files that deploy to AWS"):
@@ -218,7 +219,7 @@ class _step:  # noqa: N801 - reads as a statement
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (stack.StackError, deploy.DeployError, build.BuildError) as error:
+    except (stack.StackError, deploy.DeployError, build.BuildError, UnknownEmulator) as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
         sys.exit("demo: interrupted; what was started has been stopped")

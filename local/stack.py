@@ -1,4 +1,4 @@
-"""Start and stop the stand-ins for AWS: MiniStack (with IAM enforced) and the Bedrock simulator.
+"""Start and stop the stand-ins for AWS: the emulator that EMULATOR names (local/emulators.py), and the Bedrock simulator.
 
 `python -m local.stack up [simulator options]` starts both and waits until they answer; `down` ends exactly what was started;
 `env` prints the shell settings that point the AWS CLI at them. Both listen on 127.0.0.1 only.
@@ -16,11 +16,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
+from local.emulators import CUT_OFF, FILES, LOCALSTACK, MINISTACK, TITLES, UnknownEmulator, chosen, described
 from local.function_python import missing
 from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, endpoint_of, local_environment
 
@@ -34,10 +36,14 @@ class StackError(Exception):
 
 
 def up(
-    simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json", ministack: Sequence[str] = ()
+    simulator_options: Sequence[str] = (),
+    record: Path = STATE / "stack.json",
+    *,
+    emulator: str = "",
+    with_command: Sequence[str] = (),
 ) -> dict[str, int]:
-    """Start both; the process ids by name. `ministack` is another command to start it with. Raises StackError, leaving nothing
-    running.
+    """Start both; the process ids by name. `emulator` is the name of one, else EMULATOR says it; `with_command` starts it
+    another way. Raises StackError, leaving nothing running.
     """
     if record.exists():
         raise StackError("the local stack is up already; next: make deploy-local (`make down` ends it and what is deployed)")
@@ -45,7 +51,9 @@ def up(
     _free(bedrock_endpoint_of(), "AWS_ENDPOINT_URL_BEDROCK")
     started: dict[str, int] = {}
     record.parent.mkdir(parents=True, exist_ok=True)
-    commands = _commands(simulator_options, ministack)
+    _forget(record)
+    (record.parent / FILES).mkdir(parents=True)
+    commands = _emulator(record, emulator, with_command) | _simulator(simulator_options)
     try:
         for name, command in commands.items():
             started[name] = _start(command, record.parent / f"{name}.log", "wb")
@@ -70,7 +78,7 @@ def kill(name: str, record: Path = STATE / "stack.json") -> None:
 
 def again(name: str, simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json") -> None:
     """Start one of the two again that died, and wait until it answers."""
-    command, log = _commands(simulator_options)[name], record.parent / f"{name}.log"
+    command, log = (_emulator(record) | _simulator(simulator_options))[name], record.parent / f"{name}.log"
     pid = _start(command, log, "ab")
     record.write_text(json.dumps(json.loads(record.read_text()) | {name: pid}))
     _wait(name, pid, command.health, log)
@@ -82,8 +90,28 @@ def down(record: Path = STATE / "stack.json") -> list[str]:
         return []
     started: dict[str, int] = json.loads(record.read_text())
     ended = [name for name, pid in started.items() if _end(name, pid)]
+    _forget(record)
     record.unlink()
     return ended
+
+
+def _forget(record: Path) -> None:
+    """Remove what an emulator kept and told."""
+    (record.parent / CUT_OFF).unlink(missing_ok=True)
+    shutil.rmtree(record.parent / FILES, ignore_errors=True)
+
+
+def emulator_pid(record: Path = STATE / "stack.json") -> int:
+    """The emulator's process id: it starts each instance of a function as a process of its own."""
+    started: dict[str, int] = json.loads(record.read_text())
+    return next(pid for name, pid in started.items() if name in {MINISTACK, LOCALSTACK})
+
+
+def cut_off(record: Path = STATE / "stack.json") -> Counter[tuple[str, str]]:
+    """How many invocations ended with their process, by the function's name and its event's source, such as `aws:sqs`."""
+    told = record.parent / CUT_OFF
+    lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+    return Counter((line["function"], line["source"]) for line in lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,23 +121,29 @@ class _Command:
     health: str  # a URL that answers when it is ready
 
 
-def _commands(simulator_options: Sequence[str], other_ministack: Sequence[str] = ()) -> dict[str, _Command]:
+def _emulator(record: Path, name: str = "", command: Sequence[str] = ()) -> dict[str, _Command]:
     environment = local_environment()
-    ministack = environment | {"AUTH": "true", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(_port(endpoint_of()))}
-    ministack |= {"MINISTACK_REGION": environment["AWS_REGION"], "LAMBDA_STRICT": "0"}
-    ministack.pop("AWS_ENDPOINT_URL_BEDROCK")  # a function has only the environment that Terraform gave it
-    simulator = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
+    found = described(name or chosen(), _port(endpoint_of()), environment["AWS_REGION"], record.parent)
+    if not Path(found.command[0]).exists():
+        raise StackError(f"{found.name} is not set up: say `make up EMULATOR={found.name}`, which does it")
+    environment.pop("AWS_ENDPOINT_URL_BEDROCK")  # a function has only the environment that Terraform gave it
     return {
-        "ministack": _Command(
-            arguments=other_ministack or [sys.executable, "-m", "local.ministack"],
-            environment=ministack,
+        found.name: _Command(
+            arguments=command or found.command,
+            environment=environment | dict(found.settings),
             health=endpoint_of() + "/_localstack/health",
-        ),
+        )
+    }
+
+
+def _simulator(options: Sequence[str]) -> dict[str, _Command]:
+    command = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
+    return {
         "bedrock-simulator": _Command(
-            arguments=[*simulator, f"--event-source={EVENT_SOURCE}", *simulator_options],
-            environment=environment,
+            arguments=[*command, f"--event-source={EVENT_SOURCE}", *options],
+            environment=local_environment(),
             health=bedrock_endpoint_of() + "/_simulator/health",
-        ),
+        )
     }
 
 
@@ -194,7 +228,7 @@ def main(arguments: Sequence[str]) -> int:
             up(options)
             if warning := missing():
                 print(warning)
-            print(f"MiniStack (IAM enforced) answers on {endpoint_of()}, the Bedrock simulator on {bedrock_endpoint_of()}")
+            print(f"{TITLES[chosen()]} answers on {endpoint_of()}, the Bedrock simulator on {bedrock_endpoint_of()}")
             print("next: make deploy-local; end it with: make down")
         case ["down"]:
             ended = down()
@@ -211,5 +245,5 @@ def main(arguments: Sequence[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except StackError as error:
+    except (StackError, UnknownEmulator) as error:
         sys.exit(f"stack: {error}")

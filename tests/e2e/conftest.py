@@ -13,6 +13,7 @@ import pytest
 
 from local import build, deploy, stack
 from local.deployment import Deployment, simulator
+from local.emulators import MINISTACK, chosen
 from local.settings import ROOT
 
 PATIENCE_SECONDS = 180.0  # what comes is not waited for any longer than it takes
@@ -60,7 +61,8 @@ def local_stack(work: Path) -> Iterator[None]:
         patch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{free_port()}")
         patch.setenv("BBQ_DENIED", str(work / "denied.log"))
         build.build(ROOT, ROOT / ".build")
-        stack.up(simulator_options(work), record=work / "stack.json", ministack=WATCHED)
+        watched = WATCHED if chosen() == MINISTACK else ()
+        stack.up(simulator_options(work), record=work / "stack.json", with_command=watched)
         try:
             yield
         finally:

@@ -122,9 +122,9 @@ def killed_workers(deployment: Deployment, work: Path) -> Trouble:
     trouble = Trouble("killed")
     trouble.jobs += upload_all(deployment, "killed", 20)
     assert eventually(lambda: len(made("killed")) + len(deployment.line("killed")) >= 16)
-    kills, emulator, log_file = 0, json.loads((work / "stack.json").read_text())["ministack"], work / "ministack.log"
+    kills, emulator = 0, stack.emulator_pid(work / "stack.json")
     for n in range(KILLING_ROUNDS):
-        if n >= 5 and all(cut_off(log_file).values()):
+        if n >= 5 and all(cut_off(deployment, work).values()):
             break
         eventually(partial(at_least, "killed", len(made("killed")) + 2), seconds=3)
         trouble.jobs += upload_all(deployment, "killed", 2, first=len(trouble.jobs))
@@ -132,25 +132,25 @@ def killed_workers(deployment: Deployment, work: Path) -> Trouble:
         for pid in children(emulator):
             os.kill(pid, signal.SIGKILL)
             kills += 1
-        time.sleep(0.2)  # the emulator sees its children go, and says so in its log
+        time.sleep(0.2)  # the emulator sees its children go, and says so
     time.sleep(1)
-    trouble.struck = {"kills": kills, **cut_off(log_file), "Bedrock jobs by then": len(made("killed"))}
+    trouble.struck = {"kills": kills, **cut_off(deployment, work), "Bedrock jobs by then": len(made("killed"))}
     return trouble
 
 
-def cut_off(log_file: Path) -> dict[str, int]:
-    """How many invocations of each kind ended with their process, as MiniStack's log tells."""
-    failures = [line for line in log_file.read_text(errors="replace").splitlines() if "errorMessage=Worker process" in line]
-    kinds = {
-        "uploads cut off": "SQS batch from bbq-local-uploads",
-        "hints cut off": "SQS batch from bbq-local-hints",
-        "stream batches cut off": "DynamoDB stream batch",
+def cut_off(deployment: Deployment, work: Path) -> dict[str, int]:
+    """How many invocations of each kind ended with their process."""
+    told = stack.cut_off(work / "stack.json")
+    intake, scheduler = deployment.outputs["intake_function"], deployment.outputs["scheduler_function"]
+    return {
+        "uploads cut off": told[intake, "aws:sqs"],
+        "hints cut off": told[scheduler, "aws:sqs"],
+        "stream batches cut off": told[scheduler, "aws:dynamodb"],
     }
-    return {kind: sum(words in line for line in failures) for kind, words in kinds.items()}
 
 
 def children(parent: int) -> list[int]:
-    """The processes that this one started: MiniStack runs each instance of a function as a process of its own."""
+    """The processes that this one started: the emulators run each instance of a function as a process of its own."""
     shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [line.split() for line in shown.splitlines()]
     return [int(pid) for pid, its_parent in pairs if int(its_parent) == parent]

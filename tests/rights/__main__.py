@@ -14,6 +14,7 @@ from pathlib import Path
 
 from local import build, deploy, stack
 from local.deployment import Deployment
+from local.emulators import MINISTACK
 from local.settings import ROOT, local_environment
 from tests.e2e.conftest import WATCHED, free_port
 from tests.rights import forbidden, scenarios
@@ -110,7 +111,7 @@ def main() -> int:
         }
         os.environ |= local_environment()
         build.build(ROOT, ROOT / ".build")
-        stack.up(SIMULATOR, record=work / "stack.json", ministack=WATCHED)
+        stack.up(SIMULATOR, record=work / "stack.json", emulator=MINISTACK, with_command=WATCHED)
         try:
             variables = [f"-var=models={json.dumps(scenarios.MODELS)}", f"-var=default_model={scenarios.MODEL}"]
             bench = Bench(Deployment(deploy.apply(variables, work=work / "terraform", quiet=True)), work / "denied.log")

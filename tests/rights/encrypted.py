@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local import build, deploy, stack
 from local.deployment import Deployment, records
+from local.emulators import MINISTACK
 from local.settings import ROOT, local_environment
 from shared.names import staged_key
 from tests.e2e.conftest import free_port
@@ -22,7 +23,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         build.build(ROOT, ROOT / ".build")
-        stack.up(("--job-seconds", "1-1"), record=work / "stack.json")
+        stack.up(("--job-seconds", "1-1"), record=work / "stack.json", emulator=MINISTACK)
         try:
             kms = Deployment({}).client("kms")
             key = kms.create_key()["KeyMetadata"]["Arn"]
