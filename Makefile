@@ -48,6 +48,10 @@ demo: $(READY) $(EMULATOR_READY) terraform-present ## everything at once, locall
 test: $(READY) ## all tests, with the end-to-end ones on the emulator
 	@$(RUN) -m pytest $(ARGS)
 
+.PHONY: test-localstack
+test-localstack: $(READY) $(LOCALSTACK) terraform-present ## the end-to-end tests once more, on LocalStack instead of MiniStack (about 25 minutes)
+	@EMULATOR=localstack $(RUN) -m pytest tests/e2e $(ARGS)
+
 .PHONY: test-fast
 test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)

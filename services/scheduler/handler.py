@@ -12,6 +12,7 @@ Environment, clock, ids and clients enter here and nowhere else.
 import os
 import secrets
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -179,20 +180,15 @@ def _event_name(record: Record) -> str:
 def _deployed(world: World, alias: str | None, limits: dict[str, int] | None) -> list[str]:
     """Wake one model, or all: what a deployment asks for. Raises what went wrong after every model had its turn.
 
-    A hint goes first: the timers of a model that was not configured for a time are gone, and this invocation may die.
-
     In the apply that makes the function's role its rights may not hold yet: then what failed for want of them is tried again,
     until the time of the invocation is nearly over.
     """
     aliases = [alias] if alias is not None else list(world.config.models)
-    left, errors, hinted = aliases, list[Exception](), set[str]()
+    left, errors, failed = aliases, list[Exception](), list[str]()
     while left:
         again = []
         for each in left:
             try:
-                if each not in hinted:
-                    world.outbox.wake_model(each)
-                    hinted.add(each)
                 wake(world, each, limits, ask=True)
             except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
                 if _no_rights_yet(error) and world.seconds_left() > RECORD_SECONDS:
@@ -200,10 +196,16 @@ def _deployed(world: World, alias: str | None, limits: dict[str, int] | None) ->
                     again.append(each)
                 else:
                     errors.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
+                    failed.append(each)
         if again:
             world.store.pause(LONGEST_PAUSE)
         left = again
     if errors:
+        for (
+            each
+        ) in failed:  # a timer of its hold may have met a model that was not configured, and nobody repeats an apply for it
+            with suppress(Exception):
+                world.outbox.wake_model(each)
         raise ExceptionGroup("some models could not be looked after", errors)
     return aliases
 

@@ -1,4 +1,4 @@
-"""One emulator with IAM enforced, one Bedrock simulator, one real `terraform apply`, for all end-to-end tests."""
+"""One emulator (EMULATOR names it), one Bedrock simulator, one real `terraform apply`, for all end-to-end tests."""
 
 import json
 import os

@@ -10,6 +10,7 @@ import pytest
 
 from cli.app import Exit
 from local.deployment import Deployment, records
+from local.emulators import MINISTACK, chosen
 from local.settings import local_environment
 from tests.e2e.conftest import over
 from tests.rights import forbidden
@@ -17,7 +18,10 @@ from tests.rights.__main__ import missed
 from tests.rights.bench import FUNCTIONS, Bench
 from tests.rights.excused import excuse
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(chosen() != MINISTACK, reason=f"{chosen()} stores IAM policies and does not enforce them"),
+]
 
 Bbq = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -216,23 +216,6 @@ def test_a_deployment_does_not_wait_for_any_other_error() -> None:
     assert bench.outbox.sent == [("model", MODEL)]  # whether or not anybody repeats the apply
 
 
-def test_a_deployment_leaves_its_hint_before_anything_else_and_once() -> None:  # seed 52016120
-    bench = Bench(limit=-1)
-    sent: list[list[Any]] = []
-    load = bench.store.load
-
-    def looked(stream: str, after: int = 0) -> Any:
-        sent.append(list(bench.outbox.sent))  # here it may die
-        if len(sent) == 1:
-            raise query_denied()
-        return load(stream, after)
-
-    bench.store.load = looked  # type: ignore[method-assign] # to see what is left if it dies here
-    run(bench, {"wake": "all", "limits": {MODEL: 1}})
-    assert sent[:2] == [[("model", MODEL)]] * 2
-    assert bench.slots.limit == 1
-
-
 def denied_for_a_while(bench: Bench, errors: list[Exception]) -> list[Exception]:
     """The models' events answer with these errors first."""
     load = bench.store.load

@@ -349,7 +349,7 @@ class Simulation:
                 self.watch.check("L3", hint, f"{holder} holds a slot, and nothing will ever look at it again")
             has_room = len(row["holders"]["M"]) < int(row["limit"]["N"]) and not row["paused"]["BOOL"]
             unanswered = any(not lease["M"]["submitted"]["BOOL"] for lease in row["holders"]["M"].values())
-            if not has_room or unanswered or alias not in self.models or self.stream.depth or self.hints.depth:
+            if not has_room or unanswered or alias not in self.models or self.stream.depth or self.hints.depth or self.deploying:
                 continue  # an end, a take-over, an operator or a deployment will come, or another's hint may: each of them fills
             in_line = [self.watch.jobs[place.rpartition("#")[2]] for place in self.watch.orders.get(alias, ())]
             readable = [job for job in in_line if not job.poisoned]
