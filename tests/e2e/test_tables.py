@@ -17,10 +17,8 @@ pytestmark = pytest.mark.e2e
 _numbers = count()
 
 
-@pytest.fixture
-def tables(  # type: ignore[no-redef] # instead of the one that came with the tests
-    local_stack: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Tables]:
+@pytest.fixture  # type: ignore[no-redef] # instead of the one that came with the tests
+def tables(local_stack: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     """Tables of their own, beside the deployment's, gone afterwards."""
     for name, value in local_environment().items():
         monkeypatch.setenv(name, value)
