@@ -50,7 +50,7 @@ test: $(READY) ## all tests, with the end-to-end ones on the emulator
 
 .PHONY: test-localstack
 test-localstack: $(READY) $(LOCALSTACK) terraform-present ## the end-to-end tests once more, on LocalStack instead of MiniStack (about 25 minutes)
-	@EMULATOR=localstack $(RUN) -m pytest tests/e2e $(ARGS)
+	@EMULATOR=localstack $(RUN) -m pytest $(or $(ARGS),tests/e2e)
 
 .PHONY: test-fast
 test-fast: $(READY) ## the tests that need neither emulator nor terraform

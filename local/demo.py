@@ -38,6 +38,7 @@ console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 def main() -> int:
     """Run it; the exit code."""
     began = time.monotonic()
+    stack.stop_on_sigterm()
     with _step("building the two functions"):
         build.build(ROOT, ROOT / ".build")
     if warning := missing():

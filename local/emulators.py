@@ -65,8 +65,8 @@ def _localstack(port: int, root: Path, told: Mapping[str, str]) -> Emulator:
         "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "moto",
         "SQS_ENDPOINT_STRATEGY": "off",  # http://host:port/account/name: what Terraform takes, and what needs no DNS
         "OVERRIDE_IN_DOCKER": "0",  # on a machine that looks like a container all would share, and clear, one directory
-        # How often queues and streams are asked for more; by default every second, and every ten once they were empty.
-        "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0.1",
+        # Seconds until a queue or stream is asked for more; by default one, and up to ten once it was empty.
+        "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0",
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "0.5",
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC": "5",  # by default a minute
         "DNS_ADDRESS": "0",

@@ -84,6 +84,11 @@ def again(name: str, simulator_options: Sequence[str] = (), record: Path = STATE
     _wait(name, pid, command.health, log)
 
 
+def stop_on_sigterm() -> None:
+    """From now on SIGTERM is as Ctrl-C in this process: whoever started servers gets to end them."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def down(record: Path = STATE / "stack.json") -> list[str]:
     """End exactly what `up` started; the names of what was ended."""
     if not record.exists():

@@ -61,6 +61,7 @@ def local_stack(work: Path) -> Iterator[None]:
         patch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{free_port()}")
         patch.setenv("BBQ_DENIED", str(work / "denied.log"))
         build.build(ROOT, ROOT / ".build")
+        stack.stop_on_sigterm()
         watched = WATCHED if chosen() == MINISTACK else ()
         stack.up(simulator_options(work), record=work / "stack.json", with_command=watched)
         try:
