@@ -76,7 +76,7 @@ def _localstack(port: int, root: Path, told: Mapping[str, str]) -> Emulator:
         "LOCALSTACK_VOLUME_DIR": str(root / "volume"),
         "CONFIG_DIR": str(root / "config"),
         "XDG_CACHE_HOME": str(root / "cache"),  # where it keeps a list of its plugins
-        "TMPDIR": str(root),  # where it unzips functions
+        "TMPDIR": str(root),  # where it unzips functions and keeps objects (.../objects.py)
         "PATH": f"{LOCALSTACK_PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     return Emulator(
