@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local import demo, deploy, stack
+from local import demo, deploy, emulators, setup_localstack, stack
 from local.settings import ROOT, local_environment
 from local.terraform_plugins import plugin_directory
 
@@ -99,6 +99,56 @@ def test_down_ends_nothing_that_has_taken_over_an_old_process_id(tmp_path: Path)
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_an_emulator_that_nobody_knows_is_one_sentence() -> None:
+    with pytest.raises(emulators.UnknownEmulator, match="EMULATOR is moto: say ministack or localstack"):
+        emulators.chosen({"EMULATOR": "moto"})
+    assert emulators.chosen({"EMULATOR": ""}) == emulators.chosen({}) == "ministack"
+
+
+@pytest.mark.parametrize("name", ["ministack", "localstack"])
+def test_an_emulator_listens_on_loopback_only_and_is_told_by_its_command(tmp_path: Path, name: str) -> None:
+    found = emulators.described(name, 4711, "eu-west-1", tmp_path)
+    places = [value for setting, value in found.settings.items() if setting in {"BIND_HOST", "GATEWAY_LISTEN"}]
+    assert places
+    assert all(place.startswith("127.0.0.1") for place in places)
+    assert any(name in word for word in found.command)
+
+
+def test_what_localstack_keeps_is_in_its_own_directory(tmp_path: Path) -> None:
+    settings = emulators.described("localstack", 4711, "eu-west-1", tmp_path).settings
+    for setting in ("FILESYSTEM_ROOT", "LOCALSTACK_VOLUME_DIR", "CONFIG_DIR", "XDG_CACHE_HOME", "TMPDIR", "BBQ_CUT_OFF"):
+        assert Path(settings[setting]).is_relative_to(tmp_path), setting
+
+
+def test_localstack_that_is_not_set_up_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulators, "LOCALSTACK_PYTHON", tmp_path / "no" / "python")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", "http://127.0.0.1:2")
+    with pytest.raises(stack.StackError, match="localstack is not set up: say `make up EMULATOR=localstack`"):
+        stack.up(record=tmp_path / "stack.json", emulator="localstack")
+    assert not (tmp_path / "stack.json").exists()
+
+
+def test_without_python_313_setting_up_localstack_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup_localstack, "missing", lambda: "this machine has no Python 3.13")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("nothing may be made"))
+    assert setup_localstack.main() == 1
+    assert capsys.readouterr().err.startswith("LocalStack needs Python 3.13, and there is none")
+
+
+def test_cut_off_invocations_are_counted_by_function_and_source(tmp_path: Path) -> None:
+    assert not stack.cut_off(tmp_path / "stack.json")
+    lines = [
+        {"function": "f", "source": "aws:sqs"},
+        {"function": "f", "source": "aws:dynamodb"},
+        {"function": "f", "source": "aws:sqs"},
+    ]
+    (tmp_path / emulators.CUT_OFF).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert stack.cut_off(tmp_path / "stack.json") == {("f", "aws:sqs"): 2, ("f", "aws:dynamodb"): 1}
 
 
 def test_down_without_up_does_nothing(tmp_path: Path) -> None:
