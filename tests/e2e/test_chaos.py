@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -130,8 +131,9 @@ def killed_workers(deployment: Deployment, work: Path) -> Trouble:
         trouble.jobs += upload_all(deployment, "killed", 2, first=len(trouble.jobs))
         time.sleep((0.1, 0.2, 0.4, 0.8)[n % 4])
         for pid in children(emulator):
-            os.kill(pid, signal.SIGKILL)
-            kills += 1
+            with suppress(ProcessLookupError):  # it ended by itself since
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
         time.sleep(0.2)  # the emulator sees its children go, and says so
     time.sleep(1)
     trouble.struck = {"kills": kills, **cut_off(deployment, work), "Bedrock jobs by then": len(made("killed"))}
