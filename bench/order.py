@@ -13,15 +13,13 @@ part shows it: more large jobs than the slots can do, for days, and one small on
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from rich.table import Table
-
-from bench.samples import console, percentile, show_targets, target
 from bench.scheduling import HOUR, MEDIAN_SECONDS, SHORTEST_SECONDS, SIGMA
 from bench.simulated import MAX_RECORDS, Deployment
+from bench.table import Table, percentile, rounded, target
 from bench.yardsticks import ideal, lower_bound, makespan
 from shared.models import FIFO, LARGEST_FIRST, LARGEST_FIRST_WINDOW
 
@@ -52,10 +50,7 @@ def run(*, quick: bool) -> dict[str, Any]:
          "without_delay": without_delay(slots, jobs, order, correlation, seeds)}
         for slots, jobs, order, correlation in tasks
     ]  # fmt: skip
-    kept = targets(found, stream)
-    show(found, stream)
-    show_targets(kept)
-    return {"seeds": seeds, "batches": found, "stream": stream, "targets": kept}
+    return {"seeds": seeds, "batches": found, "stream": stream, "targets": targets(found, stream)}
 
 
 def measured(task: tuple[int, int, str, float | None]) -> float:
@@ -102,7 +97,7 @@ def starved() -> dict[str, float]:
     begins = {int(name.rpartition("/")[2].partition(".")[0]): begin for name, (begin, _) in zip(names, spans, strict=True)}
     overtaking = [at - small_at for number, at in enumerate(uploaded) if at > small_at and begins[number] < begins[large]]
     return {
-        "slots": STREAM_SLOTS, "large_jobs": large,
+        "slots": STREAM_SLOTS,
         "large_jobs_to_capacity": STREAM_JOB_SECONDS / STREAM_EVERY_SECONDS / STREAM_SLOTS,
         "hours": STREAM_HOURS, "bound_hours": LARGEST_FIRST_WINDOW.total_seconds() / HOUR,
         "small_job_waited_hours": (begins[large] - small_at) / HOUR, "overtaken_by": len(overtaking),
@@ -123,21 +118,22 @@ def targets(found: Sequence[dict[str, Any]], stream: dict[str, float]) -> list[d
     ]  # fmt: skip
 
 
-def show(found: Sequence[dict[str, Any]], stream: dict[str, float]) -> None:
-    """As a table."""
-    table = Table(box=None, padding=(0, 2), title="makespan to the lower bound", title_justify="left")
-    for title in ("slots", "jobs", "order", "correlation", "ours", "no delay p50", "p99"):
-        table.add_column(title, justify="left" if title == "order" else "right")
-    for one in found:
-        numbers = (one["makespan_to_bound"], one["without_delay"]["p50"], one["without_delay"]["p99"])
-        correlation = "" if one["correlation"] is None else f"{one['correlation']:.1f}"
-        table.add_row(str(one["slots"]), str(one["jobs"]), one["order"], correlation, *(f"{number:.4f}" for number in numbers))
-    console.print(table)
-    console.print(
-        f"among large jobs without end a small one waited {stream['small_job_waited_hours']:.1f} h, overtaken by "
-        f"{stream['overtaken_by']} of {stream['large_jobs_that_came_after_it']} that came later",
-        soft_wrap=True,
+def report(result: Mapping[str, Any]) -> dict[str, Table | str]:
+    """Makespans of batches under both orders; and the small job among large ones without end."""
+    rows = [
+        (one["slots"], one["jobs"], one["order"], rounded(one["correlation"], 1), rounded(one["makespan_to_bound"], 4),
+         *(rounded(one["without_delay"][p], 4) for p in ("p50", "p99")))
+        for one in result["batches"]
+    ]  # fmt: skip
+    columns = ("slots", "jobs", "order", "correlation", "ours", f"without delay, {result['seeds']} batches: p50", "p99")
+    stream = result["stream"]
+    starvation = (
+        f"For {stream['hours']} hours, {rounded(stream['large_jobs_to_capacity'], 2)} times as many large jobs came as "
+        f"{stream['slots']} slots can do. The small one waited {rounded(stream['small_job_waited_hours'], 1)} h. Of the "
+        f"{stream['large_jobs_that_came_after_it']} that came after it, {stream['overtaken_by']} overtook it, the last of them "
+        f"uploaded {rounded(stream['latest_upload_that_overtook_hours'], 2)} h after it."
     )
+    return {"order": Table("makespan to the lower bound", columns, rows), "starvation": starvation}
 
 
 def _orders() -> list[tuple[str, float | None]]:

@@ -8,7 +8,11 @@ MILLION = 1_000_000.0
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars for one `unit`. Free tiers are left out. UNVERIFIED: not from a page of AWS's that was read."""
+    """Dollars for one `unit`. UNVERIFIED: not from a page of AWS's that was read.
+
+    Left out: free tiers; events of AWS services, which are free (Bedrock user guide, monitoring; read 2026-10); and Bedrock's
+    control calls, for which no price is published.
+    """
 
     dollars: float
     unit: str
@@ -25,6 +29,4 @@ PRICES: Mapping[str, Price] = {
     "scheduler_invocation": Price(1.00 / MILLION, "fired schedule", "cloudburn.io, March 2026; read 2026-10: UNVERIFIED"),
     "s3_put": Price(0.005 / 1000, "PUT or COPY", "aws.amazon.com/s3/pricing, Standard; from memory: UNVERIFIED"),
     "s3_get": Price(0.0004 / 1000, "GET", "aws.amazon.com/s3/pricing, Standard; from memory: UNVERIFIED"),
-    "eventbridge_aws_event": Price(0.0, "event of an AWS service", "Bedrock user guide, monitoring; read 2026-10"),
-    "bedrock_control_call": Price(0.0, "Create, Get, List, Stop", "no price is published for them: UNVERIFIED"),
 }  # fmt: skip

@@ -10,19 +10,16 @@ that does little else; `load`, all jobs on ten slots; `traced`, as `load`, by a 
 are about `load`; what a first start costs is bench/cold.py's matter.
 """
 
-import argparse
 import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
 from typing import Any
 
 import boto3
-from rich.table import Table
 
 from bench.emulator import deployed, lined_up, store_of, traced, until, zipped
-from bench.samples import console, percentile, show_summaries, show_targets, target
+from bench.table import Table, percentile, rounded, target
 from local.demo import OVER, refill_gaps
 from local.deployment import Deployment, records, simulator
 from local.settings import EVENT_SOURCE, bedrock_endpoint_of
@@ -78,23 +75,16 @@ def run(*, quick: bool) -> dict[str, Any]:
     }
     bare_gaps = {name: _milliseconds(_bare_gaps(made, *times)) for name, times in phases.items()}
     ratios = {
-        name: {f"p{p}": round(percentile(gaps[name], p) / percentile(bare_gaps[name], p), 3) for p in (50, 90, 99)}
-        for name in gaps
+        name: {f"p{p}": round(percentile(gaps[name], p) / percentile(bare_gaps[name], p), 3) for p in (50, 99)} for name in gaps
     }
     p99 = percentile(gaps["load"], 99)
     targets = [
         target("refill p50 / bare p50, under load", ratios["load"]["p50"], at_most=P50_AT_MOST),
         target("refill p99 / bare p50, under load", round(p99 / percentile(bare_gaps["load"], 50), 3), at_most=P99_AT_MOST),
     ]
-    _show(gaps, bare_gaps, steps)
-    show_targets(targets)
     return {
-        "jobs": jobs,
-        "slots": slots,
-        "calls_before_create": _calls_before_create(steps),
         "targets": targets,
         "ratios": ratios,
-        "unit": "milliseconds",
         "samples": {"refill": gaps, "bare": bare_gaps, "steps": steps},
     }
 
@@ -227,25 +217,21 @@ def _steps(lines: Sequence[str], made: Sequence[Mapping[str, Any]]) -> dict[str,
     return {name: [round(each, 3) for each in samples] for name, samples in steps.items()}
 
 
-def _calls_before_create(steps: Mapping[str, Sequence[float]]) -> int:
-    """How many calls, one after another, a refill makes before it calls Create. On AWS too, whatever one takes there."""
-    everyone = len(steps.get("(all, up to the answer of Create)", ()))
-    calls = [name for name, samples in steps.items() if name[-1].isdigit() and len(samples) > everyone / 2]
-    return len(calls) - 1
-
-
-def _show(gaps: Mapping[str, Sequence[float]], bare: Mapping[str, Sequence[float]], steps: Mapping[str, Sequence[float]]) -> None:
-    rows = {f"{who}, {name}": samples for name in gaps for who, samples in (("refill", gaps[name]), ("bare", bare[name]))}
-    show_summaries("from an end to the next Create", "ms", rows)
-    table = Table(box=None, padding=(0, 2), title="steps of a refill, in order (ms)", title_justify="left")
-    for title in ("step", "times", "p50", "p90"):
-        table.add_column(title, justify="left" if title == "step" else "right")
-    for name, samples in steps.items():
-        table.add_row(name, str(len(samples)), f"{median(samples):.1f}", f"{percentile(samples, 90):.1f}")
-    console.print(table)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.refill", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few jobs")
-    run(quick=parser.parse_args().quick)
+def report(result: Mapping[str, Any]) -> dict[str, Table]:
+    """Gaps of slots beside the bare function's, and what the steps take that most refills take, in their order."""
+    samples = result["samples"]
+    gaps = [
+        (phase, *(rounded(percentile(samples[who][phase], p), 1) for p in (50, 90, 99) for who in ("refill", "bare")),
+         rounded(result["ratios"][phase]["p50"], 1), rounded(result["ratios"][phase]["p99"], 1))
+        for phase in ("quiet", "load", "traced")
+    ]  # fmt: skip
+    columns = ("", "p50: refill (ms)", "bare", "p90: refill", "bare", "p99: refill", "bare", "p50 / p50", "p99 / p99")
+    most = len(samples["steps"].get("(all, up to the answer of Create)", ())) / 2
+    steps = [
+        (name, rounded(percentile(each, 50), 1), rounded(percentile(each, 90), 1))
+        for name, each in samples["steps"].items() if len(each) > most
+    ]  # fmt: skip
+    return {
+        "refill": Table("from an end to the next Create", columns, gaps),
+        "steps": Table("steps of a refill", ("step", "p50 (ms)", "p90"), steps),
+    }

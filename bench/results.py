@@ -5,32 +5,30 @@ seconds, quick, machine, versions, result}}}. `changed` says that files differed
 seeds too, where there are any.
 """
 
-import ast
 import json
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 from typing import Any
 
 from local.settings import ROOT
 
+PARTS = ("cold", "costs", "order", "refill", "scale", "scheduling", "throughput", "work")
 RESULTS = ROOT / "bench" / "results.json"
 QUICK_RESULTS = ROOT / ".local" / "bench.json"  # of runs that only show that everything works
 MEASURED_WITH = ("boto3", "botocore", "pynamodb", "aws-lambda-powertools", "ministack", "greenlet", "matplotlib")
 
 
-def parts() -> dict[str, str]:
-    """What each part measures, in the first sentence of its module, by name. Nothing is imported: each has needs of its own."""
-    texts = {path.stem: path.read_text() for path in sorted((ROOT / "bench").glob("*.py"))}
-    modules = {name: ast.parse(text) for name, text in texts.items() if "\ndef run(*, quick: bool)" in text}
-    said = {name: ast.get_docstring(module) or "" for name, module in modules.items()}
-    return {name: " ".join(text.partition("\n\n")[0].split()) for name, text in said.items()}
+def part(name: str) -> ModuleType:
+    """Its module. Imported only when it is needed: each has needs of its own."""
+    return import_module(f"bench.{name}")
 
 
 def read(path: Path = RESULTS) -> dict[str, Any]:
@@ -47,10 +45,10 @@ def write(results: dict[str, Any], path: Path = RESULTS) -> None:
     path.write_text(text + "\n")
 
 
-def measure(name: str, run: Callable[..., dict[str, Any]], *, quick: bool) -> dict[str, Any]:
+def measure(name: str, *, quick: bool) -> dict[str, Any]:
     """Run one part: its result in its envelope."""
     began, commit, load = monotonic(), _commit(), round(os.getloadavg()[0], 2)
-    result = run(quick=quick)
+    result = part(name).run(quick=quick)
     return {
         "command": _command(name), "quick": quick, "seconds": round(monotonic() - began, 1),
         "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **commit,

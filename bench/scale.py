@@ -15,18 +15,19 @@ import os
 import resource
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.samples import console, show_targets, target
-from bench.tables import LongTables
+from bench.long_tables import LongTables
+from bench.table import Table, rounded, target
 from services.scheduler.bedrock import Accepted, Answer, Found, Request
 from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from services.scheduler.wake import reconcile_model
 from services.scheduler.world import World
 from shared.events import JobQueued, Source
+from shared.memory import MemoryTables
 from shared.models import Model
 from shared.names import job_id, job_stream
 from shared.projections import view_pk
@@ -34,12 +35,16 @@ from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS
 from tests.support.world import FakeOutbox, FakeTopic, arn, config
 
+if TYPE_CHECKING:  # a Python without Matplotlib can measure, too
+    from matplotlib.figure import Figure
+
 JOBS, JOBS_QUICK = 100_000, 400
 BLOCK, BLOCK_QUICK = 10_000, 40
 MODELS, MODELS_QUICK = 50, 5
 SLOTS, WAITING = 20, 30  # of each model
 TICK = timedelta(seconds=1)  # of the clock, for each upload: a million are eleven days
 T0 = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
+COLOUR = "#0072B2"
 GROWS_AT_MOST = 1.1  # the last tenth of the blocks to the first, by medians
 
 
@@ -94,7 +99,7 @@ class _Results:
 class Deployment:
     """Some models at work. `turn()` is the life of one job: one is uploaded, and the oldest that runs ends."""
 
-    def __init__(self, models: int, slots: int, waiting: int, tables: LongTables) -> None:
+    def __init__(self, models: int, slots: int, waiting: int, tables: MemoryTables) -> None:
         self.now = T0
         self.tables, self.bedrock, self.timers = tables, _Bedrock(), _Timers()
         self.uploaded = 0
@@ -117,9 +122,13 @@ class Deployment:
         for status in ("Validating", "Scheduled", "InProgress", "Completed"):
             report = Report(arn=self.bedrock.arns[name], model_id="", status=status, message="", job=job, attempt=1)
             reconcile_report(self.world, report)
-        self.tables.drop(EVENTS, job_stream(job))
-        self.tables.drop(PROJECTIONS, view_pk(job))
+        for table, partition in ((EVENTS, job_stream(job)), (PROJECTIONS, view_pk(job))):
+            self.tables._items[table].pop(partition)  # as an archive would take it out of the table
         del self.bedrock.arns[name]
+
+    def items(self) -> int:
+        """How many there are, in both tables."""
+        return sum(len(partition) for table in self.tables._items.values() for partition in table.values())
 
     def _upload(self) -> str:
         self.uploaded += 1
@@ -154,15 +163,12 @@ def run(*, quick: bool) -> dict[str, Any]:
         for _ in range(block):
             deployment.turn()
         blocks.append(round((time.process_time() - began) / block * 1000, 4))
-        console.print(f"{len(blocks) * block:,} jobs: {blocks[-1]:.3f} ms a job")
     grows = growth(blocks)
-    kept = deployment.tables.count()
     found = [target("time of a job, the last tenth of all to the first", grows, at_most=GROWS_AT_MOST)]
-    show_targets(found)
     return {
         "jobs": jobs, "block": block, "models": models, "slots": SLOTS, "waiting": WAITING, "milliseconds_per_job": blocks,
-        "growth": grows, "items_kept": kept, "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "targets": found,
+        "growth": grows, "items_kept": deployment.items(), "targets": found,
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }  # fmt: skip
 
 
@@ -170,3 +176,37 @@ def growth(blocks: Sequence[float]) -> float:
     """Mean of the last tenth of the blocks to that of the first, at least one each."""
     tenth = max(1, len(blocks) // 10)
     return sum(blocks[-tenth:]) / sum(blocks[:tenth])
+
+
+def report(result: Mapping[str, Any]) -> dict[str, Table]:
+    """Time of a job, at the beginning and at the end."""
+    blocks = result["milliseconds_per_job"]
+    rows = [
+        (
+            "jobs",
+            f"{result['jobs']:,} over {result['models']} models, {result['slots']} slots and {result['waiting']} in line each",
+        ),
+        (f"processor time of a job, first {result['block']:,}", f"{rounded(blocks[0], 2)} ms"),
+        (f"last {result['block']:,}", f"{rounded(blocks[-1], 2)} ms"),
+        ("least and most of any block", f"{rounded(min(blocks), 2)} and {rounded(max(blocks), 2)} ms"),
+        ("last tenth to first tenth", rounded(result["growth"], 3)),
+        ("items in the tables at the end", f"{result['items_kept']:,}"),
+        ("memory at most", f"{result['peak_mib']} MiB"),
+    ]
+    return {"scale": Table("one job after many", ("", ""), rows)}
+
+
+def charts(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Time of a job, over all jobs."""
+    numbers = {"block": result["block"], "milliseconds": result["milliseconds_per_job"]}
+    return {"time-per-job": (numbers, _draw_times)}
+
+
+def _draw_times(figure: "Figure", numbers: Mapping[str, Any]) -> None:
+    axes = figure.subplots()
+    jobs = [(place + 1) * numbers["block"] / 1000 for place in range(len(numbers["milliseconds"]))]
+    axes.plot(jobs, numbers["milliseconds"], "o-", color=COLOUR, linewidth=1.2, markersize=4)
+    axes.set_ylim(0, max(numbers["milliseconds"]) * 1.25)
+    axes.set_xlabel("thousand jobs done")
+    axes.set_ylabel("processor ms of a job")
+    axes.grid(axis="y", linewidth=0.3)

@@ -12,16 +12,17 @@ Left out, for time: 10,000 jobs but in the two cells named, several seeds of a c
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from bench.samples import console, show_targets, target
 from bench.simulated import Deployment
+from bench.table import Table, rounded, target
 from bench.yardsticks import Poller, ideal, measures, occupancy, polled, refill_gaps
+
+if TYPE_CHECKING:  # a Python without Matplotlib can measure, too
+    from matplotlib.figure import Figure
 
 MINUTE, HOUR = 60.0, 3600.0
 SPREAD = 0.03
@@ -42,6 +43,15 @@ SHOWN: Cell = ("1 h", 20, 100)  # slot by slot, in the chart
 SHOWN_QUICK: Cell = QUICK[0]
 UTILISATION_AT_LEAST, MAKESPAN_AT_MOST, GAPS_SHORTER_BY = 0.999, 1.001, 200.0
 
+SHOWN_JOBS_AT_MOST = 1000  # every length has cells with so many
+GREY, LEAST_PERCENT = "#555555", 0.001  # the least on an axis of powers of ten
+LOOKS = {  # Okabe and Ito's colours
+    "ours": ("this queue", "#0072B2", "o"),
+    "poller_1_min": ("a poller, every minute", "#E69F00", "s"),
+    "poller_15_min": ("a poller, every 15 minutes", "#D55E00", "^"),
+}
+HANDS = tuple(LOOKS)
+
 
 def run(*, quick: bool) -> dict[str, Any]:
     """All cells, on all cores."""
@@ -49,11 +59,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = list(pool.map(measured, sorted(cells, key=lambda cell: -cell[2])))  # the long ones first
     found = sorted(done, key=lambda one: cells.index((one["length"], one["slots"], one["jobs"])))
-    shown = SHOWN_QUICK if quick else SHOWN
-    kept = targets(found)
-    show(found)
-    show_targets(kept)
-    return {"cells": found, "occupancy": shown_occupancy(shown), "targets": kept}
+    return {"cells": found, "occupancy": shown_occupancy(SHOWN_QUICK if quick else SHOWN), "targets": targets(found)}
 
 
 def measured(cell: Cell) -> dict[str, Any]:
@@ -69,7 +75,6 @@ def measured(cell: Cell) -> dict[str, Any]:
         **{name: _mean([measures(polled(lengths, slots, one), lengths, slots) for one in _pollers(period)])
            for name, period in PERIODS.items()},
         "ideal": measures(ideal(lengths, slots), lengths, slots),
-        "invocations_per_job": deployment.invocations / jobs,
         "seconds_per_job": {brought: seconds / jobs for brought, seconds in sorted(deployment.seconds.items())},
         "gaps": [round(gap, 3) for gap in refill_gaps(spans, slots)],
     }  # fmt: skip
@@ -128,32 +133,76 @@ def _worst(name: str, values: Sequence[float], *, at_least: float | None = None,
     return {**said, "kept": f"{kept} of {len(values)} cells"}
 
 
-def show(cells: Sequence[dict[str, Any]]) -> None:
-    """The cells in short."""
-    table = Table(box=None, padding=(0, 2), title="ours, and the poller every 15 minutes", title_justify="left")
-    for title in (
-        "length",
-        "slots",
-        "jobs",
-        "utilisation",
-        "poller",
-        "makespan/ideal",
-        "poller",
-        "gap p50 (s)",
-        "p99",
-        "poller p50",
-    ):
-        table.add_column(title, justify="left" if title == "length" else "right")
-    for cell in cells:
-        ours, theirs = cell["ours"], cell["poller_15_min"]
-        numbers = (
-            (ours["utilisation"], 4), (theirs["utilisation"], 3), (ours["makespan_to_ideal"], 4),
-            (theirs["makespan_to_ideal"], 3),
-            (ours["gap_p50"], 2), (ours["gap_p99"], 2), (theirs["gap_p50"], 0),
-        )  # fmt: skip
-        said = ["" if number is None else f"{number:.{places}f}" for number, places in numbers]
-        table.add_row(cell["length"], str(cell["slots"]), str(cell["jobs"]), *said)
-    console.print(table)
+def report(result: Mapping[str, Any]) -> dict[str, Table]:
+    """How full the slots were and how long all of it took; how long slots stood free, and how long jobs waited."""
+    cells = [((cell["length"], f"{cell['slots']:,}", f"{cell['jobs']:,}"), cell) for cell in result["cells"]]
+    makespans = [
+        (*name, *(rounded(cell[hand][what], 5 if hand == "ours" else 3)
+                  for what in ("utilisation", "makespan_to_ideal") for hand in HANDS),
+         *(rounded(cell[hand]["makespan_to_bound"], 3) for hand in ("ours", "ideal")))
+        for name, cell in cells
+    ]  # fmt: skip
+    waits = [
+        (*name, *(rounded(cell["ours"][gap], 2) for gap in ("gap_mean", "gap_p50", "gap_p99")),
+         *(rounded(cell[hand][gap], 0) for hand in HANDS[1:] for gap in ("gap_mean", "gap_p50")),
+         *(rounded(cell[hand]["first_job"], 1 if hand == "ours" else 0) for hand in HANDS),
+         *(rounded(cell[hand]["mean_wait"] / HOUR, 2) for hand in (*HANDS, "ideal")))
+        for name, cell in cells
+    ]  # fmt: skip
+    return {
+        "makespans": Table(
+            "how full the slots were, and how long all of it took",
+            ("jobs of", "slots", "jobs", "utilisation: ours", "1 min", "15 min", "makespan / ideal: ours", "1 min", "15 min",
+             "/ lower bound: ours", "ideal"), makespans,
+        ),
+        "waits": Table(
+            "how long slots stood free, and how long jobs waited",
+            ("jobs of", "slots", "jobs", "gap: ours, mean (s)", "p50", "p99", "1 min, mean", "p50", "15 min, mean", "p50",
+             "first job: ours (s)", "1 min", "15 min", "mean wait: ours (h)", "1 min", "15 min", "ideal"), waits,
+        ),
+    }  # fmt: skip
+
+
+def charts(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Slots in use over time; and by how much the ideal line is missed, of all cells with so many jobs as every length has."""
+    most = max(cell["jobs"] for cell in result["cells"] if cell["jobs"] <= SHOWN_JOBS_AT_MOST)
+    missed = [
+        [cell["length"], cell["slots"], *(cell[hand]["makespan_to_ideal"] for hand in HANDS)]
+        for cell in result["cells"] if cell["jobs"] == most
+    ]  # fmt: skip
+    return {"slots-in-use": (result["occupancy"], _draw_occupancy), "makespans": (missed, _draw_makespans)}
+
+
+def _draw_occupancy(figure: "Figure", numbers: Mapping[str, Any]) -> None:
+    above, below = figure.subplots(2, 1, sharex=True)
+    for axes, hand in ((above, "ours"), (below, "poller_15_min")):
+        label, colour, _ = LOOKS[hand]
+        hours = [at / HOUR for at, _ in numbers[hand]]
+        axes.fill_between(hours, [held for _, held in numbers[hand]], step="post", color=colour, alpha=0.85, linewidth=0)
+        axes.set_ylim(0, numbers["slots"] * 1.08)
+        axes.axhline(numbers["slots"], color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_title(label, loc="left", fontsize=10, color=colour)
+    below.set_xlabel(f"hours since the upload of {numbers['jobs']} jobs of {numbers['length']}")
+    figure.supylabel("slots in use", fontsize=10)
+
+
+def _draw_makespans(figure: "Figure", numbers: Sequence[Sequence[Any]]) -> None:
+    axes = figure.subplots()
+    for index, (label, colour, marker) in enumerate(LOOKS.values(), start=2):
+        lost = [max(100 * (row[index] - 1), LEAST_PERCENT) for row in numbers]
+        axes.plot(range(len(numbers)), lost, marker, color=colour, label=label, markersize=7)
+    axes.set_yscale("log")
+    axes.set_yticks([LEAST_PERCENT, 0.01, 0.1, 1, 10, 100], ["or less", "0.01 %", "0.1 %", "1 %", "10 %", "100 %"])
+    axes.axhline(0.1, color=GREY, linewidth=0.8, linestyle=":")
+    axes.annotate("target", (1, 0.1), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=GREY)
+    lengths = [row[0] for row in numbers]
+    middles = {(lengths.index(length) + len(lengths) - 1 - lengths[::-1].index(length)) // 2: length for length in lengths}
+    labels = [f"{row[1]}\n{middles.get(place, '')}" for place, row in enumerate(numbers)]
+    axes.set_xticks(range(len(numbers)), labels, fontsize=9)
+    axes.set_xlabel("slots, and length of the jobs", fontsize=9)
+    axes.set_ylabel("longer than the ideal line")
+    axes.grid(axis="y", linewidth=0.3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False)
 
 
 def _pollers(period: float) -> list[Poller]:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bench.tables import LongTables
+from bench.long_tables import LongTables
 from bench.yardsticks import Span
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import IN_PROGRESS, SCHEDULED, SUBMITTED, VALIDATING, Inspection, Plan, Settings

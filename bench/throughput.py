@@ -4,7 +4,6 @@ Inspection and its yardsticks read the same file, one after another, in fresh pr
 on one emulator. What is compared are ratios; the rest is reported.
 """
 
-import argparse
 import json
 import resource
 import subprocess
@@ -17,18 +16,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.table import Table
-
 from bench.emulator import deployed, lined_up, store_of
-from bench.samples import console, ratio_of_medians, show_targets, target
+from bench.table import Table, ratio_of_medians, rounded, target
 from cli.reader import PAGE_ITEMS, Key, Page
 from cli.repair import rebuild
 from cli.walk import Desk
 from local.deployment import Deployment, records
-from local.settings import REGION, ROOT
+from local.settings import ROOT
 from shared import events as e
 from shared import projections
-from shared.dynamodb import DynamoTables
 from shared.job import evolve, fold
 from shared.memory import MemoryTables
 from shared.names import job_id, job_stream
@@ -86,9 +82,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"inspection": _inspections(quick=quick), "fold": _folds(QUICK_JOBS if quick else JOBS)}
     found["burst"] = _burst(QUICK_BURST if quick else BURST)
     found["emulator"] = {} if quick else _on_the_emulator()
-    found["targets"] = _targets(found)
-    _show(found)
-    return found
+    return found | {"targets": _targets(found)}
 
 
 def _targets(found: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -273,9 +267,7 @@ def _on_the_emulator() -> dict[str, Any]:
 def _appends(deployment: Deployment) -> dict[str, Any]:
     """Appends of `job-queued` and a bare conditional PutItem of rows of the same shape, in turn."""
     table = deployment.outputs["events_table"]
-    store = Store(
-        DynamoTables({"events": table, "projections": deployment.outputs["projections_table"]}, REGION), sleep=time.sleep
-    )
+    store = store_of(deployment)
     absent: Any = {"ConditionExpression": "attribute_not_exists(#stream)", "ExpressionAttributeNames": {"#stream": "stream"}}
     samples: dict[str, list[float]] = {"append": [], "bare": []}
     for number in range(APPENDS + WARM_APPENDS):
@@ -291,34 +283,25 @@ def _appends(deployment: Deployment) -> dict[str, Any]:
             taken.append(round((time.perf_counter() - began) * 1000, 3))
     samples = {name: each[WARM_APPENDS:] for name, each in samples.items()}
     return {
-        "unit": "milliseconds", "samples": samples, "ratio_to_bare": ratio_of_medians(samples["bare"], samples["append"]),
+        "samples": samples, "ratio_to_bare": ratio_of_medians(samples["bare"], samples["append"]),
         "per_second": {name: round(1000 / median(each), 1) for name, each in samples.items()},
     }  # fmt: skip
 
 
-def _show(found: Mapping[str, Any]) -> None:
-    table = Table(box=None, padding=(0, 2), title="inspection, MB/s on one core", title_justify="left")
-    for title in ("records of", "inspection", "json.loads", "wc -l", "of json.loads", "memory, MB"):
-        table.add_column(title, justify="left" if title == "records of" else "right")
-    for name, each in found["inspection"].items():
-        rates, memory = each["mb_per_second"], median(each["samples"]["inspection"]["bytes"]) / MB
-        row = [f"{rates[who]:,.0f}" for who in ("inspection", "json.loads", "wc -l")]
-        table.add_row(name, *row, f"{each['ratio_to_loop']:.2f}", f"{memory:.0f}")
-    console.print(table)
-    rates = ", ".join(f"{name} {rate:,}" for name, rate in found["fold"]["events_per_second"].items())
-    console.print(f"events per second, in memory ({found['fold']['events']:,} events): {rates}")
-    burst = found["burst"]
-    console.print(f"a burst of {burst['jobs']:,}: all in line after {burst['virtual_seconds']} virtual seconds")
-    if found["emulator"]:
-        here = found["emulator"]
-        console.print(
-            f"on the emulator: a burst of {here['burst']['jobs']} in {here['burst']['seconds']} s; "
-            f"per second {here['per_second']}"
-        )
-    show_targets(found["targets"])
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small files, no emulator")
-    run(quick=parser.parse_args().quick)
+def report(result: Mapping[str, Any]) -> dict[str, Table]:
+    """Inspection, file by file; events and bursts."""
+    files = [
+        (name, *(rounded(each["mb_per_second"][who], 0) for who in (*WORKS, "wc -l")), rounded(each["ratio_to_loop"], 2),
+         rounded(median(each["samples"]["inspection"]["bytes"]) / MB, 0))
+        for name, each in result["inspection"].items()
+    ]  # fmt: skip
+    fold, burst, here = result["fold"]["events_per_second"], result["burst"], result["emulator"]
+    rates = [(f"events {name} in memory, a second", f"{fold[name]:,}") for name in ("read", "fold", "rebuild")]
+    if here:
+        rates += [(f"{name} on the emulator, a second", rounded(rate, 0)) for name, rate in here["per_second"].items()]
+    said = f"{burst['jobs']:,} uploads in three seconds, all in line after (virtual time)"
+    rates.append((said, f"{burst['virtual_seconds']} s"))
+    if here:
+        rates.append((f"{here['burst']['jobs']:,} uploads on the emulator, all in line after", f"{here['burst']['seconds']} s"))
+    columns = ("records of", "inspection (MB/s)", "json.loads", "wc -l", "ratio to json.loads", "memory (MB)")
+    return {"throughput": Table("inspection", columns, files), "rates": Table("events and bursts", ("", ""), rates)}

@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.memory import MemoryTables
-from shared.tables import Check, EventRow, R, ViewRow, Write, key_of
+from shared.tables import Check, CountRow, EventRow, LineRow, R, SlotsRow, ViewRow, Write, key_of
 
 WRITE_BYTES, READ_BYTES = 1024, 4096
 IN_TRANSACTION = 2
 CONTAINER_BYTES, ELEMENT_BYTES = 3, 1  # of a list or map, and of each of its elements
 INDEX_KEYS = ("status_key", "queued_at")  # of `by-status`, which has every attribute
+KINDS = {EventRow: "events", ViewRow: "views", LineRow: "line", SlotsRow: "slots", CountRow: "counts"}
 
 Item = Mapping[str, Any]
 
@@ -32,16 +33,18 @@ def write_units(before: Item | None, after: Item | None) -> int:
     return _blocks(max(item_bytes(before or {}), item_bytes(after or {})), WRITE_BYTES)
 
 
-def index_units(before: Item | None, after: Item | None) -> int:
-    """Of what the same write changes in the index: nothing, an entry, or, where its key changes, two."""
+def index_units(before: Item | None, after: Item | None) -> Counter[str]:
+    """Of what the same write changes in the index, by status (its partition): nothing, an entry, or two if its key changes."""
     old, new = (item if item is not None and all(key in item for key in INDEX_KEYS) else None for item in (before, after))
     if old == new:
-        return 0
-    if old is None or new is None:
-        return _blocks(item_bytes(old or new or {}), WRITE_BYTES)
-    if any(old[key] != new[key] for key in INDEX_KEYS):
-        return _blocks(item_bytes(old), WRITE_BYTES) + _blocks(item_bytes(new), WRITE_BYTES)
-    return _blocks(max(item_bytes(old), item_bytes(new)), WRITE_BYTES)
+        return Counter()
+    if old is not None and new is not None and all(old[key] == new[key] for key in INDEX_KEYS):
+        return Counter({_status(new): write_units(old, new)})
+    units: Counter[str] = Counter()
+    for entry in (old, new):
+        if entry is not None:
+            units[_status(entry)] += write_units(None, entry)
+    return units
 
 
 def read_units(sizes: Sequence[int]) -> int:
@@ -50,19 +53,20 @@ def read_units(sizes: Sequence[int]) -> int:
 
 
 class CountingTables(MemoryTables):
-    """`Tables` on somebody else's items, which counts what production code asks of them: requests and units by operation."""
+    """`Tables` on the items of other tables, which counts what production code asks of them: by operation, and by kind of row."""
 
     def __init__(self, tables: MemoryTables) -> None:
         super().__init__()
         self._items, self.log = tables._items, tables.log
         self.requests: Counter[str] = Counter()
         self.units: Counter[str] = Counter()  # "read", "write", "index"
+        names = ("reads", "writes", "write_units", "transactions", "index_units")  # the last by status
+        self.by_kind: dict[str, Counter[str]] = {name: Counter() for name in names}
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables."""
         item = self.peek(kind.TABLE, hash_key, int(range_key) if kind is EventRow else range_key)
-        self.requests["GetItem"] += 1
-        self.units["read"] += read_units([item_bytes(item)] if item else [])
+        self._read("GetItem", kind, [item] if item else [])
         return super().get(kind, hash_key, range_key)
 
     def query(
@@ -71,8 +75,7 @@ class CountingTables(MemoryTables):
         """See Tables."""
         rows = super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)
         items = [self.peek(kind.TABLE, *key_of(row)) for row in rows]
-        self.requests["Query"] += 1
-        self.units["read"] += read_units([item_bytes(item) for item in items if item is not None])
+        self._read("Query", kind, [item for item in items if item is not None])
         return rows
 
     def write(self, writes: Sequence[Write]) -> None:
@@ -85,9 +88,25 @@ class CountingTables(MemoryTables):
             super().write(writes)
         finally:
             for write, key, old in zip(writes, keys, before, strict=True):
-                new = old if isinstance(write, Check) else self.peek(*key)
+                new, kind = old if isinstance(write, Check) else self.peek(*key), KINDS[type(write.row)]
+                index = index_units(old, new) if isinstance(write.row, ViewRow) else Counter[str]()
                 self.units["write"] += times * write_units(old, new)
-                self.units["index"] += index_units(old, new) if isinstance(write.row, ViewRow) else 0
+                self.units["index"] += index.total()
+                self.by_kind["writes"][kind] += not isinstance(write, Check)
+                self.by_kind["write_units"][kind] += times * write_units(old, new)
+                self.by_kind["index_units"].update(index)
+            self.by_kind["transactions"].update({KINDS[type(write.row)] for write in writes} if len(writes) > 1 else ())
+
+    def _read(self, operation: str, kind: type[Any], items: Sequence[Item]) -> None:
+        self.requests[operation] += 1
+        self.units["read"] += read_units([item_bytes(item) for item in items])
+        self.by_kind["reads"][KINDS[kind]] += 1
+
+
+def _status(view: Item) -> str:
+    """`Queued` of `haiku#Queued`, `Completed` of `haiku#Completed#2026-11-23`."""
+    key: str = view["status_key"]["S"]
+    return key.split("#")[1]
 
 
 def _blocks(size: int, block: int) -> int:

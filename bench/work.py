@@ -8,21 +8,18 @@ Bedrock about each active one.
 Then a day on which nothing happens.
 """
 
-import argparse
 import gc
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from rich.table import Table
-
 from bench.emulator import deployed, traced, until
 from bench.prices import PRICES
-from bench.samples import console, show_targets, target
+from bench.table import Table, rounded, target
 from bench.units import READ_BYTES, CountingTables, item_bytes
 from local.deployment import Deployment, records, simulator
 from shared.memory import MemoryTables
@@ -48,6 +45,7 @@ OTHER_CALL_SECONDS = 0.01
 LAMBDA_POLLERS, LAMBDA_POLL_SECONDS = 5, 20.0
 POLL_MINUTES = 15
 DAY_SECONDS = 86_400.0
+POLLS_A_DAY = round(2 * LAMBDA_POLLERS * DAY_SECONDS / LAMBDA_POLL_SECONDS)
 INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = 12.0, 60.0, 45.0, 1.05
 
 # Which of the kernel's calls is a request to whom. Those of the tables are counted by CountingTables.
@@ -72,24 +70,18 @@ def run(*, quick: bool) -> dict[str, Any]:
         for limit in (QUICK_LIMITS if quick else LIMITS)
     }
     first, last = (found["by_history"][history] for history in (min(found["by_history"]), max(found["by_history"])))
+    growth = [(name, last["per_job"][name] / first["per_job"][name]) for name in ("invocations", "write_units", "read_units")]
     found["idle_day"] = _idle_day()
-    found["polls_of_an_idle_day"] = round(2 * LAMBDA_POLLERS * DAY_SECONDS / LAMBDA_POLL_SECONDS)
     found["emulator"] = {} if quick else _on_the_emulator(EMULATOR_JOBS)
     found["dollars_per_million_jobs"] = dollars = _dollars(last["per_job"])
-    found["prices"] = {name: vars(price) for name, price in PRICES.items()}
-    growth = {name: _growth(first["per_job"][name], last["per_job"][name]) for name in first["per_job"]}
-    found["growth"], found["total_dollars_per_million_jobs"] = growth, round(sum(dollars.values()), 2)
+    found["total_dollars_per_million_jobs"] = round(sum(dollars.values()), 2)
     found["targets"] = [
         target("invocations per job", last["per_job"]["invocations"], at_most=INVOCATIONS_AT_MOST),
         target("write units per job", last["per_job"]["write_units"], at_most=WRITE_UNITS_AT_MOST),
         target("read units per job", last["per_job"]["read_units"], at_most=READ_UNITS_AT_MOST),
-        *(
-            target(f"{name}, longest history / shortest", growth[name], at_most=GROWTH_AT_MOST)
-            for name in ("invocations", "write_units", "read_units")
-        ),
+        *(target(f"{name}, longest history / shortest", round(ratio, 4), at_most=GROWTH_AT_MOST) for name, ratio in growth),
         target("invocations and requests of an idle day", sum(found["idle_day"].values()), at_most=0),
     ]
-    _show(found)
     return found
 
 
@@ -167,8 +159,7 @@ def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
     world, every = _Counted(limit), UPLOAD_EVERY_SECONDS * LIMIT / limit
     template = _one_life(world)
     _remember(world.tables, history, *template)
-    before, requests = world.totals(), Counter(world.counted.requests)
-    began = world.kernel.time
+    before, began = world.totals(), world.kernel.time
     for number in range(jobs):
         key, due = f"to-process/haiku/{number}.jsonl", number * every
         world.kernel.after(due, partial(world.upload, key, LINE, fit=True))  # type: ignore[arg-type] # its answer is not needed
@@ -178,8 +169,7 @@ def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
         raise RuntimeError(f"{done} of {jobs} jobs came to their end")
     after = world.totals()
     per_job = {name: round((after[name] - before[name]) / jobs, 3) for name in after}
-    by_request = {name: round((count - requests[name]) / jobs, 3) for name, count in world.counted.requests.items()}
-    return {"per_job": per_job, "dynamodb_requests": by_request, "poller": _poller(world, jobs, history, began)}
+    return {"per_job": per_job, "poller": _poller(world, jobs, history, began)}
 
 
 def _one_life(world: _Counted) -> tuple[str, dict[str, Any]]:
@@ -232,7 +222,7 @@ def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str,
         units += rows * size / READ_BYTES / 2  # a scan is eventually consistent unless it is asked not to be
         gets += sum(submitted <= at < ended for _, submitted, ended in spans)
         at += timedelta(minutes=POLL_MINUTES).total_seconds()
-    return {"read_units": round(units / jobs, 3), "bedrock_gets": round(gets / jobs, 3), "row_bytes": size}
+    return {"read_units": round(units / jobs, 3), "bedrock_gets": round(gets / jobs, 3)}
 
 
 def _idle_day() -> dict[str, int]:
@@ -273,30 +263,17 @@ def _tallied(deployment: Deployment, job: str) -> bool:
     return "processed_records" in deployment.view(job)
 
 
-def _metered(lines: Sequence[Mapping[str, Any]], jobs: int) -> dict[str, Any]:
-    """Invocations, calls and MiniStack's units, per job, by operation."""
-    calls: Counter[str] = Counter()
-    units: Counter[str] = Counter()
-    silent: Counter[str] = Counter()
+def _metered(lines: Sequence[Mapping[str, Any]], jobs: int) -> dict[str, float]:
+    """Invocations and MiniStack's units, per job."""
+    counted: defaultdict[str, float] = defaultdict(float, invocations=len(lines))
     for operation, _, _, consumed in (call for line in lines for call in line["calls"]):
-        calls[operation] += 1
         for one in consumed if isinstance(consumed, list) else [consumed] if consumed else []:
-            index = sum(each["CapacityUnits"] for each in one.get("GlobalSecondaryIndexes", {}).values())
             kind = "read_units" if operation in {"GetItem", "Query"} else "write_units"
-            units[kind] += one["CapacityUnits"]
-            units["index_write_units"] += index if kind == "write_units" else 0
-        if consumed is None and operation in {"GetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"}:
-            silent[operation] += 1  # it failed, or MiniStack did not say
-    return {
-        "invocations": round(len(lines) / jobs, 3),
-        "calls": {name: round(count / jobs, 3) for name, count in calls.most_common()},
-        **{name: round(count / jobs, 3) for name, count in units.items()},
-        "calls_without_capacity": dict(silent),
-    }
-
-
-def _growth(first: float, last: float) -> float:
-    return round(last / first, 4) if first else 1.0
+            counted[kind] += one["CapacityUnits"]
+            if kind == "write_units":
+                indexes = one.get("GlobalSecondaryIndexes", {}).values()
+                counted["index_write_units"] += sum(each["CapacityUnits"] for each in indexes)
+    return {name: round(count / jobs, 3) for name, count in counted.items()}
 
 
 def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
@@ -315,31 +292,27 @@ def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
     return {name: round(amount * 1_000_000, 2) for name, amount in amounts.items()}
 
 
-def _show(found: Mapping[str, Any]) -> None:
-    histories = list(found["by_history"])
-    table = Table(box=None, padding=(0, 2), title="work per job, by jobs of the past", title_justify="left")
-    table.add_column("")
-    for history in histories:
-        table.add_column(f"{history:,}", justify="right")
-    table.add_column("emulator", justify="right")
-    for name in found["by_history"][histories[0]]["per_job"]:
-        said = found["emulator"].get(name, "")
-        table.add_row(name, *(f"{found['by_history'][history]['per_job'][name]:.2f}" for history in histories), str(said))
-    table.add_row(
-        "poller: read units", *(f"{found['by_history'][history]['poller']['read_units']:,.1f}" for history in histories), ""
-    )
-    console.print(table)
-    bill = ", ".join(f"{name} {amount:.2f}" for name, amount in found["dollars_per_million_jobs"].items())
-    console.print(f"dollars per million jobs: {found['total_dollars_per_million_jobs']:.2f} ({bill})", soft_wrap=True)
-    by_limit = ", ".join(f"{limit} slots {units:.1f}" for limit, units in found["by_limit"].items())
-    console.print(f"write units per job, by the model's limit: {by_limit}")
-    polls = found["polls_of_an_idle_day"]
-    dollars = polls * PRICES["sqs_request"].dollars
-    console.print(f"an idle day: nothing of ours; Lambda itself polls the two queues some {polls:,} times ($ {dollars:.3f})")
-    show_targets(found["targets"])
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.work", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter histories, no emulator")
-    run(quick=parser.parse_args().quick)
+def report(result: Mapping[str, Any]) -> dict[str, Table | str]:
+    """Work of one job, by the length of history and by the emulator's count, and the poller's; write units by how many slots the
+    model has; dollars of a million jobs; and an idle day.
+    """
+    by_history, by_limit = result["by_history"], result["by_limit"]
+    histories, limits = sorted(by_history, key=int), sorted(by_limit, key=int)
+    rows = [
+        (name.replace("_", " "), *(rounded(by_history[history]["per_job"][name], 1) for history in histories),
+         rounded(result["emulator"].get(name), 1))
+        for name in by_history[histories[0]]["per_job"] if not name.endswith("_invocations")
+    ]  # fmt: skip
+    for name, title in (("read_units", "a poller's read units"), ("bedrock_gets", "a poller's calls of Get")):
+        rows.append((title, *(rounded(by_history[history]["poller"][name], 1) for history in histories), ""))
+    limit_row = ("write units of a job", *(rounded(by_limit[limit], 1) for limit in limits))
+    dollars = [(name, rounded(amount, 2)) for name, amount in result["dollars_per_million_jobs"].items()]
+    dollars.append(("**all**", f"**{rounded(result['total_dollars_per_million_jobs'], 2)}**"))
+    polling = rounded(POLLS_A_DAY * PRICES["sqs_request"].dollars, 3)
+    columns = ("a job", *(f"{int(history):,} jobs before" for history in histories), "emulator")
+    return {
+        "work": Table("work of one job", columns, rows),
+        "by-limit": Table("write units, by the limit of the model", ("slots", *limits), [limit_row]),
+        "dollars": Table("the bill", ("a million jobs", "dollars"), dollars),
+        "idle-day": f"Lambda itself polls the two queues {POLLS_A_DAY:,} times in such a day, which costs {polling} dollars.",
+    }

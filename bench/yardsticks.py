@@ -17,7 +17,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from bench.samples import percentile
+from bench.table import percentile
 
 Span = tuple[float, float]
 GET_SECONDS, CREATE_SECONDS = 0.1, 0.4  # of one call; the middle of what the simulation draws (bench/simulated.py)

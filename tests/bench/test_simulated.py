@@ -6,18 +6,15 @@ import re
 
 import pytest
 
-from bench import costs, order, pages, scale, scheduling
+from bench import limits, order, scale, scheduling
+from bench.long_tables import LongTables
 from bench.simulated import Deployment, Unfinished, _Stream
-from bench.tables import LongTables
 from bench.yardsticks import occupancy, refill_gaps
 from local.bedrock_simulator.jobs import Inspection
 from local.settings import ROOT
-from shared.events import LimitSet
 from shared.memory import MemoryTables
 from shared.models import FIFO, LARGEST_FIRST
-from shared.projections import append_to_model
 from shared.tables import Delete, LineRow, Put
-from tests.simulation.kernel import T0
 from tests.simulation.simulation import HINT_CONCURRENCY, UPLOAD_CONCURRENCY
 
 
@@ -132,39 +129,15 @@ def test_long_tables_say_what_the_others_say() -> None:
         ]
     with_prefix = [[row.sk for row in tables.query(LineRow, "line#m", limit=9, prefix="5#3")] for tables in (ours, theirs)]
     assert with_prefix[0] == with_prefix[1] != []
-    assert ours.count() == 29
     assert ours.log == []
-
-
-def test_a_write_is_counted_by_its_kilobytes_and_twice_in_a_transaction() -> None:
-    tables = costs.CountedTables()
-    tables.counting = True
-    small = LineRow(pk="line#m", sk="5#a", job="a")
-    tables.write([Put(small)])
-    assert (tables.units["line"], tables.transactions["line"]) == (1, 0)
-    large = LineRow(pk="line#m", sk="5#b", job="b" * 1500)
-    tables.write([Put(large), append_to_model("m", 1, LimitSet(at=T0, limit=1))])
-    assert (tables.units["line"], tables.units["events"]) == (1 + 2 * 2, 2)
-    tables.write([Delete(large)])  # what is deleted counts as large as it was
-    assert tables.units["line"] == 1 + 4 + 2
-    assert tables.writes["line"] == 3
-
-
-def test_a_view_that_changes_its_status_costs_the_index_an_entry_of_each() -> None:
-    queued, claimed = (
-        {"status": {"S": status}, "status_key": {"S": f"m#{status}"}, "queued_at": {"S": "1"}} for status in ("Queued", "Claimed")
-    )
-    assert costs._index_units(None, queued) == {"Queued": 1}
-    assert costs._index_units(queued, claimed) == {"Queued": 1, "Claimed": 1}
-    assert costs._index_units(queued, queued | {"reason": {"S": "r" * 1500}}) == {"Queued": 2}
 
 
 def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
     deployment = scale.Deployment(models=3, slots=2, waiting=4, tables=LongTables())
-    before = deployment.tables.count()
+    before = deployment.items()
     for _ in range(60):
         deployment.turn()
-    assert deployment.tables.count() - before <= 3 * 8 * 2  # counts of days, by shard
+    assert deployment.items() - before <= 3 * 8 * 2  # counts of days, by shard
     assert len(deployment.tables._items["events"]) == 3 + 3 * 6  # streams: of models, and of jobs that wait or run
     assert deployment.bedrock.created == 6 + 60
     assert {len(running) for running in deployment.running.values()} == {2}
@@ -179,6 +152,6 @@ def test_concurrency_is_as_terraform_advises() -> None:
     """What is measured is an account of a thousand executions; a new one has ten, which the defaults fit."""
     text = (ROOT / "terraform" / "variables.tf").read_text()
     (uploads, hints, lanes) = re.findall(r"With a thousand: (\d+), (\d+) and (\d+)\.", text)[0]
-    assert (int(uploads), UPLOAD_CONCURRENCY) == (pages.UPLOADS_CONCURRENCY, pages.UPLOADS_CONCURRENCY)
-    assert (int(hints), HINT_CONCURRENCY) == (pages.HINTS_CONCURRENCY, pages.HINTS_CONCURRENCY)
-    assert (int(lanes), _Stream.LANES) == (pages.STREAM_LANES, pages.STREAM_LANES)
+    assert (int(uploads), UPLOAD_CONCURRENCY) == (limits.UPLOADS_CONCURRENCY, limits.UPLOADS_CONCURRENCY)
+    assert (int(hints), HINT_CONCURRENCY) == (limits.HINTS_CONCURRENCY, limits.HINTS_CONCURRENCY)
+    assert (int(lanes), _Stream.LANES) == (limits.STREAM_LANES, limits.STREAM_LANES)

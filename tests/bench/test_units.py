@@ -6,11 +6,12 @@ import pytest
 
 from bench.units import CountingTables, index_units, item_bytes, read_units, write_units
 from shared import projections
+from shared.events import LimitSet
 from shared.job import evolve
 from shared.memory import MemoryTables
 from shared.names import job_stream
 from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, Update, ViewRow
-from tests.support.samples import MODEL, id_of, queued
+from tests.support.samples import MODEL, T0, id_of, queued
 
 
 @pytest.mark.parametrize(
@@ -64,11 +65,17 @@ MOVED = {**KEYS, "status_key": {"S": "haiku#Claimed"}}
     ],
 )  # fmt: skip
 def test_the_index_costs_what_changes_in_it_and_twice_where_its_key_does(before: Any, after: Any, units: int) -> None:
-    assert index_units(before, after) == units
+    assert index_units(before, after).total() == units
 
 
 def test_a_read_costs_a_unit_for_each_4_kb_of_all_that_it_reads() -> None:
     assert [read_units(sizes) for sizes in ([], [1], [4096], [4097], [2000, 2096], [4000] * 3)] == [1, 1, 1, 2, 1, 3]
+
+
+def test_the_index_has_a_partition_of_each_status() -> None:
+    assert index_units(None, of(10, **KEYS)) == {"Queued": 1}
+    assert index_units(of(1500, **KEYS), of(10, **MOVED)) == {"Queued": 2, "Claimed": 1}
+    assert index_units(of(10, **KEYS), of(1500, **KEYS)) == {"Queued": 2}
 
 
 @pytest.fixture
@@ -117,3 +124,20 @@ def test_reads_are_counted_by_what_is_there_and_see_what_others_wrote() -> None:
     assert len(tables.query(LineRow, f"line#{MODEL}", limit=2)) == 2
     assert tables.units["read"] == 1 + 3 + 1
     assert dict(tables.requests) == {"GetItem": 1, "Query": 2}
+
+
+def test_a_kind_of_row_is_counted_by_its_kilobytes_and_twice_in_a_transaction(tables: CountingTables) -> None:
+    small, large = LineRow(pk="line#m", sk="5#a", job="a"), LineRow(pk="line#m", sk="5#b", job="b" * 1500)
+    tables.write([Put(small)])
+    counted = tables.by_kind
+    assert (counted["write_units"], counted["transactions"]) == ({"line": 1}, {})
+    tables.write([Put(large), projections.append_to_model("m", 1, LimitSet(at=T0, limit=1))])
+    assert counted["write_units"] == {"line": 1 + 2 * 2, "events": 2}
+    assert counted["transactions"] == {"line": 1, "events": 1}
+    tables.write([Delete(large)])  # what is deleted counts as large as it was
+    assert (counted["write_units"]["line"], counted["writes"]["line"]) == (1 + 4 + 2, 3)
+    tables.query(LineRow, "line#m")
+    assert counted["reads"] == {"line": 1}
+    state = evolve(id_of(), None, queued())
+    tables.write([Put(projections.view_row(state))])
+    assert counted["index_units"] == {"Queued": 1}

@@ -45,14 +45,6 @@ class LongTables(MemoryTables):
         if len(self._rows) > MAX_ROWS_KEPT:
             self._rows.clear()
 
-    def drop(self, table: str, hash_key: str) -> None:
-        """Forget a partition, as an archive would that took it out of the table."""
-        self._items[table].pop(hash_key, None)
-
-    def count(self) -> int:
-        """How many items there are, in both tables."""
-        return sum(len(partition) for table in self._items.values() for partition in table.values())
-
     def _place(self, row: LineRow, *, gone: bool) -> None:
         places = self._places.setdefault(row.pk, [])
         at = bisect_left(places, row.sk)
