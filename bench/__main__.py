@@ -43,8 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _show(name: str, envelope: dict[str, Any]) -> None:
-    result = envelope["result"]
-    for each in (*results.part(name).report(result).values(), target_table({name: envelope})):
+    for each in (*results.part(name).report(envelope["result"]).values(), target_table({name: envelope})):
         console.print(f"{each.title}\n{printed(each)}\n" if isinstance(each, Table) else f"{each}\n", markup=False)
     console.print(f"{name}: {envelope['seconds']:.0f} s")
 

@@ -30,7 +30,7 @@ def cost(slots: int, jobs: int) -> dict[str, Any]:
     deployment = Deployment(1, slots, WAITING, tables)
     for counter in tables.by_kind.values():
         counter.clear()
-    deployment.timers.calls.clear()
+    deployment.timers.log.clear()
     for _ in range(jobs):
         deployment.turn()
     item = tables.peek(PROJECTIONS, "slots#m0", "slots")
@@ -39,7 +39,7 @@ def cost(slots: int, jobs: int) -> dict[str, Any]:
         "slots": slots, "jobs": jobs, "slots_item_bytes": item_bytes(item),
         **{name: {kind: round(count / jobs, 2) for kind, count in sorted(counter.items())}
            for name, counter in tables.by_kind.items()},
-        "timers": {name: round(count / jobs, 2) for name, count in sorted(deployment.timers.calls.items())},
+        "timers": {name: round(count / jobs, 2) for name, count in sorted(deployment.timer_calls.items())},
     }  # fmt: skip
 
 

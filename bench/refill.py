@@ -56,7 +56,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         bare = _Bare(deployment)
         bare.start()
         phases: dict[str, tuple[float, float]] = {}
-        phases["warming"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, WARMING_ROUNDS * slots))
+        _run_jobs(deployment, "load", LOAD, WARMING_ROUNDS * slots)
         warmed = simulator("jobs")["jobs"]
         phases["quiet"] = _phase(lambda: _run_jobs(deployment, "calm", CALM, calm_jobs))
         phases["load"] = _phase(lambda: _run_jobs(deployment, "load", LOAD, jobs))
@@ -68,7 +68,6 @@ def run(*, quick: bool) -> dict[str, Any]:
         made = simulator("jobs")["jobs"]
         steps = _steps(trace.read_text().splitlines(), made)
     gaps = {
-        "warming": _milliseconds(refill_gaps(warmed, LOAD, slots)),
         "quiet": _milliseconds(refill_gaps(loaded, CALM, 1)),
         "load": _milliseconds(refill_gaps(_without(loaded, warmed), LOAD, slots)),
         "traced": _milliseconds(refill_gaps(_without(made, loaded), LOAD, slots)),

@@ -16,12 +16,13 @@ import resource
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bench.long_tables import LongTables
 from bench.table import Table, rounded, target
-from services.scheduler.bedrock import Accepted, Answer, Found, Request
+from services.scheduler.bedrock import Accepted, Answer, Request
 from services.scheduler.hints import Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from services.scheduler.wake import reconcile_model
@@ -33,7 +34,7 @@ from shared.names import job_id, job_stream
 from shared.projections import view_pk
 from shared.store import Store
 from shared.tables import EVENTS, PROJECTIONS
-from tests.support.world import FakeOutbox, FakeTopic, arn, config
+from tests.support.world import FakeBedrock, FakeOutbox, FakeTimers, FakeTopic, arn, config
 
 if TYPE_CHECKING:  # a Python without Matplotlib can measure, too
     from matplotlib.figure import Figure
@@ -48,42 +49,18 @@ COLOUR = "#0072B2"
 GROWS_AT_MOST = 1.1  # the last tenth of the blocks to the first, by medians
 
 
-class _Bedrock:
-    """Takes every job."""
+@dataclass
+class _Bedrock(FakeBedrock):
+    """Takes every job; keeps no more than the ARNs of those that run."""
 
-    def __init__(self) -> None:
-        self.created = 0
-        self.arns: dict[str, str] = {}
+    created: int = 0
+    arns: dict[str, str] = field(default_factory=dict)
 
     def create(self, request: Request) -> Answer:
+        """See Bedrock.create."""
         self.created += 1
         self.arns[request.name] = arn(self.created)
         return Accepted(self.arns[request.name])
-
-    def get(self, arn: str) -> Found | None:  # noqa: ARG002 - nobody asks: every event comes
-        return None
-
-    def named(self, name: str, since: datetime) -> list[Found]:  # noqa: ARG002 - as above
-        return []
-
-    def stop(self, arn: str) -> bool:  # noqa: ARG002 - as above
-        return False
-
-
-class _Timers:
-    """Counts."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-
-    def arm_attempt(self, job: str, attempt: int, due: datetime) -> None:  # noqa: ARG002 - only counted
-        self.calls["armed"] += 1
-
-    def arm_model(self, alias: str, due: datetime) -> None:  # noqa: ARG002 - only counted
-        self.calls["armed"] += 1
-
-    def disarm_attempt(self, job: str, attempt: int, due: datetime) -> None:  # noqa: ARG002 - only counted
-        self.calls["disarmed"] += 1
 
 
 class _Results:
@@ -101,7 +78,8 @@ class Deployment:
 
     def __init__(self, models: int, slots: int, waiting: int, tables: MemoryTables) -> None:
         self.now = T0
-        self.tables, self.bedrock, self.timers = tables, _Bedrock(), _Timers()
+        self.tables, self.bedrock, self.timers = tables, _Bedrock(), FakeTimers()
+        self.timer_calls: Counter[str] = Counter()  # "armed", "disarmed"
         self.uploaded = 0
         self.running: dict[str, deque[str]] = {f"m{number}": deque() for number in range(models)}
         known = {alias: Model(alias=alias, model_id=f"vendor.{alias}-v1:0", limit=slots) for alias in self.running}
@@ -125,6 +103,9 @@ class Deployment:
         for table, partition in ((EVENTS, job_stream(job)), (PROJECTIONS, view_pk(job))):
             self.tables._items[table].pop(partition)  # as an archive would take it out of the table
         del self.bedrock.arns[name]
+        self.timer_calls.update(f"{call}ed" for call, *_ in self.timers.log)
+        self.timers.log.clear()
+        self.timers.armed.clear()
 
     def items(self) -> int:
         """How many there are, in both tables."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.simulated import Deployment
 from bench.table import Table, rounded, target
-from bench.yardsticks import Poller, ideal, measures, occupancy, polled, refill_gaps
+from bench.yardsticks import Poller, Span, ideal, measures, occupancy, polled, refill_gaps
 
 if TYPE_CHECKING:  # a Python without Matplotlib can measure, too
     from matplotlib.figure import Figure
@@ -65,14 +65,11 @@ def run(*, quick: bool) -> dict[str, Any]:
 def measured(cell: Cell) -> dict[str, Any]:
     """One cell: what each of the four made of it. `gaps` are the raw refill gaps of ours, in seconds."""
     length, slots, jobs = cell
-    seed = f"{length}/{slots}/{jobs}"
-    deployment = Deployment(seed, slots)
-    spans = deployment.run(lengths_of(cell))
-    lengths = [lengths_of(cell)[number] for number in deployment.line()]
+    spans, lengths, deployment = ours(cell)
     return {
-        "length": length, "slots": slots, "jobs": jobs, "seed": seed,
+        "length": length, "slots": slots, "jobs": jobs, "seed": _seed(cell),
         "ours": measures(spans, lengths, slots),
-        **{name: _mean([measures(polled(lengths, slots, one), lengths, slots) for one in _pollers(period)])
+        **{name: _mean([measures(polled(lengths, slots, Poller(period, phase * period)), lengths, slots) for phase in PHASES])
            for name, period in PERIODS.items()},
         "ideal": measures(ideal(lengths, slots), lengths, slots),
         "seconds_per_job": {brought: seconds / jobs for brought, seconds in sorted(deployment.seconds.items())},
@@ -80,10 +77,21 @@ def measured(cell: Cell) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def ours(cell: Cell) -> tuple[list[Span], list[float], Deployment]:
+    """What the production code makes of a cell; the lengths in the order of its line, which is what the others are given."""
+    deployment, lengths = Deployment(_seed(cell), cell[1]), lengths_of(cell)
+    spans = deployment.run(lengths)
+    return spans, [lengths[number] for number in deployment.line()], deployment
+
+
+def _seed(cell: Cell) -> str:
+    return "/".join(map(str, cell))
+
+
 def lengths_of(cell: Cell) -> list[float]:
     """How long each job takes, in the order of upload; the same for everybody."""
-    length, slots, jobs = cell
-    chance = random.Random(f"{length}/{slots}/{jobs}/lengths")
+    length, _, jobs = cell
+    chance = random.Random(f"{_seed(cell)}/lengths")
     if length != LOGNORMAL:
         return [LENGTHS[length] * chance.uniform(1 - SPREAD, 1 + SPREAD) for _ in range(jobs)]
     return [max(SHORTEST_SECONDS, chance.lognormvariate(math.log(MEDIAN_SECONDS), SIGMA)) for _ in range(jobs)]
@@ -92,11 +100,9 @@ def lengths_of(cell: Cell) -> list[float]:
 def shown_occupancy(cell: Cell) -> dict[str, Any]:
     """How many slots are in use over time, as steps (seconds, slots)."""
     length, slots, jobs = cell
-    deployment = Deployment(f"{length}/{slots}/{jobs}", slots)
-    ours = deployment.run(lengths_of(cell))
-    lengths = [lengths_of(cell)[number] for number in deployment.line()]
+    spans, lengths, _ = ours(cell)
     theirs = polled(lengths, slots, Poller(PERIODS["poller_15_min"], PERIODS["poller_15_min"] / 2))
-    steps = {"ours": occupancy(ours), "poller_15_min": occupancy(theirs)}
+    steps = {"ours": occupancy(spans), "poller_15_min": occupancy(theirs)}
     return {
         "length": length, "slots": slots, "jobs": jobs,
         **{name: [[round(at, 1), held] for at, held in found] for name, found in steps.items()},
@@ -203,10 +209,6 @@ def _draw_makespans(figure: "Figure", numbers: Sequence[Sequence[Any]]) -> None:
     axes.set_ylabel("longer than the ideal line")
     axes.grid(axis="y", linewidth=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False)
-
-
-def _pollers(period: float) -> list[Poller]:
-    return [Poller(period, phase * period) for phase in PHASES]
 
 
 def _mean(found: Sequence[dict[str, float | None]]) -> dict[str, float | None]:

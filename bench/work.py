@@ -280,14 +280,14 @@ def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
     """For a million jobs, by service. Not in it: Bedrock itself, storage, logs, traces, metrics, and what S3 keeps."""
     gb_seconds = sum(per_job[f"{name}_invocations"] * seconds * gb for name, (seconds, gb) in SECONDS_AND_GB.items())
     amounts = {
-        "Lambda requests": per_job["invocations"] * PRICES["lambda_request"].dollars,
-        "Lambda time (guessed seconds)": gb_seconds * PRICES["lambda_gb_second_arm"].dollars,
-        "DynamoDB writes": per_job["write_units"] * PRICES["dynamodb_write_unit"].dollars,
-        "DynamoDB reads": per_job["read_units"] * PRICES["dynamodb_read_unit"].dollars,
-        "SNS": per_job["sns_requests"] * PRICES["sns_request"].dollars,
-        "SQS": per_job["sqs_requests"] * PRICES["sqs_request"].dollars,
-        "EventBridge Scheduler": per_job["timers_fired"] * PRICES["scheduler_invocation"].dollars,
-        "S3": per_job["s3_puts"] * PRICES["s3_put"].dollars + per_job["s3_gets"] * PRICES["s3_get"].dollars,
+        "Lambda requests": per_job["invocations"] * PRICES["lambda_request"],
+        "Lambda time (guessed seconds)": gb_seconds * PRICES["lambda_gb_second_arm"],
+        "DynamoDB writes": per_job["write_units"] * PRICES["dynamodb_write_unit"],
+        "DynamoDB reads": per_job["read_units"] * PRICES["dynamodb_read_unit"],
+        "SNS": per_job["sns_requests"] * PRICES["sns_request"],
+        "SQS": per_job["sqs_requests"] * PRICES["sqs_request"],
+        "EventBridge Scheduler": per_job["timers_fired"] * PRICES["scheduler_invocation"],
+        "S3": per_job["s3_puts"] * PRICES["s3_put"] + per_job["s3_gets"] * PRICES["s3_get"],
     }
     return {name: round(amount * 1_000_000, 2) for name, amount in amounts.items()}
 
@@ -308,7 +308,7 @@ def report(result: Mapping[str, Any]) -> dict[str, Table | str]:
     limit_row = ("write units of a job", *(rounded(by_limit[limit], 1) for limit in limits))
     dollars = [(name, rounded(amount, 2)) for name, amount in result["dollars_per_million_jobs"].items()]
     dollars.append(("**all**", f"**{rounded(result['total_dollars_per_million_jobs'], 2)}**"))
-    polling = rounded(POLLS_A_DAY * PRICES["sqs_request"].dollars, 3)
+    polling = rounded(POLLS_A_DAY * PRICES["sqs_request"], 3)
     columns = ("a job", *(f"{int(history):,} jobs before" for history in histories), "emulator")
     return {
         "work": Table("work of one job", columns, rows),
