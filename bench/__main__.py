@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import results
-from bench.table import Table, printed, target_table
+from bench.table import printed, target_table
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -44,7 +44,10 @@ def main(arguments: list[str]) -> int:
 
 def _show(name: str, envelope: dict[str, Any]) -> None:
     for each in (*results.part(name).report(envelope["result"]).values(), target_table({name: envelope})):
-        console.print(f"{each.title}\n{printed(each)}\n" if isinstance(each, Table) else f"{each}\n", markup=False)
+        if isinstance(each, str):
+            console.print(f"{each}\n", markup=False)
+        elif each.rows:
+            console.print(f"{each.title}\n{printed(each)}\n", markup=False)
     console.print(f"{name}: {envelope['seconds']:.0f} s")
 
 

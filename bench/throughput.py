@@ -1,4 +1,4 @@
-"""How much goes through: uploads inspected, events appended, events folded and projected again, a burst until all are in line.
+"""How much goes through: uploads inspected, events appended, a burst of uploads until all are in line.
 
 Inspection and its yardsticks read the same file, one after another, in fresh processes, several times; so do appends and theirs,
 on one emulator. What is compared are ratios; the rest is reported.
@@ -11,29 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.emulator import deployed, lined_up, store_of
 from bench.table import Table, ratio_of_medians, rounded, target
-from cli.reader import PAGE_ITEMS, Key, Page
-from cli.repair import rebuild
-from cli.walk import Desk
 from local.deployment import Deployment, records
 from local.settings import ROOT
-from shared import events as e
 from shared import projections
-from shared.job import evolve, fold
-from shared.memory import MemoryTables
-from shared.names import job_id, job_stream
-from shared.store import Store
-from shared.tables import PROJECTIONS
-from tests.simulation.run import Run
-from tests.simulation.weather import RATES, SPELLS, Weather
-from tests.support.samples import BUCKET, LINE, T0, at, queued, slot_claimed
-from tests.support.world import FakeOutbox, config
+from shared.job import evolve
+from shared.names import job_id
+from tests.support.samples import BUCKET, queued
 
 MB = 1_000_000
 RECORD_BYTES = {"1 KB": 1000, "4 KB": 4000, "1 MB": 1_000_000}
@@ -43,9 +32,7 @@ LARGE_BYTES = 1_000 * MB
 ROUNDS, QUICK_ROUNDS = 5, 3
 LOOP_AT_LEAST, APPEND_AT_LEAST, MEMORY_AT_MOST = 0.9, 0.85, 1.25
 APPENDS, WARM_APPENDS = 400, 20
-QUICK_JOBS, JOBS = 300, 5000
-SLOTS, MINUTE = 20, 60.0
-BURST, QUICK_BURST, EMULATOR_BURST = 2000, 200, 200
+SLOTS, BURST = 20, 200
 CHILD_SECONDS = 600.0
 
 # Each prints seconds of CPU, the largest memory in bytes, and what it found. A chunk is what intake asks S3 for.
@@ -79,8 +66,7 @@ with open(sys.argv[1], "rb") as file:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Every part, with raw samples."""
-    found: dict[str, Any] = {"inspection": _inspections(quick=quick), "fold": _folds(QUICK_JOBS if quick else JOBS)}
-    found["burst"] = _burst(QUICK_BURST if quick else BURST)
+    found: dict[str, Any] = {"inspection": _inspections(quick=quick)}
     found["emulator"] = {} if quick else _on_the_emulator()
     return found | {"targets": _targets(found)}
 
@@ -160,108 +146,17 @@ def _cpu_of(act: Callable[[], object]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-# Events.
-
-
-def _folds(jobs: int) -> dict[str, Any]:
-    """Events per second: folded from the rows of a stream, and projected again from nothing by `rebuild`, on tables in memory."""
-    store, tables, ids = _lives(jobs)
-    began = time.process_time()
-    count = sum(len(store.load(job_stream(job))) for job in ids)
-    read = time.process_time() - began
-    histories = [(job, [recorded.event for recorded in store.load(job_stream(job))]) for job in ids]
-    began = time.process_time()
-    for job, events in histories:
-        fold(job, events)
-    folded = time.process_time() - began
-    tables._items[PROJECTIONS] = {}
-    desk = Desk(
-        tables=tables, reader=_Keys(tables), hints=FakeOutbox(), lease=config().lease, now=lambda: T0,
-        sleep=lambda _: None,
-    )  # fmt: skip
-    began = time.process_time()
-    result = rebuild(desk)
-    rebuilt = time.process_time() - began
-    if len(result.repaired) < jobs:
-        raise RuntimeError(f"{len(result.repaired)} of {jobs} jobs were rebuilt: {result.left[:3]}")
-    rates = {"read": count / read, "fold": count / folded, "rebuild": count / rebuilt}
-    return {"events": count, "jobs": jobs, "events_per_second": {name: round(rate) for name, rate in rates.items()}}
-
-
-def _lives(jobs: int) -> tuple[Store, MemoryTables, list[str]]:
-    """So many jobs, each from upload to tally, as events alone."""
-    tables = MemoryTables()
-    store, ids = Store(tables, sleep=lambda _: None), []
-    for number in range(jobs):
-        key = f"to-process/haiku/{number}.jsonl"
-        job = job_id(BUCKET, key, "v1", "", "")
-        arn = f"arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{number:012d}"
-        for event in (
-            queued(key), slot_claimed(job), e.JobSubmitted(at=at(2), attempt=1, arn=arn),
-            *(e.JobProgressed(at=at(3), attempt=1, status=status) for status in ("Validating", "Scheduled", "InProgress")),
-            e.JobEnded(at=at(9), attempt=1, status="Completed", message="", arn=arn),
-            e.JobTallied(at=at(9), attempt=1, total_records=100, processed_records=100, succeeded_records=100, failed_records=0),
-        ):  # fmt: skip
-            store.append(job, store.job(job), event)
-        ids.append(job)
-    return store, tables, ids
-
-
-class _Keys:
-    """`Reader` on tables in memory: the keys as they are when a table is first looked at."""
-
-    def __init__(self, tables: MemoryTables) -> None:
-        self._tables = tables
-        self._known: dict[str, list[Key]] = {}
-
-    def page(self, table: str, start: Key | None) -> Page:
-        """See Reader."""
-        if table not in self._known:
-            rows = self._tables._items.get(table, {})
-            self._known[table] = [
-                (hash_key, range_key) for hash_key, partition in rows.items() for range_key in sorted(partition, key=str)
-            ]
-            self._places = {key: place for place, key in enumerate(self._known[table], 1)}
-        first = 0 if start is None else self._places[start]
-        keys = self._known[table][first : first + PAGE_ITEMS]
-        more = first + PAGE_ITEMS < len(self._known[table])
-        return Page(keys=tuple(keys), next=keys[-1] if more else None, read_units=0.0)
-
-
-# A burst.
-
-
-def _burst(jobs: int) -> dict[str, Any]:
-    """So many uploads within three seconds, in the simulation, until each is in line or has a slot: virtual seconds, by the
-    latencies that the simulation draws, and seconds of this machine.
-    """
-    sim = Run("burst", weather=Weather("burst", frozenset({*RATES, *SPELLS})), burst=True)
-    sim.limits, sim.models = {"haiku": SLOTS}, {"haiku": sim.model("haiku", SLOTS)}
-    sim.deploy({})
-    sim._run_until(MINUTE)
-    began, clock = sim.kernel.time, time.process_time()
-    for number in range(jobs):
-        upload = partial(sim.upload, f"to-process/haiku/{number}.jsonl", LINE, fit=True)
-        sim.kernel.after(sim.chance.uniform(0, 3), upload)  # type: ignore[arg-type] # its answer is not needed
-    while len(sim.watch.views) < jobs and sim.kernel.next_at() is not None:
-        sim.kernel.step()
-    if len(sim.watch.views) < jobs:
-        raise RuntimeError(f"{len(sim.watch.views)} of {jobs} jobs came into line")
-    virtual, seconds = sim.kernel.time - began, time.process_time() - clock
-    return {"jobs": jobs, "virtual_seconds": round(virtual, 1), "uploads_per_virtual_second": round(jobs / virtual, 1),
-            "cpu_seconds": round(seconds, 2)}  # fmt: skip
+# On the emulator.
 
 
 def _on_the_emulator() -> dict[str, Any]:
     with deployed({"haiku": {"model_id": "bench.burst-v1:0", "limit": SLOTS}}, ("--job-seconds", "0.1")) as (deployment, _):
         found = _appends(deployment)
-        began = time.monotonic()
-        with lined_up(store_of(deployment), "haiku", EMULATOR_BURST):
+        with lined_up(store_of(deployment), "haiku", BURST):
             uploaded = time.monotonic()
-            for number in range(EMULATOR_BURST):
+            for number in range(BURST):
                 deployment.upload(f"haiku/{number:03d}.jsonl", records())
-        return found | {"burst": {"jobs": EMULATOR_BURST, "seconds": round(time.monotonic() - uploaded, 2),
-                                  "pause_seconds": round(uploaded - began, 2)}}  # fmt: skip
+        return found | {"burst": {"jobs": BURST, "seconds": round(time.monotonic() - uploaded, 2)}}
 
 
 def _appends(deployment: Deployment) -> dict[str, Any]:
@@ -289,19 +184,15 @@ def _appends(deployment: Deployment) -> dict[str, Any]:
 
 
 def report(result: Mapping[str, Any]) -> dict[str, Table]:
-    """Inspection, file by file; events and bursts."""
+    """Inspection, file by file; appends and the burst on the emulator."""
     files = [
         (name, *(rounded(each["mb_per_second"][who], 0) for who in (*WORKS, "wc -l")), rounded(each["ratio_to_loop"], 2),
          rounded(median(each["samples"]["inspection"]["bytes"]) / MB, 0))
         for name, each in result["inspection"].items()
     ]  # fmt: skip
-    fold, burst, here = result["fold"]["events_per_second"], result["burst"], result["emulator"]
-    rates = [(f"events {name} in memory, a second", f"{fold[name]:,}") for name in ("read", "fold", "rebuild")]
-    if here:
-        rates += [(f"{name} on the emulator, a second", rounded(rate, 0)) for name, rate in here["per_second"].items()]
-    said = f"{burst['jobs']:,} uploads in three seconds, all in line after (virtual time)"
-    rates.append((said, f"{burst['virtual_seconds']} s"))
-    if here:
-        rates.append((f"{here['burst']['jobs']:,} uploads on the emulator, all in line after", f"{here['burst']['seconds']} s"))
+    rates = []
+    if here := result["emulator"]:
+        rates = [(f"{name}, a second", rounded(rate, 0)) for name, rate in here["per_second"].items()]
+        rates.append((f"{here['burst']['jobs']:,} uploads, all in line after", f"{here['burst']['seconds']} s"))
     columns = ("records of", "inspection (MB/s)", "json.loads", "wc -l", "ratio to json.loads", "memory (MB)")
-    return {"throughput": Table("inspection", columns, files), "rates": Table("events and bursts", ("", ""), rates)}
+    return {"throughput": Table("inspection", columns, files), "rates": Table("events", ("on the emulator", ""), rates)}

@@ -69,8 +69,6 @@ def test_throughput_is_measured_of_files_that_are_fit(quick: dict[str, Any]) -> 
     for name, each in found["inspection"].items():
         assert each["records"] * 0.99 < each["file_bytes"] / throughput.RECORD_BYTES.get(name, throughput.LONG_RECORD_BYTES)
         assert all(len(samples["seconds"]) == throughput.QUICK_ROUNDS for samples in each["samples"].values())
-    assert found["fold"]["events"] == 8 * throughput.QUICK_JOBS
-    assert found["burst"]["jobs"] == throughput.QUICK_BURST
     assert next(one for one in found["targets"] if one["name"].startswith("memory"))["met"]
 
 
