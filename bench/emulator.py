@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import tempfile
 import time
 import zipfile
@@ -17,7 +16,7 @@ from typing import Any
 from local import build, deploy, stack
 from local.deployment import Deployment
 from local.emulators import MINISTACK
-from local.settings import REGION, ROOT, become, local_environment
+from local.settings import REGION, ROOT, become, free_endpoints, local_environment
 from shared.dynamodb import DynamoTables
 from shared.events import Event, ModelPaused, ModelResumed
 from shared.names import model_stream
@@ -31,8 +30,7 @@ def deployed(models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] =
     """The deployment with these models, and the directory of its logs. `simulator` are options of the Bedrock simulator."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     work = Path(tempfile.mkdtemp(prefix="bbq-bench-"))
-    endpoints = {name: f"http://127.0.0.1:{free_port()}" for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK")}
-    become(local_environment(endpoints))
+    become(local_environment(free_endpoints()))
     record = work / "stack.json"
     try:
         build.build(ROOT, ROOT / ".build")
@@ -94,10 +92,3 @@ def until(done: Callable[[], object], what: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {PATIENCE_SECONDS:.0f} s it is still not so that {what}")
         time.sleep(0.25)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,6 +5,7 @@ emulator or Bedrock stand-in, instead of what `make up` starts.
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def local_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
     }
+
+
+def free_endpoints() -> dict[str, str]:
+    """Both endpoints on free ports of this machine: for a stack of one's own, beside any other."""
+    return {name: f"http://127.0.0.1:{free_port()}" for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK")}
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def become(settings: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import pytest
 from local import build, deploy, stack
 from local.deployment import Deployment, simulator
 from local.emulators import MINISTACK, chosen
-from local.settings import ROOT
+from local.settings import ROOT, free_endpoints
 
 PATIENCE_SECONDS = 180.0  # what comes is not waited for any longer than it takes
 SIMULATOR_OPTIONS = ("--job-seconds", "1-2")
@@ -36,12 +35,6 @@ CHECK_IN_MINUTES = 1
 WATCHED = (sys.executable, "-m", "tests.rights.ministack_watched")  # MiniStack, telling whom it refused what
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where logs and Terraform's state of this run are."""
@@ -57,8 +50,8 @@ def simulator_options(work: Path) -> tuple[str, ...]:
 def local_stack(work: Path) -> Iterator[None]:
     """Everything started, on ports of its own; stopped whatever happens."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-        patch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{free_port()}")
+        for name, url in free_endpoints().items():
+            patch.setenv(name, url)
         patch.setenv("BBQ_DENIED", str(work / "denied.log"))
         build.build(ROOT, ROOT / ".build")
         stack.stop_on_sigterm()

@@ -29,8 +29,8 @@ import pytest
 
 from local import deploy
 from local.deployment import Deployment, records
-from local.settings import ROOT, local_environment
-from tests.e2e.conftest import CHECK_IN_MINUTES, eventually, free_port, over
+from local.settings import ROOT, free_port, local_environment
+from tests.e2e.conftest import CHECK_IN_MINUTES, eventually, over
 
 pytestmark = pytest.mark.e2e
 

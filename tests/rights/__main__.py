@@ -15,8 +15,8 @@ from pathlib import Path
 from local import build, deploy, stack
 from local.deployment import Deployment
 from local.emulators import MINISTACK
-from local.settings import ROOT, local_environment
-from tests.e2e.conftest import WATCHED, free_port
+from local.settings import ROOT, free_endpoints, local_environment
+from tests.e2e.conftest import WATCHED
 from tests.rights import forbidden, scenarios
 from tests.rights.bench import Bench
 from tests.rights.excused import excuse
@@ -104,11 +104,7 @@ def main() -> int:
     """See the module."""
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
-        os.environ |= {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
-            "AWS_ENDPOINT_URL_BEDROCK": f"http://127.0.0.1:{free_port()}",
-            "BBQ_DENIED": str(work / "denied.log"),
-        }
+        os.environ |= free_endpoints() | {"BBQ_DENIED": str(work / "denied.log")}
         os.environ |= local_environment()
         build.build(ROOT, ROOT / ".build")
         stack.up(SIMULATOR, record=work / "stack.json", emulator=MINISTACK, with_command=WATCHED)

@@ -10,15 +10,14 @@ from pathlib import Path
 from local import build, deploy, stack
 from local.deployment import Deployment, records
 from local.emulators import MINISTACK
-from local.settings import ROOT, local_environment
+from local.settings import ROOT, free_endpoints, local_environment
 from shared.names import staged_key
-from tests.e2e.conftest import free_port
 from tests.rights.bench import until
 
 
 def main() -> int:
     """0 where the job completed and the key was used."""
-    os.environ |= {f"AWS_ENDPOINT_URL{of}": f"http://127.0.0.1:{free_port()}" for of in ("", "_BEDROCK")}
+    os.environ |= free_endpoints()
     os.environ |= local_environment()
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
