@@ -42,7 +42,6 @@ print(json.dumps({{"cpu": (time.process_time() - began[0]) * 1000, "wall": (time
 """
 OURS = """
 import services.{service}.handler as h
-imported = time.process_time()
 import botocore.session
 made, create = [], botocore.session.Session.create_client
 def counted(session, name, *arguments, **options):

@@ -6,11 +6,12 @@ Reckoned from what one job costs (bench/costs.py) and from how long invocations 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.simulated import STREAM_LANES
 from bench.table import Table, rounded
+from tests.simulation.simulation import HINT_CONCURRENCY, UPLOAD_CONCURRENCY
 
 # What AWS allows. Per second unless said otherwise.
 PARTITION_UNITS = 1000
-HINTS_CONCURRENCY, UPLOADS_CONCURRENCY, STREAM_LANES = 10, 50, 10  # terraform/variables.tf: in an account of a thousand
 CREATE_SCHEDULE_LEAST, CREATE_SCHEDULE_MOST, DELETE_SCHEDULE = 250, 5000, 1000
 TRANSACTION_SECONDS = 0.02  # the middle of what the simulation draws: UNVERIFIED
 SHORTEST_JOB_SECONDS = 8.7 * 60  # seen in the field
@@ -40,9 +41,9 @@ def _concurrencies(seconds: Mapping[str, float]) -> Iterator[Limit]:
     shortest = f"{SHORTEST_JOB_SECONDS / 60:.1f} min, the shortest seen"
     yield "Bedrock's quota of jobs", f"{QUOTA} at once", shortest, QUOTA / SHORTEST_JOB_SECONDS, "a model"
     for what, at_once, brought in (
-        ("hints queue's function, `maximum_concurrency`", HINTS_CONCURRENCY, "hints"),
+        ("hints queue's function, `maximum_concurrency`", HINT_CONCURRENCY, "hints"),
         ("stream's function, lanes of one shard", STREAM_LANES, "stream"),
-        ("uploads queue's function, `maximum_concurrency`", UPLOADS_CONCURRENCY, "uploads"),
+        ("uploads queue's function, `maximum_concurrency`", UPLOAD_CONCURRENCY, "uploads"),
     ):
         needs = f"{rounded(seconds[brought], 2)} s of invocations"
         yield what, f"{at_once} at once", needs, at_once / seconds[brought], "a deployment"

@@ -58,6 +58,7 @@ CALLS: Mapping[str, tuple[float, float]] = {  # by the first word of the call's 
     "ListObjectVersions": (0.02, 0.1),  # [S3]
     "CopyObject": (0.05, 0.2),  # UNVERIFIED
 }
+STREAM_LANES = 10  # of one shard: what terraform/variables.tf advises an account of a thousand executions (a test compares)
 STREAM_POLL_SECONDS = 0.25  # [L]: a record waits up to so long for the next poll
 STREAM_SECONDS = (0.02, 0.15)  # until a write is in the stream: UNVERIFIED
 BUS_MEDIAN_SECONDS, BUS_SIGMA = 0.4, 0.5  # lognormal, so 1.3 s at p99; [B] says near real time, no figure: UNVERIFIED
@@ -93,9 +94,9 @@ class _Rules(Rules):
 
 
 class _Stream(Stream):
-    """One shard, in as many lanes as terraform/variables.tf advises an account of a thousand executions (a test compares)."""
+    """One shard, in its lanes."""
 
-    LANES = 10
+    LANES = STREAM_LANES
 
 
 class _Tables(clients.Tables):

@@ -80,13 +80,10 @@ def refill_gaps(spans: Sequence[Span], slots: int) -> list[float]:
     return [begin - end for begin, end in zip(begins[slots:], ends, strict=False)]
 
 
-def utilisation(spans: Sequence[Span], slots: int, since: float = 0.0) -> float:
-    """Which share of the slots was in use while somebody waited, from `since` to the last begin. 1 where nobody did."""
+def utilisation(spans: Sequence[Span], slots: int) -> float:
+    """Which share of the slots was in use while jobs waited, from the upload to the last begin. 1 if none waited."""
     until = max(begin for begin, _ in spans)
-    if until <= since:
-        return 1.0
-    busy = sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in spans)
-    return busy / (slots * (until - since))
+    return sum(min(end, until) - begin for begin, end in spans) / (slots * until) if until else 1.0
 
 
 def measures(spans: Sequence[Span], lengths: Sequence[float], slots: int) -> dict[str, Any]:
@@ -99,7 +96,6 @@ def measures(spans: Sequence[Span], lengths: Sequence[float], slots: int) -> dic
         "makespan_to_ideal": makespan(spans) / makespan(ideal(lengths, slots)),
         "makespan_to_bound": makespan(spans) / lower_bound(lengths, slots),
         "utilisation": utilisation(spans, slots) if more else None,
-        "utilisation_once_full": utilisation(spans, slots, since=begins[slots - 1]) if more else None,
         "mean_wait": sum(begins) / len(begins),
         "first_job": begins[0],
         "gap_mean": fmean(gaps) if more else None,

@@ -108,7 +108,6 @@ def test_measures_of_a_case_worked_out_by_hand() -> None:
     assert said["makespan_to_ideal"] == 12 / 10
     assert said["makespan_to_bound"] == 12 / 10
     assert said["utilisation"] == (4 + 6) / 16
-    assert said["utilisation_once_full"] == (3 + 6) / 12
     assert (said["first_job"], said["mean_wait"]) == (1, 11 / 3)
     assert said["gap_p50"] == said["gap_p99"] == 3
 
