@@ -5,9 +5,9 @@ does nothing but call Create when a job of its own has ended. Both gaps are take
 kind of event. What our queue does in between is a message in SQS, the record of the end, the look at slots and line, a timer
 and a claim; the ratio says what that costs *here*, where EventBridge takes a millisecond and each of our calls three.
 
-Four times: `warming`, until there are as many processes of each function as it takes; `quiet`, one slot at a time on a machine
-that does little else; `load`, all jobs on ten slots; `traced`, as `load`, by a function that notes each of its calls. The targets
-are about `load`; what a first start costs is bench/cold.py's matter.
+Once there are as many processes of each function as it takes, three times: `quiet`, one slot at a time on a machine that does
+little else; `load`, all jobs on ten slots; `traced`, as `load`, by a function that notes each of its calls. The targets are about
+`load`; what a first start costs is bench/cold.py's matter.
 """
 
 import json
@@ -217,7 +217,7 @@ def _steps(lines: Sequence[str], made: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def report(result: Mapping[str, Any]) -> dict[str, Table]:
-    """Gaps of slots beside the bare function's, and what the steps take that most refills take, in their order."""
+    """Gaps of slots beside the bare function's, and the time of each step that most refills have."""
     samples = result["samples"]
     gaps = [
         (phase, *(rounded(percentile(samples[who][phase], p), 1) for p in (50, 90, 99) for who in ("refill", "bare")),
