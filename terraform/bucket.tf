@@ -5,7 +5,7 @@
 resource "aws_s3_bucket" "this" {
   #checkov:skip=CKV_AWS_144: Inputs and outputs can be uploaded and bought again; a replica doubles the copies of what may be confidential.
   #checkov:skip=CKV_AWS_18: Who wants access logs takes CloudTrail data events, which need no second bucket; every job's own history is kept.
-  bucket        = coalesce(var.bucket_name, "${var.name}-${local.account_id}-${local.region}")
+  bucket        = local.bucket_name
   force_destroy = !var.data_protection
   tags          = local.tags
 }

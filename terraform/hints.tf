@@ -24,7 +24,7 @@ module "hints" {
 # Every batch job of the account, not only ours: whoever's job ends, it frees quota. `Submitted` is left out: the answer to
 # Create has said as much, and where that was lost the next status tells.
 resource "aws_cloudwatch_event_rule" "bedrock" {
-  name        = "${var.name}-bedrock"
+  name        = local.rule_name
   description = "State changes of Bedrock batch inference jobs, ours and others'"
   tags        = local.tags
 

@@ -1,6 +1,6 @@
 # What the policy of a customer's own KMS key must hold for this deployment (docs/rights.md). The key is not ours, so neither is
-# its policy: this is an output, which a plan already knows, to be put there before an apply with `kms_key_arn`. Roles have their rights from IAM, which the first
-# statement lets decide; services have no role here, and must be named.
+# its policy: this is an output, to be put there before an apply with `kms_key_arn`. It refers to no resource, so that the first plan
+# shows it. Roles have their rights from IAM, which the first statement lets decide; services have no role here, and must be named.
 
 data "aws_iam_policy_document" "key" {
   #checkov:skip=CKV_AWS_109: The first statement is AWS's own default for a key: what it allows, IAM's policies decide.
@@ -20,8 +20,8 @@ data "aws_iam_policy_document" "key" {
   # S3 sends to the queue of uploads, EventBridge to that of hints and its dead-letter queue.
   dynamic "statement" {
     for_each = {
-      Uploads = { service = "s3.amazonaws.com", source = "arn:${local.partition}:s3:::${aws_s3_bucket.this.bucket}" }
-      Hints   = { service = "events.amazonaws.com", source = "arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${aws_cloudwatch_event_rule.bedrock.name}" }
+      Uploads = { service = "s3.amazonaws.com", source = "arn:${local.partition}:s3:::${local.bucket_name}" }
+      Hints   = { service = "events.amazonaws.com", source = "arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${local.rule_name}" }
     }
 
     content {

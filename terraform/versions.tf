@@ -20,9 +20,11 @@ locals {
   region     = data.aws_region.current.id # `name` until version 5, `region` since version 6 of the provider; `id` in both
   tags       = merge(var.tags, { "bbq-deployment" = var.name })
 
-  # Known before anything is made: alarms and dashboard watch by name, and wait for nothing.
+  # Known before anything is made: alarms and dashboard watch by name and wait for nothing, and a first plan shows key_policy.
   intake_name    = "${var.name}-intake"
   scheduler_name = "${var.name}-scheduler"
+  bucket_name    = coalesce(var.bucket_name, "${var.name}-${local.account_id}-${local.region}")
+  rule_name      = "${var.name}-bedrock"
 
   # Roles are global in an account, everything else is regional: with the Region in it, one name fits several Regions.
   role_prefix = "${var.name}-${local.region}"

@@ -60,8 +60,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("terraform")
     copy = directory / "terraform"
     shutil.copytree(TERRAFORM, copy, ignore=shutil.ignore_patterns(".terraform*", "terraform.tfstate*"))
+    (directory / ".build").mkdir()
     for service in ("intake", "scheduler"):
-        with zipfile.ZipFile(directory / f"{service}.zip", "w") as archive:
+        with zipfile.ZipFile(directory / ".build" / f"{service}.zip", "w") as archive:
             archive.writestr("empty.py", "")
     mirror = plugin_directory(os.environ)
     init = _terraform(copy, "init", "-backend=false", "-input=false", *([f"-plugin-dir={mirror}"] if mirror else []))
@@ -73,7 +74,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def messages(copy: Path) -> list[dict[str, Any]]:
     """What `terraform test` had to say."""
-    run = _terraform(copy, "test", "-json", "-verbose", "-var", f"zip_directory={copy.parent}")
+    run = _terraform(copy, "test", "-json", "-verbose")
     return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
 
 
@@ -106,6 +107,13 @@ def test_terraforms_own_tests_pass(messages: list[dict[str, Any]]) -> None:
     summary = next(message["test_summary"] for message in messages if message["type"] == "test_summary")
     assert summary["status"] == "pass", "\n".join(problems)
     assert summary["passed"] >= 20
+
+
+def test_every_example_is_planned(messages: list[dict[str, Any]]) -> None:
+    sources = re.findall(r'"\./examples/([a-z-]+)"', (TERRAFORM / "tests" / "examples.tftest.hcl").read_text())
+    assert sorted(sources) == sorted(path.name for path in (TERRAFORM / "examples").iterdir())
+    planned = {message["@testrun"] for message in messages if message["type"] == "test_plan"}
+    assert {name.replace("-", "_") for name in sources} <= planned
 
 
 def test_there_are_few_variables_and_each_is_described() -> None:
