@@ -1,28 +1,38 @@
-"""Write the parts of README.md and docs/events.md that could drift from the code: `python -m local.readme`
+"""Write the parts of terraform/README.md and docs/events.md that could drift from the code: `python -m local.readme`
 (tests/unit/test_readme.py and test_docs.py check).
 """
 
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
 
 from hcl2.api import loads
 
 from local.settings import ROOT
 from shared.events import EVENTS, Event
 
-README = ROOT / "README.md"
+TERRAFORM = ROOT / "terraform"
+TERRAFORM_PAGE = TERRAFORM / "README.md"
 EVENTS_PAGE = ROOT / "docs" / "events.md"
 
 
 def variables_table() -> str:
-    """All variables of the Terraform module, from their own descriptions."""
-    found = loads((ROOT / "terraform" / "variables.tf").read_text())["variable"]
+    """All variables of the Terraform module, from their own descriptions. Each setting of a model begins a line of its own."""
     rows = ["| variable | default | |", "|---|---|---|"]
-    for variable in found:
-        ((name, settings),) = variable.items()
+    for name, settings in _blocks("variable", TERRAFORM / "variables.tf"):
         default = f"`{_text(settings['default'])}`" if "default" in settings else "required"
-        rows.append(f"| `{_bare(name)}` | {default} | {_bare(settings['description'])} |")
+        rows.append(f"| `{name}` | {default} | {re.sub(r'[.] (?=`)', '.<br>', _bare(settings['description']))} |")
+    return "\n".join(rows)
+
+
+def outputs_table() -> str:
+    """All outputs of the Terraform module, from their own descriptions."""
+    rows = ["| output | |", "|---|---|"]
+    for path in sorted(TERRAFORM.glob("*.tf")):
+        rows += [f"| `{name}` | {_bare(settings['description'])} |" for name, settings in _blocks("output", path)]
     return "\n".join(rows)
 
 
@@ -36,8 +46,17 @@ def events_table() -> str:
 
 
 def with_tables(text: str) -> str:
-    """A page with its generated parts written anew."""
-    return _with(_with(text, "variables", variables_table()), "events", events_table())
+    """A page with its generated parts as the code says now."""
+    for name, table in (("variables", variables_table), ("outputs", outputs_table), ("events", events_table)):
+        text = _with(text, name, table())
+    return text
+
+
+def _blocks(kind: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(name, settings) of each `variable` or `output` of a file."""
+    for block in loads(path.read_text()).get(kind, []):
+        ((name, settings),) = block.items()
+        yield _bare(name), settings
 
 
 def _with(text: str, name: str, table: str) -> str:
@@ -61,5 +80,5 @@ def _text(value: object) -> str:
 
 
 if __name__ == "__main__":
-    for page in (README, EVENTS_PAGE):
+    for page in (TERRAFORM_PAGE, EVENTS_PAGE):
         page.write_text(with_tables(page.read_text()))

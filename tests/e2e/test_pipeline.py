@@ -161,15 +161,14 @@ def test_answers_lost_on_the_way_never_buy_a_job_twice(deployment: Deployment) -
     assert simulator("stats")["accepted"] == before + 1
 
 
-def readme_commands(marker: str) -> str:
-    """The shell block of the README behind `<!-- marker -->`."""
-    text = (ROOT / "README.md").read_text()
-    found = re.search(rf"<!-- {marker} -->\s*```(?:bash|sh)\n(.*?)```", text, re.DOTALL)
-    assert found, f"README.md has no block {marker}"
+def commands(page: str, marker: str) -> str:
+    """The shell block of a page behind `<!-- marker -->`."""
+    found = re.search(rf"<!-- {marker} -->\s*```(?:bash|sh)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert found, f"{page} has no block {marker}"
     return found[1]
 
 
-def test_the_readmes_own_commands_upload_a_file_and_find_its_job(deployment: Deployment, tmp_path: Path) -> None:
+def test_the_pages_own_commands_upload_a_file_and_find_its_job(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "reviews.jsonl").write_bytes(records())
     environment = local_environment() | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -183,7 +182,7 @@ def test_the_readmes_own_commands_upload_a_file_and_find_its_job(deployment: Dep
             ["bash", "-ec", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=120
         ).stdout
 
-    shell(readme_commands("upload"))
+    shell(commands("README.md", "upload"))
 
     def completed() -> list[str]:
         found = deployment.by_status(f"haiku#Completed#{datetime.now(UTC).date().isoformat()}")
@@ -191,11 +190,11 @@ def test_the_readmes_own_commands_upload_a_file_and_find_its_job(deployment: Dep
 
     (job,) = eventually(completed)
     assert over(deployment, job)["status"] == "Completed"
-    shown = shell(readme_commands("query"))
+    shown = shell(commands("docs/operating.md", "query"))
     assert job in shown
     assert "Completed" in shown
     environment["JOB"] = job
-    assert "job-queued" in shell(readme_commands("history"))
+    assert "job-queued" in shell(commands("docs/operating.md", "history"))
 
 
 def test_a_changed_configuration_is_used_at_once(deployment: Deployment, work: Path) -> None:

@@ -85,14 +85,28 @@ def test_the_table_of_metrics_is_what_is_written() -> None:
     }
 
 
-def test_pages_that_are_linked_exist() -> None:
-    for page in (ROOT / "docs").glob("*.md"):
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def test_pages_and_headings_that_are_linked_exist() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "terraform" / "README.md"]:
+        for link, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            linked = page.parent / link if link else page
+            assert linked.exists(), f"{page.name}: {link}"
+            assert not heading or heading in headings(linked.read_text()), f"{page.name}: {link}#{heading}"
+
+
+def test_tests_that_are_named_exist() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text()))
+    assert len(named) > 40
+    assert [(path, test) for path, test in sorted(named) if f"\ndef {test}(" not in (ROOT / path).read_text()] == []
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_every_command_that_is_named_exists() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "terraform" / "README.md"]
     named = {command for page in pages for command in re.findall(r"`bbq ([a-z]+)", page.read_text())}
     assert {"jobs", "redrive", "verify"} <= named <= typer.main.get_group(app).commands.keys()
 

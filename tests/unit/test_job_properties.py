@@ -1,8 +1,8 @@
 """Whatever happens to a job, in whatever order, it is what a plain reading of its events says.
 
-The plain reading is `Plain`, written from the README's table of statuses and the diagram in `shared/job.py`. It walks beside the
-real thing through lives that nobody would design: duplicates, statuses out of order, ends and tallies of earlier attempts,
-cancels and requeues at any moment. Every step is also written to the tables, as the scheduler would.
+The plain reading is `Plain`, written from the table of statuses in docs/concepts.md and the diagram in `shared/job.py`.
+It walks beside the real thing through lives that nobody would design: duplicates, statuses out of order, ends and tallies of
+earlier attempts, cancels and requeues at any moment. Every step is also written to the tables, as the scheduler would.
 """
 
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ OPEN_HOLD = Hold(kind=QUOTA, message="full", since=at(0), until=at(0), ends=0)
 
 @dataclass
 class Plain:
-    """What anybody who reads the README would say of the job."""
+    """What a reader of docs/concepts.md would say of the job."""
 
     events: int = 1
     status: str = "Queued"

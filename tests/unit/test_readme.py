@@ -1,25 +1,41 @@
-"""What the README says about the code is what the code says."""
+"""What the README and terraform/README.md say about the code is what the code says; their commands do what they show."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from local.readme import README, with_tables
+from local.readme import TERRAFORM_PAGE, with_tables
 from local.settings import ROOT
+from shared.bodies import Bodies
+from shared.inspection import Limits, inspect
 
-TEXT = README.read_text()
+TEXT = (ROOT / "README.md").read_text()
+OF_CLAUDE = Limits(min_records=100, max_records=100, max_bytes=1024**2, bodies=Bodies(claude=True))
 
 
 def test_the_tables_are_what_the_terraform_files_say() -> None:
-    assert with_tables(TEXT) == TEXT, "run `python -m local.readme`"
+    text = TERRAFORM_PAGE.read_text()
+    assert with_tables(text) == text, "run `python -m local.readme`"
 
 
-def test_it_runs_by_line_fifteen() -> None:
-    assert "make demo" in "\n".join(TEXT.splitlines()[:15])
+def test_it_runs_by_line_ten_and_ends_by_line_160() -> None:
+    assert "make demo" in "\n".join(TEXT.splitlines()[:10])
+    assert len(TEXT.splitlines()) <= 160
+
+
+@pytest.mark.parametrize(("page", "marker"), [("README.md", "records"), ("docs/inputs.md", "input")])
+def test_the_inputs_that_are_shown_are_fit_to_run(page: str, marker: str, tmp_path: Path) -> None:
+    found = re.search(rf"<!-- {marker} -->\n```bash\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert found
+    (tmp_path / "prompts.txt").write_text("".join(f'Say "{number}".\n' for number in range(100)))
+    subprocess.run(["bash", "-ec", found[1]], cwd=tmp_path, check=True, timeout=60)
+    result = inspect([(tmp_path / "reviews.jsonl").read_bytes()], OF_CLAUDE)
+    assert (result.record_count, result.problems, result.warnings) == (100, (), ())
 
 
 def test_every_target_it_names_exists() -> None:
@@ -28,14 +44,14 @@ def test_every_target_it_names_exists() -> None:
 
 
 def test_every_file_and_folder_it_names_exists() -> None:
-    named = re.findall(r"^\| `([a-z/]+/)` ", TEXT, re.MULTILINE) + re.findall(r"\]\(([A-Z]+\.md)\)", TEXT)
-    assert named
-    assert all((ROOT / name).exists() for name in named)
+    named = re.findall(r"^\| `([a-z/]+/)` ", TEXT, re.MULTILINE) + re.findall(r"\]\(([^):#]+)", TEXT)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.skipif(not shutil.which("terraform") and not os.environ.get("CI"), reason="terraform is not installed")
-def test_the_module_it_shows_is_formatted_hcl_with_inputs_that_exist() -> None:
-    found = re.search(r"<!-- module -->\n```hcl\n(.*?)```", TEXT, re.DOTALL)
+def test_the_module_that_is_shown_is_formatted_hcl_with_inputs_that_exist() -> None:
+    found = re.search(r"<!-- module -->\n```hcl\n(.*?)```", TERRAFORM_PAGE.read_text(), re.DOTALL)
     assert found
     run = subprocess.run(["terraform", "fmt", "-"], input=found[1], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, found[1]), run.stderr
