@@ -1,4 +1,4 @@
-"""The scheduler's rules, one sentence a test, on the in-memory store. R1-R50: see DECISIONS.md.
+"""The scheduler's rules, one sentence a test, on the in-memory store. R1-R50: see docs/simulation.md.
 
 What Bedrock refuses: test_refusals.py; what fails: test_failing.py; what is looked up: test_lookup.py.
 """
