@@ -34,7 +34,7 @@ output "hints_queue_url" {
 }
 
 output "dead_letter_queue_urls" {
-  description = "Where messages end that could not be handled, by where they were: `uploads`, `hints`, the events' `stream`."
+  description = "The queues of messages that could not be handled, by where they came from: `uploads`, `hints`, the events' `stream`."
   value       = local.dead_letter_queue_urls
 }
 
@@ -69,12 +69,12 @@ output "events_topic_arn" {
 }
 
 output "viewer_policy_arn" {
-  description = "The policy for whoever may look."
+  description = "The policy for people who may look."
   value       = aws_iam_policy.viewer.arn
 }
 
 output "operator_policy_arn" {
-  description = "The policy for whoever may act."
+  description = "The policy for people who may act."
   value       = aws_iam_policy.operator.arn
 }
 

@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "models" {
-  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first. `max_jobs_per_day` and `max_records_per_day`: how much may begin in a day (UTC), however much is uploaded; the rest waits for the next day, and an alarm tells of it (no bound when left out). `check_bodies`: whether an upload is rejected if its bodies are of a kind that no record succeeds with (default true)."
+  description = "The models, by alias. `model_id`: a foundation model, inference profile or custom model, by id or ARN. `limit`: how many of our jobs may live at Bedrock at once; `quota_code`: a Service Quotas code to take the limit from; with both, the smaller one. `invocation_type`: InvokeModel (default) or Converse. `timeout_hours`: 24 (default) to 168. `min_records` (default 100), `max_records` (default 100,000) and `max_bytes` (default 1 GiB) of an upload: Bedrock's quotas. `max_attempts`: how often a job is tried (default 3). `order`: fifo (default) or largest-first. `max_jobs_per_day` and `max_records_per_day`: how much may begin in a day (UTC), however much is uploaded; the rest waits for the next day, and an alarm is raised (no bound when left out). `check_bodies`: whether an upload is rejected if its bodies are of a kind that no record succeeds with (default true)."
   nullable    = false
   type = map(object({
     model_id            = string
@@ -140,7 +140,7 @@ variable "kms_key_arn" {
 }
 
 variable "check_in_minutes" {
-  description = "Minutes after which a running attempt is looked at although nothing was heard of it: the longest that a lost Bedrock event can go unnoticed."
+  description = "Minutes after which a running attempt is looked at although no event came: the longest that a lost Bedrock event can go unnoticed."
   type        = number
   default     = 30
 
@@ -162,7 +162,7 @@ variable "log_retention_days" {
 }
 
 variable "tags" {
-  description = "Tags of every resource that can have some, such as whose costs they are."
+  description = "Tags of every resource that can have some, such as a cost centre."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -174,7 +174,7 @@ variable "tags" {
 }
 
 variable "alarm_topic_arn" {
-  description = "ARN of an SNS topic that the alarms tell. Without it they only show in CloudWatch."
+  description = "ARN of an SNS topic that alarms are sent to. Without it they only show in CloudWatch."
   type        = string
   default     = null
 
@@ -185,7 +185,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "max_wait_hours" {
-  description = "Hours that the oldest job in a model's line may have waited before an alarm tells of it."
+  description = "Hours that the oldest job in a model's line may have waited before an alarm is raised."
   type        = number
   default     = 24
   nullable    = false
@@ -226,7 +226,7 @@ variable "data_protection" {
 }
 
 variable "event_source" {
-  description = "Source of Bedrock's state-change events. Only an emulator has another one, because nobody but AWS may send `aws.` events."
+  description = "Source of Bedrock's state-change events. Only an emulator has another one, because only AWS may send `aws.` events."
   type        = string
   default     = "aws.bedrock"
 
