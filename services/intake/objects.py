@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from services.intake.uploads import Upload
 
@@ -112,7 +112,7 @@ class Objects:
             page = self._client.list_object_versions(
                 Bucket=upload.bucket, Prefix=upload.key, KeyMarker=upload.key, VersionIdMarker=upload.version_id, MaxKeys=1
             )
-        except ClientError:
+        except (BotoCoreError, ClientError):
             return None  # it is only for a warning, which holds up no upload
         for version in page.get("Versions", []):
             if version["Key"] == upload.key and version["ETag"] == etag and version["VersionId"] != upload.version_id:

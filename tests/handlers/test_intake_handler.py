@@ -12,7 +12,7 @@ from urllib.parse import quote_plus
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectionClosedError, IncompleteReadError, ReadTimeoutError
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
@@ -531,11 +531,21 @@ def test_the_same_bytes_as_the_version_before_are_a_warning_and_two_jobs(bench: 
     assert len(other.warnings) == 1
 
 
-def test_without_the_right_to_list_versions_an_upload_is_taken_in(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(**_: object) -> None:
-        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions")
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions"),
+        ConnectionClosedError(endpoint_url="https://s3"),
+        ReadTimeoutError(endpoint_url="https://s3"),
+    ],
+)
+def test_if_versions_cannot_be_listed_an_upload_is_taken_in(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failed(**_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(bench.s3, "list_object_versions", denied)
+    monkeypatch.setattr(bench.s3, "list_object_versions", failed)
     assert isinstance(bench.event_of(bench.put("to-process/a.jsonl")), e.JobQueued)
 
 
