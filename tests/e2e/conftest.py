@@ -32,6 +32,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "right": {"model_id": "chaos.right-v1:0", "limit": 25},
 }
 CHECK_IN_MINUTES = 1
+FUNCTION_SECONDS = 60  # of a hurried deployment (`hurry`): the scheduler needs 45 for one round
+LEASE_SECONDS = FUNCTION_SECONDS + 95
+INTAKES = 5  # at once: on MiniStack each is a process, and 50 of them take minutes to start and to stop on two cores
 WATCHED = (sys.executable, "-m", "tests.rights.ministack_watched")  # MiniStack, telling whom it refused what
 
 
@@ -103,3 +106,21 @@ def over(deployment: Deployment, job: str, *, seconds: float = PATIENCE_SECONDS)
         return view if done else {}
 
     return eventually(probe, seconds=seconds) or deployment.view(job)
+
+
+def hurry(deployment: Deployment) -> None:
+    """Functions time out after FUNCTION_SECONDS, and their messages stay hidden as long."""
+    functions, outputs = deployment.client("lambda"), deployment.outputs
+    urls = [outputs["intake_queue_url"], outputs["hints_queue_url"]]
+    assert eventually(lambda: not any(map(deployment.queue_depth, urls)))  # S3's test event; an update ends what runs
+    for name in (outputs["intake_function"], outputs["scheduler_function"]):
+        variables = dict(functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"])
+        if "BBQ_FUNCTION_TIMEOUT_SECONDS" in variables:
+            variables["BBQ_FUNCTION_TIMEOUT_SECONDS"] = str(FUNCTION_SECONDS)
+        functions.update_function_configuration(
+            FunctionName=name, Timeout=FUNCTION_SECONDS, Environment={"Variables": variables}
+        )  # fmt: skip
+    (uploads,) = functions.list_event_source_mappings(FunctionName=outputs["intake_function"])["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES})
+    for url in urls:
+        deployment.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)})

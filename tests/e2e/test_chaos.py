@@ -25,7 +25,6 @@ import os
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -39,18 +38,25 @@ import pytest
 
 from local import stack
 from local.deployment import Deployment, records, simulator
-from shared.hold import UNANSWERED
-from shared.names import attempt_name, job_stream, model_stream
-from tests.e2e.conftest import MODELS, PATIENCE_SECONDS, eventually, over, simulator_options
+from shared.names import job_stream, model_stream
+from tests.e2e import promises
+from tests.e2e.conftest import (
+    FUNCTION_SECONDS,
+    INTAKES,
+    LEASE_SECONDS,
+    MODELS,
+    PATIENCE_SECONDS,
+    eventually,
+    over,
+    simulator_options,
+)
+from tests.e2e.promises import Line, bedrock_jobs, dead_letters, nothing_is_left
 
 pytestmark = pytest.mark.e2e
 
-FUNCTION_SECONDS = 60  # the scheduler needs 45 for one round
-LEASE_SECONDS = FUNCTION_SECONDS + 95
 HEALING_SECONDS = LEASE_SECONDS + 60 + 10 + 90  # to the timer's minute, MiniStack's tick, and what ran before and after
 DEPLOYMENT = "bbq-local"  # as local.tfvars says
 HIDDEN_SECONDS = 240  # a hint that failed four times, which takes a busy machine to happen
-INTAKES = 5  # at once: on MiniStack each is a process, and 50 of them take minutes to start and to stop on two cores
 CHUNK = 5  # uploads at a time
 KILLING_ROUNDS = 25  # at most: each cuts off something, and a few in ten an upload
 
@@ -296,50 +302,13 @@ def test_it_heals_by_itself(deployment: Deployment, troubles: Mapping[str, Troub
 
 
 def test_no_hint_and_no_upload_is_left_and_none_is_dead(deployment: Deployment) -> None:
-    queues = [deployment.outputs["hints_queue_url"], deployment.outputs["intake_queue_url"]]
-    empty = eventually(lambda: not any(map(deployment.queue_depth, queues)), seconds=HIDDEN_SECONDS + FUNCTION_SECONDS)
-    assert empty, {url: deployment.queue_depth(url) for url in queues}
-    assert not any(dead_letters(deployment).values()), dead_letters(deployment)
-
-
-# What every trouble must leave behind.
+    nothing_is_left(deployment, seconds=HIDDEN_SECONDS + FUNCTION_SECONDS)
 
 
 def settled(deployment: Deployment, model: str, jobs: Iterable[str], *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Nothing lost, nothing doubled, never above the limit, histories dense, slots and line empty."""
-    deadline = time.monotonic() + seconds
-    views = {job: over(deployment, job, seconds=max(0.0, deadline - time.monotonic())) for job in jobs}
-    unfinished = {job: deployment.history(job) for job, view in views.items() if view.get("status") != "Completed"}
-    assert not unfinished, unfinished
-    bought = made(model)
-    truth = {job["jobName"]: job for job in bought}
-    accepted = Counter(job["jobName"] for job in bought)
-    assert set(accepted.values()) == {1}, accepted
-    histories = {job: deployment.history(job) for job in views}
-    attempts = {
-        attempt_name(DEPLOYMENT, job, json.loads(event["data"])["attempt"]): job
-        for job, history in histories.items()
-        for event in history
-        if event["name"] == "slot-claimed"
-    }
-    assert set(attempts) == set(accepted)
-    assert len(attempts) == len(views)  # nobody needed a second one
-    for name, job in attempts.items():
-        view, history = views[job], histories[job]
-        assert view["status"] == truth[name]["status"]
-        assert view["arn"] == truth[name]["jobArn"]
-        assert [int(event["version"]) for event in history] == list(range(1, len(history) + 1))
-        assert int(view["version"]) == len(history)
-        assert Counter(event["name"] for event in history)["job-ended"] == 1
-    assert simulator("stats")["largest_alive"][model_id(model)]["ours"] <= MODELS[model]["limit"]
-    assert eventually(lambda: not deployment.slots(model)["holders"]), deployment.slots(model)
-    assert deployment.slots(model).get("refused") is None
-    assert deployment.line(model) == []
-    took = sorted(seconds_between(view["queued_at"], view["ended_at"]) for view in views.values())
-    said = [json.loads(event["data"]) for history in histories.values() for event in history]
-    found, unanswered = sum(data.get("found", False) for data in said), sum(data.get("kind") == UNANSWERED for data in said)
-    text = "%s: %d jobs, from queued to ended: median %.0f s, longest %.0f s; %d found by looking, %d unknown to Bedrock"
-    log.info(text, model, len(took), took[len(took) // 2], took[-1], found, unanswered)
+    """What every trouble must leave behind: see promises.py."""
+    line = Line(deployment=deployment, name=DEPLOYMENT, model=model, model_id=model_id(model), limit=MODELS[model]["limit"])
+    promises.settled(line, jobs, seconds=seconds)
 
 
 def upload_all(deployment: Deployment, model: str, count: int, *, first: int = 0) -> list[str]:
@@ -356,7 +325,7 @@ def model_id(model: str) -> str:
 
 def made(model: str) -> list[dict[str, Any]]:
     """Our jobs of a model, as the simulator knows them."""
-    return [job for job in simulator("jobs")["jobs"] if job["modelId"] == model_id(model) and not job["foreign"]]
+    return bedrock_jobs(model_id(model))
 
 
 def at_least(model: str, count: int) -> bool:
@@ -378,11 +347,3 @@ def put_event(deployment: Deployment, stream: str, version: int, name: str, data
         "data": {"S": json.dumps(data)},
     }
     deployment.dynamodb.put_item(TableName=deployment.outputs["events_table"], Item=item)
-
-
-def dead_letters(deployment: Deployment) -> dict[str, int]:
-    return {name: deployment.queue_depth(url) for name, url in deployment.outputs["dead_letter_queue_urls"].items()}
-
-
-def seconds_between(start: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -30,7 +30,7 @@ import pytest
 from local import deploy
 from local.deployment import Deployment, records
 from local.settings import ROOT, free_port, local_environment
-from tests.e2e.conftest import CHECK_IN_MINUTES, eventually, over
+from tests.e2e.conftest import CHECK_IN_MINUTES, INTAKES, eventually, hurry, over
 
 pytestmark = pytest.mark.e2e
 
@@ -47,8 +47,6 @@ def body_for(key: str) -> bytes:
 
 LIMITS = {"haiku": 3, "nova": 2}
 UPLOADS, LATER_UPLOADS = 10, 5  # of each model: at first, and while Bedrock refuses
-FUNCTION_SECONDS = 60
-INTAKES = 5  # at once: on MiniStack each is a process
 FAILING_SECONDS, REFUSING_SECONDS = 60, 90
 STORM_SECONDS = 540  # at most, from the first upload to the last result: two leases, and holds of some minutes
 BACK_SECONDS = 120  # a failed job is brought back by then, or never
@@ -134,24 +132,6 @@ def stormy(bedrock: Bedrock, work: Path) -> Iterator[Deployment]:
         yield deployment
     finally:
         deploy.destroy(variables, work=directory, quiet=True)
-
-
-def hurry(deployment: Deployment) -> None:
-    """Functions time out after FUNCTION_SECONDS, and their messages stay hidden as long."""
-    functions, outputs = deployment.client("lambda"), deployment.outputs
-    urls = [outputs["intake_queue_url"], outputs["hints_queue_url"]]
-    assert eventually(lambda: not any(map(deployment.queue_depth, urls)))  # S3's test event; an update ends what runs
-    for name in (outputs["intake_function"], outputs["scheduler_function"]):
-        variables = dict(functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"])
-        if "BBQ_FUNCTION_TIMEOUT_SECONDS" in variables:
-            variables["BBQ_FUNCTION_TIMEOUT_SECONDS"] = str(FUNCTION_SECONDS)
-        functions.update_function_configuration(
-            FunctionName=name, Timeout=FUNCTION_SECONDS, Environment={"Variables": variables}
-        )  # fmt: skip
-    (uploads,) = functions.list_event_source_mappings(FunctionName=outputs["intake_function"])["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES})
-    for url in urls:
-        deployment.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)})
 
 
 def slots_are_free(deployment: Deployment, model: str) -> bool:
