@@ -388,10 +388,13 @@ class Body:
     """A streaming body."""
 
     data: bytes
+    _read: int = 0
 
     def read(self, size: int = -1) -> bytes:
-        """All of it, or the first `size` bytes."""
-        return self.data if size < 0 else self.data[:size]
+        """What is left of it, or the next `size` bytes."""
+        piece = self.data[self._read :] if size < 0 else self.data[self._read : self._read + size]
+        self._read += len(piece)
+        return piece
 
     def iter_chunks(self, size: int) -> Iterator[bytes]:
         """In pieces."""
