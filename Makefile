@@ -56,6 +56,10 @@ test-localstack: $(READY) $(LOCALSTACK) terraform-present ## the end-to-end test
 test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
 
+.PHONY: test-faults
+test-faults: $(READY) terraform-present ## answers lost between functions and AWS, on the emulator: the tests marked `faults`, which `make test` leaves out (ten minutes)
+	@$(RUN) -m pytest tests/e2e -m faults --log-cli-level=INFO $(ARGS)
+
 .PHONY: test-pythons
 test-pythons: ## the fast tests on Python 3.11, 3.12 and 3.13, each in an environment of its own
 	@for version in 3.11 3.12 3.13; do \
