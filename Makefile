@@ -45,7 +45,7 @@ demo: $(READY) $(EMULATOR_READY) terraform-present ## everything at once, locall
 	@$(RUN) -m local.demo
 
 .PHONY: test
-test: $(READY) ## all tests, with the end-to-end ones on the emulator
+test: $(READY) ## all tests but those of test-faults, with the end-to-end ones on the emulator
 	@$(RUN) -m pytest $(ARGS)
 
 .PHONY: test-localstack
