@@ -57,7 +57,7 @@ test-fast: $(READY) ## the tests that need neither emulator nor terraform
 	@$(RUN) -m pytest -q --ignore tests/e2e --ignore tests/terraform $(ARGS)
 
 .PHONY: test-faults
-test-faults: $(READY) terraform-present ## answers lost between functions and AWS, on the emulator: the tests marked `faults`, which `make test` leaves out (ten minutes)
+test-faults: $(READY) terraform-present ## answers lost between functions and AWS, on the emulator: the tests marked `faults`, which `make test` leaves out (about twelve minutes)
 	@$(RUN) -m pytest tests/e2e -m faults --log-cli-level=INFO $(ARGS)
 
 .PHONY: test-pythons

@@ -15,7 +15,8 @@ SDK's retries are used up, and a hint that stands for a failure fails as well. T
 | lost | the connection breaks before the first byte of a write's answer | yes |
 
 It has a deployment of its own on the emulator of the other tests; only its functions go through the proxy (variable
-`environment`), and the tests talk to the emulator itself. It takes ten minutes, so `make test` leaves it out: `make test-faults`.
+`environment`), and the tests talk to the emulator itself. It takes twelve minutes, so `make test` leaves it
+out: `make test-faults`.
 """
 
 import json
