@@ -36,10 +36,10 @@ from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingErr
 
 from local import deploy
 from local.deployment import RECORDS, Deployment, records, simulator
-from local.settings import ROOT, bedrock_endpoint_of, endpoint_of, local_environment
+from local.settings import ROOT, bedrock_endpoint_of, endpoint_of, free_port, local_environment
 from services.scheduler.results import MANIFEST
 from shared.names import INPUT_PREFIX
-from tests.e2e.conftest import CHECK_IN_MINUTES, FUNCTION_SECONDS, LEASE_SECONDS, eventually, free_port, hurry
+from tests.e2e.conftest import CHECK_IN_MINUTES, FUNCTION_SECONDS, LEASE_SECONDS, eventually, hurry
 from tests.e2e.fault_proxy import COPY_OBJECT, Fault, FaultProxy, Place
 from tests.e2e.promises import Line, nothing_is_left, settled
 from tests.e2e.scratch import OBJECT_BYTES, Scratch, client

@@ -1,6 +1,6 @@
 """The mistakes that the simulation must catch, each of them one that was made, or one guard taken away.
 
-`R1` and so on are those of the races (docs/simulation.md); `B…` are bugs that the simulation itself found, and a number is a seed that
+`R1` and so on are those of the races (docs/simulation.md); `B…` are bugs that the simulation found, and a number is a seed that
 found one. How a mistake is written is in `mutation.py`; `hunt.py` counts the seeds until each is caught.
 """
 
