@@ -228,8 +228,6 @@ def _lower(sim: Simulation) -> None:
 
 
 def _raise(sim: Simulation) -> None:
-    for alias in sim.limits:
-        sim.raise_ceiling(alias)
     _deploy(sim, +1)
 
 
@@ -237,7 +235,7 @@ def _deploy(sim: Simulation, by: int) -> None:
     alias = sim.chance.choice(list(sim.limits))
     if by < 0 and sim.limits[alias] == 0:
         return
-    sim.deploy({alias: sim.limits[alias] + by})
+    sim.deploy({alias: sim.limits[alias] + by}, higher_ceilings=by > 0)
 
 
 def _deployed_again(sim: Simulation) -> None:

@@ -440,8 +440,8 @@ class Simulation:
         self.watch.ceilings = self.ceilings
         self.models = {alias: self.model(alias) for alias in self.limits}
 
-    def raise_ceiling(self, alias: str) -> None:
-        """What the next deployment will say. Never lower: an invocation of before may still have the old one."""
+    def _raise_ceiling(self, alias: str) -> None:
+        """Never lower: an invocation of before may still have the old one."""
         if (ceiling := self.ceilings.get(alias)) is not None:
             jobs, records = ceiling.jobs, ceiling.records
             self.ceilings[alias] = Ceiling(jobs=jobs + 1 if jobs else None, records=records + 2 if records else None)
@@ -475,11 +475,13 @@ class Simulation:
             return True
         return False
 
-    def deploy(self, limits: Mapping[str, int]) -> None:
+    def deploy(self, limits: Mapping[str, int], *, higher_ceilings: bool = False) -> None:
         """Terraform changes the limits and wakes the scheduler; it fails where that fails, and is run again. One at a time."""
         if self.deploying:
-            self.kernel.after(30, lambda: self.deploy(limits))
+            self.kernel.after(30, lambda: self.deploy(limits, higher_ceilings=higher_ceilings))
             return
+        for alias in self.limits if higher_ceilings else ():
+            self._raise_ceiling(alias)
         self.limits |= limits
         for alias in self.models:
             self.models[alias] = self.model(alias, self.limits[alias])
