@@ -1,11 +1,11 @@
-"""`bbq cancel`, `retry`, `priority`, `forget`, `pause`, `resume`, `wake`: what an operator asks for, as events.
+"""`bbq cancel`, `retry`, `priority`, `forget`, `pause`, `resume`: what an operator asks for, as events.
 
 Nothing is done here. Each act is one event, with who asked and why, appended on condition that the job or model is still as it
 was decided on (`decisions.py`); the stream wakes the scheduler, which carries it out. Whoever asks a second time sends a hint
 instead: what was dropped is picked up, and a hint too many changes nothing.
 
 IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem on the projections table for `--wait`,
-sqs:SendMessage on the hints queue; for `wake` also what `unreadable.py` needs.
+sqs:SendMessage on the hints queue.
 """
 
 import sys
@@ -15,18 +15,17 @@ from typing import Annotated
 
 import typer
 
-from cli import decisions, queries, unreadable
+from cli import decisions, queries, times
 from cli import deployment as deployments
-from cli.app import Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
+from cli.app import ON_JOBS, ON_MODELS, Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
 from cli.decisions import Act, Already, Decision, Refused
 from cli.deployment import Deployment
 from cli.follow import Timeout, follow, seconds_of
 from cli.wording import counted
-from services.scheduler.hints import ALL
 from shared.events import Event, UnknownEvent
 from shared.job import IllegalEvent, Job
 from shared.models import MAX_ATTEMPTS
-from shared.names import is_job_id, model_stream
+from shared.names import model_stream
 from shared.store import Store, VersionTaken
 
 MAX_TRIES = 10  # of one act, where others append to the same job or model
@@ -42,7 +41,7 @@ Why = Annotated[str, typer.Option(help="The reason, for whoever reads the histor
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@app.command()
+@app.command(rich_help_panel=ON_JOBS)
 def cancel(  # noqa: PLR0917 - typer passes each by its name
     context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the jobs until they are Cancelled or Stopped.")] = False,
@@ -59,7 +58,7 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
     limit = seconds_of(timeout)
 
     def decide(job: Job) -> Decision:
-        return decisions.cancel(job, at=queries.now(), by=who(), why=_reason(why))
+        return decisions.cancel(job, at=times.now(), by=who(), why=_reason(why))
 
     done = _on_jobs(here, _ids(jobs), decide, verb="Cancel", yes=yes)
     code = done.code
@@ -72,7 +71,7 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_JOBS)
 def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -> None:
     """Run jobs again that have ended, whole: the next attempt buys every record of the file again.
 
@@ -86,12 +85,12 @@ def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -
     def decide(job: Job) -> Decision:
         model = here.models.get(job.model)
         most = model.max_attempts if model is not None else MAX_ATTEMPTS
-        return decisions.retry(job, models=list(here.models), max_attempts=most, at=queries.now(), by=who(), why=_reason(why))
+        return decisions.retry(job, models=list(here.models), max_attempts=most, at=times.now(), by=who(), why=_reason(why))
 
     raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Retry", yes=yes).code)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_JOBS)
 def priority(
     context: typer.Context,
     jobs: Jobs,
@@ -108,12 +107,12 @@ def priority(
     here = deployments.find(context.obj)
 
     def decide(job: Job) -> Decision:
-        return decisions.priority(job, number, at=queries.now(), by=who(), why=_reason(why))
+        return decisions.priority(job, number, at=times.now(), by=who(), why=_reason(why))
 
     raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb=f"Give priority {number} to", yes=yes).code)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_JOBS)
 def forget(
     context: typer.Context, jobs: Jobs, why: Annotated[str, typer.Option(help="The reason, for the history.", metavar="TEXT")],
     yes: Yes = False,
@@ -128,12 +127,12 @@ def forget(
     here = deployments.find(context.obj)
 
     def decide(job: Job) -> Decision:
-        return decisions.forget(job, at=queries.now(), by=who(), why=_reason(why))
+        return decisions.forget(job, at=times.now(), by=who(), why=_reason(why))
 
     raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Forget", yes=yes).code)
 
 
-@app.command()
+@app.command(rich_help_panel=ON_MODELS)
 def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
     """Start nothing new on a model. What runs goes on, and uploads wait in line.
 
@@ -142,10 +141,10 @@ def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
     Example: [bold]bbq pause haiku --why 'the prompt is being mended'[/bold]
     """
     here = deployments.find(context.obj)
-    _on_model(here, model, lambda history: decisions.pause(model, history, at=queries.now(), by=who(), why=_reason(why)))
+    _on_model(here, model, lambda history: decisions.pause(model, history, at=times.now(), by=who(), why=_reason(why)))
 
 
-@app.command()
+@app.command(rich_help_panel=ON_MODELS)
 def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
     """Let a model start jobs again that is paused, or on hold.
 
@@ -159,32 +158,8 @@ def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
     slots = here.store.slots(model)
     held = slots is not None and (slots.paused or bool(slots.holds))  # rebuilt slots are paused, whatever the events say
     _on_model(
-        here, model, lambda history: decisions.resume(model, history, on_hold=held, at=queries.now(), by=who(), why=_reason(why))
+        here, model, lambda history: decisions.resume(model, history, on_hold=held, at=times.now(), by=who(), why=_reason(why))
     )
-
-
-@app.command()
-def wake(
-    context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="Alias of the model; all of them without it.", metavar="MODEL")] = None,
-) -> None:
-    """Make the scheduler look at a model now, and intake at uploads that it could not read. Harmless at any time.
-
-    The scheduler brings the model's slots up to date, fills them, and asks Bedrock again although the model is on hold. Uploads
-    that are Unreadable, of whatever model, are sent to intake again.
-
-    Exit codes: 0 the hint is sent, 3 no such model.
-
-    Example: [bold]bbq wake haiku[/bold]
-    """
-    here = deployments.find(context.obj)
-    if model is not None:
-        _configured(here, model)
-    here.hints.wake_model(model or ALL, ask=True)
-    answer(f"{model or 'every model'} will be looked at")
-    again = unreadable.send_again(here)
-    if again:
-        answer(f"{counted(again, 'upload')} that could not be read will be tried again: `bbq status` tells in a minute")
 
 
 @dataclass(frozen=True)
@@ -207,7 +182,7 @@ def _on_jobs(here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decis
         if len(acts) > MAX_SHOWN:
             say(f"  and {len(acts) - MAX_SHOWN:,} more")
         again = f" ({buys:,} records that succeeded will be bought again)" if buys else ""
-        confirm(f"{verb} {len(acts):,} job{'s' if len(acts) > 1 else ''}{again}?", yes=yes)
+        confirm(f"{verb} {counted(len(acts), 'job')}{again}?", yes=yes)
     asked: list[str] = []
     code = Exit.OK
     for job_id, seen in first.items():
@@ -280,12 +255,11 @@ def _configured(here: Deployment, alias: str) -> None:
 
 
 def _ids(arguments: Sequence[str]) -> list[str]:
-    """The ids, each once, from arguments or standard input. Raises Fault for what cannot be one, before anything is done."""
+    """The ids, each once, from arguments or standard input. Raises NotFound for what cannot be one, before anything is done."""
     lines = [line for given in arguments for line in (sys.stdin.read().split() if given == "-" else [given])]
     ids = list(dict.fromkeys(lines))
-    wrong = [job_id for job_id in ids if not is_job_id(job_id)]
-    if wrong:
-        raise Fault(f"{wrong[0]!r} is not a job's id (26 small letters and digits); `bbq jobs` lists them, nothing was done")
+    for job_id in ids:
+        queries.check_id(job_id)
     if len(ids) > MAX_JOBS:
         raise Fault(f"{len(ids):,} jobs are more than {MAX_JOBS:,}: do it in parts, nothing was done")
     if not ids:

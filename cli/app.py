@@ -32,6 +32,8 @@ from shared.events import UnknownEvent, text_of
 from shared.tables import Contended
 
 PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
+# The groups of commands in `bbq --help`, in their order.
+LOOK, SUBMIT, ON_JOBS, ON_MODELS, REPAIR = "Look", "Submit and fetch", "Act on jobs", "Act on models", "Repair"
 
 
 class Exit(IntEnum):
@@ -65,7 +67,7 @@ class Failed(Fault):
 
 app = typer.Typer(
     name="bbq",
-    help="The queue for Amazon Bedrock batch inference, in an operator's hands.",
+    help="The queue for Amazon Bedrock batch inference: submit files, look at jobs, act on them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -176,7 +178,8 @@ def run() -> None:
         code = Exit.OK
     except Exception as error:  # the last place where anything can be said properly
         code, sentence = explain(error)
-        err().print(Text.assemble(("bbq:", "red"), f" {sentence}"), soft_wrap=True)
+        if sentence:
+            err().print(Text.assemble(("bbq:", "red"), f" {sentence}"), soft_wrap=True)
         if os.environ.get("BBQ_DEBUG"):
             raise
     sys.exit(int(code or 0))
@@ -208,7 +211,7 @@ def explain(error: Exception) -> tuple[int, str]:  # noqa: C901 - a table of wha
         case OSError() if error.strerror:
             return Exit.FAILED, f"{error.filename or 'a file'}: {error.strerror}"
     if (code := getattr(error, "exit_code", None)) is not None and hasattr(error, "format_message"):  # click's own
-        return int(code), error.format_message()
+        return int(code), error.format_message()  # empty for bare `bbq`, which has printed its help
     return Exit.FAILED, f"{type(error).__name__}: {error} (BBQ_DEBUG=1 shows where)"
 
 

@@ -18,12 +18,13 @@ from typing import Annotated, Any
 import typer
 
 from cli import deployment as deployments
-from cli import queries
-from cli.app import Fault, app, out, print_json, say
-from cli.jobs import since_when
+from cli import queries, times
+from cli.app import LOOK, Fault, app, out, print_json, say
 from cli.prices import VARIABLE, NotPrices, Price, Prices, cost, read_prices
 from cli.queries import OVER_STATUSES, View
-from cli.wording import Column, Row, counted, lines, moment
+from cli.tables import Column, Row, show_lines, table
+from cli.times import moment, since_when
+from cli.wording import counted
 from shared import events as e
 from shared.job import ENDS
 from shared.names import INPUT_PREFIX, job_stream
@@ -66,7 +67,7 @@ class Sum:
     cost: Decimal = field(default=Decimal(0))
 
 
-@app.command(name="cost")
+@app.command(name="cost", rich_help_panel=LOOK)
 def cost_command(
     context: typer.Context,
     since: Annotated[
@@ -82,23 +83,23 @@ def cost_command(
 
     Example: [bold]bbq cost --since 2026-11-01 --by prefix --prices prices.toml[/bold]
     """
-    table = prices_from(prices)
-    now = queries.now()
+    known = prices_from(prices)
+    now = times.now()
     beginning = since_when(since, now) if since else now - DEFAULT_SINCE
     here = deployments.find(context.obj)
     views = queries.over_views(here, [*here.models], beginning, outcomes=_WITH_TOKENS)
-    sums = added(used(view, here.store, table, by) for view in views)
+    sums = added(used(view, here.store, known, by) for view in views)
     if json:
-        return print_json(_document(sums, table, by, since=beginning))
-    for line in lines(_COLUMNS, [_row(each, table) for each in [*sums, *_total(sums)]], out().width):
-        out().print(line, no_wrap=True, crop=False)
+        return print_json(_document(sums, known, by, since=beginning))
+    console = out()
+    show_lines(console, table(_COLUMNS, [_row(each, known) for each in [*sums, *_total(sums)]], console.width))
     if not sums:
         say(f"no job ended since {moment(beginning)} UTC (--since)")
     if unknown := sum(each.unknown for each in sums):
         say(f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these numbers")
     if unpriced := sum(each.unpriced for each in sums):
         missing = f"{counted(unpriced, 'job')} ran on models that the price table does not name"
-        say(missing if table.models else "no cost: say --prices FILE or set BBQ_PRICES")
+        say(missing if known.models else "no cost: say --prices FILE or set BBQ_PRICES")
     return None
 
 

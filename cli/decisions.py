@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from cli.times import minute
 from services.scheduler.hints import MAX_ATTEMPT
 from shared import events as e
 from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, UNREADABLE, Job, comes_back, may_come_back, outcome
@@ -45,7 +46,7 @@ Decision = Act | Already | Refused
 
 def cancel(job: Job, *, at: datetime, by: str, why: str) -> Decision:
     """Out of the line, or stopped at Bedrock."""
-    asked = f"{job.cancel.by} asked for it at {moment(job.cancel.at)}" if job.cancel else ""
+    asked = f"{job.cancel.by} asked for it at {minute(job.cancel.at)} UTC" if job.cancel else ""
     if job.status == CANCELLED or (job.status == STOPPED and job.cancel is not None):
         return Already(f"is {job.status} already" + (f": {asked}" if asked else ""))
     if job.status in OVER and not may_come_back(job):
@@ -97,7 +98,7 @@ def forget(job: Job, *, at: datetime, by: str, why: str) -> Decision:
     if job.status not in RUNNING:
         return Refused(f"is {job.status}, and Bedrock never had it: cancel it instead")
     if job.forget is not None:
-        return Already(f"{job.forget.by} asked for it at {moment(job.forget.at)}")
+        return Already(f"{job.forget.by} asked for it at {minute(job.forget.at)} UTC")
     return Act(e.ForgetRequested(at=at, by=by, why=why), "ends as Failed, and its slot is free, if Bedrock does not know it")
 
 
@@ -117,7 +118,8 @@ def pause(alias: str, history: Sequence[e.Event], *, at: datetime, by: str, why:
     """Nothing new starts on the model."""
     paused = fold_model(alias, history).pause
     if paused is not None:
-        return Already(f"was paused already by {paused.by} at {moment(paused.at)}" + (f": {paused.why}" if paused.why else ""))
+        because = f": {paused.why}" if paused.why else ""
+        return Already(f"was paused already by {paused.by} at {minute(paused.at)} UTC{because}")
     return Act(e.ModelPaused(at=at, by=by, why=why), "starts nothing new; what runs goes on")
 
 
@@ -130,7 +132,7 @@ def resume(alias: str, history: Sequence[e.Event], *, on_hold: bool, at: datetim
             e.ModelResumed(at=at, by=by, why=why), "is on hold no more: it starts jobs again until Bedrock refuses or fails them"
         )
     last = next((event for event in reversed(history) if isinstance(event, e.ModelResumed)), None)
-    return Already(f"is not paused: {last.by} resumed it at {moment(last.at)}" if last else "is not paused")
+    return Already(f"is not paused: {last.by} resumed it at {minute(last.at)} UTC" if last else "is not paused")
 
 
 def settled(job: Job, max_attempts: int) -> bool:
@@ -139,8 +141,3 @@ def settled(job: Job, max_attempts: int) -> bool:
         return False
     uncounted = job.status in ENDS and job.arn is not None and job.tally is None
     return not uncounted and not comes_back(job, max_attempts)
-
-
-def moment(at: datetime) -> str:
-    """For a sentence."""
-    return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -8,9 +8,9 @@ profile and endpoint are the AWS SDKs' own; `--region`, `--profile` and `--endpo
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,9 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.app import Fault, NotFound
-from cli.reader import DynamoReader
-from cli.redrive import SqsQueue
-from cli.walk import DEFAULT_READ_UNITS_PER_SECOND, Cursor, Desk
+from cli.sqs import SqsQueue
 from services.scheduler.outbox import Outbox
 from shared.dynamodb import DynamoTables
 from shared.models import Model, parse_models
@@ -35,6 +33,10 @@ PATH = "/bedrock-batch-queue/"
 MAX_ATTEMPTS = 5  # of one call; botocore's own growing pauses with jitter between them
 CONNECT_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 30
+
+
+class NoDeployment(Fault):
+    """There is none in this account and Region."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +76,6 @@ class Deployment:
         """One queue, to look at and to drain."""
         return SqsQueue(client("sqs"), url)
 
-    def desk(
-        self, progress: Callable[[Cursor], None] = lambda _: None, read_units_per_second: float = DEFAULT_READ_UNITS_PER_SECOND
-    ) -> Desk:  # fmt: skip
-        """What the tools of last resort work with."""
-        names = {EVENTS: self.events_table, PROJECTIONS: self.projections_table}
-        return Desk(
-            tables=self.tables, reader=DynamoReader(names, self.region), hints=self.hints, lease=self.lease,
-            now=lambda: datetime.now(UTC), sleep=time.sleep, progress=progress, read_units_per_second=read_units_per_second,
-        )  # fmt: skip
-
 
 def settle(*, region: str | None, profile: str | None, endpoint_url: str | None) -> None:
     """Make the options of the command line the settings of every SDK in this process."""
@@ -100,9 +92,10 @@ def find(name: str | None) -> Deployment:
     ssm = cast("SSMClient", client("ssm"))
     if name is None:
         names = _names(ssm)
-        if len(names) != 1:
-            there = f"there are {', '.join(names)}: say which with --name or BBQ_NAME" if names else _NONE
-            raise Fault(f"no deployment was named, and {there}")
+        if not names:
+            raise NoDeployment(f"no deployment was named, and {_NONE}")
+        if len(names) > 1:
+            raise Fault(f"no deployment was named, and there are {', '.join(names)}: say which with --name or BBQ_NAME")
         name = names[0]
     try:
         answer = ssm.get_parameter(Name=PATH + name)
@@ -113,6 +106,15 @@ def find(name: str | None) -> Deployment:
         there = f"there are {', '.join(names)}" if names else _NONE
         raise NotFound(f"there is no deployment {name!r} here; {there}") from None
     return read(answer["Parameter"]["Value"])
+
+
+def without_aws(model: str) -> Deployment:
+    """What stands for a deployment if there is none to ask: no name, and one model with Bedrock's own limits."""
+    models = {model: Model(alias=model, model_id="", limit=0, check_bodies=False)}
+    return Deployment(
+        name="", region="", account_id="", bucket="", events_table="", projections_table="", models=models, default_model=model,
+        uploads_queue_url="", hints_queue_url="", dead_letter_queue_urls={}, events_topic_arn="", lease=timedelta(0),
+    )  # fmt: skip
 
 
 def read(text: str) -> Deployment:

@@ -20,12 +20,13 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli import deployment as deployments
-from cli.app import Exit, Failed, Fault, NotFound, app, bars, say
+from cli import queries
+from cli.app import SUBMIT, Exit, Failed, Fault, NotFound, app, bars, say
 from cli.deployment import Deployment
 from cli.follow import Pending
 from cli.wording import counted, safe, size
 from shared.job import OVER, Job, outcome
-from shared.names import is_job_id, split_s3_uri
+from shared.names import split_s3_uri
 
 CHUNK_BYTES = 1024**2
 MAX_TRIES = 5  # of one object, where the connection breaks; each goes on where the last one ended
@@ -45,7 +46,7 @@ class Thing:
     path: Path
 
 
-@app.command()
+@app.command(rich_help_panel=SUBMIT)
 def download(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB")],
@@ -59,8 +60,7 @@ def download(
 
     Example: [bold]bbq download abcdefghijklmnopqrstuvwxyz results/[/bold]
     """
-    if not is_job_id(job):
-        raise Fault(f"{job!r} is not a job's id (26 small letters and digits): `bbq jobs` lists them")
+    queries.check_id(job)
     here = deployments.find(context.obj)
     state = here.store.job(job)
     if state is None:

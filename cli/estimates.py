@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.slots import Slots
+
 MAX_POSITION = 1_000  # counting further would read the whole line
 
 
@@ -34,19 +36,17 @@ def mean_slot_seconds(*days: Mapping[str, float]) -> float | None:
     return None
 
 
-def expected_start(
-    waiting_jobs_ahead: int, limit: int, held: int, mean_slot_seconds: float | None
-) -> timedelta | None:  # fmt: skip
-    """When a job gets a slot that has so many before it, at a model with `held` of `limit` slots taken. None: nobody can say.
+def expected_start(slots: Slots | None, jobs_ahead: int, mean_slot_seconds: float | None) -> timedelta | None:
+    """How long until a job with so many before it gets a slot. None if unknown: also while the model is paused or on hold.
 
     Slots that are free go first. After that one is freed every mean / limit seconds, on average.
     """
-    ends_needed = waiting_jobs_ahead + 1 - (limit - held)
-    if limit > 0 and ends_needed <= 0:
-        return timedelta(0)
-    if limit <= 0 or mean_slot_seconds is None:
+    if slots is None or slots.paused or slots.holds or slots.limit <= 0:
         return None
-    return timedelta(seconds=ends_needed * mean_slot_seconds / limit)
+    ends_needed = jobs_ahead + 1 - (slots.limit - len(slots.holders))
+    if ends_needed <= 0:
+        return timedelta(0)
+    return None if mean_slot_seconds is None else timedelta(seconds=ends_needed * mean_slot_seconds / slots.limit)
 
 
 def time_to_drain(waiting_jobs: int, limit: int, mean_slot_seconds: float | None) -> timedelta | None:

@@ -7,16 +7,15 @@ policy does not try it again. Leaving changes nothing: the jobs go on.
 IAM: dynamodb:GetItem on the projections table, dynamodb:Query on the events table.
 """
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 import typer
 from pynamodb.exceptions import PynamoDBException
 
+from cli import times
 from cli.app import Exit, Fault, say
 from cli.decisions import settled
 from cli.deployment import Deployment
@@ -33,8 +32,6 @@ UNSEEN_SECONDS = 60.0  # after which it is said that a job has not been seen yet
 MAX_FAULTS = 5  # readings in a row that may fail: a network that is gone for a moment does not end hours of waiting
 
 Timeout = Annotated[str | None, typer.Option(help="With --wait: wait no longer than this (90s, 30m, 12h, 2d).", metavar="TIME")]
-
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Pending(Fault):
@@ -56,13 +53,8 @@ class End:
 
 
 def seconds_of(text: str | None) -> float | None:
-    """A length of time as people write it: 90, 90s, 30m, 12h, 2d. Raises Fault."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip())
-    if match is None:
-        raise Fault(f"{text!r} is not a length of time: say 90s, 30m, 12h or 2d")
-    return float(int(match[1]) * _UNITS[match[2]])
+    """What --timeout says. Raises Fault."""
+    return times.length(text).total_seconds() if text is not None else None
 
 
 def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[End]:
@@ -116,5 +108,5 @@ def _look(here: Deployment, job_id: str, seen: dict[str, str]) -> End | None:
     word = outcome(job) if job is not None and over else row.status
     if seen.get(job_id) != word:
         seen[job_id] = word
-        say(f"{datetime.now().astimezone():%H:%M:%S} {job_id} {word}")
+        say(f"{times.now():%H:%M:%S} {job_id} {word}")
     return End(job) if job is not None and over else None

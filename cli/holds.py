@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli.wording import counted, duration
+from cli.times import duration
+from cli.wording import counted
 from shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED
 from shared.slots import Slots
 

@@ -1,8 +1,7 @@
 """`bbq jobs`: which jobs there are."""
 
-import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -10,19 +9,20 @@ import typer
 from rich.text import Text
 
 from cli import deployment as deployments
-from cli import queries, wording
-from cli.app import Fault, NotFound, app, err, out, plain, print_json, print_jsonl
+from cli import queries, times, wording
+from cli.app import LOOK, Fault, NotFound, app, err, out, plain, print_json, print_jsonl
 from cli.deployment import Deployment
 from cli.holds import holds, next_try, what_is_wrong, what_to_do
 from cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES, View
-from cli.wording import Column, Row, duration, moment, safe
-from shared.job import QUEUED
+from cli.tables import Column, Row, show_lines, table
+from cli.times import duration, moment, since_when
+from cli.wording import safe
+from shared.job import QUEUED, REJECTED, UNREADABLE
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 10_000
 DEFAULT_SINCE = timedelta(days=7)
 GROUPS = {"live": LIVE_STATUSES, "over": OUTCOMES}
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 _COLUMNS = (
     Column(title="job"),
@@ -36,7 +36,7 @@ _COLUMNS = (
 )
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def jobs(  # noqa: PLR0917 - typer passes each by its name
     context: typer.Context,
     status: Annotated[
@@ -56,7 +56,7 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
 
     Example: [bold]bbq jobs --status Failed --status Rejected --since 2d[/bold]
     """
-    now = queries.now()
+    now = times.now()
     words = _wanted(status or [])
     beginning = since_when(since, now) if since else now - DEFAULT_SINCE
     deployment = deployments.find(context.obj)
@@ -65,8 +65,8 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
         return print_jsonl([document(view, now) for view in found[:limit]])
     if json:
         return print_json([document(view, now) for view in found[:limit]])
-    for line in [*job_lines(found[:limit], now, out().width), *_hold_lines(deployment, found, now, out().width)]:
-        out().print(line, no_wrap=True, crop=False)
+    console = out()
+    show_lines(console, [*job_lines(found[:limit], now, console.width), *_hold_lines(deployment, found, now, console.width)])
     if len(found) > limit:
         err().print(f"there are more than these {limit:,}: say --limit, --status, --model or --since", style="dim")
     if not found:
@@ -77,10 +77,8 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
 
 def job_lines(views: Sequence[View], now: datetime, width: int) -> list[Text]:
     """The table; no lines for no jobs. Why a job is as it is stands below it."""
-    if not views:
-        return []
     folders = all(view.file.startswith(f"{view.model}/") for view in views if view.model)  # the file says the model already
-    return wording.lines(_COLUMNS, [_row(view, now, folders=folders) for view in views], width)
+    return table(_COLUMNS, [_row(view, now, folders=folders) for view in views], width)
 
 
 def _hold_lines(deployment: Deployment, views: Sequence[View], now: datetime, width: int) -> list[Text]:
@@ -102,20 +100,12 @@ def document(view: View, now: datetime) -> dict[str, Any]:
     return {"job": view.job, "file": view.file, **plain(view), **times}
 
 
-def since_when(text: str, now: datetime) -> datetime:
-    """`90m`, `2h`, `3d`, `1w`, `2026-11-23` or a whole time; UTC where no zone is named. Raises Fault."""
-    if match := re.fullmatch(r"(\d{1,6})([mhdw])", text.strip()):
-        try:
-            return now - timedelta(**{UNITS[match[2]]: int(match[1])})
-        except OverflowError:
-            pass  # long before there were computers
-    else:
-        try:
-            said = datetime.fromisoformat(text.strip())
-            return said if said.tzinfo else said.replace(tzinfo=UTC)
-        except ValueError:
-            pass
-    raise Fault(f"--since {text!r} is not a time: say 90m, 2h, 3d or 1w, a day such as 2026-11-23, or 2026-11-23T08:00")
+def records(view: View, processed: int | None = None) -> str:
+    """Those that succeeded, once that is known, or `processed` ones, of all."""
+    if view.status in {REJECTED, UNREADABLE}:
+        return ""
+    done = view.succeeded_records if view.over else processed
+    return f"{view.records:,}" if done is None else f"{done:,}/{view.records:,}"
 
 
 def _found(
@@ -153,7 +143,7 @@ def _row(view: View, now: datetime, *, folders: bool) -> Row:
     waited, ran = view.waited(now), view.ran(now)
     return Row(
         cells=(
-            view.job, view.file, "" if folders else view.model or "-", wording.status(view.word), wording.records(view),
+            view.job, view.file, "" if folders else view.model or "-", wording.status(view.word), records(view),
             duration(now - view.queued_at), duration(waited) if waited is not None else "",
             duration(ran) if ran is not None else "",
         ),

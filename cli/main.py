@@ -1,24 +1,36 @@
 """`bbq`: the options that every command shares, and all commands."""
 
 import os
+from importlib import metadata
 from typing import Annotated
 
 import typer
 
-import cli.acts
-import cli.cost
-import cli.download
-import cli.jobs
-import cli.mend
-import cli.show
+# What is imported registers its commands, and they are listed in this order.
+# isort: off
 import cli.status
-import cli.submit
+import cli.jobs
+import cli.show
+import cli.watch
 import cli.timeline
-import cli.watch  # noqa: F401 - as the ones above: what is imported registers its commands
+import cli.cost
+import cli.submit
+import cli.download
+import cli.acts
+import cli.mend  # noqa: F401 - as the ones above
+
+# isort: on
 from cli import deployment
-from cli.app import app, run
+from cli.app import answer, app, run
 
 __all__ = ["app", "run"]
+
+
+def say_version(asked: bool) -> None:
+    """For --version."""
+    if asked:
+        answer(f"bbq {metadata.version('bedrock-batch-queue')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -28,6 +40,9 @@ def options(
     region: Annotated[str | None, typer.Option(help="AWS Region.")] = None,
     profile: Annotated[str | None, typer.Option(help="AWS profile.")] = None,
     endpoint_url: Annotated[str | None, typer.Option(help="Where AWS is, for an emulator.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version of bbq.", callback=say_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Say what every command shares."""
     deployment.settle(region=region, profile=profile, endpoint_url=endpoint_url)

@@ -1,4 +1,4 @@
-"""`bbq verify`, `rebuild`, `reconcile`, `redrive`: the tools of last resort (`repair.py`, `redrive.py`), as commands.
+"""`bbq wake`, `verify`, `rebuild`, `redrive`: the tools of last resort (`repair.py`, `redrive.py`), as commands.
 
 Those that walk through whole tables can be broken off: with `--cursor FILE` they note after every page how far they are, and go
 on from there when they are started again with the same file. It is removed when they are done.
@@ -19,12 +19,15 @@ from rich.text import Text
 
 from cli import deployment as deployments
 from cli import redrive as letters
-from cli import repair
-from cli.app import Exit, Failed, Fault, NotFound, answer, app, confirm, err, print_json, say
+from cli import repair, times, unreadable
+from cli.app import REPAIR, Exit, Failed, Fault, NotFound, answer, app, confirm, err, print_json, say
 from cli.deployment import Deployment
-from cli.walk import DEFAULT_READ_UNITS_PER_SECOND, Cursor
+from cli.reader import DynamoReader
+from cli.walk import DEFAULT_READ_UNITS_PER_SECOND, Cursor, Desk
 from cli.wording import counted, safe
+from services.scheduler.hints import ALL
 from shared.names import is_job_id, job_stream
+from shared.tables import EVENTS, PROJECTIONS
 
 LINE_SECONDS = 15.0  # between two lines of progress where there is no terminal
 DEFAULT_MOST = 10_000  # dead letters
@@ -46,7 +49,51 @@ class Which(StrEnum):
     STREAM = "stream"
 
 
-@app.command()
+@app.command(rich_help_panel=REPAIR)
+def wake(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(help="Alias of a model, or id of a job; every model without it.", metavar="[JOB|MODEL]")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="And every job with anything left to do; reads the events table whole.")
+    ] = False,
+    cursor: CursorFile = None,
+    rate: Rate = DEFAULT_READ_UNITS_PER_SECOND,
+) -> None:
+    """Make the scheduler look again now, and intake at uploads that it could not read. Harmless at any time.
+
+    The scheduler brings the model's slots up to date, fills them, and asks Bedrock again although the model is on hold; with a
+    job or --all it looks at jobs too, and at every model. All uploads that are Unreadable are sent to intake again.
+
+    Exit codes: 0 the hints are sent, 2 usage, 3 no such job or model.
+
+    Example: [bold]bbq wake haiku[/bold]
+    """
+    if every and what is not None:
+        raise Fault("say a job, a model or --all")
+    if not every and cursor is not None:
+        raise Fault("--cursor goes with --all")
+    here = deployments.find(context.obj)
+    model = what if what in here.models else None
+    told = model or "every model"
+    if every:
+        with _walk(here, "wake", cursor) as walk:
+            woken = letters.wake_unfinished(desk(here, walk.note, rate), walk.begin)
+        told = f"{counted(woken, 'job')} and every model"
+    elif what is not None and model is None:
+        if not is_job_id(what) or not here.store.exists(job_stream(what)):
+            raise NotFound(f"there is no job and no model {what!r}: the models are {', '.join(sorted(here.models))}")
+        here.hints.wake_job(what)
+        told = f"{what} and every model"
+    here.hints.wake_model(model or ALL, ask=True)
+    answer(f"{told} will be looked at")
+    again = unreadable.send_again(here)
+    if again:
+        answer(f"{counted(again, 'upload')} that could not be read will be tried again: `bbq status` tells in a minute")
+
+
+@app.command(rich_help_panel=REPAIR)
 def verify(
     context: typer.Context, cursor: CursorFile = None, rate: Rate = DEFAULT_READ_UNITS_PER_SECOND,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -60,7 +107,7 @@ def verify(
     """
     here = deployments.find(context.obj)
     with _walk(here, "verify", cursor) as walk:
-        report = repair.verify(here.desk(walk.note, rate), walk.begin)
+        report = repair.verify(desk(here, walk.note, rate), walk.begin)
     if as_json:
         print_json({"complete": report.complete, "streams": report.cursor.jobs, "differences": report.differences})
     else:
@@ -76,7 +123,7 @@ def verify(
     raise typer.Exit(Exit.FAILED if report.differences or not report.complete else Exit.OK)
 
 
-@app.command()
+@app.command(rich_help_panel=REPAIR)
 def rebuild(
     context: typer.Context, cursor: CursorFile = None, rate: Rate = DEFAULT_READ_UNITS_PER_SECOND, yes: Yes = False
 ) -> None:  # fmt: skip
@@ -90,7 +137,7 @@ def rebuild(
     here = deployments.find(context.obj)
     confirm(f"Rebuild the projections of deployment {here.name} from its events?", yes=yes)
     with _walk(here, "rebuild", cursor) as walk:
-        rebuilt = repair.rebuild(here.desk(walk.note, rate), walk.begin)
+        rebuilt = repair.rebuild(desk(here, walk.note, rate), walk.begin)
         later = [left.until for left in rebuilt.left if left.until is not None]
         if later:
             walk.keep(rebuilt.cursor)
@@ -102,45 +149,13 @@ def rebuild(
         say(safe(note))
     if later:
         go_on = f"bbq rebuild --cursor {cursor}" if cursor is not None else "bbq rebuild"
-        say(f"run {go_on} again after {max(later):%Y-%m-%d %H:%M:%S} UTC")
+        say(f"run {go_on} again after {times.moment(max(later))} UTC")
     done = counted(len(rebuilt.repaired), "row")
     say(f"{_streams(rebuilt.cursor)} looked at, {done} repaired, {len(rebuilt.left):,} left")
     raise typer.Exit(Exit.FAILED if rebuilt.left else Exit.OK)
 
 
-@app.command()
-def reconcile(
-    context: typer.Context,
-    job: Annotated[str | None, typer.Argument(help="Id of a job.", metavar="JOB")] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every job with anything left to do; reads the events table whole.")
-    ] = False,
-    cursor: CursorFile = None,
-    rate: Rate = DEFAULT_READ_UNITS_PER_SECOND,
-) -> None:
-    """Make the scheduler look at a job again, or at every job that is not finished, and at all models. Harmless at any time.
-
-    Exit codes: 0 the hints are sent, 2 usage, 3 no such job.
-
-    Example: [bold]bbq reconcile --all --cursor reconcile.cursor[/bold]
-    """
-    if (job is None) != every:
-        raise Fault("say the id of a job, or --all")
-    here = deployments.find(context.obj)
-    if job is not None:
-        if not is_job_id(job):
-            raise Fault(f"{job!r} is not a job's id (26 small letters and digits): `bbq jobs` lists them")
-        if not here.store.exists(job_stream(job)):
-            raise NotFound(f"there is no job {job}")
-        letters.reconcile_jobs(here.desk(), job)
-        answer(f"{job} and every model will be looked at")
-        return
-    with _walk(here, "reconcile", cursor, table="events") as walk:
-        woken = letters.reconcile_jobs(here.desk(walk.note, rate), cursor=walk.begin)
-    answer(f"{counted(woken, 'job')} and every model will be looked at")
-
-
-@app.command()
+@app.command(rich_help_panel=REPAIR)
 def redrive(
     context: typer.Context,
     which: Annotated[list[Which] | None, typer.Argument(help="uploads, hints or stream; all of them without.")] = None,
@@ -172,7 +187,7 @@ def redrive(
     for name in due:
         match name:
             case Which.STREAM:
-                moved = letters.redrive_stream_failures(here.desk(read_units_per_second=rate), dead[name], most=most)
+                moved = letters.redrive_stream_failures(desk(here, rate=rate), dead[name], most=most)
             case _:
                 source = here.uploads_queue_url if name is Which.UPLOADS else here.hints_queue_url
                 with _status(f"redriving {name.value}") as status:
@@ -188,6 +203,17 @@ def redrive(
 Tell = Callable[[str], None]
 
 
+def desk(
+    here: Deployment, progress: Callable[[Cursor], None] = lambda _: None, rate: float = DEFAULT_READ_UNITS_PER_SECOND
+) -> Desk:
+    """What the tools of last resort work with, on this deployment."""
+    names = {EVENTS: here.events_table, PROJECTIONS: here.projections_table}
+    return Desk(
+        tables=here.tables, reader=DynamoReader(names, here.region), hints=here.hints, lease=here.lease,
+        now=lambda: datetime.now(UTC), sleep=time.sleep, progress=progress, read_units_per_second=rate,
+    )  # fmt: skip
+
+
 def _streams(cursor: Cursor) -> str:
     """Of jobs and of models."""
     return f"{counted(cursor.jobs, 'stream')} of events"
@@ -200,13 +226,11 @@ def _letters(tell: Tell) -> Callable[[int], None]:
 class _Walk:
     """A walk's beginning, and where its cursor is kept."""
 
-    def __init__(self, here: Deployment, command: str, path: Path | None, table: str | None, tell: Tell) -> None:
+    def __init__(self, here: Deployment, command: str, path: Path | None, tell: Tell) -> None:
         self._about = {"command": command, "deployment": here.name, "region": here.region, "account": here.account_id}
         self._path, self._tell, self._kept = path, tell, False
         self.begin = self._read()
-        if self.begin is None and table is not None:
-            self.begin = Cursor(table=table, began=datetime.now(UTC).isoformat())
-        elif self.begin is not None:
+        if self.begin is not None:
             say(f"going on with {path}, after {counted(self.begin.pages, 'page')}")
 
     def note(self, cursor: Cursor) -> None:
@@ -249,10 +273,10 @@ class _Walk:
 
 
 @contextmanager
-def _walk(here: Deployment, command: str, path: Path | None, table: str | None = None) -> Iterator[_Walk]:
+def _walk(here: Deployment, command: str, path: Path | None) -> Iterator[_Walk]:
     """Where the walk is broken off, its cursor stays; where it came to its end, it goes."""
     with _status(command) as tell:
-        walk = _Walk(here, command, path, table, tell)
+        walk = _Walk(here, command, path, tell)
         try:
             yield walk
         except BaseException:

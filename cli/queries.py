@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ClientError
 
+from cli import times
 from cli.app import Fault, NotFound
 from cli.deployment import Deployment, client
-from cli.estimates import MAX_POSITION, Position, position
+from cli.estimates import MAX_POSITION, Position, mean_slot_seconds, position
 from shared.events import Json, moment_of, text_of
 from shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
 from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk, view_row
+from shared.store import Store
 from shared.tables import STATUS_INDEX, EventRow, ViewRow
 
 if TYPE_CHECKING:
@@ -128,11 +130,6 @@ class Happened:
     data: Json
 
 
-def now() -> datetime:
-    """The clock of everything that is shown."""
-    return datetime.now(UTC)
-
-
 def live_views(
     deployment: Deployment, models: Sequence[str], statuses: Iterable[str] = LIVE_STATUSES, limit: int | None = None
 ) -> list[View]:
@@ -207,14 +204,22 @@ def history(deployment: Deployment, job: str) -> list[Happened]:
     ]
 
 
+def check_id(text: str) -> None:
+    """Raises NotFound for what cannot be the id of a job."""
+    if not is_job_id(text):
+        raise NotFound(f"{text!r} is not a job's id ({JOB_ID_LENGTH} small letters and digits): `bbq jobs` lists them")
+
+
 def by_object(deployment: Deployment, what: str) -> str:
     """The job id of what a person named: an id, a key of the bucket, with or without `to-process/`, or `s3://bucket/key`. Of a
-    key the newest version counts. At most one HeadObject. Raises NotFound, Fault.
+    key the newest version counts. A file's name alone, or its path here, is looked for in the folder of each model, where
+    `bbq submit` puts it: one HeadObject for each. Raises NotFound, Fault.
     """
     if is_job_id(what):
         return what
     unknown = NotFound(
-        f"there is no job and no file {what!r}: `bbq jobs` lists both (an id has {JOB_ID_LENGTH} letters and digits)"
+        f"there is no job and no file {what!r}: `bbq jobs` lists both (an id has {JOB_ID_LENGTH} letters and digits; a file that "
+        "was submitted with --as is found by the key that was said there)"
     )
     if "/" not in what and not what.endswith(INPUT_SUFFIX):
         raise unknown
@@ -223,9 +228,21 @@ def by_object(deployment: Deployment, what: str) -> str:
         raise Fault(f"the bucket of deployment {deployment.name!r} is {deployment.bucket}, not {bucket}")
     key = key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key  # nothing else is a job, or a viewer's to read
     version = _newest_version(bucket, key)
+    if version is None and not what.startswith("s3://"):
+        key, version = _submitted(deployment, what.rpartition("/")[2]) or (key, None)
     if version is None:
         raise unknown
     return job_id(bucket, key, version, "", "")
+
+
+def _submitted(deployment: Deployment, name: str) -> tuple[str, str] | None:
+    """Key and version of the file of that name where `bbq submit` puts it without --as. Raises Fault for several models'."""
+    keys = [f"{INPUT_PREFIX}{alias}/{name}" for alias in deployment.models]
+    versions = at_once(lambda key: _newest_version(deployment.bucket, key), keys)
+    found = [(key, version) for key, version in zip(keys, versions, strict=True) if version is not None]
+    if len(found) > 1:
+        raise Fault(f"{name!r} was submitted for several models: say {' or '.join(key for key, _ in found)}")
+    return found[0] if found else None
 
 
 def place(deployment: Deployment, job: Job) -> Position | None:
@@ -243,6 +260,11 @@ def place(deployment: Deployment, job: Job) -> Position | None:
         ConsistentRead=True, Limit=MAX_POSITION,
     )  # fmt: skip
     return position(answer["Count"], more="LastEvaluatedKey" in answer)
+
+
+def recent_mean_slot_seconds(store: Store, model: str, now: datetime) -> float | None:
+    """How long a job held its slot on average today, or yesterday if none ended today. Two queries."""
+    return mean_slot_seconds(*(store.day(model, day) for day in times.days(now)))
 
 
 def newest(views: Iterable[View]) -> list[View]:
@@ -338,7 +360,7 @@ def _indexed(
 
 def _days_back(since: datetime) -> list[str]:
     """The days (UTC) from today back to the day of `since`."""
-    first, today = since.astimezone(UTC).date(), now().date()
+    first, today = since.astimezone(UTC).date(), times.now().date()
     count = (today - first).days + 1
     if count > MAX_DAYS:
         raise Fault(f"that would be {count} days, and at most {MAX_DAYS} are read at once: say a later --since")

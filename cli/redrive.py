@@ -1,4 +1,4 @@
-"""What was dropped, picked up again: unfinished jobs are woken (`reconcile_jobs`), dead letters are sent once more (`redrive`).
+"""What was dropped is picked up again: unfinished jobs are woken (`wake_unfinished`), dead letters are sent again (`redrive`).
 
 Hints may come twice and late, so all of this may be done at any time, and done again.
 
@@ -11,10 +11,10 @@ which reads consistently, has met it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from datetime import datetime, timedelta
 
+from cli.sqs import MAX_RECEIVED, Message, Queue
 from cli.walk import Cursor, Damaged, Desk, Target, one_job, walk
 from services.scheduler.hints import ALL
 from shared.events import UnknownEvent
@@ -24,45 +24,24 @@ from shared.projections import VIEW_KEY
 from shared.rebuild import unfinished
 from shared.tables import EVENTS
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-
-MAX_RECEIVED = 10  # SQS's own limit of one receive
-WAIT_SECONDS = 2  # of one receive: a short one asks only some of SQS's servers
-HIDE_SECONDS = 300  # a received message is ours for so long
 EMPTY_RECEIVES = 3  # in a row: then the queue is taken to be empty
 DEFAULT_PER_SECOND = 10.0  # messages or hints
 CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and SQS's
 
 
-@dataclass(frozen=True, kw_only=True)
-class Message:
-    """A received message. `sent_at` is SQS's time of the first sending to this queue."""
-
-    body: str
-    receipt: str
-    sent_at: datetime
+def reconcile_jobs(desk: Desk, cursor: Cursor | None = None) -> int:
+    """As `wake_unfinished`, and send a hint for all models."""
+    woken = wake_unfinished(desk, cursor)
+    desk.hints.wake_model(ALL)
+    return woken
 
 
-class Queue(Protocol):
-    """One queue. `depth` is approximate, and does not count what somebody has received and not deleted."""
-
-    def depth(self) -> int: ...
-    def receive(self, most: int) -> list[Message]: ...
-    def send(self, body: str) -> None: ...
-    def delete(self, message: Message) -> None: ...
-
-
-def reconcile_jobs(desk: Desk, job: str | None = None, cursor: Cursor | None = None) -> int:
-    """Send a hint for one job, or for every job with anything left to do, found from the events and not from the index, and one
-    for all models. Answers how many jobs were woken by this call. `cursor`: go on from there.
+def wake_unfinished(desk: Desk, cursor: Cursor | None = None) -> int:
+    """Send a hint for every job with anything left to do, found from the events and not from the index. Answers how many jobs
+    were woken by this call. `cursor`: go on from there.
 
     "Anything left" is more than "not ended": over, but not projected, tallied or tried again, counts too (`rebuild.unfinished`).
     """
-    if job is not None:
-        desk.hints.wake_job(job)
-        desk.hints.wake_model(ALL)
-        return 1
     woken = 0
 
     def visit(here: Cursor, targets: Sequence[Target]) -> Cursor:
@@ -76,7 +55,6 @@ def reconcile_jobs(desk: Desk, job: str | None = None, cursor: Cursor | None = N
         return replace(here, jobs=here.jobs + len(jobs))
 
     walk(desk, cursor or Cursor(table=EVENTS, began=desk.now().isoformat()), visit)
-    desk.hints.wake_model(ALL)
     return woken
 
 
@@ -104,44 +82,8 @@ def redrive_stream_failures(desk: Desk, failures: Queue, *, most: int, cursor: C
         return 0
     cursor = cursor or Cursor(table=EVENTS, began=desk.now().isoformat())
     began = datetime.fromisoformat(cursor.began or desk.now().isoformat())
-    reconcile_jobs(desk, cursor=cursor)
+    reconcile_jobs(desk, cursor)
     return _drain(failures, lambda message: message.sent_at < began - CLOCK_MARGIN, most=most, sleep=desk.sleep)
-
-
-class SqsQueue:
-    """`Queue` on SQS. IAM: sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:SendMessage and sqs:DeleteMessage on it."""
-
-    def __init__(self, client: "SQSClient", url: str) -> None:
-        self._client = client
-        self._url = url
-
-    def depth(self) -> int:
-        """See Queue."""
-        answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
-
-    def receive(self, most: int) -> list[Message]:
-        """See Queue."""
-        answer = self._client.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=min(most, MAX_RECEIVED), WaitTimeSeconds=WAIT_SECONDS,
-            VisibilityTimeout=HIDE_SECONDS, MessageSystemAttributeNames=["SentTimestamp"],
-        )  # fmt: skip
-        return [
-            Message(
-                body=message["Body"],
-                receipt=message["ReceiptHandle"],
-                sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-            )
-            for message in answer.get("Messages", [])
-        ]
-
-    def send(self, body: str) -> None:
-        """See Queue."""
-        self._client.send_message(QueueUrl=self._url, MessageBody=body)
-
-    def delete(self, message: Message) -> None:
-        """See Queue."""
-        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
 
 
 def _unfinished(desk: Desk, job_id: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -10,16 +10,19 @@ from rich.console import Console
 from rich.text import Text
 
 from cli import deployment as deployments
-from cli import queries, wording
-from cli.app import NotFound, app, out, plain, print_json
+from cli import queries, times, wording
+from cli.app import LOOK, NotFound, app, out, plain, print_json
 from cli.deployment import Deployment
-from cli.estimates import expected_start, mean_slot_seconds
+from cli.estimates import expected_start
 from cli.holds import holds, next_try, what_is_wrong, what_to_do
 from cli.jobs import document, why
+from cli.problems import problem_lines
 from cli.progress import Progress
 from cli.queries import Happened, View
-from cli.wording import Column, Row, counted, duration, moment, rough, safe, size
-from shared.events import Event, Json, UnknownEvent, from_stored, text_of
+from cli.tables import Column, Row, show_lines, table
+from cli.times import duration, exact, moment, rough
+from cli.wording import counted, safe, size
+from shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
 from shared.job import CLAIMED, QUEUED, UNREADABLE, IllegalEvent, Job, fold
 from shared.names import holder
 
@@ -51,7 +54,7 @@ class Wait:
     processed_records: int | None = None
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def show(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="Its id, or its file: a key of the bucket, or s3://BUCKET/KEY.", metavar="JOB")],
@@ -61,7 +64,7 @@ def show(
 
     Example: [bold]bbq show haiku/reviews.jsonl[/bold]
     """
-    now = queries.now()
+    now = times.now()
     deployment = deployments.find(context.obj)
     found = queries.by_object(deployment, job)
     happened = queries.history(deployment, found)
@@ -80,7 +83,7 @@ def show(
         print_json({**document(view, now), "waits_for": plain(wait), "history": plain(happened)})
         return
     console = out()
-    _tell_what(console, view, now)
+    _tell_what(console, view, now, problem_count=max([int(event.data.get("problem_count", 0)) for event in happened]))
     console.print()
     _tell_history(console, happened, console.width)
     console.print()
@@ -107,15 +110,11 @@ def waits_for(deployment: Deployment, view: View, job: Job | None, now: datetime
 
 def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
     store, model = deployment.store, job.model
-    days = [(now - timedelta(days=ago)).astimezone(UTC).date().isoformat() for ago in (0, 1)]
     place, slots = queries.place(deployment, job), store.slots(model)
     if place is None:
         return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
-    mean = mean_slot_seconds(*(store.day(model, day) for day in days))
-    start = None
-    held = holds(slots)
-    if slots and place.exact and not slots.paused and not held:
-        start = expected_start(place.number - 1, slots.limit, len(slots.holders), mean)
+    mean, held = queries.recent_mean_slot_seconds(store, model, now), holds(slots)
+    start = expected_start(slots, place.number - 1, mean) if place.exact else None
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
         text += f"; {model} is paused" + (f" by {slots.pause.by}" if slots.pause else "") + f": bbq resume {model}"
@@ -149,7 +148,7 @@ def _for_bedrock(deployment: Deployment, view: View, now: datetime) -> Wait:
     return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
 
 
-def _tell_what(console: Console, view: View, now: datetime) -> None:
+def _tell_what(console: Console, view: View, now: datetime, *, problem_count: int) -> None:
     def say(name: str, *parts: str | Text) -> None:
         if any(str(part) for part in parts):
             texts = [part if isinstance(part, Text) else Text(safe(part)) for part in parts]
@@ -159,9 +158,10 @@ def _tell_what(console: Console, view: View, now: datetime) -> None:
     say("job", view.job)
     say("file", view.file)
     say("status", wording.status(view.word), f" ({view.status})" if view.word != view.status else "")
-    say("why", why(view))
-    for problem in view.problems:
-        say("", f"line {problem['line']:,}: {problem['text']}" if problem.get("line") else problem["text"])
+    say("why", why(view) if not view.problems else "")
+    problems = [Problem(line=problem.get("line"), text=problem["text"]) for problem in view.problems]
+    for number, (line, text) in enumerate(problem_lines(problems, problem_count)):
+        say("" if number else "why", f"line {line:,}: {text}" if line is not None else text)
     for warning in view.warnings:
         say("note", warning)
     attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
@@ -202,12 +202,11 @@ def _tell_history(console: Console, happened: Sequence[Happened], width: int) ->
         day, time = moment(event.at).split()
         if before is None or moment(before)[:10] != day:
             rows.append(Row(cells=("", day, "", "", "")))
-        after = "" if before is None else f"+{_gap(event.at - before)}"
+        after = "" if before is None else f"+{exact((event.at - before).total_seconds())}"
         said, words = what_it_says(event)
         rows.append(Row(cells=(str(event.version), time, after, event.name, said), under=words, whole=True))
         before = event.at
-    for line in wording.lines(_HISTORY, rows, width):
-        console.print(line, no_wrap=True, crop=False)
+    show_lines(console, table(_HISTORY, rows, width))
 
 
 def what_it_says(event: Happened) -> tuple[str, str]:
@@ -239,11 +238,6 @@ def _tallied(said: Json) -> str:
         return "counts unknown"
     tokens = f", {said['output_tokens']:,} tokens out" if said.get("output_tokens") is not None else ""
     return f"{said['succeeded_records']:,}/{said.get('total_records') or 0:,} succeeded{tokens}"
-
-
-def _gap(time: timedelta) -> str:
-    seconds = max(0.0, time.total_seconds())
-    return f"{seconds:.1f}s" if seconds < 10 else duration(time)  # noqa: PLR2004 - below it, tenths tell something
 
 
 def _folded(job: str, happened: Sequence[Happened]) -> Job | None:

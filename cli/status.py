@@ -1,25 +1,28 @@
-"""`bbq status`: each model at a glance: its slots, its line, who is held back, what ended today, and how long it will take.
+"""`bbq status`: each model at a glance: its slots, its line, why it is on hold, what ended today, and how long it will take.
 
 A bounded number of reads whatever the history: for each model its slots, its counts of the line and of two days, and the head of
-each priority in its line, eleven at most; and the depth of three queues.
+each priority in its line, eleven at most; the counts of uploads without a model; and the depth of three queues.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from cli import deployment as deployments
-from cli import queries
-from cli.app import app, out, print_json
+from cli import queries, times
+from cli.app import LOOK, app, out, print_json
 from cli.deployment import Deployment
 from cli.estimates import mean_slot_seconds, time_to_drain
 from cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
 from cli.queries import NO_MODEL, OUTCOMES
-from cli.wording import STYLES, bar, counted, duration, paragraph, rough, safe
+from cli.tables import paragraph, show_lines
+from cli.times import duration, rough
+from cli.wording import bar, counted, safe
+from cli.wording import status as styled
 from shared.job import UNREADABLE
 from shared.models import Model
 from shared.slots import UNBOUNDED, Slots
@@ -84,16 +87,19 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The whole deployment. `dead_letters`: messages by queue (uploads, hints, stream)."""
+    """The whole deployment. `ended_without_model`: by outcome, uploads of today whose model was never known (a folder that is
+    nearly an alias, or cancelled before it could be read). `dead_letters`: messages by queue (uploads, hints, stream).
+    """
 
     deployment: str
     at: datetime
     models: tuple[ModelStatus, ...]
+    ended_without_model: Mapping[str, int]
     unreadable: Unreadable | None
     dead_letters: Mapping[str, int]
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def status(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -106,19 +112,19 @@ def status(
     if json:
         return print_json(found)
     console = out()
-    for line in status_lines(found, console.width):
-        console.print(line, no_wrap=True, crop=False)
+    show_lines(console, status_lines(found, console.width))
     return None
 
 
 def read(deployment: Deployment) -> Status:
     """Everything, all models at once."""
-    now = queries.now()
+    now = times.now()
     queues = deployment.dead_letter_queue_urls
     models = queries.at_once(lambda alias: model_status(deployment, alias, now), list(deployment.models))
     depths = queries.at_once(lambda url: deployment.queue(url).depth(), list(queues.values()))
     return Status(
-        deployment=deployment.name, at=now, models=tuple(models), unreadable=unreadable(deployment),
+        deployment=deployment.name, at=now, models=tuple(models),
+        ended_without_model=_outcomes(deployment.store.day(NO_MODEL, times.days(now)[0])), unreadable=unreadable(deployment),
         dead_letters=dict(zip(queues, depths, strict=True)),
     )  # fmt: skip
 
@@ -135,23 +141,29 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
     """One model as it is now."""
     store = deployment.store
     slots = store.slots(alias) or Slots(model=alias, limit=0)  # before its first limit was set, nothing starts
-    today, yesterday = (store.day(alias, day) for day in days(now))
+    today, yesterday = (store.day(alias, day) for day in times.days(now))
     waiting = store.waiting(alias)
     mean = mean_slot_seconds(today, yesterday)
     model = deployment.models.get(alias)
     began = began_today(store, slots, model, now) if model is not None and model.ceiling != UNBOUNDED else None
     stuck = slots.paused or (began is not None and began.parked) or bool(slots.holds)
     drain = None if stuck else time_to_drain(waiting.get("jobs", 0), slots.limit, mean)
-    pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
     return ModelStatus(
         model=alias, slots_held=len(slots.holders), slot_limit=slots.limit,
-        paused=pause if slots.paused else None,
+        paused=pause_of(slots),
         waiting_jobs=waiting.get("jobs", 0), waiting_records=waiting.get("records", 0),
         oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, on_hold=holds(slots),
         began_today=began,
-        ended_today={outcome: today[outcome] for outcome in OUTCOMES if today.get(outcome)},
+        ended_today=_outcomes(today),
         mean_slot_seconds=mean, drain_seconds=drain.total_seconds() if drain is not None else None,
     )  # fmt: skip
+
+
+def pause_of(slots: Slots) -> Pause | None:
+    """None for a model that is not paused."""
+    if not slots.paused:
+        return None
+    return Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
 
 
 def began_today(store: Store, slots: Slots, model: Model, now: datetime) -> Began:
@@ -163,17 +175,15 @@ def began_today(store: Store, slots: Slots, model: Model, now: datetime) -> Bega
     return Began(jobs=day.jobs, max_jobs=ceiling.jobs, records=day.records, max_records=ceiling.records, parked=parked)
 
 
-def days(now: datetime) -> tuple[str, str]:
-    """Today and yesterday (UTC), as the counts name them."""
-    today = now.astimezone(UTC).date()
-    return today.isoformat(), (today - timedelta(days=1)).isoformat()
-
-
 def status_lines(found: Status, width: int) -> list[Text]:
     """A block for each model, and what needs a person at the end."""
     indent = max(len(model.model) for model in found.models) + 2
     blocks = [_block(model, found.at, width, indent) for model in found.models]
     made = [line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block]
+    if found.ended_without_model:
+        ended = [Text.assemble(f"{count:,} ", styled(outcome)) for outcome, count in found.ended_without_model.items()]
+        look = "look at them with: bbq jobs --status over"
+        made += [Text(), *paragraph(["without a model, today", *ended, look], width, indent=0)]
     if found.unreadable is not None:
         made += [Text(), *paragraph(_unreadable(found.unreadable, found.at), width, indent=0)]
     for queue, depth in found.dead_letters.items():
@@ -181,6 +191,10 @@ def status_lines(found: Status, width: int) -> list[Text]:
             what, command = LETTERS[queue]
             made += [Text(), Text(f"{depth:,} {what}", style="red"), Text(f"  look at them with: {command}")]
     return made
+
+
+def _outcomes(day: Mapping[str, int]) -> dict[str, int]:
+    return {outcome: day[outcome] for outcome in OUTCOMES if day.get(outcome)}
 
 
 def _unreadable(found: Unreadable, now: datetime) -> list[str | Text]:
@@ -237,7 +251,7 @@ def _held(held: Held, model: ModelStatus, now: datetime) -> tuple[str, str, str]
 
 def _today(model: ModelStatus) -> list[str | Text]:
     ended: list[str | Text] = [
-        Text.assemble(f"{'today ' if not number else ''}{count:,} ", (outcome, STYLES.get(outcome, "")))
+        Text.assemble(f"{'today ' if not number else ''}{count:,} ", styled(outcome))
         for number, (outcome, count) in enumerate(model.ended_today.items())
     ]
     said = ended or ["nothing ended today"]

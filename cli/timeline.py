@@ -17,14 +17,14 @@ from plotly.offline import get_plotlyjs
 from rich.progress import track
 
 from cli import deployment as deployments
-from cli import queries
-from cli.app import Fault, NotFound, answer, app, err, print_json, say
-from cli.jobs import since_when
+from cli import queries, times
+from cli.app import LOOK, Fault, NotFound, answer, app, err, print_json, say
 from cli.lanes import Life, Panel, life, panel
 from cli.queries import View
-from cli.timeline_figure import duration
+from cli.timeline_figure import lasted
 from cli.timeline_page import MARK, document, page
-from cli.wording import counted, moment, safe
+from cli.times import moment, since_when
+from cli.wording import counted, safe
 from shared.events import Event, UnknownEvent
 from shared.job import IllegalEvent
 from shared.names import job_stream, model_stream
@@ -51,7 +51,7 @@ class Chosen:
     left_out: int
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def timeline(  # noqa: PLR0917 - typer passes each by its name
     context: typer.Context,
     since: Annotated[str, typer.Option(help="From when on: 90m, 24h, 3d, or a day (UTC).")] = DEFAULT_SINCE,
@@ -72,7 +72,7 @@ def timeline(  # noqa: PLR0917 - typer passes each by its name
 
     Example: [bold]bbq timeline --since 3d --model haiku --out haiku.html[/bold]
     """
-    until = queries.now()
+    until = times.now()
     beginning = since_when(since, until)
     if beginning >= until:
         raise Fault(f"--since {since!r} is not in the past: say when the picture begins")
@@ -183,7 +183,7 @@ def told(panels: Sequence[Panel]) -> list[str]:
 
 
 def _said(seconds: float | None) -> str:
-    return "" if seconds is None else duration(seconds)
+    return "" if seconds is None else lasted(seconds)
 
 
 def _life(store: Store, job: str) -> Life | None:

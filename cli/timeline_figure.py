@@ -8,18 +8,18 @@ takes a few tags in its texts for such (`_text`).
 
 import textwrap
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from cli import wording
 from cli.lanes import HOLD, NOT_OVER, REFUSED, SLOT, Bar, Gap, Panel
+from cli.times import clock, exact
+from cli.wording import counted
 from shared.names import INPUT_PREFIX
 
 NOTABLE_GAP_SECONDS = 5.0  # shorter ones are as they should be (a function may have to start first), and get no mark
 MAX_NAME = 72  # of a text in the box that a bar shows
 MAX_REASON = 240
 LINE_WIDTH = 72  # where a reason is broken
-SHORT_SECONDS = 9.95
 
 # Okabe and Ito's colours, told apart with every kind of colour blindness, and a pattern where two of them are near in lightness.
 # By outcome: fill, outline, pattern.
@@ -87,16 +87,9 @@ def visible(text: str, most: int = MAX_NAME) -> str:
     return f"{shown[: most // 2]}…{shown[-(most - most // 2 - 1) :]}"
 
 
-def duration(seconds: float) -> str:
-    """With hundredths below a second, tenths below ten: a refill takes less than that. Otherwise as everywhere."""
-    if seconds < SHORT_SECONDS:
-        return f"{seconds:.2f}s" if seconds < 1 else f"{seconds:.1f}s"
-    return wording.duration(timedelta(seconds=round(seconds)))
-
-
-def clock(moment: datetime) -> str:
-    """In UTC, without the year."""
-    return moment.astimezone(UTC).strftime("%d %b %H:%M:%S").lstrip("0")
+def lasted(seconds: float) -> str:
+    """How long, with hundredths below a second."""
+    return exact(seconds, hundredths=True)
 
 
 Part = tuple[Bar, datetime, datetime, float]  # a piece of a bar: from, to, height of a row
@@ -238,14 +231,14 @@ def _told(bar: Bar, until: datetime) -> list[str]:
     if bar.kind == HOLD:
         word = "Held" if bar.end is None else f"Held, then {bar.outcome or 'taken again'}"
     began = f"{clock(bar.begin)} to {clock(bar.end) if bar.end else 'now'}"
-    lasted = duration(((bar.end or until) - bar.begin).total_seconds())
+    took = lasted(((bar.end or until) - bar.begin).total_seconds())
     started = "" if bar.started is None else f", started by Bedrock {clock(bar.started)}"
     reason = "".join(f"<br>{_text(line, LINE_WIDTH)}" for line in textwrap.wrap(visible(bar.reason, MAX_REASON), LINE_WIDTH))
     return [
         _text(bar.file.removeprefix(INPUT_PREFIX)),
-        f"{_text(LABELS.get(word, word or 'On a slot'))}, attempt {bar.attempt}, {wording.counted(bar.records, 'record')}",
-        f"{began} ({lasted}){started}",
-        f"{duration(bar.waited_seconds)} in line before{reason}",
+        f"{_text(LABELS.get(word, word or 'On a slot'))}, attempt {bar.attempt}, {counted(bar.records, 'record')}",
+        f"{began} ({took}){started}",
+        f"{lasted(bar.waited_seconds)} in line before{reason}",
         f"job {_text(bar.job)}",
     ]
 
@@ -276,7 +269,7 @@ def _of_gap(gap: Gap, until: datetime) -> str:
     then = "until nobody waited" if gap.end and gap.next_job is None else f"then {_text(gap.next_job or '')}"
     after = f"{AFTER[gap.after]} {_text(gap.after_job or '')}".rstrip()
     still = f"still, at {clock(until)}" if gap.end is None else then
-    return f"<b>a free slot for {duration(gap.seconds)}</b><br>{clock(gap.begin)}, {after}<br>{still}"
+    return f"<b>a free slot for {lasted(gap.seconds)}</b><br>{clock(gap.begin)}, {after}<br>{still}"
 
 
 AFTER = {

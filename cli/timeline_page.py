@@ -8,13 +8,14 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.resources import files
 from string import Template
 from typing import Any
 
 from cli.lanes import Gap, Panel, Times
-from cli.timeline_figure import AFTER, NOTABLE_GAP_SECONDS, clock, duration, figure, visible
+from cli.timeline_figure import AFTER, NOTABLE_GAP_SECONDS, figure, lasted, visible
+from cli.times import clock, minute
 from cli.wording import counted
 
 MARK = '<meta name="generator" content="bbq timeline">'  # by which a page of ours is known
@@ -26,7 +27,7 @@ def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, *
     """The whole file. `notes`: sentences about what the picture lacks. `plotly`: its JavaScript."""
     drawn, height = figure(panels, since, until)
     return Template(files("cli").joinpath("timeline.html").read_text("utf-8")).substitute(
-        mark=MARK, title=_html(f"Slots of {name}, {_minute(since)} to {_minute(until)} UTC"), height=height, plotly=plotly,
+        mark=MARK, title=_html(f"Slots of {name}, {minute(since)} to {minute(until)} UTC"), height=height, plotly=plotly,
         figure=_in_script(drawn), notes="".join(f'<p class="note">{_html(note, MAX_NOTE)}</p>' for note in notes),
         summary="".join(map(_summary, panels)), gaps=_longest([gap for panel in panels for gap in panel.gaps]),
     )  # fmt: skip
@@ -58,7 +59,7 @@ def _summary(panel: Panel) -> str:
 
 def _cells(found: Times) -> str:
     seconds = (found.median_seconds, found.p99_seconds, found.largest_seconds)
-    return "".join(f"<td>{'' if value is None else duration(value)}</td>" for value in seconds)
+    return "".join(f"<td>{'' if value is None else lasted(value)}</td>" for value in seconds)
 
 
 def _longest(gaps: Sequence[Gap]) -> str:
@@ -82,13 +83,9 @@ def _longest(gaps: Sequence[Gap]) -> str:
 def _gap_row(gap: Gap) -> str:
     then = f"<code>{_html(gap.next_job)}</code>" if gap.next_job else "nobody" if gap.end else "is free still"
     return (
-        f"<tr><th>{_html(gap.model)}</th><td>{clock(gap.begin)}</td><td>{duration(gap.seconds)}</td>"
+        f"<tr><th>{_html(gap.model)}</th><td>{clock(gap.begin)}</td><td>{lasted(gap.seconds)}</td>"
         f"<td class=left>{AFTER[gap.after]} <code>{_html(gap.after_job or '')}</code></td><td class=left>{then}</td></tr>\n"
     )
-
-
-def _minute(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%d %b %Y %H:%M").lstrip("0")
 
 
 def _html(text: str, most: int = 200) -> str:

@@ -1,8 +1,8 @@
 """`bbq watch`: slots and lines as they change, drawn in place on the terminal's other screen, which is left as it was found.
 
-One thread reads, the other draws, so that times go on and Ctrl-C is heard while AWS takes its time. What is read is bounded: for
-each model and tick its slots, its count of the line and the line's head; a job's view when it is met at a new place, and again
-only after a while; Bedrock's own count of records at most once a minute for each job (`progress.py`).
+One thread reads, the other draws, so that times go on and Ctrl-C is heard while AWS takes its time. A reading asks for each
+model's slots, its counts, the head of its line, and the view of each job that is drawn; Bedrock's own count of records is asked
+for at most once a minute and job (`progress.py`).
 """
 
 import os
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import FrameType
 from typing import Annotated, Self
 
 import typer
@@ -25,16 +24,19 @@ from rich.live import Live
 from rich.text import Text
 
 from cli import deployment as deployments
-from cli import queries, wording
-from cli.app import Exit, Fault, NotFound, app, explain
+from cli import queries, times, wording
+from cli.app import LOOK, Exit, Fault, NotFound, app, explain
 from cli.app import console as make_console
 from cli.deployment import Deployment
-from cli.estimates import expected_start, mean_slot_seconds
+from cli.estimates import expected_start
 from cli.holds import holds, what_is_wrong
+from cli.jobs import records
 from cli.progress import Progress
 from cli.queries import View
-from cli.status import Pause, days, paused
-from cli.wording import Column, Row, bar, counted, duration, moment, rough, safe
+from cli.status import pause_of, paused
+from cli.tables import Column, Row, table
+from cli.times import duration, moment, rough
+from cli.wording import bar, counted, safe
 from shared.job import CLAIMED, QUEUED, SUBMITTED
 from shared.names import parse_holder
 from shared.slots import Slots
@@ -43,12 +45,8 @@ INTERVAL_SECONDS = 2.0
 MIN_INTERVAL_SECONDS = 0.5
 DRAW_SECONDS = 0.5
 HEAD = 10  # places of each line that are shown
-VIEW_AGE = timedelta(seconds=5)  # a job in a slot is looked at again after that; one in line does not change
-MEAN_AGE, NO_MEAN_AGE = timedelta(minutes=5), timedelta(seconds=20)  # until the mean is asked for again, and where there was none
-MAX_VIEWS_A_TICK = 50
 MAX_COUNTS_A_TICK = 5  # questions to Bedrock
 MAX_FAILURES = 5  # readings in a row that failed: then it gives up
-MIN_LINE_ROWS = 3
 STALE_SECONDS = 3  # beside two intervals: then what is shown is said to be old
 
 _SLOTS = (
@@ -90,7 +88,7 @@ class Frame:
     processed: Mapping[str, int]
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def watch(
     context: typer.Context,
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may be said several times.")] = None,
@@ -110,12 +108,13 @@ def watch(
     if unknown:
         raise NotFound(f"there is no model {unknown[0]!r}: the models are {', '.join(deployment.models)}")
     models = list(dict.fromkeys(model)) if model else list(deployment.models)
-    with _Readings(Watcher(deployment, models), interval) as readings, _keyboard() as quit_asked, _terminated():
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the terminal is left as it was, too
+    with _Readings(Watcher(deployment, models), interval) as readings, _keyboard() as quit_asked:
         try:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while not quit_asked(DRAW_SECONDS):
                     lines = frame_lines(
-                        readings.frame(), queries.now(), width=console.width, height=console.height,
+                        readings.frame(), times.now(), width=console.width, height=console.height,
                         trouble=readings.trouble, interval=interval,
                     )  # fmt: skip
                     live.update(Group(*lines), refresh=True)
@@ -124,61 +123,37 @@ def watch(
 
 
 class Watcher:
-    """Reads what is drawn, no more often than it can have changed."""
+    """Reads what is drawn. `progress` is asked for Bedrock's counts."""
 
     def __init__(self, deployment: Deployment, models: Sequence[str], progress: Progress | None = None) -> None:
         self._deployment, self._models = deployment, models
-        self._views: dict[str, tuple[str, datetime, View]] = {}  # by job: where it was when it was read, when, and how it was
-        self._means: dict[str, tuple[datetime, float | None]] = {}
         self._progress = progress or Progress()
 
     def tick(self, now: datetime) -> Frame:
         """One reading."""
         models = queries.at_once(lambda alias: self._model(alias, now), self._models)
-        places = {job: place for model in models for job, place in _places(model).items()}
-        self._look_at(places, now)
-        self._count(places, now)
-        views = {job: view for job, (_, _, view) in self._views.items() if job in places}
-        counts = {job: count for job, view in views.items() if (count := self._progress.known(view.arn)) is not None}
-        return Frame(at=now, models=models, views=views, processed=counts)
+        drawn = [job for model in models for job in dict.fromkeys([*_holders(model), *model.head])]
+        seen = queries.at_once(lambda job: queries.view(self._deployment, job), drawn)
+        views = {view.job: view for view in seen if view is not None}
+        return Frame(at=now, models=models, views=views, processed=self._counts(views, now))
 
     def _model(self, alias: str, now: datetime) -> ModelFrame:
         store = self._deployment.store
-        at, mean = self._means.get(alias, (None, None))
-        if at is None or now - at >= (NO_MEAN_AGE if mean is None else MEAN_AGE):
-            mean = mean_slot_seconds(*(store.day(alias, day) for day in days(now)))
-            self._means[alias] = (now, mean)
         return ModelFrame(
             model=alias, slots=store.slots(alias) or Slots(model=alias, limit=0), waiting=store.waiting(alias).get("jobs", 0),
-            head=store.line(alias, HEAD), mean_slot_seconds=mean,
+            head=store.line(alias, HEAD), mean_slot_seconds=queries.recent_mean_slot_seconds(store, alias, now),
         )  # fmt: skip
 
-    def _look_at(self, places: Mapping[str, str], now: datetime) -> None:
-        """Read the views of jobs that are new or have moved, then of those in a slot that were read longest ago."""
-        self._views = {job: seen for job, seen in self._views.items() if job in places}
-
-        def age(job: str) -> timedelta:
-            place, at, _ = self._views.get(job, ("", now, None))
-            if place != places[job]:
-                return timedelta.max
-            return now - at if place != QUEUED else timedelta(0)
-
-        due = sorted((job for job in places if age(job) >= VIEW_AGE), key=age, reverse=True)[:MAX_VIEWS_A_TICK]
-        read = queries.at_once(lambda job: queries.view(self._deployment, job), due)
-        for job, view in zip(due, read, strict=True):
-            if view is not None:
-                self._views[job] = (places[job], now, view)
-
-    def _count(self, places: Mapping[str, str], now: datetime) -> None:
-        running = [view.arn for job, (_, _, view) in self._views.items() if places[job] == SUBMITTED and view.arn]
-        started = {view.arn for _, _, view in self._views.values() if view.status == "InProgress"}
-        self._progress.forget(but=set(running))
-        for arn in [arn for arn in running if arn in started and self._progress.due(arn, now)][:MAX_COUNTS_A_TICK]:
+    def _counts(self, views: Mapping[str, View], now: datetime) -> dict[str, int]:
+        running = {job: view.arn for job, view in views.items() if view.arn and view.status == "InProgress"}
+        self._progress.forget(but=set(running.values()))
+        for arn in [arn for arn in running.values() if self._progress.due(arn, now)][:MAX_COUNTS_A_TICK]:
             self._progress.ask(arn, now)
+        return {job: count for job, arn in running.items() if (count := self._progress.known(arn)) is not None}
 
 
 def frame_lines(frame: Frame | None, now: datetime, *, width: int, height: int, trouble: str, interval: float) -> list[Text]:
-    """The screen, no wider and no higher than it is: the line is cut first, then the slots, with a word about the rest."""
+    """The screen, no wider and no higher than it is: what does not fit is counted."""
     title = Text.assemble(("bbq watch", "bold"), (f"  {moment(now)} UTC, every {interval:g}s, q ends it", "dim"))
     if frame and now - frame.at > timedelta(seconds=STALE_SECONDS + 2 * interval):
         title.append(f", but this is {duration(now - frame.at)} old", style="yellow")
@@ -188,34 +163,29 @@ def frame_lines(frame: Frame | None, now: datetime, *, width: int, height: int, 
     if frame is None:
         return [*made, Text(), Text("reading ...", style="dim")][:height]
     made += [Text(), *(_cut(_summary(model, frame.models, now), width) for model in frame.models)]
-    in_slots = [row for model in frame.models for row in _slot_rows(model, frame, now)]
+    slots = [list(_slot_rows(model, frame, now)) for model in frame.models]
     lines = [list(_line_rows(model, frame, now)) for model in frame.models]
-    in_line = sum(model.waiting for model in frame.models)
-    room = height - len(made) - (2 if in_slots else 0) - (2 if in_line else 0)  # a blank and a heading each
-    line_rows = min(sum(map(len, lines)) + 1, max(MIN_LINE_ROWS, room - len(in_slots)))
-    made += _table(_SLOTS, [in_slots], room - line_rows if in_line else room, len(in_slots), "in slots", width)
-    made += _table(_LINE, lines, line_rows, in_line, "in line", width)
+    in_slots, in_line, room = sum(map(len, slots)), sum(model.waiting for model in frame.models), height - len(made)
+    of_line = min(sum(map(len, lines)) + 3, max(room - in_slots - 2, room // 3)) if in_line else 0
+    made += _part(_SLOTS, slots, in_slots, room - of_line, "in slots", width)
+    made += _part(_LINE, lines, in_line, height - len(made), "in line", width)
     return made[: max(height, 1)]
 
 
-def _table(  # noqa: PLR0917 - two calls, side by side
-    columns: Sequence[Column], parts: Sequence[Sequence[Row]], room: int, count: int, where: str, width: int
+def _part(  # noqa: PLR0917 - two calls, side by side
+    columns: Sequence[Column], parts: Sequence[Sequence[Row]], count: int, room: int, where: str, width: int
 ) -> list[Text]:  # fmt: skip
-    """All rows, or as many as there is room for, with a word about the rest of `count`."""
-    known = sum(map(len, parts))
-    if not known:
+    """A blank, a heading and all rows; or the first of each part, as many as there is room for, and a word about the rest."""
+    if not count:
         return []
-    shown = _heads(parts, known if count <= min(known, room) else room - 1)
-    made = [Text(), *wording.lines(columns, shown, width)] if shown else [Text()]
-    if len(shown) < count:
-        made.append(Text(f"and {count - len(shown):,} more {where}" if shown else f"{count:,} {where}", style="dim"))
+    rows = [row for part in parts for row in part]
+    if len(rows) > room - 2 or (len(rows) < count and len(rows) > room - 3):
+        share = max(room - 3, 0) // sum(map(bool, parts))
+        rows = [row for part in parts for row in part[:share]]
+    made = [Text(), *table(columns, rows, width)]
+    if len(rows) < count:
+        made.append(Text(f"and {count - len(rows):,} more {where}" if rows else f"{count:,} {where}", style="dim"))
     return made
-
-
-def _heads(parts: Sequence[Sequence[Row]], room: int) -> list[Row]:
-    """The first of each part, and then the second of each, as long as there is room; still part by part."""
-    turns = sorted((turn, number) for number, part in enumerate(parts) for turn in range(len(part)))[: max(room, 0)]
-    return [parts[number][turn] for number, turn in sorted((number, turn) for turn, number in turns)]
 
 
 def _summary(model: ModelFrame, models: Sequence[ModelFrame], now: datetime) -> Text:
@@ -227,20 +197,19 @@ def _summary(model: ModelFrame, models: Sequence[ModelFrame], now: datetime) -> 
     )  # fmt: skip
     for held in holds(slots):
         line.append(f", on hold: {safe(what_is_wrong(held))}", style="yellow")
-    if slots.paused:
-        pause = Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
+    if pause := pause_of(slots):
         line.append(f", {safe(paused(pause, now))}", style="yellow")
     return line
 
 
 def _slot_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
     """Those that run longest first, and one row for all that are free."""
-    holders = [(parse_holder(name)[0], lease) for name, lease in model.slots.holders.items()]
-    for job, lease in sorted(holders, key=lambda held: _since(frame.views.get(held[0]), now)):
+    holders = _holders(model)
+    for job, submitted in sorted(holders.items(), key=lambda held: _since(frame.views.get(held[0]), now)):
         view = frame.views.get(job)
-        status = (view.status if view and view.status not in {QUEUED, CLAIMED} else SUBMITTED) if lease.submitted else CLAIMED
+        status = (view.status if view and view.status not in {QUEUED, CLAIMED} else SUBMITTED) if submitted else CLAIMED
         ran = (view.ran(now) if view else None) or timedelta(0)
-        count = wording.records(view, frame.processed.get(job)) if view else ""
+        count = records(view, frame.processed.get(job)) if view else ""
         yield Row(cells=(model.model, job, view.file if view else "...", wording.status(status), count, duration(ran)))
     free = model.slots.limit - len(holders)
     if free > 0:
@@ -249,14 +218,11 @@ def _slot_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
 
 def _line_rows(model: ModelFrame, frame: Frame, now: datetime) -> Iterator[Row]:
     """The head of the line."""
-
-    def row(job: str, place: str, starts: str | Text) -> Row:
+    for ahead, job in enumerate(model.head):
         view = frame.views.get(job)
         waited = duration(now - view.queued_at) if view else ""
-        return Row(cells=(model.model, place, job, view.file if view else "...", waited, starts))
-
-    for number, job in enumerate(model.head):
-        yield row(job, str(number + 1), _starts(model, number, now))
+        file = view.file if view else "..."
+        yield Row(cells=(model.model, str(ahead + 1), job, file, waited, _starts(model, ahead, now)))
 
 
 def _starts(model: ModelFrame, ahead: int, now: datetime) -> str:
@@ -266,14 +232,13 @@ def _starts(model: ModelFrame, ahead: int, now: datetime) -> str:
     if held := holds(slots):  # few words: this column takes its width from the names of files
         left = max(each.next_try for each in held) - now
         return f"asked in {duration(left)}" if left > timedelta(0) else "asked now"
-    start = expected_start(ahead, slots.limit, len(slots.holders), model.mean_slot_seconds)
+    start = expected_start(slots, ahead, model.mean_slot_seconds)
     return "unknown" if start is None else f"in {rough(start)}" if start else "any moment"
 
 
-def _places(model: ModelFrame) -> dict[str, str]:
-    """Where each job is that is drawn: whoever moves is looked at again."""
-    holders = {parse_holder(name)[0]: SUBMITTED if lease.submitted else CLAIMED for name, lease in model.slots.holders.items()}
-    return dict.fromkeys(model.head, QUEUED) | holders
+def _holders(model: ModelFrame) -> dict[str, bool]:
+    """The jobs in slots, and whether Bedrock has taken them."""
+    return {parse_holder(name)[0]: lease.submitted for name, lease in model.slots.holders.items()}
 
 
 def _since(view: View | None, now: datetime) -> datetime:
@@ -311,7 +276,7 @@ class _Readings:
         failures = 0
         while not self._over.is_set():
             try:
-                self._frame, self.trouble, failures = self._watcher.tick(queries.now()), "", 0
+                self._frame, self.trouble, failures = self._watcher.tick(times.now()), "", 0
             except (BotoCoreError, ClientError, PynamoDBException) as error:
                 code, self.trouble = explain(error)
                 failures += 1
@@ -350,17 +315,3 @@ def _keyboard() -> Iterator[Callable[[float], bool]]:
         yield asked
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """A polite end from outside leaves the terminal as it was, too."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -49,7 +49,7 @@ locals {
           { function = function, metric = "Throttles", is = "is kept from running: the account's or the function's concurrency is used up" },
         ]
         ]) : "${trimprefix(alarm.function, "${var.name}-")}-${lower(alarm.metric)}" => {
-        description        = "${alarm.function} ${alarm.is}, for a quarter of an hour. Nothing is lost while its messages are tried again. See /aws/lambda/${alarm.function}; `bbq status` shows what waits, `bbq reconcile --all` wakes all of it once this is mended."
+        description        = "${alarm.function} ${alarm.is}, for a quarter of an hour. Nothing is lost while its messages are tried again. See /aws/lambda/${alarm.function}; `bbq status` shows what waits, `bbq wake --all` wakes all of it once this is mended."
         namespace          = "AWS/Lambda"
         metric             = alarm.metric
         dimensions         = { FunctionName = alarm.function }
@@ -64,7 +64,7 @@ locals {
     {
       # The stream forgets after 24 hours; here are 23 more to act.
       events-unread = {
-        description        = "The scheduler is an hour behind the events: new uploads do not get in line. See /aws/lambda/${local.scheduler_name} for what fails; once it is mended, `bbq reconcile --all` wakes whatever was passed over."
+        description        = "The scheduler is an hour behind the events: new uploads do not get in line. See /aws/lambda/${local.scheduler_name} for what fails; once it is mended, `bbq wake --all` wakes whatever was passed over."
         namespace          = "AWS/Lambda"
         metric             = "IteratorAge"
         dimensions         = { FunctionName = local.scheduler_name }
@@ -141,7 +141,7 @@ locals {
         timers-dropped = { metric = "InvocationDroppedCount", minutes = 5, periods = 1, is = "EventBridge Scheduler gave up timers: the attempts or models that they were for are looked at when Bedrock reports something, or never." }
         timers-lost    = { metric = "InvocationsFailedToBeSentToDeadLetterCount", minutes = 5, periods = 1, is = "EventBridge Scheduler gave up timers, and could not send them to ${var.name}-hints-dead either: nothing is left of them." }
         } : alarm => {
-        description        = "${what.is} See the trust and the rights of the role ${local.role_prefix}-timers and, with kms_key_arn, the key's policy; once they are repaired, `bbq redrive hints` and `bbq reconcile --all` make up for all of it."
+        description        = "${what.is} See the trust and the rights of the role ${local.role_prefix}-timers and, with kms_key_arn, the key's policy; once they are repaired, `bbq redrive hints` and `bbq wake --all` make up for all of it."
         namespace          = "AWS/Scheduler"
         metric             = what.metric
         dimensions         = { ScheduleGroup = var.name }

@@ -44,7 +44,7 @@ locals {
     Read from top to bottom. **Red alarm?** Its description says what it means and what to run. **Slots below their limit with a line beside them?** `bbq status` says why a model is on hold, and what to do; a paused model starts nothing (`bbq resume`). **Missed events or overdue slots?** Bedrock's events do not arrive: timers make good, later.
     Gauges are points in time, written when something happens to a model and at every check-in (each ${var.check_in_minutes} min): no point means no change.
 
-    `bbq status` lines and slots · `bbq jobs` what there is · `bbq show JOB` one job, with its reason · `bbq timeline` who held which slot · `bbq pause` / `bbq resume` a model · `bbq cancel` / `bbq retry` a job · `bbq redrive` dead letters · `bbq wake` a model · `bbq reconcile --all` wake everything unfinished · `bbq verify` compare with the events
+    `bbq status` lines and slots · `bbq jobs` what there is · `bbq show JOB` one job, with its reason · `bbq timeline` who held which slot · `bbq pause` / `bbq resume` a model · `bbq cancel` / `bbq retry` a job · `bbq redrive` dead letters · `bbq wake` a model · `bbq wake --all` wake everything unfinished · `bbq verify` compare with the events
     END
 
   # CloudWatch shows a hundred alarms at most in one widget. Those of many models are left to the list of alarms.

@@ -21,7 +21,7 @@ import pytest
 from moto import mock_aws
 
 from cli import deployment as cli_deployment
-from cli import progress, queries
+from cli import progress, times
 from cli.deployment import Deployment
 from cli.main import run
 from services.scheduler.bedrock import Refused
@@ -235,7 +235,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def deployed(aws: None, monkeypatch: pytest.MonkeyPatch) -> Deployed:
     """Deployment `bbq` with models haiku (limit 2) and nova (limit 1), idle."""
     found = Deployed(publish())
-    monkeypatch.setattr(queries, "now", lambda: found.time)
+    monkeypatch.setattr(times, "now", lambda: found.time)
     monkeypatch.setattr(progress, "client", lambda: found)
     return found
 

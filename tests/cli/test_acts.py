@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -134,15 +135,19 @@ def test_a_job_that_is_over_is_not_cancelled(deployed: Deployed, bbq: Bbq) -> No
     assert "cancel-requested" not in names(deployed, job)
 
 
-def test_nobody_is_cancelled(deployed: Deployed, bbq: Bbq) -> None:
-    result = bbq("cancel", NOBODY)
-    assert (result.code, result.err) == (3, f"{NOBODY}: there is no such job\n")
+@pytest.mark.parametrize("command", ["cancel", "retry", "forget", "priority", "show", "download", "wake"])
+def test_a_job_that_is_not_there_ends_every_command_with_3(deployed: Deployed, bbq: Bbq, tmp_path: Path, command: str) -> None:
+    more = {"forget": ["--why", "x"], "priority": ["0"], "download": [str(tmp_path)]}.get(command, [])
+    for nobody in (NOBODY, "NOSUCH"):
+        result = bbq(command, nobody, *more)
+        assert (result.code, result.out) == (3, "")
+        assert nobody in result.err
 
 
 def test_what_is_no_id_stops_the_command_before_anything_is_done(deployed: Deployed, bbq: Bbq) -> None:
     job = deployed.upload("haiku/a.jsonl")
     result = bbq("cancel", job, "reviews.jsonl", "--yes")
-    assert result.code == 2
+    assert result.code == 3
     assert "'reviews.jsonl' is not a job's id" in result.err
     assert "cancel-requested" not in names(deployed, job)
 
@@ -291,7 +296,7 @@ def test_a_waiting_job_moves_in_line(deployed: Deployed, bbq: Bbq) -> None:
     assert bbq("priority", second, "10").code == 2
 
 
-# --- pause, resume, wake
+# --- pause, resume
 
 
 def test_a_paused_model_starts_nothing_until_it_is_resumed(deployed: Deployed, bbq: Bbq) -> None:
@@ -312,7 +317,7 @@ def test_a_paused_model_starts_nothing_until_it_is_resumed(deployed: Deployed, b
 
 
 def test_a_model_that_is_not_there_is_not_paused(deployed: Deployed, bbq: Bbq) -> None:
-    for command in ("pause", "resume", "wake"):
+    for command in ("pause", "resume"):
         result = bbq(command, "opus")
         assert result.code == 3
         assert "no model 'opus'; it has haiku, nova" in result.err
@@ -332,10 +337,3 @@ def test_a_model_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, mon
     monkeypatch.setattr(Store, "append_to_model", append)
     assert "was paused already by bob" in bbq("pause", "haiku").out
     assert [r.event.NAME for r in deployed.store.load(model_stream("haiku"))] == ["limit-set", "model-paused"]
-
-
-def test_waking_sends_a_hint_for_one_model_or_for_all(deployed: Deployed, bbq: Bbq) -> None:
-    assert bbq("wake").out == "every model will be looked at\n"
-    assert hints(deployed) == ['{"wake": "all", "ask": true}']
-    assert bbq("wake", "nova").code == 0
-    assert hints(deployed) == ['{"wake": "nova", "ask": true}']

@@ -15,7 +15,7 @@ from tests.cli.conftest import Deployed, Result
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "commands.md").read_text()
 PROSE = re.sub(r"^```.*?^```\n", "", TEXT, flags=re.MULTILINE | re.DOTALL)
-MAPS = {"labels", "dead_letters", "ended_today", "data"}  # their names are data
+MAPS = {"labels", "dead_letters", "ended_today", "ended_without_model", "data"}  # their names are data
 
 
 def section(heading: str) -> str:

@@ -78,7 +78,7 @@ def test_acting_on_a_job_says_nothing_that_a_terminal_would_obey(jobs: dict[str,
             ["cancel", job],
             ["retry", job],
             ["priority", job, "1"],
-            ["reconcile", job],
+            ["wake", job],
             ["cancel", key],
             ["priority", key, "1"],
         ):
@@ -102,7 +102,7 @@ def test_a_label_may_have_any_name(deployed: Deployed, bbq: Bbq) -> None:
     deployed.wake(job)
     assert bbq("show", job, "--json").json["labels"] == {name: f"{name}!" for name in names}
     assert bbq("jobs", "--json").json[0]["labels"] == {name: f"{name}!" for name in names}
-    for command in (["show", job], ["jobs"], ["status"], ["verify"], ["rebuild", "--yes"], ["reconcile", "--all"]):
+    for command in (["show", job], ["jobs"], ["status"], ["verify"], ["rebuild", "--yes"], ["wake", "--all"]):
         result = bbq(*command)
         shown(result.out + result.err)
         assert result.code == 0, result

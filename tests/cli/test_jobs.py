@@ -9,7 +9,6 @@ import pytest
 
 from cli import queries
 from cli.app import Exit
-from cli.jobs import since_when
 from shared import events as e
 from tests.cli.conftest import NOW, Deployed, Result
 
@@ -160,16 +159,3 @@ def test_a_job_that_ends_while_the_list_is_read_is_listed_once_as_over(
 def test_a_rejected_file_has_no_count_of_records(busy: dict[str, str], bbq: Bbq) -> None:
     (row,) = [row for row in bbq("jobs").out.splitlines() if busy["rejected"] in row]
     assert row.split()[2:] == ["Rejected", "2h35m"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90m", NOW - timedelta(minutes=90)),
-        ("1w", NOW - timedelta(days=7)),
-        ("2026-11-23", NOW.replace(day=23, hour=0)),
-        ("2026-11-23T08:00+02:00", NOW.replace(day=23, hour=6)),
-    ],
-)
-def test_times_may_be_said_in_many_ways(text: str, expected: object) -> None:
-    assert since_when(text, NOW) == expected

@@ -12,7 +12,7 @@ import pytest
 
 from cli import mend, reader, redrive, repair, walk
 from cli.main import run
-from cli.redrive import SqsQueue
+from cli.sqs import SqsQueue
 from shared.projections import SLOTS_KEY, VIEW_KEY, line_pk, slots_pk, view_pk
 from shared.tables import Delete, LineRow, SlotsRow, Update, ViewRow
 from tests.cli.conftest import Deployed, Result
@@ -28,7 +28,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def jobs(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Nine jobs, and pages of a few rows."""
-    monkeypatch.setattr("cli.deployment.DynamoReader", lambda names, region: reader.DynamoReader(names, region, page_items=4))
+    monkeypatch.setattr("cli.mend.DynamoReader", lambda names, region: reader.DynamoReader(names, region, page_items=4))
     return [deployed.upload(f"haiku/{number}.jsonl", version=f"v{number}") for number in range(9)]
 
 
@@ -105,7 +105,7 @@ def test_what_needs_a_pause_says_so(deployed: Deployed, bbq: Bbq, jobs: list[str
     assert bbq("verify").code == 0
 
 
-@pytest.mark.parametrize("command", [["verify"], ["rebuild", "--yes"], ["reconcile", "--all"]])
+@pytest.mark.parametrize("command", [["verify"], ["rebuild", "--yes"], ["wake", "--all"]])
 def test_a_killed_walk_goes_on_where_it_was(
     deployed: Deployed, bbq: Bbq, jobs: list[str], tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -202,26 +202,33 @@ def test_a_cursor_that_cannot_be_written_is_said_at_once(deployed: Deployed, bbq
     assert "No such file or directory" in result.err
 
 
-# --- reconcile
+# --- wake
 
 
-def test_a_job_is_looked_at_again(deployed: Deployed, bbq: Bbq) -> None:
+def test_waking_sends_a_hint_for_one_model_or_for_all(deployed: Deployed, bbq: Bbq) -> None:
+    assert bbq("wake").out == "every model will be looked at\n"
+    assert hints(deployed) == ['{"wake": "all", "ask": true}']
+    assert bbq("wake", "nova").out == "nova will be looked at\n"
+    assert hints(deployed) == ['{"wake": "nova", "ask": true}']
+
+
+def test_a_job_is_looked_at_again(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
     job = deployed.upload("haiku/a.jsonl")
-    assert bbq("reconcile", job).code == 0
-    assert sorted(hints(deployed)) == [f'{{"job": "{job}"}}', '{"wake": "all"}']
-    assert bbq("reconcile", "a" * 26).code == 3
-    assert bbq("reconcile", "a.jsonl").code == 2
-    assert bbq("reconcile").code == 2
-    assert bbq("reconcile", job, "--all").code == 2
+    assert bbq("wake", job).out == f"{job} and every model will be looked at\n"
+    assert sorted(hints(deployed)) == [f'{{"job": "{job}"}}', '{"wake": "all", "ask": true}']
+    unknown = bbq("wake", "opus")
+    assert (unknown.code, unknown.err) == (3, "bbq: there is no job and no model 'opus': the models are haiku, nova\n")
+    assert bbq("wake", job, "--all").code == 2
+    assert bbq("wake", "--cursor", str(tmp_path / "cursor")).code == 2
     assert hints(deployed) == []
 
 
 def test_every_unfinished_job_is_looked_at_again(deployed: Deployed, bbq: Bbq) -> None:
     done, running = deployed.upload("haiku/a.jsonl"), deployed.upload("haiku/b.jsonl")
     deployed.complete(done)
-    result = bbq("reconcile", "--all")
+    result = bbq("wake", "--all")
     assert (result.code, result.out) == (0, "1 job and every model will be looked at\n")
-    assert sorted(hints(deployed)) == [f'{{"job": "{running}"}}', '{"wake": "all"}']
+    assert sorted(hints(deployed)) == [f'{{"job": "{running}"}}', '{"wake": "all", "ask": true}']
 
 
 # --- redrive

@@ -165,6 +165,14 @@ def test_rejected_it_shows_every_problem_with_its_line(deployed: Deployed, bbq: 
     text = bbq("show", job).out
     assert "line 1,700: not JSON" in text
     assert "too few records" in text
+    assert text.count("not JSON") == 1  # and not once more as the reason
+
+
+def test_rejected_it_says_a_problem_of_many_lines_once_and_how_many_are_not_shown(deployed: Deployed, bbq: Bbq) -> None:
+    problems = [e.Problem(line=number, text="is not valid JSON at column 1") for number in range(1, 101)]
+    text = bbq("show", deployed.reject("haiku/x.jsonl", *problems)).out
+    assert "why        line 1: is not valid JSON at column 1 (also lines 2, 3, 4 and 16 more)\n" in text
+    assert "and 80 problems more" in text
 
 
 def test_a_file_may_be_named_instead_of_the_job(deployed: Deployed, bbq: Bbq) -> None:
@@ -174,6 +182,19 @@ def test_a_file_may_be_named_instead_of_the_job(deployed: Deployed, bbq: Bbq) ->
     assert "(yet)" in result.err
     job = deployed.upload("haiku/a.jsonl", version=put["VersionId"])
     assert bbq("show", "haiku/a.jsonl", "--json").json["job"] == job
+
+
+def test_a_file_is_found_by_its_name_where_submit_puts_it(deployed: Deployed, bbq: Bbq) -> None:
+    s3 = boto3.client("s3")
+    version = s3.put_object(Bucket=BUCKET, Key="to-process/nova/a.jsonl", Body=b"x")["VersionId"]
+    job = deployed.upload("nova/a.jsonl", "nova", version=version)
+    for said in ("a.jsonl", "data/2026/a.jsonl", "./a.jsonl"):
+        assert bbq("show", said, "--json").json["job"] == job
+    s3.put_object(Bucket=BUCKET, Key="to-process/haiku/a.jsonl", Body=b"x")
+    both = bbq("show", "a.jsonl")
+    assert (both.code, both.out) == (Exit.USAGE, "")
+    assert "say to-process/haiku/a.jsonl or to-process/nova/a.jsonl" in both.err
+    assert "found by the key that was said there" in bbq("show", "b.jsonl").err
 
 
 def test_what_does_not_exist_ends_with_3(deployed: Deployed, bbq: Bbq) -> None:

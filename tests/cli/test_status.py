@@ -187,6 +187,17 @@ def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(deployed:
     assert "a limit of 0 lets nothing start" in bbq("status").out
 
 
+def test_what_was_rejected_without_a_model_is_counted(deployed: Deployed, bbq: Bbq) -> None:
+    deployed.reject("hiaku/a.jsonl", e.Problem(line=None, text="name it haiku/"), model=None)
+    deployed.reject("hiaku/b.jsonl", e.Problem(line=None, text="name it haiku/"), model=None)
+    assert "without a model, today, 2 Rejected, look at them with: bbq jobs --status over" in bbq("status").out
+    document = bbq("status", "--json").json
+    assert document["ended_without_model"] == {"Rejected": 2}
+    assert [model["ended_today"] for model in document["models"]] == [{}, {}]
+    deployed.wait(days=1)
+    assert "without a model" not in bbq("status").out
+
+
 @pytest.mark.parametrize("history", [0, 100, 3000])
 def test_a_long_history_costs_no_more_requests(
     deployed: Deployed, bbq: Bbq, requests: Requests, history: int
@@ -199,8 +210,9 @@ def test_a_long_history_costs_no_more_requests(
     finding = 2  # of the parameter
     of_a_model = 1 + 1 + 2  # slots, counts of the line, counts of two days
     unreadable = 1
-    assert len(requests) == finding + len(MODELS) * of_a_model + unreadable + 3
-    assert requests.items <= len(MODELS) * (3 * SHARDS + 11)
+    without_model = 1  # counts of today
+    assert len(requests) == finding + len(MODELS) * of_a_model + unreadable + without_model + 3
+    assert requests.items <= len(MODELS) * (3 * SHARDS + 11) + SHARDS
     requests.clear()
     found = bbq("jobs", "--json").json
     assert len(found) == min(history + 1, 50)

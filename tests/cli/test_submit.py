@@ -1,4 +1,4 @@
-"""What is submitted is what was checked, and the id that is printed is the id of the job that intake makes of it."""
+"""What is submitted was checked, and the id that is printed is the id of the job that intake makes of it."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from pynamodb.exceptions import GetError
 
 from cli import deployment as cli_deployment
-from cli import submit
+from cli import submission, submit
 from services.intake import intake
 from services.intake.config import Config
 from services.intake.objects import Objects
@@ -120,7 +120,7 @@ def test_a_large_file_goes_up_in_parts(deployed: Deployed, bbq: Bbq, tmp_path: P
     data = good(200, "x" * 100_000)
     result = bbq("submit", file(tmp_path, data=data))
     assert result.code == 0
-    assert requests.count("UploadPart") == -(-len(data) // submit.PART_BYTES) > 1
+    assert requests.count("UploadPart") == -(-len(data) // submission.PART_BYTES) > 1
     [(key, version)] = versions()
     assert result.out.strip() == job_id(BUCKET, key, version, "", "")
     assert boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == data
@@ -204,7 +204,7 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     small = {alias: replace(model, max_bytes=50) for alias, model in deployed.deployment.models.items()}
     monkeypatch.setattr(cli_deployment, "parse_models", lambda _: small)
-    monkeypatch.setattr(submit, "inspect", None)
+    monkeypatch.setattr(submission, "inspect", None)
     result = bbq("submit", file(tmp_path))
     assert result.code == 2
     assert "bytes, more than 50" in result.err
@@ -302,36 +302,14 @@ def test_files_that_cannot_be_read_are_named(deployed: Deployed, bbq: Bbq, tmp_p
     assert versions() == []
 
 
-@pytest.mark.parametrize("change", ["same size", "shorter", "longer"])
-def test_a_file_that_changes_behind_its_check_is_not_uploaded(
-    deployed: Deployed, bbq: Bbq, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch, requests: list[str], change: str
-) -> None:
-    path = Path(file(tmp_path, data=good(200, "x" * 100_000)))  # of three parts
-    real = submit.upload
-
-    def upload(*arguments: Any) -> submit.Submitted:
-        before = path.read_bytes()
-        after = {"same size": before[:-9] + b"8" + before[-8:], "shorter": before[:-1], "longer": before * 3}[change]
-        assert after != before
-        path.write_bytes(after)
-        return real(*arguments)
-
-    monkeypatch.setattr(submit, "upload", upload)
-    result = bbq("submit", str(path))
-    assert result.code == 2
-    assert "was changed while it was submitted" in result.err
-    assert versions() == unfinished() == []
-    assert requests.count("UploadPart") <= 3  # a file that grows and grows is not followed
-
-
 def test_an_upload_that_s3_refuses_leaves_nothing_and_says_what_was_done(
     deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [file(tmp_path, f"{n}.jsonl") for n in range(3)]
-    real, calls = submit.upload, list[str]()
+    real, calls = submission.upload, list[str]()
 
-    def upload(here: Any, checked: submit.Checked, step: submit.Step) -> submit.Submitted:
-        calls.append(checked.order.key)
+    def upload(here: Any, checked: submission.Checked, step: submission.Step) -> submission.Submitted:
+        calls.append(checked.submission.key)
         if len(calls) == 2:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "UploadPart")
         return real(here, checked, step)
@@ -537,6 +515,36 @@ def test_a_dry_run_uploads_nothing_and_estimates(deployed: Deployed, bbq: Bbq, t
     words = bbq("submit", path, "--dry-run", "--prices", str(prices)).out
     assert "an estimate: 4 bytes of the file count as a token" in words
     assert "at most 1,000 out" in words
+
+
+def test_a_dry_run_needs_no_deployment(aws: None, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, bad = file(tmp_path), file(tmp_path, "bad.jsonl", b"no\n" * 200)
+    for region in (REGION, None):  # where there is none, and where AWS cannot be asked at all
+        if region is None:
+            monkeypatch.delenv("AWS_DEFAULT_REGION")
+        result = bbq("submit", here, "--dry-run", "--model", "haiku")
+        assert result.code == 0
+        assert "no deployment was named" in result.err if region else "no AWS Region is set" in result.err
+        assert "by Bedrock's own limits" in result.err
+        assert result.out.splitlines()[0].split() == ["file", "model", "priority", "records", "size"]
+        assert "1,000 out" in result.out
+        assert bbq("submit", bad, "--dry-run").code == 2
+        assert bbq("submit", here).code == 2  # it cannot be uploaded
+        assert bbq("--name", "bbq", "submit", here, "--dry-run").code != 0  # a deployment that was named must be there
+
+
+def test_a_problem_of_many_lines_is_said_once(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+    bad = file(tmp_path, "bad.jsonl", good(100) + b"no\n" * 1200 + b'{"modelInput": 7}\n')
+    result = bbq("submit", bad)
+    assert result.err.splitlines() == [
+        f"{bad}:101: is not valid JSON at column 1 (also lines 102, 103, 104 and 96 more)",
+        f"{bad}: and 1,101 problems more",
+        "bbq: 1 of 1 files not fit: nothing was uploaded",
+    ]
+    few = file(tmp_path, "few.jsonl", good(100) + b'no\n{"modelInput": 7}\nno\n')
+    assert bbq("submit", few).err.splitlines()[:2] == [
+        f"{few}:101: is not valid JSON at column 1 (also line 103)", f"{few}:102: modelInput is not an object",
+    ]  # fmt: skip
 
 
 def test_a_dry_run_without_prices_shows_tokens_and_no_cost(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:

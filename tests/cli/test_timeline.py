@@ -15,7 +15,7 @@ from cli import timeline
 from cli.app import Fault
 from cli.lanes import Panel, life, panel
 from cli.queries import View, jobs_since
-from cli.timeline_figure import duration, visible
+from cli.timeline_figure import visible
 from cli.timeline_page import MARK, page
 from shared import events
 from shared.memory import MemoryTables
@@ -240,13 +240,6 @@ def test_a_text_is_shown_on_one_line_and_no_longer_than_asked(text: str, most: i
     assert shown.isprintable()
     assert len(shown) <= most
     assert shown == text or not text.isprintable() or len(text) > most
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "0.00s"), (0.314, "0.31s"), (9.94, "9.9s"), (9.96, "10s"), (59.7, "1m00s"), (11_520, "3h12m")]
-)
-def test_durations_are_as_exact_as_a_refill_needs(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_a_stream_without_events_is_no_job(busy: Deployed) -> None:

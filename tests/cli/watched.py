@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from moto import mock_aws
 
-from cli import progress, queries
+from cli import progress, times
 from cli.deployment import client
 from cli.main import run
 from tests.cli.conftest import NOW, Deployed, publish
@@ -26,7 +26,7 @@ def main() -> None:
     deployed.upload("nova/other.jsonl", "nova")
     deployed.report(first, "InProgress")
     deployed.processed[deployed.job(first).arn or ""] = 37
-    patch.object(queries, "now", lambda: NOW).start()
+    patch.object(times, "now", lambda: NOW).start()
     patch.object(progress, "client", lambda: deployed).start()
     if "fail" in sys.argv:
         names = (deployed.deployment.events_table, deployed.deployment.projections_table)

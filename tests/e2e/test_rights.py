@@ -39,7 +39,7 @@ def test_a_viewer_looks_and_may_not_act(deployment: Deployment, viewer: Bbq, tmp
     (tmp_path / "mine.jsonl").write_bytes(records())
     for command in (
         ["pause", "haiku"], ["wake", "haiku"], ["submit", str(tmp_path / "mine.jsonl")],
-        ["verify"], ["reconcile", job],
+        ["verify"], ["wake", job],
     ):  # fmt: skip
         denied = viewer(*command)
         assert denied.returncode == Exit.NO_ACCESS, (command, denied)
@@ -52,7 +52,7 @@ def test_an_operator_acts(deployment: Deployment, operator: Bbq, tmp_path: Path)
     (tmp_path / "mine.jsonl").write_bytes(records())
     for command in (
         ["submit", str(tmp_path / "mine.jsonl"), "--model", "haiku", "--wait"],
-        ["pause", "haiku", "--why", "trying"], ["resume", "haiku"], ["wake", "haiku"], ["verify"], ["reconcile", "--all"],
+        ["pause", "haiku", "--why", "trying"], ["resume", "haiku"], ["wake", "haiku"], ["verify"], ["wake", "--all"],
         ["redrive", "--yes"],
     ):  # fmt: skip
         done = operator(*command)

@@ -133,7 +133,7 @@ def printed(life: Life, jobs: list[str]) -> str:
             Happened(version=int(row.version), at=life.bench.time, name=row.name, schema=1, data=row.data)
             for row in life.bench.tables.query(EventRow, job_stream(view.job))
         ]
-        show._tell_what(console, view, life.bench.time)
+        show._tell_what(console, view, life.bench.time, problem_count=len(view.problems))
         show._tell_history(console, happened, 120)
         with redirect_stdout(said):
             print_json(jobs_command.document(view, life.bench.time))
@@ -145,7 +145,8 @@ def printed(life: Life, jobs: list[str]) -> str:
         console.print(line)
     life_of_model = life.bench.slots
     if life_of_model.pause is not None:
-        pause = status.Pause(by=life_of_model.pause.by, at=life_of_model.pause.at, why=life_of_model.pause.why)
+        pause = status.pause_of(life_of_model)
+        assert pause is not None
         console.print(safe(status.paused(pause, life.bench.time)), markup=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

@@ -8,7 +8,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.redrive import Message, SqsQueue, reconcile_jobs, redrive, redrive_stream_failures
+from cli.redrive import reconcile_jobs, redrive, redrive_stream_failures
+from cli.sqs import Message, SqsQueue
 from cli.walk import Cursor, Desk
 from services.scheduler.bedrock import Refused
 from services.scheduler.hints import ALL, Report
@@ -138,13 +139,6 @@ def test_every_job_with_anything_left_to_do_is_woken_once_and_all_models_are() -
     bench, due = queue_with_everything()
     assert reconcile_jobs(desk_on(bench)) == len(due)
     assert sorted(bench.outbox.sent) == sorted([*(("job", job) for job in due), ("model", ALL)])
-
-
-def test_one_job_is_woken_without_a_walk() -> None:
-    bench = Bench()
-    desk = replace(desk_on(bench), reader=None)  # type: ignore[arg-type] # nothing is read
-    assert reconcile_jobs(desk, "x") == 1
-    assert bench.outbox.sent == [("job", "x"), ("model", ALL)]
 
 
 def test_a_walk_that_was_broken_off_goes_on() -> None:
