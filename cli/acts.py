@@ -23,7 +23,7 @@ from cli.deployment import Deployment
 from cli.follow import Timeout, follow, seconds_of
 from cli.wording import counted
 from shared.events import Event, UnknownEvent
-from shared.job import IllegalEvent, Job
+from shared.job import IllegalEvent, Job, outcome
 from shared.models import MAX_ATTEMPTS
 from shared.names import model_stream
 from shared.store import Store, VersionTaken
@@ -64,9 +64,9 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
     code = done.code
     if wait and done.asked:
         ends = follow(here, done.asked, limit)
-        others = [end for end in ends if end.job.status not in {"Cancelled", "Stopped"}]
-        for end in others:
-            say(f"{end.job.id} was not cancelled in time: {end.word}")
+        others = [job for job in ends if job.status not in {"Cancelled", "Stopped"}]
+        for job in others:
+            say(f"{job.id} was not cancelled in time: {outcome(job)}")
         code = code or (Exit.FAILED if others else Exit.OK)
     raise typer.Exit(code)
 

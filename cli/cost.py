@@ -8,7 +8,7 @@ IAM: dynamodb:Query on the projections table's index; dynamodb:Query on the even
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -20,7 +20,7 @@ import typer
 from cli import deployment as deployments
 from cli import queries, times
 from cli.app import LOOK, Fault, app, out, print_json, say
-from cli.prices import VARIABLE, NotPrices, Price, Prices, cost, read_prices
+from cli.prices import VARIABLE, NotPrices, Prices, cost, read_prices
 from cli.queries import OVER_STATUSES, View
 from cli.tables import Column, Row, show_lines, table
 from cli.times import moment, since_when
@@ -44,17 +44,6 @@ class By(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Used:
-    """What one job used, with all its attempts. Not `known`: of some attempt nobody could say, so it is at least this."""
-
-    group: str
-    known: bool
-    input_tokens: int
-    output_tokens: int
-    price: Price | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Sum:
     """Of a group of jobs. `unknown` of them have no count, or not of every attempt; `unpriced` have tokens but no price."""
 
@@ -64,7 +53,11 @@ class Sum:
     unpriced: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    cost: Decimal = field(default=Decimal(0))
+    cost: Decimal = Decimal(0)
+
+    def __add__(self, other: "Sum") -> "Sum":
+        numbers = (field.name for field in fields(self) if field.name != "group")
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in numbers})
 
 
 @app.command(name="cost", rich_help_panel=LOOK)
@@ -91,8 +84,8 @@ def cost_command(
     sums = added(used(view, here.store, known, by) for view in views)
     if json:
         return print_json(_document(sums, known, by, since=beginning))
-    console = out()
-    show_lines(console, table(_COLUMNS, [_row(each, known) for each in [*sums, *_total(sums)]], console.width))
+    console, total = out(), [sum(sums, Sum(group="all"))] if len(sums) > 1 else []
+    show_lines(console, table(_COLUMNS, [_row(each, known) for each in [*sums, *total]], console.width))
     if not sums:
         say(f"no job ended since {moment(beginning)} UTC (--since)")
     if unknown := sum(each.unknown for each in sums):
@@ -114,17 +107,19 @@ def prices_from(path: Path | None) -> Prices:
         raise Fault(str(error)) from None
 
 
-def used(view: View, store: Store, prices: Prices, by: By) -> Used:
-    """Of one job. One query where it was tried more than once."""
+def used(view: View, store: Store, prices: Prices, by: By) -> Sum:
+    """What one job used, with all its attempts. One query if it was tried more than once."""
     if view.attempt > 1:
         history = [recorded.event for recorded in store.load(job_stream(view.job))]
         known, tokens_in, tokens_out = of_attempts(history)
     else:
         known = view.arn is None or (view.input_tokens is not None and view.output_tokens is not None)
         tokens_in, tokens_out = view.input_tokens or 0, view.output_tokens or 0
-    return Used(
-        group=_group(view, by), known=known, input_tokens=tokens_in, output_tokens=tokens_out,
-        price=prices.of(view.model, view.model_id),
+    price = prices.of(view.model, view.model_id)
+    return Sum(
+        group=_group(view, by), jobs=1, unknown=int(not known), unpriced=int(price is None and bool(tokens_in or tokens_out)),
+        input_tokens=tokens_in, output_tokens=tokens_out,
+        cost=cost(price, tokens_in, tokens_out) if price is not None else Decimal(0),
     )  # fmt: skip
 
 
@@ -137,20 +132,12 @@ def of_attempts(history: Sequence[e.Event]) -> tuple[bool, int, int]:
     return known, sum(pair[0] or 0 for pair in counts), sum(pair[1] or 0 for pair in counts)
 
 
-def added(jobs: Iterable[Used]) -> list[Sum]:
+def added(jobs: Iterable[Sum]) -> list[Sum]:
     """One sum for each group, in their order."""
-    sums: dict[str, dict[str, Any]] = {}
+    sums: dict[str, Sum] = {}
     for job in jobs:
-        of = sums.setdefault(
-            job.group, {"jobs": 0, "unknown": 0, "unpriced": 0, "input_tokens": 0, "output_tokens": 0, "cost": Decimal(0)}
-        )
-        of["jobs"] += 1
-        of["unknown"] += not job.known
-        of["unpriced"] += job.price is None and bool(job.input_tokens or job.output_tokens)
-        of["input_tokens"] += job.input_tokens
-        of["output_tokens"] += job.output_tokens
-        of["cost"] += cost(job.price, job.input_tokens, job.output_tokens) if job.price is not None else 0
-    return [Sum(group=group, **numbers) for group, numbers in sorted(sums.items())]
+        sums[job.group] = sums[job.group] + job if job.group in sums else job
+    return [sums[group] for group in sorted(sums)]
 
 
 def in_money(amount: Decimal, currency: str) -> str:
@@ -179,18 +166,6 @@ def _group(view: View, by: By) -> str:
         case By.PREFIX:
             key = view.sources[0].key.removeprefix(INPUT_PREFIX) if view.sources else ""
             return f"{key.rpartition('/')[0].partition('/')[0]}/" if "/" in key else NO_FOLDER
-
-
-def _total(sums: Sequence[Sum]) -> list[Sum]:
-    if len(sums) < 2:  # noqa: PLR2004 - nothing to add
-        return []
-    return [
-        Sum(
-            group="all", jobs=sum(s.jobs for s in sums), unknown=sum(s.unknown for s in sums),
-            unpriced=sum(s.unpriced for s in sums), input_tokens=sum(s.input_tokens for s in sums),
-            output_tokens=sum(s.output_tokens for s in sums), cost=sum((s.cost for s in sums), Decimal(0)),
-        )
-    ]  # fmt: skip
 
 
 def _row(of: Sum, prices: Prices) -> Row:

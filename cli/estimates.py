@@ -14,18 +14,18 @@ MAX_POSITION = 1_000  # counting further would read the whole line
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """A place in line, from 1. Not `exact`: there are more than `number` ahead, and nobody counted them."""
+    """A place in line, behind `ahead` jobs. Not `exact`: the line goes on before it, and was not counted further."""
 
-    number: int
+    ahead: int
     exact: bool = True
+
+    @property
+    def number(self) -> int:
+        """From 1; if not exact, the place is beyond it."""
+        return self.ahead + self.exact
 
     def __str__(self) -> str:
         return f"{self.number:,}" if self.exact else f"more than {self.number:,}"
-
-
-def position(ahead: int, *, more: bool) -> Position:
-    """The place behind `ahead` jobs; `more`: the counting stopped there although the line went on."""
-    return Position(number=ahead, exact=False) if more else Position(number=ahead + 1)
 
 
 def mean_slot_seconds(*days: Mapping[str, float]) -> float | None:

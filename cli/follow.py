@@ -9,7 +9,6 @@ IAM: dynamodb:GetItem on the projections table, dynamodb:Query on the events tab
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -40,24 +39,12 @@ class Pending(Fault):
     code = Exit.PENDING
 
 
-@dataclass(frozen=True)
-class End:
-    """A job that is over for good."""
-
-    job: Job
-
-    @property
-    def word(self) -> str:
-        """What became of it: its outcome."""
-        return outcome(self.job)
-
-
 def seconds_of(text: str | None) -> float | None:
     """What --timeout says. Raises Fault."""
     return times.length(text).total_seconds() if text is not None else None
 
 
-def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[End]:
+def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[Job]:
     """Wait until all are over, telling each change on standard error. Raises Pending; ends the command at Ctrl-C."""
     try:
         return _follow(here, jobs, limit_seconds)
@@ -68,9 +55,9 @@ def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -
         raise
 
 
-def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[End]:
+def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[Job]:
     began, pause, faults, told = time.monotonic(), FIRST_PAUSE_SECONDS, 0, False
-    pending, seen, ends = list(dict.fromkeys(jobs)), dict[str, str](), dict[str, End]()
+    pending, seen, ends = list(dict.fromkeys(jobs)), dict[str, str](), dict[str, Job]()
     while True:
         try:
             for job_id in list(pending):
@@ -98,7 +85,7 @@ def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) 
         pause = min(pause * GROWTH, LONGEST_PAUSE_SECONDS)
 
 
-def _look(here: Deployment, job_id: str, seen: dict[str, str]) -> End | None:
+def _look(here: Deployment, job_id: str, seen: dict[str, str]) -> Job | None:
     row = here.tables.get(ViewRow, view_pk(job_id), VIEW_KEY)
     if row is None:
         return None
@@ -109,4 +96,4 @@ def _look(here: Deployment, job_id: str, seen: dict[str, str]) -> End | None:
     if seen.get(job_id) != word:
         seen[job_id] = word
         say(f"{times.now():%H:%M:%S} {job_id} {word}")
-    return End(job) if job is not None and over else None
+    return job if over else None

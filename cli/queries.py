@@ -20,11 +20,11 @@ from botocore.exceptions import ClientError
 from cli import times
 from cli.app import Fault, NotFound
 from cli.deployment import Deployment, client
-from cli.estimates import MAX_POSITION, Position, mean_slot_seconds, position
+from cli.estimates import MAX_POSITION, Position, mean_slot_seconds
 from shared.events import Json, moment_of, text_of
 from shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
-from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk, view_row
+from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
 from shared.store import Store
 from shared.tables import STATUS_INDEX, EventRow, ViewRow
 
@@ -259,7 +259,7 @@ def place(deployment: Deployment, job: Job) -> Position | None:
         ExpressionAttributeValues={":line": {"S": line_pk(job.model)}, ":place": {"S": key}},
         ConsistentRead=True, Limit=MAX_POSITION,
     )  # fmt: skip
-    return position(answer["Count"], more="LastEvaluatedKey" in answer)
+    return Position(ahead=answer["Count"], exact="LastEvaluatedKey" not in answer)
 
 
 def recent_mean_slot_seconds(store: Store, model: str, now: datetime) -> float | None:
@@ -291,11 +291,6 @@ def view_of(row: ViewRow) -> View:
         problems=tuple(_plain(problem) for problem in row.problems or ()),
         warnings=tuple(str(warning) for warning in row.warnings or ()), version=int(row.version),
     )  # fmt: skip
-
-
-def view_of_job(job: Job) -> View:
-    """What the view of a job will be that is not projected yet."""
-    return view_of(view_row(job))
 
 
 def at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:

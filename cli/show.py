@@ -25,6 +25,7 @@ from cli.wording import counted, safe, size
 from shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
 from shared.job import CLAIMED, QUEUED, UNREADABLE, IllegalEvent, Job, fold
 from shared.names import holder
+from shared.projections import view_row
 
 _HISTORY = (
     Column(title="#", right=True),
@@ -75,7 +76,7 @@ def show(
     view, state = queries.view(deployment, found), _folded(found, happened)
     projected = view is not None
     if view is None and state is not None:
-        view = queries.view_of_job(state)
+        view = queries.view_of(view_row(state))
     if view is None:
         raise NotFound(f"job {found} has events that this bbq cannot read, and no view: use the version that is deployed")
     wait = waits_for(deployment, view, state, now, projected=projected)
@@ -114,7 +115,7 @@ def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
     if place is None:
         return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
     mean, held = queries.recent_mean_slot_seconds(store, model, now), holds(slots)
-    start = expected_start(slots, place.number - 1, mean) if place.exact else None
+    start = expected_start(slots, place.ahead, mean) if place.exact else None
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
         text += f"; {model} is paused" + (f" by {slots.pause.by}" if slots.pause else "") + f": bbq resume {model}"

@@ -33,6 +33,7 @@ from cli.tables import Column, Row, show_lines, table
 from cli.times import rough
 from cli.wording import counted, safe, size
 from services.intake.uploads import DIGEST
+from shared.job import outcome
 from shared.names import job_id
 from shared.projections import line_pk
 from shared.tables import LineRow
@@ -99,10 +100,10 @@ def submit(  # noqa: PLR0917 - typer passes each by its name
     try:
         if wait:
             ends = follow(here, [upload.job for upload in submitted], limit)
-            outcomes = {end.job.id: end.word for end in ends}
-            for end in ends:
-                if end.word != GOOD_OUTCOME:
-                    say(f"{end.job.id} {end.word} {end.job.reason}".rstrip())
+            outcomes = {job.id: outcome(job) for job in ends}
+            for job in ends:
+                if outcome(job) != GOOD_OUTCOME:
+                    say(f"{job.id} {outcome(job)} {job.reason}".rstrip())
     finally:
         if as_json:
             print_json(_document(here, checked, outlooks=outlooks, submitted=submitted, outcomes=outcomes))

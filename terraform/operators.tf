@@ -136,7 +136,7 @@ data "aws_iam_policy_document" "operator" {
     resources = [aws_dynamodb_table.projections.arn]
   }
 
-  # `bbq verify`, `rebuild`, `reconcile` and `redrive stream` walk whole tables. No function has this right.
+  # `bbq verify`, `rebuild`, `wake --all` and `redrive stream` walk whole tables. No function has this right.
   statement {
     sid       = "WalkTables"
     actions   = ["dynamodb:Scan"]

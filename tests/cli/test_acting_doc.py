@@ -20,10 +20,26 @@ HEADINGS = {
 }
 
 
+def groups(bbq: Bbq) -> dict[str, list[str]]:
+    """The commands of each group in `bbq --help`."""
+    _, *parts = bbq("--help").out.split("╭─ ")
+    found = {part.partition(" ──")[0]: re.findall(r"^│ (\w+) ", part, re.MULTILINE) for part in parts}
+    return {title: commands for title, commands in found.items() if title != "Options"}
+
+
 def test_every_command_that_acts_is_on_the_page(bbq: Bbq) -> None:
-    commands = set(re.findall(r"^│ (\w+) ", bbq("--help").out.partition("Commands")[2], re.MULTILINE))
     looking = {"jobs", "show", "status", "watch", "timeline"}
-    assert commands - looking == set(HEADINGS)
+    assert {command for commands in groups(bbq).values() for command in commands} - looking == set(HEADINGS)
+
+
+def test_commands_are_listed_in_groups(bbq: Bbq) -> None:
+    assert groups(bbq) == {
+        "Look": ["status", "jobs", "show", "watch", "timeline", "cost"],
+        "Submit and fetch": ["submit", "download"],
+        "Act on jobs": ["cancel", "retry", "priority", "forget"],
+        "Act on models": ["pause", "resume"],
+        "Repair": ["wake", "verify", "rebuild", "redrive"],
+    }
 
 
 @pytest.mark.parametrize("command", sorted(HEADINGS))

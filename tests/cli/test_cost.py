@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.cost import Used, added, of_attempts
-from cli.prices import Price
+from cli.cost import Sum, added, of_attempts
 from shared import events as e
 from tests.cli.conftest import NOW, Deployed, Result
 
 Bbq = Callable[..., Result]
 PRICES = 'currency = "USD"\n[models.haiku]\ninput_per_1000 = 0.001\noutput_per_1000 = 0.01\n'
-PRICE = Price(input_per_1000=Decimal("0.001"), output_per_1000=Decimal("0.01"))
 
 
 @pytest.fixture
@@ -26,13 +24,13 @@ def prices(tmp_path: Path) -> str:
 
 def test_groups_are_added_exactly() -> None:
     jobs = [
-        Used(group="b", known=True, input_tokens=1, output_tokens=1, price=PRICE),
-        Used(group="a", known=False, input_tokens=0, output_tokens=0, price=PRICE),
-        Used(group="b", known=True, input_tokens=2, output_tokens=0, price=None),
+        Sum(group="b", jobs=1, input_tokens=1, output_tokens=1, cost=Decimal("0.000011")),
+        Sum(group="a", jobs=1, unknown=1),
+        Sum(group="b", jobs=1, unpriced=1, input_tokens=2, cost=Decimal("0.1")),
     ]
     a, b = added(jobs)
-    assert (a.group, a.jobs, a.unknown, a.cost) == ("a", 1, 1, Decimal(0))
-    assert (b.jobs, b.unknown, b.unpriced, b.input_tokens, b.output_tokens, b.cost) == (2, 0, 1, 3, 1, Decimal("0.000011"))
+    assert a == jobs[1]
+    assert b == Sum(group="b", jobs=2, unpriced=1, input_tokens=3, output_tokens=1, cost=Decimal("0.100011"))
 
 
 def test_attempts_are_all_counted_and_a_missing_count_is_known_to_be_missing() -> None:

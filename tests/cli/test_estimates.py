@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from cli.estimates import expected_start, mean_slot_seconds, position, time_to_drain
+from cli.estimates import Position, expected_start, mean_slot_seconds, time_to_drain
 from shared.hold import QUOTA, Hold
 from shared.slots import Lease, Slots
 from tests.cli.conftest import NOW
@@ -63,6 +63,6 @@ def test_the_mean_is_of_the_first_day_on_which_a_job_ended() -> None:
 
 
 def test_a_position_is_counted_from_one_and_never_claimed_beyond_the_counting() -> None:
-    assert str(position(0, more=False)) == "1"
-    assert str(position(999, more=False)) == "1,000"
-    assert str(position(1000, more=True)) == "more than 1,000"
+    assert str(Position(ahead=0)) == "1"
+    assert str(Position(ahead=999)) == "1,000"
+    assert str(Position(ahead=1000, exact=False)) == "more than 1,000"

@@ -522,6 +522,7 @@ def test_a_dry_run_needs_no_deployment(aws: None, bbq: Bbq, tmp_path: Path, monk
     for region in (REGION, None):  # where there is none, and where AWS cannot be asked at all
         if region is None:
             monkeypatch.delenv("AWS_DEFAULT_REGION")
+            cli_deployment.client.cache_clear()
         result = bbq("submit", here, "--dry-run", "--model", "haiku")
         assert result.code == 0
         assert "no deployment was named" in result.err if region else "no AWS Region is set" in result.err
