@@ -23,7 +23,7 @@ from cli.tables import Column, Row, show_lines, table
 from cli.times import duration, exact, moment, rough
 from cli.wording import counted, safe, size
 from shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
-from shared.job import CLAIMED, QUEUED, UNREADABLE, IllegalEvent, Job, fold
+from shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
 from shared.names import holder
 from shared.projections import view_row
 
@@ -170,10 +170,10 @@ def _tell_what(console: Console, view: View, now: datetime, *, problem_count: in
         "model",
         view.model or ("not known before it can be read" if view.status == UNREADABLE else "none of ours"),
         f" ({view.model_id})" if view.model_id else "",
-        f", priority {view.priority}" if view.status != UNREADABLE else "",
+        f", priority {view.priority}" if view.status not in {UNREADABLE, REJECTED} else "",
         attempt,
     )
-    say("records", _records(view) if view.status != UNREADABLE else "")
+    say("records", _records(view) if view.status not in {UNREADABLE, REJECTED} else "")
     if view.input_tokens is not None and view.output_tokens is not None:
         say("tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out")
     say("queued", f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, {size(view.size_bytes)}")

@@ -182,8 +182,9 @@ def status_lines(found: Status, width: int) -> list[Text]:
     made = [line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block]
     if found.ended_without_model:
         ended = [Text.assemble(f"{count:,} ", styled(outcome)) for outcome, count in found.ended_without_model.items()]
-        look = "look at them with: bbq jobs --status over"
-        made += [Text(), *paragraph(["without a model, today", *ended, look], width, indent=0)]
+        ended[0] = Text("today without a model: ").append_text(ended[0])
+        look = " ".join(["look at them with: bbq jobs", *(f"--status {outcome}" for outcome in found.ended_without_model)])
+        made += [Text(), *paragraph([*ended, look], width, indent=0)]
     if found.unreadable is not None:
         made += [Text(), *paragraph(_unreadable(found.unreadable, found.at), width, indent=0)]
     for queue, depth in found.dead_letters.items():

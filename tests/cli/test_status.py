@@ -190,7 +190,7 @@ def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(deployed:
 def test_what_was_rejected_without_a_model_is_counted(deployed: Deployed, bbq: Bbq) -> None:
     deployed.reject("hiaku/a.jsonl", e.Problem(line=None, text="name it haiku/"), model=None)
     deployed.reject("hiaku/b.jsonl", e.Problem(line=None, text="name it haiku/"), model=None)
-    assert "without a model, today, 2 Rejected, look at them with: bbq jobs --status over" in bbq("status").out
+    assert "today without a model: 2 Rejected, look at them with: bbq jobs --status Rejected" in bbq("status").out
     document = bbq("status", "--json").json
     assert document["ended_without_model"] == {"Rejected": 2}
     assert [model["ended_today"] for model in document["models"]] == [{}, {}]
