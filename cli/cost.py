@@ -162,7 +162,7 @@ def _group(view: View, by: By) -> str:
         case By.MODEL:
             return view.model
         case By.DAY:
-            return f"{view.ended_at or view.updated_at:%Y-%m-%d}"
+            return f"{view.last_at:%Y-%m-%d}"
         case By.PREFIX:
             key = view.sources[0].key.removeprefix(INPUT_PREFIX) if view.sources else ""
             return f"{key.rpartition('/')[0].partition('/')[0]}/" if "/" in key else NO_FOLDER

@@ -11,7 +11,7 @@ events table; s3:GetObject for `by_object` (HeadObject asks for that).
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -21,7 +21,7 @@ from cli import times
 from cli.app import Fault, NotFound
 from cli.deployment import Deployment, client
 from cli.estimates import MAX_POSITION, Position, mean_slot_seconds
-from shared.events import Json, moment_of, text_of
+from shared.events import Json, moment_of
 from shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
 from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
 from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
@@ -104,6 +104,11 @@ class View:
         return self.status in OVER
 
     @property
+    def last_at(self) -> datetime:
+        """When it ended, or changed last."""
+        return self.ended_at or self.updated_at
+
+    @property
     def word(self) -> str:
         """The status, or what became of it."""
         return self.outcome or self.status
@@ -167,7 +172,7 @@ def over_views(
     found: list[View] = []
     for day in _days_back(since):
         ended = _over_that_day(deployment, models, day, wanted, limit)
-        found += sorted((v for v in ended if (v.ended_at or v.updated_at) >= since), key=_ended_at, reverse=True)
+        found += sorted((view for view in ended if view.last_at >= since), key=lambda view: view.last_at, reverse=True)
         if limit is not None and len(found) >= limit:
             break
     return found[:limit]
@@ -185,7 +190,7 @@ def jobs_since(deployment: Deployment, since: datetime, models: Sequence[str] | 
     days = (_over_that_day(deployment, models, day, lived, None) for day in _days_back(since))
     for views in (alive, *days):  # the live first: a job that ends meanwhile is met
         for view in views:
-            if view.job not in seen and (not view.over or (view.ended_at or view.updated_at) >= since):
+            if view.job not in seen and (not view.over or view.last_at >= since):
                 seen.add(view.job)
                 yield view
 
@@ -277,20 +282,21 @@ def newest(views: Iterable[View]) -> list[View]:
 
 
 def view_of(row: ViewRow) -> View:
-    """A row, with its times as times."""
-    return View(
-        job=row.job, model=row.model, status=row.status, outcome=row.outcome, reason=row.reason, priority=int(row.priority),
-        attempt=int(row.attempt), records=int(row.records), size_bytes=int(row.size_bytes),
-        processed_records=_whole(row.processed_records), succeeded_records=_whole(row.succeeded_records),
-        failed_records=_whole(row.failed_records), input_tokens=_whole(row.input_tokens),
-        output_tokens=_whole(row.output_tokens), queued_at=moment_of(row.queued_at), claimed_at=_moment(row.claimed_at),
-        submitted_at=_moment(row.submitted_at), started_at=_moment(row.started_at), ended_at=_moment(row.ended_at),
-        updated_at=moment_of(row.updated_at), sources=tuple(_object(_plain(source)) for source in row.sources),
-        input_uri=row.input_uri, output_uri=row.output_uri, model_id=row.model_id, arn=row.arn, cancel_by=row.cancel_by,
-        labels={label["name"]: label["value"] for label in map(_plain, row.labels or ())},
-        problems=tuple(_plain(problem) for problem in row.problems or ()),
-        warnings=tuple(str(warning) for warning in row.warnings or ()), version=int(row.version),
-    )  # fmt: skip
+    """A row, with its times as times and its numbers whole."""
+
+    def read(name: str) -> Any:
+        value = getattr(row, name)
+        if name.endswith("_at"):
+            return moment_of(value) if value else None
+        return int(value) if isinstance(value, float) else value
+
+    values = {field.name: read(field.name) for field in fields(View)}
+    names = [field.name for field in fields(Object)]
+    values["sources"] = tuple(Object(**{name: source[name] for name in names}) for source in map(_plain, row.sources))
+    values["labels"] = {label["name"]: label["value"] for label in map(_plain, row.labels or ())}
+    values["problems"] = tuple(_plain(problem) for problem in row.problems or ())
+    values["warnings"] = tuple(str(warning) for warning in row.warnings or ())
+    return View(**values)
 
 
 def at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:
@@ -377,21 +383,5 @@ def _dynamodb() -> "DynamoDBClient":
     return cast("DynamoDBClient", client("dynamodb"))
 
 
-def _ended_at(view: View) -> str:
-    return text_of(view.ended_at or view.updated_at)
-
-
-def _object(source: Mapping[str, Any]) -> Object:
-    return Object(bucket=source["bucket"], key=source["key"], version_id=source["version_id"])
-
-
 def _plain(value: Any) -> dict[str, Any]:
     return dict(value.as_dict() if hasattr(value, "as_dict") else value)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return moment_of(text) if text else None
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)

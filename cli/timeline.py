@@ -199,7 +199,7 @@ def _events(store: Store, stream: str) -> list[Event]:
 
 
 def _end(view: View) -> datetime | None:
-    return (view.ended_at or view.updated_at) if view.over else None
+    return view.last_at if view.over else None
 
 
 def _ours(target: Path) -> bool:
