@@ -37,7 +37,7 @@ Step = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class S3Object:
     """One object below the job's output, and where it goes, relative to the directory."""
 
     key: str
@@ -79,7 +79,7 @@ def download(
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 
-def fetch_all(bucket: str, things: Sequence[Thing], directory: Path, *, force: bool) -> int:
+def fetch_all(bucket: str, things: Sequence[S3Object], directory: Path, *, force: bool) -> int:
     """Fetch what is not there. Answers how many were fetched. Raises Fault, before it writes, where a file is in the way."""
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
@@ -113,7 +113,7 @@ def _plain(part: str) -> bool:
     )
 
 
-def _things(here: Deployment, job: Job) -> tuple[list[Thing], list[str]]:
+def _things(here: Deployment, job: Job) -> tuple[list[S3Object], list[str]]:
     """(objects below the job's output, keys that cannot be files)."""
     if not job.output_uri:
         return [], []
@@ -127,7 +127,7 @@ def _things(here: Deployment, job: Job) -> tuple[list[Thing], list[str]]:
         if path is None:
             refused.append(item["Key"])
         elif "/" in name:  # output is in a folder of its Bedrock job; beside it may lie what only tried the role's permissions
-            things.append(Thing(key=item["Key"], etag=item["ETag"], size_bytes=int(item["Size"]), path=path))
+            things.append(S3Object(key=item["Key"], etag=item["ETag"], size_bytes=int(item["Size"]), path=path))
         if len(things) > MAX_OBJECTS:
             raise Failed(f"job {job.id} left more than {MAX_OBJECTS:,} objects: fetch them with `aws s3 sync {job.output_uri} .`")
     return things, refused
@@ -139,7 +139,7 @@ def _listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         yield from page.get("Contents", [])
 
 
-def _finished(root: Path, thing: Thing) -> bool:
+def _finished(root: Path, thing: S3Object) -> bool:
     """Whether it is there with the right size. Raises Fault for another file of its name."""
     path = root / thing.path
     if not path.exists():
@@ -149,14 +149,14 @@ def _finished(root: Path, thing: Thing) -> bool:
     raise Fault(f"{path} is in the way, with another size: say --force to overwrite it, or name another directory")
 
 
-def _must_be_inside(root: Path, thing: Thing) -> None:
+def _must_be_inside(root: Path, thing: S3Object) -> None:
     """A link in the directory may lead out of it. Raises Fault."""
     parent = (root / thing.path).parent
     if not parent.resolve().is_relative_to(root):
         raise Fault(f"{parent} leads out of {root}: nothing is written there; name another directory")
 
 
-def _fetch(bucket: str, thing: Thing, root: Path, step: Step, *, afresh: bool) -> None:
+def _fetch(bucket: str, thing: S3Object, root: Path, step: Step, *, afresh: bool) -> None:
     path = root / thing.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,12 +177,12 @@ def _fetch(bucket: str, thing: Thing, root: Path, step: Step, *, afresh: bool) -
     part.replace(path)  # a link of that name is replaced, not followed
 
 
-def _part_name(thing: Thing) -> str:
+def _part_name(thing: S3Object) -> str:
     whose = hashlib.sha256(json.dumps([thing.key, thing.etag]).encode()).hexdigest()
     return f".bbq-{whose[:24]}.part"
 
 
-def _fill(bucket: str, thing: Thing, file: Any, step: Step) -> None:
+def _fill(bucket: str, thing: S3Object, file: Any, step: Step) -> None:
     """Go on at the end of the file until it is whole."""
     for tries_left in reversed(range(MAX_TRIES)):
         have = file.seek(0, os.SEEK_END)
@@ -202,7 +202,7 @@ def _fill(bucket: str, thing: Thing, file: Any, step: Step) -> None:
         raise Failed(f"{thing.key} could not be fetched in {MAX_TRIES} tries: run the command again, it goes on where it was")
 
 
-def _continue(bucket: str, thing: Thing, file: Any, have: int, step: Step) -> None:
+def _continue(bucket: str, thing: S3Object, file: Any, have: int, step: Step) -> None:
     answer = deployments.client("s3").get_object(Bucket=bucket, Key=thing.key, IfMatch=thing.etag, Range=f"bytes={have}-")
     with closing(answer["Body"]) as body:
         begins = _first_byte(answer)
