@@ -58,9 +58,7 @@ class Wait:
 @app.command(rich_help_panel=LOOK)
 def show(
     context: typer.Context,
-    job: Annotated[
-        str, typer.Argument(help="Its id, or its file: name, key of the bucket, or s3://BUCKET/KEY.", metavar="JOB")
-    ],
+    job: Annotated[str, typer.Argument(help="Its id, or its file: name, key of the bucket, or s3://BUCKET/KEY.", metavar="JOB")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show one job: what it is, what happened to it, and what it waits for.
