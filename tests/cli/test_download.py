@@ -291,7 +291,7 @@ def test_a_job_without_output_says_why(deployed: Deployed, bbq: Bbq, tmp_path: P
 
 def test_nobodys_job_is_not_found(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
     assert bbq("download", "a" * 26, str(tmp_path)).code == 3
-    assert bbq("download", "reviews.jsonl", str(tmp_path)).code == 2
+    assert bbq("download", "reviews.jsonl", str(tmp_path)).code == 3
 
 
 def test_a_directory_that_cannot_be_written_is_said(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
