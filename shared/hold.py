@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 
 from shared.due import grid_due
 
-# Kinds of refusal. What a kind means to people: cli/wording.py.
+# Kinds of refusal. What a kind means to people: cli/holds.py.
 QUOTA, THROTTLED = "quota", "throttled"
 ACCESS, INVALID, NOT_FOUND = "access", "invalid", "not found"
 NAME_TAKEN = "name taken"  # a job that is not ours has the attempt's name
