@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bedrock-simulator: %(message)s")
     try:
-        listener = socket.create_server(("127.0.0.1", options.port), backlog=128)
+        listener = socket.create_server((options.host, options.port), backlog=128)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Amazon Bedrock's batch inference, simulated on 127.0.0.1. S3 and EventBridge are an emulator's, at "
         f"AWS_ENDPOINT_URL or {AWS_URL}.",
     )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, if containers are to reach it")
     parser.add_argument("--port", type=int, default=4567)
     parser.add_argument("--quota", type=int, default=100, help="jobs alive at once per model id")
     parser.add_argument("--model-quota", type=_model_quota, action="append", default=[], metavar="MODEL=N")

@@ -534,10 +534,11 @@ def test_a_mistaken_administration_request_is_answered_with_a_clear_sentence(
     assert bedrock.admin("GET", "health") == {"status": "ok"}
 
 
-def test_a_taken_port_is_one_sentence_and_exit_code_2() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+@pytest.mark.parametrize("more", [[], ["--host", "127.0.0.2"]])
+def test_a_taken_port_of_the_host_is_one_sentence_and_exit_code_2(more: list[str]) -> None:
+    with socket.create_server(((more or ["", "127.0.0.1"])[1], 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "local.bedrock_simulator", "--port", port]
+        command = [sys.executable, "-m", "local.bedrock_simulator", "--port", port, *more]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.strip() == f"Port {port} is in use: stop what listens there, or give another --port."
