@@ -146,16 +146,21 @@ init: terraform-present
 terraform/$(TF_VARS):
 	@echo "terraform/$(TF_VARS) is missing: say there which models to deploy, as the README's section \"Deploy to AWS\" shows"; exit 1
 
+# Terraform reads terraform.tfvars by itself, before the file that it is given: what that one leaves out would come from it.
+.PHONY: one-file
+one-file: terraform/$(TF_VARS)
+	@test "$(TF_VARS)" = terraform.tfvars || test ! -e terraform/terraform.tfvars || { echo "Terraform reads terraform/terraform.tfvars beside $(TF_VARS): give it another name, and say TF_VARS for it, too"; exit 1; }
+
 .PHONY: plan
-plan: terraform/$(TF_VARS) build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars, or TF_VARS=prod.tfvars)
+plan: one-file build init ## what a deployment to AWS would change (variables in terraform/terraform.tfvars, or TF_VARS=prod.tfvars)
 	$(TF) plan -var-file=$(TF_VARS)
 
 .PHONY: deploy
-deploy: terraform/$(TF_VARS) build init ## deploy to AWS, with the credentials and Region of your environment
+deploy: one-file build init ## deploy to AWS, with the credentials and Region of your environment
 	$(TF) apply -var-file=$(TF_VARS)
 
 .PHONY: destroy
-destroy: terraform/$(TF_VARS) build init ## remove a deployment from AWS
+destroy: one-file build init ## remove a deployment from AWS
 	$(TF) destroy -var-file=$(TF_VARS)
 
 LOCK := .local/uv/bin/uv pip compile --generate-hashes --no-header --no-emit-index-url --quiet

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -164,6 +165,21 @@ def test_refills_are_measured_from_an_end_to_the_create_that_took_its_slot() -> 
         {"modelId": "other", "epoch_seconds": {"Submitted": 0.0}},
     ]
     assert demo.refill_gaps(jobs, "m", 2) == [0.5, 0.25]
+
+
+def test_a_second_file_of_variables_is_not_mixed_with_the_first(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "terraform").mkdir()
+    (tmp_path / "terraform" / "prod.tfvars").touch()
+    asked = ["make", "-s", "one-file", "TF_VARS=prod.tfvars"]
+    assert subprocess.run(asked, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    (tmp_path / "terraform" / "terraform.tfvars").touch()
+    refused = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert refused.stdout.startswith("Terraform reads terraform/terraform.tfvars beside prod.tfvars: give it another name")
+    assert (
+        subprocess.run([*asked[:-1], "TF_VARS=terraform.tfvars"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    )
 
 
 def test_a_missing_terraform_is_one_sentence(tmp_path: Path) -> None:
