@@ -201,9 +201,8 @@ def _deployed(world: World, alias: str | None, limits: dict[str, int] | None) ->
             world.store.pause(LONGEST_PAUSE)
         left = again
     if errors:
-        for (
-            each
-        ) in failed:  # a timer of its hold may have met a model that was not configured, and nobody repeats an apply for it
+        # A timer of its hold may have met a model that was not configured; a person may wait long before the next apply.
+        for each in failed:
             with suppress(Exception):
                 world.outbox.wake_model(each)
         raise ExceptionGroup("some models could not be looked after", errors)
