@@ -49,7 +49,7 @@ test: $(READY) ## all tests but those of test-faults, with the end-to-end ones o
 	@$(RUN) -m pytest $(ARGS)
 
 .PHONY: test-localstack
-test-localstack: $(READY) $(LOCALSTACK) terraform-present ## the end-to-end tests once more, on LocalStack instead of MiniStack (about 25 minutes)
+test-localstack: $(READY) $(LOCALSTACK) terraform-present ## the end-to-end tests once more, on LocalStack instead of MiniStack (about 20 minutes)
 	@EMULATOR=localstack $(RUN) -m pytest $(or $(ARGS),tests/e2e)
 
 .PHONY: test-fast
