@@ -11,6 +11,7 @@ redelivery, and through timers. What that takes:
 | a batch of the stream, with its function | at once: the stream keeps its position |
 | a hint or an upload, with its function | after the queue's visibility timeout |
 | an answer of Create, with its function or on the way | after the lease (function timeout + 95 s) and the timer's whole minute |
+| the answers of all that a model has at Bedrock | two minutes later: the look-ups put the model on hold, and a probe lifts it |
 | all events of an attempt | after `check_in_minutes` and the timer's whole minute |
 
 Only the waits are shorter than a deployment's own (`hurried`): functions time out after 60 s, and their queues hide messages
@@ -38,6 +39,7 @@ import pytest
 
 from local import stack
 from local.deployment import Deployment, records, simulator
+from shared.hold import STEP_MINUTES
 from shared.names import job_stream, model_stream
 from tests.e2e import promises
 from tests.e2e.conftest import (
@@ -54,7 +56,10 @@ from tests.e2e.promises import Line, bedrock_jobs, dead_letters, nothing_is_left
 
 pytestmark = pytest.mark.e2e
 
-HEALING_SECONDS = LEASE_SECONDS + 60 + 10 + 90  # to the timer's minute, MiniStack's tick, and what ran before and after
+# Where no attempt of a model was answered it is on hold, to the first probe's minute, its timer's, and MiniStack's tick.
+HELD_SECONDS = 60 * STEP_MINUTES[0] + 60 + 10
+# To the timer's minute, MiniStack's tick, what ran before and after, and the hold.
+HEALING_SECONDS = LEASE_SECONDS + 60 + 10 + 90 + HELD_SECONDS
 DEPLOYMENT = "bbq-local"  # as local.tfvars says
 HIDDEN_SECONDS = 240  # a hint that failed four times, which takes a busy machine to happen
 CHUNK = 5  # uploads at a time
