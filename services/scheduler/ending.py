@@ -63,7 +63,7 @@ def refill(world: World, job: Job, *, hint: bool) -> None:
     """
     sharers = _others_of_the_model(world, job)
     try:
-        fill(world, job.model, freed_at=job.ended_at)
+        fill(world, job.model, freed_at=job.ended_at, hint=hint)
         tell(world, sharers)
     except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
         for alias in (job.model, *sharers) if hint else ():

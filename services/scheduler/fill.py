@@ -37,10 +37,14 @@ class _Filling:
     served: bool = False  # somebody was, whatever came of it
 
 
-def fill(world: World, alias: str, *, freed_at: datetime | None = None) -> None:
-    """Fill the slots of a model. `freed_at` is when the slot became free that is to be filled, for the measure of it."""
+def fill(world: World, alias: str, *, freed_at: datetime | None = None, hint: bool = False) -> None:
+    """Fill the slots of a model. `freed_at` is when the slot became free that is to be filled, for the measure of it. `hint`:
+    leave one behind if the model is not configured, because a deployment may have brought it back since this invocation began.
+    """
     if alias not in world.config.models:
         world.note("ModelNotConfigured", model=alias)
+        if hint:
+            world.outbox.wake_model(alias)
         return
     _fill(world, alias, _Filling(freed_at=freed_at))
 

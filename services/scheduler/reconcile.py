@@ -71,7 +71,7 @@ def reconcile(world: World, job_id: str, visit: Visit) -> None:
         known = _step(world, job, visit)
         if known is job:  # at rest
             if visit.fill:
-                fill(world, job.model)
+                fill(world, job.model, hint=True)
             return
     raise RuntimeError(f"job {job_id} did not come to rest in {MAX_STEPS} steps")
 

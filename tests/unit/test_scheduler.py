@@ -705,6 +705,23 @@ def test_an_expired_job_whose_model_is_not_configured_waits_in_line_for_it() -> 
     assert bench.job(job).status == "Submitted"
 
 
+def test_who_began_before_a_model_came_back_and_frees_its_slot_leaves_a_hint() -> None:  # seed 67005175
+    bench = Bench(limit=1)
+    first, second = started(bench, "v1"), started(bench, "v2")
+    bench.bedrock.turn(arn(1), "Completed")
+    bench.config = config(models={})
+    report(bench, first, "Completed")
+    bench.config = config()
+    assert bench.job(second).status == "Queued"
+    assert ("model", MODEL) in bench.outbox.sent
+    wake(bench.world(), MODEL)
+    assert bench.job(second).status == "Submitted"
+    bench.outbox.sent.clear()
+    bench.config = config(models={})
+    wake(bench.world(), MODEL)  # that hint, if the model is gone for good, leaves no other
+    assert not bench.outbox.sent
+
+
 def test_a_waiting_job_is_cancelled_without_ever_reaching_bedrock() -> None:
     bench = Bench()
     first, second = started(bench, "v1"), started(bench, "v2")
