@@ -68,9 +68,8 @@ def refill(world: World, job: Job, *, hint: bool) -> None:
     except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
         for alias in (job.model, *sharers) if hint else ():
             world.outbox.wake_model(alias)
-        if _is_to_come_back(
-            world, job
-        ):  # whatever is wrong with others does not keep it from coming back; its message then fills again
+        # Whatever is wrong with others does not keep it from coming back; its message then fills again.
+        if _is_to_come_back(world, job):
             settle(world, job)
         raise
 
