@@ -120,7 +120,8 @@ def rebuild(desk: Desk, cursor: Cursor | None = None) -> Rebuilt:
         for target in wrong:
             _note(target, _repair(desk, target), done, left)
         for job_id in here.touched:
-            desk.hints.wake_job(job_id)
+            if (projections.view_pk(job_id), VIEW_KEY) not in left:  # a hint mends nothing of what cannot be read
+                desk.hints.wake_job(job_id)
         return replace(here, touched=())
 
     cursor = walk(desk, _begun(desk, cursor), visit)

@@ -103,8 +103,7 @@ class Job:
     failed_under: frozenset[int] = frozenset()
     failures: int = 0
     first_failed_at: datetime | None = None
-    processed_records: int | None = None  # what Get said at its end, as is `started`
-    started: bool = False
+    processed_records: int | None = None  # what Get said at its end
     cancel: e.CancelRequested | None = None
     forget: e.ForgetRequested | None = None
     tally: e.JobTallied | None = None
@@ -202,7 +201,7 @@ def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901, PLR0912
             failed = event.status == "Failed" and event.processed_records == 0
             return {
                 "status": event.status, "ended_at": event.at, "reason": event.message, "arn": event.arn or job.arn,
-                "processed_records": event.processed_records, "started": event.started, "failures": job.failures + failed,
+                "processed_records": event.processed_records, "failures": job.failures + failed,
                 "first_failed_at": job.first_failed_at or (event.at if failed else None),
                 "failed_under": job.failed_under | {event.good_ends} if failed else job.failed_under,
             }  # fmt: skip
@@ -211,7 +210,7 @@ def _changes(job: Job, event: e.Event) -> dict[str, Any]:  # noqa: C901, PLR0912
         case e.JobRequeued() if job.status in ENDS:
             return {
                 "status": QUEUED, "queued_version": job.version + 1, "arn": None, "claimed_at": None, "submitted_at": None,
-                "started_at": None, "ended_at": None, "processed_records": None, "started": False, "tally": None, "cancel": None,
+                "started_at": None, "ended_at": None, "processed_records": None, "tally": None, "cancel": None,
                 "forget": None, "refused_under": frozenset(), "reason": event.why,
                 **({} if event.by == POLICY else {"failures": 0, "first_failed_at": None, "failed_under": frozenset()}),
             }  # fmt: skip
@@ -250,13 +249,13 @@ def outcome(job: Job) -> str:
 
 
 def comes_back(job: Job, max_attempts: int) -> bool:
-    """Whether an ended job is queued again by itself, at its old place: only if Get said that no record was processed.
+    """Whether an ended job is queued again by itself, at its old place: only if Get said that no record was processed, at its
+    end and again once it was tallied, because Get's counts lag.
 
     Expired: it never had its turn at Bedrock; `max_attempts` times, failures not counted. Failed: most likely for a reason of the
-    account, the role or the model, which costs no upload. A job that had started is believed only once it is tallied: Get's
-    counts lag.
+    account, the role or the model, which costs no upload.
     """
-    if not may_come_back(job) or (job.started and job.tally is None):
+    if job.tally is None or not may_come_back(job):
         return False
     return job.status == "Failed" or job.attempt - job.failures < max_attempts
 
@@ -267,7 +266,7 @@ def may_come_back(job: Job) -> bool:
     """
     if job.status not in {"Failed", "Expired"} or job.cancel is not None or job.arn is None or job.processed_records != 0:
         return False
-    if job.started and job.tally is not None and job.tally.processed_records != 0:
+    if job.tally is not None and job.tally.processed_records != 0:
         return False
     return job.status == "Expired" or not fails_for_its_own_reason(job)
 

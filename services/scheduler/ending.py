@@ -3,7 +3,8 @@ counted, or queued again.
 
 A job that failed before a record was processed comes back by itself (`job.comes_back`): the reason is most likely the account's,
 the role's or the model's, and costs no upload (P9). Get is asked how far it came *before* its end is recorded, because the end
-also counts how many failed so in a row, and holds the model at the third (shared/hold.py).
+also counts how many failed so in a row, and holds the model at the third (shared/hold.py); and asked again when its counts no
+longer lag, before the job is queued again: what was processed is not bought twice (P2).
 """
 
 from collections.abc import Iterable
@@ -69,7 +70,7 @@ def refill(world: World, job: Job, *, hint: bool) -> None:
         for alias in (job.model, *sharers) if hint else ():
             world.outbox.wake_model(alias)
         # Whatever is wrong with others does not keep it from coming back; its message then fills again.
-        if _is_to_come_back(world, job):
+        if may_come_back(job):
             settle(world, job)
         raise
 
@@ -83,7 +84,7 @@ def settle(world: World, job: Job) -> Job | None:
         return _append(world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job)))
     if job.tally is not None or job.arn is None:
         return job
-    if may_come_back(job) and job.started and (wait := _counts_due(job)) > world.now():
+    if may_come_back(job) and (wait := _counts_due(job)) > world.now():
         world.timers.arm_attempt(job.id, job.attempt, max(wait, grid_due(world.now(), 1)))
         return job
     _disarm(world, job)

@@ -72,7 +72,7 @@ def test_a_retry_that_was_asked_for_is_not_asked_for_again() -> None:
         (job("Failed", attempt=999), "submit its file again"),
         (job("Failed", tally=None), "try again in a minute"),  # its counts would be lost
         (job("Expired", tally=NOTHING, processed_records=0), "try again in a minute"),  # policy is about to
-        (job("Failed", tally=NOTHING, processed_records=0, started=True), "try again in a minute"),  # so it is here
+        (job("Failed", tally=NOTHING, processed_records=0), "try again in a minute"),  # so it is here
         (job("Rejected"), "mend"),
         (job("Cancelled"), "submit its file again"),
         (job("InProgress"), "cancel it first"),

@@ -30,6 +30,8 @@ Result = TypeVar("Result")
 MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still carry out a Create
 MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
+COUNTS_BEHIND_SECONDS = 60.0  # and Get's counts (Bedrock user guide, "Monitor batch inference jobs": updated each minute)
+COUNTS = ("totalRecordCount", "processedRecordCount", "successRecordCount", "errorRecordCount")
 GET_BEHIND_SECONDS = 60.0  # how long Get may not know a new job
 LONGEST_STUCK_SECONDS = 7200.0
 NO_DECRYPT = (
@@ -210,6 +212,13 @@ class BedrockClient:
         answer = self._rules.get(identifier, now)
         if now - answer["submitTime"] < timedelta(seconds=GET_BEHIND_SECONDS) and self._weather.strike("get-behind"):
             raise client_error("ResourceNotFoundException", "Get", "The provided batch inference job was not found.")
+        ended_at = answer.get("endTime")
+        if (
+            ended_at is not None
+            and now - ended_at < timedelta(seconds=COUNTS_BEHIND_SECONDS)
+            and self._weather.strike("counts-behind")
+        ):
+            return {**answer, **dict.fromkeys(COUNTS, 0)}
         return answer
 
     def _list(self, request: dict[str, Any]) -> dict[str, Any]:

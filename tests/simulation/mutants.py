@@ -532,8 +532,16 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "retry-policy": _m(
         "an expired job is queued again, also if something was bought",
         condition("may_come_back", "job.arn is None", 'job.status not in {"Failed", "Expired"} or job.arn is None'),
-        condition("may_come_back", "job.started", "False"),
-        condition("comes_back", "job.started", "not may_come_back(job)"),
+        condition("may_come_back", "job.tally is not None", "False"),
+    ),
+    "counts-behind": _m(
+        "what Get said at the end is believed, although its counts lag",
+        condition("comes_back", "job.tally is None", "not may_come_back(job)"),
+    ),
+    "counts-too-soon": _m(
+        "a job is tallied at once, although Get's counts lag",
+        condition("settle", "may_come_back(...)", "False"),
+        test="tests/unit/test_promises.py::test_counts_of_an_expired_job_that_come_late_keep_it_from_being_bought_again",
     ),
     "rank": _m("a status may fall back", returned("job.news", "status != job.status")),
     "order": _m("the line is ordered by id", assigned("_place", "sk", 'f"{priority}#{job.id}"')),

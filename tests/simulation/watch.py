@@ -396,7 +396,11 @@ class Watch:
             true = data["succeeded_records"] is None or truth is None or data["succeeded_records"] == truth.success
             return state == "ended" and first and job.arn is not None and true
         if event == "job-requeued":
-            free = data["by"] != "policy" or self.comes_back(job)
+            free = data["by"] != "policy" or (job.tallied and self.comes_back(job))
+            made = self.bedrock.jobs.get((job.arn or "")[-12:])
+            if data["by"] == "policy" and made is not None and made.tally is not None:
+                bought = made.tally.success + made.tally.errors
+                self.check("S7", not bought, f"{name} is queued again by policy, and has bought {bought} records")
             job.state, job.status, job.cancel = "queued", "Queued", False
             if data["by"] != "policy":
                 job.failures = []

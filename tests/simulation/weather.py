@@ -57,6 +57,7 @@ RATES = {
     "list-behind": 0.3,
     "list-error": 0.6,
     "get-behind": 0.8,
+    "counts-behind": 0.7,
     # Scheduler, SQS, S3, SNS
     "publish-error": 0.2,
     "publish-done-but-error": 0.1,

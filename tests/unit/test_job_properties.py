@@ -72,14 +72,14 @@ class Plain:
         """What bought nothing, as far as is known, and nobody cancelled; what failed each time others did well is at fault."""
         if self.cancel_by or self.arn is None or self.processed != 0 or self.status not in {"Failed", "Expired"}:
             return False
-        if self.began and self.tally is not None and self.tally["processed_records"] != 0:
+        if self.tally is not None and self.tally["processed_records"] != 0:
             return False
         for_a_week = self.first_failed is not None and self.times["ended"] - self.first_failed >= 7 * 86_400
         return self.status == "Expired" or (len(self.failed_under) <= 3 and not (self.failures >= 10 and for_a_week))
 
     def comes_back(self, most: int) -> bool:
         """Only what certainly bought nothing. A failure that was no fault of the upload is none of its attempts."""
-        if not self.may_come_back or (self.began and self.tally is None):
+        if self.tally is None or not self.may_come_back:
             return False
         return self.status == "Failed" or self.attempt - self.failures < most
 

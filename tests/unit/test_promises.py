@@ -21,7 +21,7 @@ from shared.rebuild import slots_from_events
 from shared.slots import fold_model
 from shared.tables import Delete, EventRow, LineRow, Put, SlotsRow, Write
 from tests.simulation.stage import Stage
-from tests.support.driving import ended, fire_next, let_pass, operator_says, report, see, started, wake
+from tests.support.driving import counts_are_sure, ended, fire_next, let_pass, operator_says, report, see, started, wake
 from tests.support.samples import MODEL, MODEL_ID, T0, id_of, queued
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config
 
@@ -42,10 +42,12 @@ def test_jobs_that_were_taken_before_the_role_broke_do_not_convict_an_innocent_o
         for _ in range(3):
             if bench.job(innocent).status == "Submitted":
                 fails(bench, innocent)
+                counts_are_sure(bench, innocent)
         ended(bench, old[n], processed=100)
         let_pass(bench, minutes=61)
     if bench.job(innocent).status == "Submitted":
         fails(bench, innocent)
+        counts_are_sure(bench, innocent)
     assert bench.job(innocent).status in {"Queued", "Submitted"}, bench.job(innocent)
 
 
@@ -239,6 +241,7 @@ def test_failures_for_the_roles_reason_use_up_no_attempt_of_an_expiry() -> None:
     while bench.job(job).status != "Submitted":
         assert fire_next(bench, bench.time + timedelta(hours=1))
     ended(bench, job, "Expired", processed=0, total=0)  # its first
+    counts_are_sure(bench, job)
     assert bench.job(job).status in {"Queued", "Submitted"}
 
 
@@ -255,6 +258,7 @@ def test_a_probe_that_does_not_fit_todays_ceiling_does_not_stop_the_head_which_d
     small = queue_more(bench, "small", 100)
     for _ in range(3):
         fails(bench, small)
+        counts_are_sure(bench, small)
     queue_more(bench, "large", 300)
     let_pass(bench, minutes=5)  # the hold is open: its probe is the second in line, and 300 + 300 > 450
     assert bench.job(small).status != "Queued" or bench.slots.failing is None, bench.timers.due(f"model-{MODEL}")
@@ -290,6 +294,7 @@ def test_an_inprogress_of_a_job_taken_before_the_failures_does_not_lift_their_ho
     bad = started(bench, "bad")
     for _ in range(3):
         fails(bench, bad)
+        counts_are_sure(bench, bad)
     assert bench.slots.failing is not None
     report(bench, old, "InProgress", which=bench.job(old).arn or "")  # it is late: it went InProgress before the role broke
     assert bench.slots.failing is not None
@@ -384,6 +389,9 @@ def test_three_jobs_that_run_since_before_the_role_broke_end_well_and_cost_an_up
         while stage.job(innocent).state == "running":
             stage.wait(30)
             stage.hint(stage.said(innocent, "Failed")).end()
+            if stage.job(innocent).state == "ended":
+                stage.wait(300)
+                stage.timer(innocent).end()  # its counts are sure
 
     burn()
     for job in old:
@@ -426,6 +434,7 @@ def test_a_job_that_was_found_ended_and_came_back_can_be_cancelled() -> None:  #
     assert bench.job(job).status == "Submitted"
     bench.set_limit(0)
     fails(bench, job)
+    counts_are_sure(bench, job)
     bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
     see(bench, job)
     assert bench.job(job).status == "Cancelled"
@@ -498,15 +507,22 @@ def test_who_adopts_and_fails_then_leaves_the_others_a_hint(how: str) -> None:
 
 def test_a_fill_that_fails_keeps_no_job_from_coming_back() -> None:
     bench = Bench(limit=1)
-    done = started(bench, "done", priority=0)
-    ended(bench, done, processed=100)
     job = started(bench, "job")
-    over = bench.job(done)
-    bench.store.commit([Put(LineRow(pk=f"line#{MODEL}", sk=f"0#{e.text_of(over.line_at)}#{over.id}", job=over.id))])
-    for _ in range(5):
-        with suppress(Exception):
-            fails(bench, job)
-    assert bench.job(job).status == "Queued"
+    plain = bench.tables.query
+
+    def query(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        if kind is LineRow:
+            raise TimeoutError("the line did not answer")
+        return plain(kind, *args, **kwargs)
+
+    bench.tables.query = query  # type: ignore[method-assign] # fails
+    with pytest.raises(TimeoutError):
+        fails(bench, job)
+    with pytest.raises(TimeoutError):
+        counts_are_sure(bench, job)
+    with pytest.raises(TimeoutError):
+        see(bench, job)  # the message comes back
+    assert (bench.job(job).status, bench.history(job)[-2:]) == ("Queued", ["job-tallied", "job-requeued"])
 
 
 def test_a_job_that_processes_records_lifts_a_hold_of_late_failures() -> None:

@@ -19,7 +19,7 @@ from shared.due import lease_due
 from shared.models import Model
 from shared.names import attempt_name, holder, job_stream, model_stream
 from shared.tables import ConditionFailed, Contended, CountRow, Delete, EventRow, LineRow, Put, Row, SlotsRow, ViewRow, Write
-from tests.support.driving import ended, fire_next, foreign_end, let_pass, report, see, started
+from tests.support.driving import counts_are_sure, ended, fire_next, foreign_end, let_pass, report, see, started
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config
 
@@ -650,6 +650,7 @@ def test_a_job_that_expired_unprocessed_is_queued_again_in_its_old_place() -> No
     bench.bedrock.jobs[arn(1)] = replace(bench.bedrock.jobs[arn(1)], processed_records=0)
     report(bench, first, "Expired")
     assert bench.job(second).status == "Submitted"
+    counts_are_sure(bench, first)
     assert (bench.job(first).status, bench.store.line(MODEL, 9)) == ("Queued", [first])
     report(bench, second, "Completed", which=arn(2))
     assert (bench.job(first).status, bench.job(first).attempt) == ("Submitted", 2)
@@ -669,6 +670,7 @@ def test_a_late_end_of_attempt_one_does_not_touch_attempt_two() -> None:  # R7 R
     job = started(bench)
     bench.bedrock.jobs[arn(1)] = replace(bench.bedrock.jobs[arn(1)], processed_records=0)
     report(bench, job, "Expired")
+    counts_are_sure(bench, job)
     assert (bench.job(job).status, bench.job(job).attempt) == ("Submitted", 2)
     report(bench, job, "Completed", attempt=1)
     report(bench, job, "Completed", attempt=2, which=arn(1))
@@ -687,7 +689,9 @@ def test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_s
             for _ in faster:
                 see(bench, job)  # requeue, claim and Create of attempt 2
 
+    report(bench, job, "Expired")
     bench.tables.before_commit = another_does_it_all
+    bench.wait(minutes=4)  # its counts are sure
     report(bench, job, "Expired")
     assert (bench.job(job).status, bench.job(job).attempt) == ("Submitted", 2)
     assert bench.slots.holders[holder(job, 2)].submitted
@@ -699,6 +703,7 @@ def test_an_expired_job_whose_model_is_not_configured_waits_in_line_for_it() -> 
     bench.bedrock.turn(arn(1), "Expired", processed=0)
     bench.config = config(models={})
     report(bench, job, "Expired")
+    counts_are_sure(bench, job)
     assert bench.job(job).status == "Queued"
     bench.config = config()
     wake(bench.world(), MODEL)
