@@ -1,97 +1,226 @@
-"""The page that `bbq timeline` writes: one HTML file with plotly's JavaScript in it, which opens without a network.
+"""The page that `bbq timeline` writes: one HTML file around one SVG picture. It needs neither a network nor a script.
 
-Pure: panels in, text out. The figure is JSON in a script element that no browser runs, with `<` as an escape; every text in the
-HTML is escaped; and a Content-Security-Policy forbids every request, whatever a text could have made of itself.
+Pure: panels in, text out. A model has one panel: a row for each lane, thin rows for held jobs below them, and how many waited as
+an area. A bar is thin until Bedrock says InProgress; its `<title>` is the box that a browser shows beside the mouse. Keys,
+reasons and names are other people's: each passes `_text`. The stylesheet is in the picture in timeline.html, so that it can stand
+alone; a bar's class is its outcome. Okabe and Ito's colours are told apart with every kind of colour blindness.
 """
 
 import html
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from math import ceil
 from string import Template
-from typing import Any
 
-from cli.lanes import Gap, Panel, Times
-from cli.timeline_figure import AFTER, NOTABLE_GAP_SECONDS, figure, lasted, visible
-from cli.times import clock, minute
-from cli.wording import counted
+from cli.timeline_bars import GOES_ON, HELD, REFUSED, SLOT, Bar, Gap, Panel, Times
+from cli.times import DAY, HOUR, MINUTE, clock, exact, minute
+from cli.wording import counted, safe
+from shared.names import INPUT_PREFIX
 
-MARK = '<meta name="generator" content="bbq timeline">'  # by which a page of ours is known
-MAX_GAP_ROWS = 20  # of the table of the longest gaps
-MAX_NOTE = 400
+NOTABLE_GAP_SECONDS = 5.0  # shorter ones are as they should be (a function may have to start first), and get no mark
+LEGEND = {
+    "Running": "Still on its slot", "Completed": "Completed", "CompletedWithErrors": "Completed with errors",
+    "PartiallyCompleted": "Partially completed", "NoRecordSucceeded": "No record succeeded", "Failed": "Failed",
+    "Expired": "Expired", "Stopped": "Stopped", "Cancelled": "Cancelled", REFUSED: "Refused by Bedrock",
+    "Held": "Held, without a slot", "Gap": f"Slot free for over {NOTABLE_GAP_SECONDS:g} s, a job waited", "Line": "In line",
+    "paused": "Model paused",
+}  # fmt: skip
+RAN = {"Completed", "CompletedWithErrors", "NoRecordSucceeded", "PartiallyCompleted"}
+# Pixels: the left and right end of the times, the heights of a panel's parts, and of a label.
+LEFT, RIGHT, HEADING, GAPS, AREA, AXIS, LABEL = 56, 1120, 36, 12, 64, 34, 14
+LEGEND_COLUMN, LEGEND_COLUMNS = 270, 4
+TICK_SECONDS = (1, 5, 15, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY)
+MAX_TICKS = 10
 
 
-def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, *, notes: Sequence[str], plotly: str) -> str:
-    """The whole file. `notes`: sentences about what the picture lacks. `plotly`: its JavaScript."""
-    drawn, height = figure(panels, since, until)
+def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, notes: Sequence[str]) -> str:
+    """The whole file. `notes`: sentences about what the picture lacks."""
+    scale = _scale(panels, since, until)
+    marks, bottom = _legend(panels)
+    for panel in panels:
+        more, bottom = _panel(panel, scale, bottom)
+        marks += more
     return Template(files("cli").joinpath("timeline.html").read_text("utf-8")).substitute(
-        mark=MARK, title=_html(f"Slots of {name}, {minute(since)} to {minute(until)} UTC"), height=height, plotly=plotly,
-        figure=_in_script(drawn), notes="".join(f'<p class="note">{_html(note, MAX_NOTE)}</p>' for note in notes),
-        summary="".join(map(_summary, panels)), gaps=_longest([gap for panel in panels for gap in panel.gaps]),
+        title=_text(f"Slots of {name}, {minute(since)} to {minute(until)} UTC"), height=bottom,
+        notes="".join(f'<p class="note">{_text(note, 400)}</p>' for note in notes), picture="\n".join(marks),
     )  # fmt: skip
 
 
-def document(name: str, panels: Sequence[Panel], since: datetime, until: datetime, notes: Sequence[str]) -> dict[str, Any]:
-    """What --json prints; docs/timeline.md says what the fields mean."""
-    models = [
-        {
-            "model": panel.model, "limit": panel.limit, "slots_used": panel.lanes, "jobs": panel.jobs,
-            "waits": panel.waits, "refills": panel.refills,
-        }
-        for panel in panels
-    ]  # fmt: skip
-    return {
-        "deployment": name, "since": since, "until": until, "notes": list(notes), "models": models,
-        "bars": [bar for panel in panels for bar in panel.bars],
-        "gaps": [asdict(gap) | {"refill": gap.refill} for panel in panels for gap in panel.gaps],
-    }  # fmt: skip
+def figures(panel: Panel) -> str:
+    """The figures of a model, in a line."""
+    slots = f"{panel.lanes:,}" if panel.limit is None else f"{panel.lanes:,} of {panel.limit:,}"
+    refills = f"{counted(panel.refills.count, 'refill')}{_said(panel.refills)}"
+    return f"{counted(panel.jobs, 'job')} · at most {slots} slots used at once · in line{_said(panel.waits)} · {refills}"
 
 
-def _summary(panel: Panel) -> str:
-    used = f"{panel.lanes:,}" if panel.limit is None else f"{panel.lanes:,} of {panel.limit:,}"
+def _said(found: Times) -> str:
+    figures = (("median", found.median_seconds), ("p99", found.p99_seconds), ("longest", found.largest_seconds))
     return (
-        f"<tr><th>{_html(panel.model)}</th><td>{panel.jobs:,}</td><td>{used}</td>{_cells(panel.waits)}"
-        f"<td class=first>{panel.refills.count:,}</td>{_cells(panel.refills)}</tr>\n"
+        ": " + ", ".join(f"{name} {_lasted(seconds)}" for name, seconds in figures if seconds is not None) if found.count else ""
     )
 
 
-def _cells(found: Times) -> str:
-    seconds = (found.median_seconds, found.p99_seconds, found.largest_seconds)
-    return "".join(f"<td>{'' if value is None else lasted(value)}</td>" for value in seconds)
+def _lasted(seconds: float) -> str:
+    """With hundredths below a second: a refill takes less."""
+    return exact(seconds, hundredths=True)
 
 
-def _longest(gaps: Sequence[Gap]) -> str:
-    """The longest gaps that were ours, as a table, and how many were not."""
-    notable = [gap for gap in gaps if gap.seconds > NOTABLE_GAP_SECONDS]
-    longest = sorted((gap for gap in notable if not gap.held_back), key=lambda gap: -gap.seconds)
-    others = len(notable) - len(longest)
-    held = f"<p class=hint>{counted(others, 'more time')}, while Bedrock refused jobs of the model.</p>" if others else ""
-    free = f"a slot was free for over {NOTABLE_GAP_SECONDS:g} s while somebody was in line"
-    if not longest:
-        return f"<p class=hint>Never {free}.</p>{held}"
-    shown = longest[:MAX_GAP_ROWS]
-    of_all = "" if len(shown) == len(longest) else f"; the {len(shown)} longest"
-    head = "".join(f"<th>{title}</th>" for title in ("model", "from (UTC)", "for", "it began", "and ended with the start of"))
-    return (
-        f"<details><summary>{counted(len(longest), 'time')} {free}{of_all}</summary>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_gap_row, shown))}</tbody></table>{held}</details>"
+@dataclass(frozen=True)
+class _Scale:
+    """The times of the picture. `until`: where bars that go on end."""
+
+    first: datetime
+    last: datetime
+    until: datetime
+
+    def x(self, at: datetime) -> float:
+        """Pixels from the left."""
+        share = (at - self.first) / (self.last - self.first)
+        return round(LEFT + (RIGHT - LEFT) * min(max(share, 0.0), 1.0), 1)
+
+    def box(self, begin: datetime, end: datetime, y: float, height: float) -> str:
+        """A rectangle as part of a path, half a pixel wide at least."""
+        x = self.x(begin)
+        width = round(max(self.x(end) - x, 0.5), 1)
+        return f"M{x:g} {y:g}h{width:g}v{height:g}h-{width:g}z"
+
+
+def _scale(panels: Sequence[Panel], since: datetime, until: datetime) -> _Scale:
+    """From the first thing that happened since `since` to the last one."""
+    busy = [at for panel in panels for at, waiting in panel.line.items() if waiting]
+    first = min([*busy, *(max(bar.begin, since) for panel in panels for bar in panel.bars)], default=since)
+    last = max([*busy, *(bar.end or until for panel in panels for bar in panel.bars)], default=until)
+    return _Scale(first, max(last, first + timedelta(seconds=1)), until)
+
+
+def _panel(panel: Panel, scale: _Scale, top: int) -> tuple[list[str], int]:
+    """What is drawn of a model, and where it ends."""
+    row = max(7, min(24, 480 // max(panel.lanes, 1)))
+    thin = max(5, row // 2)
+    slots = top + HEADING + GAPS
+    held = slots + max(panel.lanes, 1) * row + 2
+    area = held + panel.held_lanes * thin + 12
+    base = area + AREA
+    every = ceil(LABEL / row)  # so many lanes have room for one number
+    marks = [
+        f'<text y="{top + HEADING - 8}" x="{LEFT}"><tspan class="name">{_text(panel.model)}</tspan> · {figures(panel)}</text>',
+        *_settings(panel, scale, slots, row, held),
+        *_axis(scale, slots, base),
+        *(
+            _lane_name(f"slot {lane}" if lane == 1 else f"{lane}", slots + (lane - 0.5) * row)
+            for lane in range(1, panel.lanes + 1)
+            if lane == 1 or lane % every == 0
+        ),
+    ]
+    if panel.held_lanes:
+        marks.append(_lane_name("held", held + panel.held_lanes * thin / 2))
+    for bar in panel.bars:
+        if bar.kind == SLOT:
+            shape = _slot_bar(bar, scale, slots + (bar.lane - 1) * row, row)
+        else:
+            shape = scale.box(bar.begin, bar.end or scale.until, held + (bar.lane - 1) * thin, thin - 1)
+        marks.append(f'<path class="{_class(bar)}" d="{shape}"><title>{_about(bar, scale.until)}</title></path>')
+    for gap in _notable(panel):
+        shape = f"M{scale.x(gap.begin):g} {slots - 2}l-4 -8h8z" + scale.box(gap.begin, gap.end or scale.until, slots - 6, 2)
+        marks.append(f'<path class="Gap" d="{shape}"><title>{_about_gap(gap)}</title></path>')
+    return [*marks, *_line(panel, scale, area, base)], base + AXIS
+
+
+def _settings(panel: Panel, scale: _Scale, top: int, row: int, bottom: int) -> Iterator[str]:
+    """Pauses as bands; limits as lines below the last lane that they allow."""
+    ends = [*list(panel.settings)[1:], scale.until]
+    for (begin, (limit, paused)), end in zip(panel.settings.items(), ends, strict=True):
+        if paused:
+            shape = scale.box(begin, end, top - GAPS, bottom - top + GAPS)
+            yield f'<path class="paused" d="{shape}"><title>paused from {clock(begin)}</title></path>'
+        if limit is not None and limit <= panel.lanes:
+            shape = f"M{scale.x(begin):g} {top + limit * row}H{scale.x(end):g}"
+            yield f'<path class="limit" d="{shape}"><title>limit {limit} from {clock(begin)}</title></path>'
+
+
+def _axis(scale: _Scale, top: int, base: int) -> Iterator[str]:
+    span = (scale.last - scale.first).total_seconds()
+    step = next((step for step in TICK_SECONDS if span / step <= MAX_TICKS), ceil(span / MAX_TICKS / DAY) * DAY)
+    tick = ceil(scale.first.timestamp() / step) * step
+    while tick <= scale.last.timestamp():
+        at = datetime.fromtimestamp(tick, UTC)
+        yield f'<path class="grid" d="M{scale.x(at):g} {top}V{base + 4}"/>'
+        yield f'<text class="middle" x="{scale.x(at):g}" y="{base + 18}">{clock(at) if step < MINUTE else clock(at)[:-3]}</text>'
+        tick += step
+
+
+def _lane_name(name: str, middle: float) -> str:
+    return f'<text class="end" x="{LEFT - 6}" y="{middle + 4:g}">{name}</text>'
+
+
+def _slot_bar(bar: Bar, scale: _Scale, top: int, row: int) -> str:
+    """Thin until Bedrock started the job, as far as that is known."""
+    end = bar.end or scale.until
+    tall = round(row * 0.8, 1)
+    thin, middle = round(row * 0.3, 1), round(top + row * 0.25, 1)
+    if bar.outcome == REFUSED or (bar.started is None and bar.outcome in RAN):
+        return scale.box(bar.begin, end, top, tall)
+    if bar.started is None:
+        return scale.box(bar.begin, end, middle, thin)
+    return scale.box(bar.begin, bar.started, middle, thin) + scale.box(bar.started, end, top, tall)
+
+
+def _line(panel: Panel, scale: _Scale, top: int, base: int) -> Iterator[str]:
+    """How many waited, as an area of steps."""
+    most = max(panel.line.values())
+    heights = {scale.x(at): round(base - (base - top) * waiting / max(most, 1), 1) for at, waiting in panel.line.items()}
+    steps = "".join(f"H{x:g}V{y:g}" for x, y in heights.items())
+    yield f'<path class="grid" d="M{LEFT} {base}H{RIGHT}"/>'
+    yield f'<path class="Line" d="M{LEFT} {base}{steps}V{base}z"><title>in line, at most {most:,} at once</title></path>'
+    yield _lane_name(f"{most:,}", top) + _lane_name("in line", (top + base) / 2) + _lane_name("0", base)
+
+
+def _legend(panels: Sequence[Panel]) -> tuple[list[str], int]:
+    used = {"Line", *(_class(bar) for panel in panels for bar in panel.bars), *("Gap" for panel in panels if _notable(panel))}
+    used |= {"paused" for panel in panels for _, paused in panel.settings.values() if paused}
+    marks = []
+    for number, name in enumerate(name for name in LEGEND if name in used):
+        x, y = LEFT + number % LEGEND_COLUMNS * LEGEND_COLUMN, number // LEGEND_COLUMNS * 18 + 4
+        marks.append(f'<path class="{name}" d="M{x} {y}h14v11h-14z"/><text x="{x + 20}" y="{y + 10}">{LEGEND[name]}</text>')
+    return marks, ceil(len(marks) / LEGEND_COLUMNS) * 18 + 4
+
+
+def _class(bar: Bar) -> str:
+    return "Held" if bar.kind == HELD else bar.outcome if bar.outcome != GOES_ON else "Running"
+
+
+def _notable(panel: Panel) -> list[Gap]:
+    return [gap for gap in panel.gaps if gap.seconds > NOTABLE_GAP_SECONDS and not gap.held_back]
+
+
+def _about(bar: Bar, until: datetime) -> str:
+    """What a browser shows beside the mouse."""
+    word = LEGEND.get(bar.outcome) or bar.status
+    if bar.kind == HELD:
+        word = f"Held, then {word.lower() if bar.outcome else 'claimed again'}" if bar.end else "Held"
+    started = f", started by Bedrock {clock(bar.started)}" if bar.started else ""
+    took = _lasted(((bar.end or until) - bar.begin).total_seconds())
+    return "\n".join(
+        [
+            _text(bar.file.removeprefix(INPUT_PREFIX)),
+            f"{_text(word)}, attempt {bar.attempt}, {counted(bar.records, 'record')}",
+            f"{clock(bar.begin)} to {clock(bar.end) if bar.end else 'now'} ({took}){started}",
+            f"{_lasted(bar.waited_seconds)} in line before",
+            *([_text(bar.reason, 240)] if bar.reason else []),
+            f"job {_text(bar.job)}",
+        ]
     )
 
 
-def _gap_row(gap: Gap) -> str:
-    then = f"<code>{_html(gap.next_job)}</code>" if gap.next_job else "nobody" if gap.end else "is free still"
-    return (
-        f"<tr><th>{_html(gap.model)}</th><td>{clock(gap.begin)}</td><td>{lasted(gap.seconds)}</td>"
-        f"<td class=left>{AFTER[gap.after]} <code>{_html(gap.after_job or '')}</code></td><td class=left>{then}</td></tr>\n"
-    )
+def _about_gap(gap: Gap) -> str:
+    began = f"after the end of {_text(gap.ended_job)}" if gap.ended_job else "after an arrival, a refusal or a new limit"
+    then = f"until the start of {_text(gap.next_job)}" if gap.next_job else "until no job waited" if gap.end else "free still"
+    return f"a free slot for {_lasted(gap.seconds)} from {clock(gap.begin)}\n{began}\n{then}"
 
 
-def _html(text: str, most: int = 200) -> str:
-    return html.escape(visible(text, most))
-
-
-def _in_script(value: object) -> str:
-    """JSON that may stand in a script element: only ASCII, and no `<`."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+def _text(text: str, most: int = 200) -> str:
+    """HTML of somebody's text: on one line, its middle left out if it is longer than `most`."""
+    shown = text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
+    return html.escape(safe(shown))

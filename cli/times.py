@@ -80,7 +80,7 @@ def length(text: str) -> timedelta:
     raise Fault(f"{text!r} is not a length of time: say 90s, 30m, 12h or 2d")
 
 
-def since_when(text: str, at: datetime) -> datetime:
+def since_when(text: str, at: datetime, option: str = "--since") -> datetime:
     """`90m`, `2h`, `3d`, `1w` before `at`, `2026-11-23` or a whole time; UTC if no zone is named. Raises Fault."""
     try:
         if re.fullmatch(r"[0-9]+[mhdw]", text.strip()):
@@ -89,4 +89,4 @@ def since_when(text: str, at: datetime) -> datetime:
         return said if said.tzinfo else said.replace(tzinfo=UTC)
     except (ValueError, OverflowError, Fault):
         example = "say 90m, 2h, 3d or 1w, a day such as 2026-11-23, or 2026-11-23T08:00"
-        raise Fault(f"--since {text!r} is not a time: {example}") from None
+        raise Fault(f"{option} {text!r} is not a time: {example}") from None
