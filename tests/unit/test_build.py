@@ -187,7 +187,7 @@ print(json.dumps({{
 NEEDLESS = {
     "asyncio", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes",
     "aws_lambda_powertools.utilities.parser", "aws_xray_sdk",
-    "boto3", "cli", "concurrent.futures.process", "local", "numpy", "plotly", "pydantic", "requests", "rich", "typer", "unittest",
+    "boto3", "cli", "concurrent.futures.process", "local", "numpy", "pydantic", "requests", "rich", "typer", "unittest",
     "xmlrpc",
 }  # fmt: skip
 
