@@ -1,6 +1,6 @@
 """`bbq jobs`: which jobs there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Annotated, Any
@@ -75,10 +75,10 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
     return None
 
 
-def job_lines(views: Sequence[View], now: datetime, width: int) -> list[Text]:
-    """The table; no lines for no jobs. Why a job is as it is stands below it."""
+def job_lines(views: Sequence[View], now: datetime, width: int, processed: Mapping[str, int] | None = None) -> list[Text]:
+    """The table; no lines for no jobs. Why a job is as it is stands below it. `processed`: records so far, of jobs that run."""
     folders = all(view.file.startswith(f"{view.model}/") for view in views if view.model)  # the file says the model already
-    return table(_COLUMNS, [_row(view, now, folders=folders) for view in views], width)
+    return table(_COLUMNS, [_row(view, now, (processed or {}).get(view.job), folders=folders) for view in views], width)
 
 
 def _hold_lines(deployment: Deployment, views: Sequence[View], now: datetime, width: int) -> list[Text]:
@@ -139,11 +139,11 @@ def _wanted(said: Iterable[str]) -> set[str]:
     return wanted
 
 
-def _row(view: View, now: datetime, *, folders: bool) -> Row:
+def _row(view: View, now: datetime, processed: int | None, *, folders: bool) -> Row:
     waited, ran = view.waited(now), view.ran(now)
     return Row(
         cells=(
-            view.job, view.file, "" if folders else view.model or "-", wording.status(view.word), records(view),
+            view.job, view.file, "" if folders else view.model or "-", wording.status(view.word), records(view, processed),
             duration(now - view.queued_at), duration(waited) if waited is not None else "",
             duration(ran) if ran is not None else "",
         ),

@@ -4,7 +4,7 @@ A bounded number of reads whatever the history: for each model its slots, its co
 each priority in its line, eleven at most; the counts of uploads without a model; and the depth of three queues.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -108,7 +108,8 @@ def status(
 
     Example: [bold]bbq --name bbq status[/bold]
     """
-    found = read(deployments.find(context.obj))
+    deployment = deployments.find(context.obj)
+    found = read(deployment, list(deployment.models))
     if json:
         return print_json(found)
     console = out()
@@ -116,14 +117,14 @@ def status(
     return None
 
 
-def read(deployment: Deployment) -> Status:
-    """Everything, all models at once."""
+def read(deployment: Deployment, models: Sequence[str]) -> Status:
+    """Everything, all of these models at once."""
     now = times.now()
     queues = deployment.dead_letter_queue_urls
-    models = queries.at_once(lambda alias: model_status(deployment, alias, now), list(deployment.models))
+    found = queries.at_once(lambda alias: model_status(deployment, alias, now), models)
     depths = queries.at_once(lambda url: deployment.queue(url).depth(), list(queues.values()))
     return Status(
-        deployment=deployment.name, at=now, models=tuple(models),
+        deployment=deployment.name, at=now, models=tuple(found),
         ended_without_model=_outcomes(deployment.store.day(NO_MODEL, times.days(now)[0])), unreadable=unreadable(deployment),
         dead_letters=dict(zip(queues, depths, strict=True)),
     )  # fmt: skip
