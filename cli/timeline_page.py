@@ -15,7 +15,7 @@ from math import ceil
 from string import Template
 
 from cli.timeline_bars import GOES_ON, HELD, REFUSED, SLOT, Bar, Gap, Panel, Times
-from cli.times import DAY, HOUR, MINUTE, clock, exact, minute
+from cli.times import DAY, HOUR, MINUTE, clock, exact, moment
 from cli.wording import counted, safe
 from shared.names import INPUT_PREFIX
 
@@ -43,16 +43,17 @@ def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, n
         more, bottom = _panel(panel, scale, bottom)
         marks += more
     return Template(files("cli").joinpath("timeline.html").read_text("utf-8")).substitute(
-        title=_text(f"Slots of {name}, {minute(since)} to {minute(until)} UTC"), height=bottom,
+        title=_text(f"Slots of {name}, {moment(since)} to {moment(until)} UTC"), height=bottom,
         notes="".join(f'<p class="note">{_text(note, 400)}</p>' for note in notes), picture="\n".join(marks),
     )  # fmt: skip
 
 
 def figures(panel: Panel) -> str:
     """The figures of a model, in a line."""
-    slots = f"{panel.lanes:,}" if panel.limit is None else f"{panel.lanes:,} of {panel.limit:,}"
+    limit = "" if panel.limit is None else f", limit {panel.limit:,}"
     refills = f"{counted(panel.refills.count, 'refill')}{_said(panel.refills)}"
-    return f"{counted(panel.jobs, 'job')} · at most {slots} slots used at once · in line{_said(panel.waits)} · {refills}"
+    jobs, slots = counted(panel.jobs, "job"), counted(panel.lanes, "slot")
+    return f"{jobs} · at most {slots} used at once{limit} · in line{_said(panel.waits)} · {refills}"
 
 
 def _said(found: Times) -> str:
@@ -106,7 +107,7 @@ def _panel(panel: Panel, scale: _Scale, top: int) -> tuple[list[str], int]:
     every = ceil(LABEL / row)  # so many lanes have room for one number
     marks = [
         f'<text y="{top + HEADING - 8}" x="{LEFT}"><tspan class="name">{_text(panel.model)}</tspan> · {figures(panel)}</text>',
-        *_settings(panel, scale, slots, row, held),
+        *_pauses(panel, scale, slots - GAPS, held - slots + GAPS),
         *_axis(scale, slots, base),
         *(
             _lane_name(f"slot {lane}" if lane == 1 else f"{lane}", slots + (lane - 0.5) * row)
@@ -125,19 +126,29 @@ def _panel(panel: Panel, scale: _Scale, top: int) -> tuple[list[str], int]:
     for gap in _notable(panel):
         shape = f"M{scale.x(gap.begin):g} {slots - 2}l-4 -8h8z" + scale.box(gap.begin, gap.end or scale.until, slots - 6, 2)
         marks.append(f'<path class="Gap" d="{shape}"><title>{_about_gap(gap)}</title></path>')
-    return [*marks, *_line(panel, scale, area, base)], base + AXIS
+    return [*marks, *_limits(panel, scale, slots, row), *_line(panel, scale, area, base)], base + AXIS
 
 
-def _settings(panel: Panel, scale: _Scale, top: int, row: int, bottom: int) -> Iterator[str]:
-    """Pauses as bands; limits as lines below the last lane that they allow."""
-    ends = [*list(panel.settings)[1:], scale.until]
-    for (begin, (limit, paused)), end in zip(panel.settings.items(), ends, strict=True):
+def _pauses(panel: Panel, scale: _Scale, top: int, height: int) -> Iterator[str]:
+    for begin, end, _, paused in _spans(panel, scale.until):
         if paused:
-            shape = scale.box(begin, end, top - GAPS, bottom - top + GAPS)
+            shape = scale.box(begin, end, top, height)
             yield f'<path class="paused" d="{shape}"><title>paused from {clock(begin)}</title></path>'
+
+
+def _limits(panel: Panel, scale: _Scale, top: int, row: int) -> Iterator[str]:
+    """A line below the last lane that a limit allows, if so many were used."""
+    for begin, end, limit, _ in _spans(panel, scale.until):
         if limit is not None and limit <= panel.lanes:
             shape = f"M{scale.x(begin):g} {top + limit * row}H{scale.x(end):g}"
             yield f'<path class="limit" d="{shape}"><title>limit {limit} from {clock(begin)}</title></path>'
+
+
+def _spans(panel: Panel, until: datetime) -> Iterator[tuple[datetime, datetime, int | None, bool]]:
+    """From when to when the model had which limit, and was paused or not."""
+    ends = [*list(panel.settings)[1:], until]
+    for (begin, (limit, paused)), end in zip(panel.settings.items(), ends, strict=True):
+        yield begin, end, limit, paused
 
 
 def _axis(scale: _Scale, top: int, base: int) -> Iterator[str]:

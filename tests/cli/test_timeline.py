@@ -39,7 +39,7 @@ def test_a_page_of_all_slots_is_written_here_and_the_figures_are_printed(busy: D
     text = (here / "bbq-timeline.html").read_text("utf-8")
     assert (result.code, result.err) == (0, "")
     assert result.out == (
-        "haiku: 3 jobs · at most 2 of 2 slots used at once · in line: median 0.00s, p99 30s, longest 30s · "
+        "haiku: 3 jobs · at most 2 slots used at once, limit 2 · in line: median 0.00s, p99 30s, longest 30s · "
         "1 refill: median 0.00s, p99 0.00s, longest 0.00s\n"
         "bbq-timeline.html\n"
     )
