@@ -6,8 +6,8 @@ the lowest one that is free when the bar begins: slots have no numbers, so there
 
 A *gap* is one free slot while a job waits and the model is not paused. It is over when a job starts (the oldest gap first), or
 when no job waits any more. A *refill* is a gap between an end and a start: promise P4 is about refills. If a job of the model was
-held in between (`held_back`), Bedrock and not the queue let the slot stand, and the gap is no refill. All times are those of the
-events' writers, whose clocks may differ by milliseconds.
+held in between (`held_back`), Bedrock and not the queue let the slot stand, and the gap is no refill. The times are those of
+the functions' clocks, which may differ by milliseconds.
 """
 
 import heapq
@@ -54,8 +54,8 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A slot that was free while a job waited. `end` None: it still is. `ended_job`: whose end freed the slot, None if the gap
-    began with something else. `next_job`: which job started on it, None for no job.
+    """A slot that was free while a job waited. `end` None: it still is. `ended_job`: the job that freed it by its end, None if
+    the gap began with something else. `next_job`: which job started on it, None for no job.
     """
 
     begin: datetime

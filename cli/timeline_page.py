@@ -232,6 +232,6 @@ def _about_gap(gap: Gap) -> str:
 
 
 def _text(text: str, most: int = 200) -> str:
-    """HTML of somebody's text: on one line, its middle left out if it is longer than `most`."""
+    """HTML of a text of others: on one line, its middle left out if it is longer than `most`."""
     shown = text if len(text) <= most else f"{text[: most // 2]}…{text[-(most // 2) :]}"
     return html.escape(safe(shown))

@@ -1,4 +1,4 @@
-"""`bbq timeline`: which jobs, what it writes and where, what it says; and what no text of others can do to the page."""
+"""`bbq timeline`: which jobs, what it writes and where, and what it says."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def busy(deployed: Deployed) -> Deployed:
-    """Two slots of haiku: a and b run, c waits and is next when a ends, d fails at once; half a minute between all of it."""
+    """Two slots of haiku: a and b run, c waits, starts when a ends, and fails; half a minute between all of it."""
     first = deployed.upload("haiku/a.jsonl")
     deployed.upload("haiku/b.jsonl")
     third = deployed.upload("haiku/c.jsonl")
@@ -77,7 +77,7 @@ def test_a_folder_that_is_not_there_is_said_before_anything_is_read(busy: Deploy
     assert "Query" not in requests
 
 
-def test_no_job_since_then_is_said_and_no_page_written(deployed: Deployed, bbq: Run, here: Path) -> None:
+def test_that_no_job_lived_is_said_and_no_page_is_written(deployed: Deployed, bbq: Run, here: Path) -> None:
     result = bbq("timeline", "--since", "3h")
 
     assert (result.code, result.out) == (0, "")
@@ -95,7 +95,7 @@ def test_only_the_models_that_were_named_are_shown(busy: Deployed, bbq: Run) -> 
 
 
 def test_a_part_of_the_time_is_drawn_as_it_was_at_its_end(busy: Deployed, bbq: Run) -> None:
-    found = bbq("timeline", "--json", "--since", "2h", "--until", "2026-11-24T12:00:45").json  # c runs, d was not queued
+    found = bbq("timeline", "--json", "--since", "2h", "--until", "2026-11-24T12:00:45").json  # c runs
 
     assert found["until"] == "2026-11-24T12:00:45.000000Z"
     assert [(bar["file"].rpartition("/")[2], bar["end"] is None, bar["outcome"]) for bar in found["bars"]] == [

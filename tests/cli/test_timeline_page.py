@@ -143,7 +143,7 @@ def test_whatever_a_text_holds_it_is_text(text: str) -> None:
     assert len(text) > 200 or safe(text) in (svg.findtext("{*}text/{*}tspan") or "")
 
 
-def test_the_page_asks_nobody_for_anything_and_a_thousand_jobs_are_small() -> None:
+def test_the_page_needs_no_network_and_a_thousand_jobs_are_small() -> None:
     html = page("bbq", [made_up("haiku", 1_000, 20)], at(0), at(86_400), notes=[])
 
     assert "default-src 'none'" in html
