@@ -17,7 +17,7 @@ import cli.cost
 import cli.submit
 import cli.download
 import cli.acts
-import cli.mend  # noqa: F401 - as the ones above
+import cli.repair_commands  # noqa: F401 - as the ones above
 
 # isort: on
 from cli import deployment

@@ -10,51 +10,34 @@ messages deleted: those that were sent before the walk began. What they name was
 which reads consistently, has met it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 
+from cli.expected import unfinished
+from cli.scan import Damaged, RepairContext, one_job
 from cli.sqs import MAX_RECEIVED, Message, Queue
-from cli.walk import Cursor, Damaged, Desk, Target, one_job, walk
 from services.scheduler.hints import ALL
 from shared.events import UnknownEvent
 from shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent, fold
 from shared.names import job_stream
-from shared.projections import VIEW_KEY
-from shared.rebuild import unfinished
-from shared.tables import EVENTS
 
 EMPTY_RECEIVES = 3  # in a row: then the queue is taken to be empty
 DEFAULT_PER_SECOND = 10.0  # messages or hints
 CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and SQS's
 
 
-def reconcile_jobs(desk: Desk, cursor: Cursor | None = None) -> int:
-    """As `wake_unfinished`, and send a hint for all models."""
-    woken = wake_unfinished(desk, cursor)
-    desk.hints.wake_model(ALL)
-    return woken
+def wake_unfinished(context: RepairContext) -> int:
+    """Send a hint for every job with anything left to do, found from the events and not from the index. Answers how many jobs.
 
-
-def wake_unfinished(desk: Desk, cursor: Cursor | None = None) -> int:
-    """Send a hint for every job with anything left to do, found from the events and not from the index. Answers how many jobs
-    were woken by this call. `cursor`: go on from there.
-
-    "Anything left" is more than "not ended": over, but not projected, tallied or tried again, counts too (`rebuild.unfinished`).
+    "Anything left" is more than "not ended": over, but not projected, tallied or tried again, counts too (`unfinished`).
     """
     woken = 0
-
-    def visit(here: Cursor, targets: Sequence[Target]) -> Cursor:
-        nonlocal woken
-        jobs = [pk.partition("#")[2] for pk, sk in targets if sk == VIEW_KEY]
-        due = [job_id for job_id in jobs if _unfinished(desk, job_id)]
-        for job_id in due:
-            desk.hints.wake_job(job_id)
-            desk.sleep(1 / DEFAULT_PER_SECOND)
-        woken += len(due)
-        return replace(here, jobs=here.jobs + len(jobs))
-
-    walk(desk, cursor or Cursor(table=EVENTS, began=desk.now().isoformat()), visit)
+    for stream in context.streams():
+        kind, _, job_id = stream.partition("#")
+        if kind == "job" and _unfinished(context, job_id):
+            context.hints.wake_job(job_id)
+            context.sleep(1 / DEFAULT_PER_SECOND)
+            woken += 1
     return woken
 
 
@@ -73,28 +56,27 @@ def redrive(
     return _drain(dead, again, most=most, sleep=sleep, progress=progress, per_second=per_second)
 
 
-def redrive_stream_failures(desk: Desk, failures: Queue, *, most: int, cursor: Cursor | None = None) -> int:
-    """Wake every unfinished job, and then delete the messages that were sent before. Answers how many; later ones stay.
-
-    With the `cursor` of a run that was broken off: go on from there, with its beginning.
+def redrive_stream_failures(context: RepairContext, failures: Queue, *, most: int) -> int:
+    """Wake every unfinished job and every model, and then delete the messages that were sent before. Answers how many; later
+    ones stay.
     """
     if not failures.depth():
         return 0
-    cursor = cursor or Cursor(table=EVENTS, began=desk.now().isoformat())
-    began = datetime.fromisoformat(cursor.began or desk.now().isoformat())
-    reconcile_jobs(desk, cursor)
-    return _drain(failures, lambda message: message.sent_at < began - CLOCK_MARGIN, most=most, sleep=desk.sleep)
+    began = context.now()
+    wake_unfinished(context)
+    context.hints.wake_model(ALL)
+    return _drain(failures, lambda message: message.sent_at < began - CLOCK_MARGIN, most=most, sleep=context.sleep)
 
 
-def _unfinished(desk: Desk, job_id: str) -> bool:
+def _unfinished(context: RepairContext, job_id: str) -> bool:
     """By the events. The view is asked only where the last event is one that is projected by somebody else than its author."""
     try:
         with one_job():
-            job = fold(job_id, (recorded.event for recorded in desk.store.load(job_stream(job_id))))
+            job = fold(job_id, (recorded.event for recorded in context.store.load(job_stream(job_id))))
             if job is None:
                 return False
             asked = job.status in OVER and job.latest in APPENDED_BY_OTHERS
-            return unfinished(job, desk.store.view_version(job_id) if asked else job.version)
+            return unfinished(job, context.store.view_version(job_id) if asked else job.version)
     except UnknownEvent:
         return True  # newer code may read it
     except (IllegalEvent, Damaged):

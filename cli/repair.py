@@ -1,501 +1,430 @@
 """When the worst has happened: is what is there what the events say (`verify`), and if not, make it so (`rebuild`).
 
-Both read the whole of both tables, which no service ever does; a person starts them. Both may run beside a living system:
+Both read the whole of both tables, which no service ever does; a person starts them. `verify` only reads, beside a living
+system. What differs is read again a little later, and reported if it differs the same way.
 
-- **A job** is repaired in a transaction which also checks that the job has no newer event than those that were read. Whatever
-  happens to it meanwhile is either in what is written or makes the write fail.
-- **A model's slots** decide about capacity, and so they are rebuilt only while nothing can begin: its events
-  and its item pause the model since before the walk read its jobs (R20), no lease is running, and the item is exactly as it
-  was read (R34). Every claim, answer, refusal and end changes the item in one transaction with its event, so an unchanged item
-  means that nobody's place has changed. What a rebuilt lease looks like (R32): `shared/rebuild.py`.
-- **The counts** are compared, and written, only where nothing was counted since the walk met them (`CountRow.changes`).
-- **The model's own part** of an item that its events pause is projected here too, in case no scheduler lives to do it.
+`rebuild` pauses every model first, so that no job can be claimed after it was read (R20). Uploads, cancels and ends go on:
 
-Everything is decided on what is there, so that running twice is harmless, and a run that was killed is made good by another.
+- **A job** is repaired in a transaction that checks that the job has no newer event than those that were read. Whatever
+  happens to it meanwhile is either in what is written or makes the write fail; then it is read again.
+- **A model's slots** are written when no lease is running, and only if the item is exactly as it was read. Every answer,
+  take-over, end and change of the model changes the item in one transaction with its event. If the model's own events have
+  changed since the pause (a resume, a deployment), the slots are left. What becomes of a lost lease (R32): `expected.py`.
+- **A row of counts** is written only if it counted nothing but repairs since the walk began (`CountRow.changes`).
+
+In the end it resumes the models that it paused, which it knows by the reason of their pause (WHY): so a run that was killed is
+made good by the next one. A model that a person has paused stays paused.
+
+Memory: of most jobs nothing is kept but their share in the counts. About 150 bytes are kept for each job that holds a slot, 500
+for each row of counts (eight for a model and day), and a few KB for each row that differs.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from pynamodb.exceptions import AttributeDeserializationError
-
-from cli.walk import OPEN, Cursor, Damaged, Desk, Target, one_job, walk
+from cli import expected
+from cli.expected import Difference
+from cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
 from services.scheduler.hints import ALL
-from shared import projections
-from shared.counts import added, counted, counts_pk, numbers_of, shard, to_be_tallied
-from shared.events import Event, UnknownEvent, text_of
-from shared.job import APPENDED_BY_OTHERS, IllegalEvent, Job, fold
-from shared.names import is_job_id, job_stream, model_stream
+from shared import events as e
+from shared import projections as p
+from shared.counts import Numbers, added, counted, counts_pk, numbers_of, shard, to_be_tallied
+from shared.job import APPENDED_BY_OTHERS, Job, fold
+from shared.names import job_stream, model_stream
 from shared.projections import SLOTS_KEY, VIEW_KEY
-from shared.rebuild import (
-    UNREADABLE,
-    Difference,
-    alive,
-    job_of,
-    leases_until,
-    place,
-    row_differences,
-    slots_differences,
-    slots_found,
-    slots_from_events,
-    to_be_looked_up,
-)
 from shared.slots import Day, Slots, fold_model
-from shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, LineRow, SlotsRow, ViewRow, Write
+from shared.store import VersionTaken
+from shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, LineRow, SlotsRow, Update, ViewRow, Write
 
-COUNTS = "counts"
-CONFIRMATIONS = 2  # further readings that must show the same difference
-SETTLE_SECONDS = 5.0  # before each of them: what is on its way arrives
-MAX_TRIES = 5  # of one repair, when others are faster
+WHY = "bbq rebuild is at work"  # of its own pauses
+SETTLE_SECONDS = 10.0  # before what differed is read again: what is on its way arrives
+MAX_DIFFERENT = 10_000  # rows that are kept to be read again
+MAX_TRIES = 5  # of one repair, if others are faster
 CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and Lambda's
+AGAIN = "run the rebuild again"
+
+# The key of a projection. A job's view stands for the whole job, a slots item for the whole model.
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What differs. Not `complete`: so much does that the walk broke off; slots and counts were not looked at.
-
-    `uncounted` are rows of counts that jobs moved in or out of meanwhile, or whose jobs cannot all be read: nothing can be said
-    of them.
-    """
+    """What differs. Not `complete`: MAX_DIFFERENT rows do, and maybe more. `unsure`: sentences about what cannot be compared."""
 
     differences: tuple[Difference, ...]
     complete: bool
-    cursor: Cursor
-    uncounted: tuple[Target, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Left:
-    """What was not repaired, why, and from when on it can be, where time alone is needed."""
-
-    pk: str
-    sk: str
-    why: str
-    until: datetime | None = None
+    streams: int
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild did. `notes` are sentences about what a person must know or do now.
+    """What a rebuild did. `left`: why a row that differs was not repaired. `notes`: what else a person must know or do now."""
 
-    Run again with `cursor` where something was `left` that needs time; without, where its sentence says so.
-    """
-
-    repaired: tuple[Target, ...]
-    left: tuple[Left, ...]
+    repaired: tuple[Key, ...]
+    left: dict[Key, str]
     notes: tuple[str, ...]
-    cursor: Cursor
+    streams: int
 
 
-def verify(desk: Desk, cursor: Cursor | None = None) -> Report:
-    """Compare the projections with the fold of the events. What differs at the first reading is read again, strongly
-    consistent, CONFIRMATIONS times with pauses at the end; what is reported was so every time. Changes nothing.
+def verify(context: RepairContext) -> Report:
+    """Compare the projections with the fold of the events. Changes nothing."""
+    walk, wrong, unsure = _Walk(context=context), dict[Key, list[Difference]](), list[str]()
+
+    def compare(key: Key) -> _Seen:
+        seen = _look(walk, key)
+        if seen.differences:
+            if len(wrong) < MAX_DIFFERENT:
+                wrong[key] = seen.differences
+        elif seen.why:
+            unsure.append(f"{_words(key)}: {seen.why}")
+        return seen
+
+    _walk_rows(walk, compare)
+    _walk_streams(walk, compare)
+    for key in walk.sums:
+        compare(key)
+    if wrong:
+        context.sleep(SETTLE_SECONDS)
+    lasting = [each for key, first in wrong.items() for each in _look(walk, key).differences if each in first]
+    complete = len(wrong) < MAX_DIFFERENT
+    return Report(differences=tuple(lasting), complete=complete, streams=walk.streams, unsure=tuple(unsure))
+
+
+def rebuild(context: RepairContext) -> Rebuilt:
+    """Pause, make the projections equal to the fold again, and resume. Wake every job that was repaired or whose name must be
+    looked up, and in the end every model; if a run before this one was killed, every job with anything left to do.
     """
-    cursor = walk(desk, _begun(desk, cursor), lambda here, targets: _suspected(desk, here, targets))
-    complete = cursor.table is None
-    models = [(projections.slots_pk(alias), SLOTS_KEY) for alias in cursor.models] if complete else []
-    counts = _count_targets(cursor) if complete else []
-    differences = _lasting(desk, [*cursor.suspects, *models, *counts], cursor)
-    uncounted = tuple(target for target in counts if _recount(desk, target, cursor) is None)
-    return Report(differences=tuple(differences), complete=complete, cursor=cursor, uncounted=uncounted)
+    walk, done, left, notes = _Walk(context=context), list[Key](), dict[Key, str](), list[str]()
+
+    def repair(key: Key) -> _Seen:
+        seen = _repair(walk, key)
+        if seen.repaired:
+            done.append(key)
+            notes.extend(seen.notes)
+        elif seen.differences:
+            left[key] = seen.why
+        elif seen.why:
+            notes.append(f"{_words(key)}: {seen.why}")
+        job = seen.job
+        if job is not None and (seen.repaired or (walk.goes_on and expected.unfinished(job, job.version))):
+            context.hints.wake_job(job.id)
+        return seen
+
+    walk.models = dict.fromkeys(context.models)
+    _walk_rows(walk, repair)
+    for alias in walk.models:
+        _pause(walk, alias)
+    _walk_streams(walk, repair)
+    for key in walk.sums:
+        repair(key)
+    for alias in walk.models:
+        if not _resume(context, alias, slots_left=(p.slots_pk(alias), SLOTS_KEY) in left):
+            notes.append(f"model {alias} stays paused: {AGAIN}, or `bbq resume {alias}`")
+        _wake_due(context, alias)
+    context.hints.wake_model(ALL)
+    return Rebuilt(repaired=tuple(done), left=left, notes=tuple(notes), streams=walk.streams)
 
 
-def rebuild(desk: Desk, cursor: Cursor | None = None) -> Rebuilt:
-    """Make the projections equal to the fold again, and wake every job that was repaired; in the end also every job whose name
-    must be looked up, and every model. What cannot be repaired now is left, with the reason.
+@dataclass(kw_only=True)
+class _Walk:
+    """What a walk has met. `models`, and how many events of each there were when it was paused (None: it was not). `live`: ids of
+    jobs whose attempt holds a slot, or has ended and is to be tallied, by model. `counts`: what each row of counts should hold;
+    `changes`: how often each was changed before the walk through the events began, and by repairs since then; of the shards in
+    `unread` not every job can be read. `goes_on`: a run before this one was killed.
     """
-    done: list[Target] = []
-    left: dict[Target, Left] = {}
-    notes: list[str] = []
 
-    def visit(before: Cursor, targets: Sequence[Target]) -> Cursor:
-        wrong, here = _first_look(desk, before, targets)
-        jobs = [job_id for job_id in map(_job_of, wrong) if is_job_id(job_id)]
-        here = replace(here, touched=tuple(dict.fromkeys([*here.touched, *jobs])))
-        if wrong:
-            # Before the repair: a run that is killed in it must still wake them. It goes over the page again, and counts it then.
-            desk.progress(replace(here, counts=before.counts))
-        for target in wrong:
-            _note(target, _repair(desk, target), done, left)
-        for job_id in here.touched:
-            if (projections.view_pk(job_id), VIEW_KEY) not in left:  # a hint mends nothing of what cannot be read
-                desk.hints.wake_job(job_id)
-        return replace(here, touched=())
-
-    cursor = walk(desk, _begun(desk, cursor), visit)
-    for alias in cursor.models:
-        _note((projections.slots_pk(alias), SLOTS_KEY), _rebuild_model(desk, alias, cursor, notes), done, left)
-    for target in _count_targets(cursor):
-        _note(target, _rebuild_count(desk, target, cursor, notes), done, left)
-    _wake(desk, cursor)
-    return Rebuilt(repaired=tuple(done), left=tuple(left.values()), notes=tuple(notes), cursor=cursor)
-
-
-class _Look(NamedTuple):
-    """`counted` is the job as the counts have it: as far as its view has seen it."""
-
-    differences: list[Difference]
-    job: Job | None = None
-    counted: Job | None = None
-    readable: bool = True
-
-
-class _Model(NamedTuple):
-    """One reading of a model: its item first, then everything that its item should follow from."""
-
-    row: SlotsRow | None
-    state: Slots
-    jobs: list[Job]
-    unknown: frozenset[str]
+    context: RepairContext
+    models: dict[str, int | None] = field(default_factory=dict)
+    live: dict[str, set[str]] = field(default_factory=dict)
+    counts: dict[Key, Numbers] = field(default_factory=dict)
+    changes: dict[Key, int] = field(default_factory=dict)
+    unread: set[int] = field(default_factory=set)
+    goes_on: bool = False
+    streams: int = 0
 
     @property
-    def differences(self) -> list[Difference]:
-        return slots_differences(self.state, self.jobs, self.row, unknown=self.unknown)
+    def sums(self) -> list[Key]:
+        """What many jobs add up to, once all are known: slots and counts, those that are there and those that should be."""
+        return [*((p.slots_pk(alias), SLOTS_KEY) for alias in self.models), *sorted({*self.counts, *self.changes})]
 
 
-def _begun(desk: Desk, cursor: Cursor | None) -> Cursor:
-    return cursor if cursor is not None else Cursor(began=desk.now().isoformat())
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """One reading of a row or a job. `writes` would repair it, not before `until`; without them `why` says why not. `counted` is
+    the `job` as the counts have it.
+    """
+
+    differences: list[Difference]
+    writes: Sequence[Write] = ()
+    until: datetime | None = None
+    why: str = ""
+    notes: tuple[str, ...] = ()
+    job: Job | None = None
+    counted: Job | None = None
+    repaired: bool = False
 
 
-def _suspected(desk: Desk, here: Cursor, targets: Sequence[Target]) -> Cursor:
-    wrong, here = _first_look(desk, here, targets)
-    return replace(here, suspects=tuple(dict.fromkeys([*here.suspects, *wrong])))
-
-
-def _first_look(desk: Desk, here: Cursor, targets: Sequence[Target]) -> tuple[list[Target], Cursor]:
-    """The rows and jobs of a page that differ, and the cursor with the models and the living attempts that were met."""
-    wrong: list[Target] = []
-    models, paused, live = dict.fromkeys(here.models), dict(here.paused), dict(here.live)
-    counts, changes, unreadable = dict(here.counts), dict(here.changes), set(here.unreadable)
-    for pk, sk in targets:
-        kind, _, name = pk.partition("#")
+def _walk_rows(walk: _Walk, visit: Callable[[Key], _Seen]) -> None:
+    """Through the projections: places in line, and rows that no event asks for. Everything else is met with its events."""
+    for pk, text in walk.context.keys(PROJECTIONS):
+        sk, (kind, _, name) = str(text), pk.partition("#")
         if (kind, sk) == ("slots", SLOTS_KEY):
-            models[name] = None
-            if here.table == PROJECTIONS:
-                paused[name] = _paused_at(desk, name)
+            walk.models.setdefault(name)
+        elif kind == "counts":
+            walk.changes[pk, sk] = 0
+        elif (kind, sk) != ("job", VIEW_KEY) or not _has_events(walk.context, name):
+            visit((pk, sk))
+
+
+def _walk_streams(walk: _Walk, visit: Callable[[Key], _Seen]) -> None:
+    """Through the events, job by job; and what the jobs add up to."""
+    for key in walk.changes:
+        walk.changes[key] = _changes(walk.context.tables.get(CountRow, *key))
+    for stream in walk.context.streams():
+        kind, _, name = stream.partition("#")
+        walk.streams += 1
+        if kind == "model":
+            walk.models.setdefault(name)
             continue
-        if kind == COUNTS:
-            changes[_together((pk, sk))] = _changes(desk.tables.get(CountRow, pk, sk))
-            continue
-        if here.table == PROJECTIONS and (kind, sk) == ("job", VIEW_KEY) and _has_events(desk, name):
-            continue  # its events will be met
-        seen = _look(desk, (pk, sk), here)
-        if kind == "job" and not seen.readable:
-            unreadable.add(shard(name))
-        if seen.differences:
-            wrong.append((pk, sk))
-        if seen.job is not None and (alive(seen.job) or to_be_tallied(seen.job)):
-            models[seen.job.model] = None
-            live[seen.job.id] = seen.job.model
+        seen = visit((stream, VIEW_KEY))  # of no known kind, if it is not a job's
+        if seen.job is None:
+            walk.unread.add(shard(name))
+        elif expected.alive(seen.job) or to_be_tallied(seen.job):
+            walk.models.setdefault(seen.job.model)
+            walk.live.setdefault(seen.job.model, set()).add(seen.job.id)
         if seen.counted is not None and (row := counted(seen.counted))[1]:
-            key = _together((counts_pk(seen.counted.model), row[0]))
-            counts[key] = added([counts.get(key, {}), row[1]])
-    jobs = here.jobs + len(targets) if here.table != PROJECTIONS else here.jobs
-    return wrong, replace(
-        here, models=tuple(models), paused=paused, live=live, jobs=jobs, counts=counts, changes=changes,
-        unreadable=tuple(sorted(unreadable)),
-    )  # fmt: skip
+            key = (counts_pk(seen.counted.model), row[0])
+            walk.counts[key] = added([walk.counts.get(key, {}), row[1]])
 
 
-def _has_events(desk: Desk, job_id: str) -> bool:
+def _repair(walk: _Walk, key: Key) -> _Seen:
+    """The last reading of something, which is repaired if it can be."""
+    context = walk.context
+    for tries in range(MAX_TRIES):
+        seen = _look(walk, key)
+        if not seen.differences or not seen.writes:
+            return seen
+        if seen.until is not None:
+            context.say(f"waiting until {seen.until:%H:%M:%S} UTC for a lease on {key[0]}: a job may be on its way to Bedrock")
+            context.sleep((seen.until - context.now()).total_seconds())
+            continue
+        try:
+            with one_job():
+                context.store.commit(seen.writes)
+        except (ConditionFailed, Contended):
+            context.store.pause(tries)
+        except Damaged as error:
+            return replace(seen, why=str(error))
+        else:
+            for write in seen.writes:
+                if isinstance(write, Update) and isinstance(write.row, CountRow):
+                    row = (write.row.pk, write.row.sk)
+                    walk.changes[row] = walk.changes.get(row, 0) + 1
+            return replace(seen, counted=seen.job, repaired=True)
+    return replace(seen, why=f"it changed {MAX_TRIES} times while it was read: {AGAIN}")
+
+
+def _wake_due(context: RepairContext, alias: str) -> None:
+    """Wake every job whose name must be looked up at Bedrock."""
     try:
-        with one_job():
-            return desk.store.exists(job_stream(job_id))
-    except Damaged:  # there is one, and it cannot be read
-        return True
+        found = expected.slots_found(_slots_row(context, alias))
+    except Damaged:
+        return
+    for job_id in expected.to_be_looked_up(found, context.now()) if found is not None else ():
+        context.hints.wake_job(job_id)
 
 
-def _paused_at(desk: Desk, alias: str) -> int:
-    """The version of the model's events at which its item is paused now, else OPEN."""
-    try:
-        row = _slots_row(desk, alias)
-    except AttributeDeserializationError:
-        return OPEN
-    return int(row.model_version or 0) if row is not None and row.paused else OPEN
+# One reading.
 
 
-def _lasting(desk: Desk, targets: Iterable[Target], cursor: Cursor) -> list[Difference]:
-    """The differences that are there at every one of several readings: a state that a living system passes through is not."""
-    standing = {target: _look(desk, target, cursor).differences for target in targets}
-    for _ in range(CONFIRMATIONS):
-        standing = {target: differences for target, differences in standing.items() if differences}
-        if not standing:
-            break
-        desk.sleep(SETTLE_SECONDS)
-        again = {target: _look(desk, target, cursor).differences for target in standing}
-        standing = {target: [d for d in again[target] if d in before] for target, before in standing.items()}
-    return [difference for differences in standing.values() for difference in differences]
-
-
-def _look(desk: Desk, target: Target, cursor: Cursor) -> _Look:
-    pk, sk = target
-    kind, _, name = pk.partition("#")
+def _look(walk: _Walk, key: Key) -> _Seen:
+    (pk, sk), (kind, _, name) = key, key[0].partition("#")
     try:
         with one_job():
             match kind, sk:
-                case "job", projections.VIEW_KEY:
-                    events = _events(desk, name)
-                    job, view = fold(name, events), desk.tables.get(ViewRow, pk, sk)
-                    return _Look(_job_differences(desk, job, view), job, _as_counted(name, events, view))
+                case "job", p.VIEW_KEY:
+                    return _look_at_job(walk.context, name)
                 case "line", _:
-                    return _Look(_entry_differences(desk, name, sk))
-                case "slots", projections.SLOTS_KEY:
-                    return _Look(_model(desk, name, cursor).differences)
+                    return _look_at_entry(walk.context, name, sk)
+                case "slots", p.SLOTS_KEY:
+                    return _look_at_slots(walk, name)
                 case "counts", _:
-                    return _Look(_recount(desk, target, cursor) or [])
+                    return _look_at_count(walk, key)
                 case _:
-                    return _Look([Difference(pk=pk, sk=sk, found="a row of no known kind")])
-    except (UnknownEvent, IllegalEvent, Damaged) as error:
-        unreadable = Difference(pk=pk, sk=sk, found=f"{UNREADABLE}: {error}", expected="what this code can read")
-        return _Look([unreadable], readable=False)
+                    unknown = Difference(pk=pk, sk=sk, found="a row of no known kind")
+                    return _Seen(differences=[unknown], why="look at it, and remove it by hand if it is not needed")
+    except UNREADABLE_JOB as error:
+        unreadable = Difference(pk=pk, sk=sk, found=f"{expected.UNREADABLE}: {error}", expected="what this code can read")
+        return _Seen(differences=[unreadable], why=str(error))
 
 
-def _events(desk: Desk, job_id: str) -> list[Event]:
-    """The job's events. Raises UnknownEvent, Damaged."""
+def _look_at_job(context: RepairContext, job_id: str) -> _Seen:
+    """The view, and the job's own place in line. Entries at other places are met by the walk through the projections."""
+    events = _events(context, job_id)
+    job, view = fold(job_id, events), context.tables.get(ViewRow, p.view_pk(job_id), VIEW_KEY)
+    if job is None:
+        ghost = ViewRow(pk=p.view_pk(job_id), sk=VIEW_KEY)
+        return _Seen(differences=expected.row_differences(view, None), writes=expected.removed_ghost(ghost, job_id, 0))
+    # The counts have it as far as its view has seen it, and at least up to the last event that came with its own projection,
+    # whatever has become of the view since.
+    own = [version for version, event in enumerate(events, 1) if event.NAME not in APPENDED_BY_OTHERS]
+    was = fold(job_id, events[: max([int(view.version or 0) if view is not None else 0, *own])])
+    line = p.line_row(job)
+    entry = context.tables.get(LineRow, line.pk, line.sk)
+    differences = expected.row_differences(view, p.view_row(job)) + expected.row_differences(entry, expected.place(job))
+    return _Seen(differences=differences, writes=expected.rebuilt_view(job, view, was), job=job, counted=was)
+
+
+def _look_at_entry(context: RepairContext, alias: str, sk: str) -> _Seen:
+    """An entry in line, by the job that its key names: its own place, which is looked at with the job, or a ghost."""
+    entry, job_id = LineRow(pk=p.line_pk(alias), sk=sk), sk.rpartition("#")[2]
+    job = fold(job_id, _events(context, job_id))
+    own = expected.place(job) if job is not None else None
+    if own is not None and (own.pk, own.sk) == (entry.pk, sk):
+        return _Seen(differences=[])
+    ghost = expected.removed_ghost(entry, job_id, job.version if job is not None else 0)
+    return _Seen(differences=expected.row_differences(context.tables.get(LineRow, entry.pk, sk), None), writes=ghost, job=job)
+
+
+def _look_at_slots(walk: _Walk, alias: str) -> _Seen:
+    """A model's item first, then everything that the item should follow from. Raises UnknownEvent if the model's own events
+    cannot be read, Damaged if its item cannot.
+    """
+    context, jobs, unknown, notes = walk.context, list[Job](), set[str](), list[str]()
+    row = _slots_row(context, alias)
+    found = expected.slots_found(row)
+    state = fold_model(alias, _model_events(context, alias))
+    for job_id in sorted({*walk.live.get(alias, ()), *map(expected.job_of, found.holders if found is not None else ())}):
+        try:
+            with one_job():
+                job = fold(job_id, _events(context, job_id))
+            jobs += [job] if job is not None else []
+        except UNREADABLE_JOB:
+            unknown.add(job_id)
+    differences = expected.slots_differences(state, jobs, row, unknown=unknown)
+    if not differences or (row is not None and walk.models.get(alias) != state.model_version):
+        why = f"it was changed, or not paused, while jobs were read: {AGAIN}" if differences else ""
+        return _Seen(differences=differences, why=why)
+    today = e.text_of(context.now())[:10]
+    over = context.store.day(alias, today)
+    ended = Day(date=today, jobs=over.get("slot_ends", 0), records=over.get("records", 0))
+    slots = expected.slots_from_events(state, jobs, found, longest_lease=context.lease, unknown=unknown, ended=ended)
+    if found is None:
+        notes.append(f"the slots of {alias} were lost. What began today was counted from what ended and what lives, or higher")
+    if unknown:
+        notes.append(f"jobs that cannot be read keep what they have in the slots of {alias}: {', '.join(sorted(unknown))}")
+    writes, until = expected.rebuilt_slots(row, slots), _leased_until(context, found)
+    return _Seen(differences=differences, writes=writes, until=until, notes=tuple(notes))
+
+
+def _slots_row(context: RepairContext, alias: str) -> SlotsRow | None:
     with one_job():
-        recorded = desk.store.load(job_stream(job_id))
-    versions = [each.version for each in recorded]
-    if versions != list(range(1, len(versions) + 1)):
-        raise Damaged(f"the events of job {job_id} are not 1 to {len(versions)}")
+        return context.tables.get(SlotsRow, p.slots_pk(alias), SLOTS_KEY)
+
+
+def _leased_until(context: RepairContext, slots: Slots | None) -> datetime | None:
+    """Until when an invocation may be in Create, by the clock of this machine; None if none may."""
+    now, until = context.now(), expected.leases_until(slots) if slots is not None else None
+    if until is None or until + CLOCK_MARGIN <= now:
+        return None
+    return min(until, now + context.lease) + CLOCK_MARGIN  # no lease is longer
+
+
+def _look_at_count(walk: _Walk, key: Key) -> _Seen:
+    row, should = walk.context.tables.get(CountRow, *key), walk.counts.get(key, {})
+    if key[1].rpartition("#")[2] in map(str, walk.unread):
+        return _Seen(differences=[], why="a job that it may count cannot be read")
+    if _changes(row) != walk.changes.get(key, 0):
+        return _Seen(differences=[], why="it changed while the jobs were read: look again in a quiet minute")
+    found = numbers_of(row) if row is not None else {}
+    zeros = dict.fromkeys([*found, *should], 0)
+    return _Seen(
+        differences=expected.field_differences(*key, zeros | found, zeros | should), writes=expected.recounted(row, *key, should)
+    )
+
+
+def _events(context: RepairContext, job_id: str) -> list[e.Event]:
+    """The job's events. Raises UnknownEvent, Damaged."""
+    recorded = context.store.load(job_stream(job_id))
+    if [each.version for each in recorded] != list(range(1, len(recorded) + 1)):
+        raise Damaged(f"the events of job {job_id} are not 1 to {len(recorded)}")
     return [each.event for each in recorded]
 
 
-def _job(desk: Desk, job_id: str) -> Job | None:
-    """The job's state. Raises UnknownEvent, IllegalEvent, Damaged."""
-    events = _events(desk, job_id)
-    with one_job():
-        return fold(job_id, events)
+def _model_events(context: RepairContext, alias: str) -> list[e.Event]:
+    return [recorded.event for recorded in context.store.load(model_stream(alias))]
 
 
-def _as_counted(job_id: str, events: Sequence[Event], view: ViewRow | None) -> Job | None:
-    """The job as it was counted: as far as its view has seen it, and at least up to the last event that came with its own
-    projection, whatever has become of the view since.
-    """
-    own = [version for version, event in enumerate(events, 1) if event.NAME not in APPENDED_BY_OTHERS]
-    seen = int(view.version or 0) if view is not None else 0
-    return fold(job_id, events[: max([seen, *own])])
-
-
-def _job_differences(desk: Desk, job: Job | None, view: ViewRow | None) -> list[Difference]:
-    """The view, and the job's own place in line. Entries at other places are met by the walk through the projections."""
-    if job is None:
-        return row_differences(view, None)
-    own = projections.line_row(job)
-    entry = desk.tables.get(LineRow, own.pk, own.sk)
-    return [*row_differences(view, projections.view_row(job)), *row_differences(entry, place(job))]
-
-
-def _entry_differences(desk: Desk, alias: str, sk: str) -> list[Difference]:
-    """An entry in line, by the job that its key names: it belongs there, or to nobody."""
-    pk = projections.line_pk(alias)
-    entry, expected = desk.tables.get(LineRow, pk, sk), None
-    job = _job(desk, _job_of((pk, sk)))
-    if job is not None:
-        own = place(job)
-        expected = own if own is not None and (own.pk, own.sk) == (pk, sk) else None
-    return row_differences(entry, expected)
-
-
-def _model(desk: Desk, alias: str, cursor: Cursor) -> _Model:
-    """Raises UnknownEvent where the model's own events cannot be read."""
-    row = _slots_row(desk, alias)
-    state = fold_model(alias, (recorded.event for recorded in desk.store.load(model_stream(alias))))
-    ids = {job_id for job_id, model in cursor.live.items() if model == alias}
-    if row is not None:
-        slots, _ = slots_found(row)
-        ids |= {job_of(holder_id) for holder_id in slots.holders}
-    jobs, unknown = [], set()
-    for job_id in sorted(ids):
-        try:
-            job = _job(desk, job_id)
-        except (UnknownEvent, IllegalEvent, Damaged):
-            unknown.add(job_id)
-        else:
-            jobs += [job] if job is not None else []
-    return _Model(row, state, jobs, frozenset(unknown))
-
-
-def _slots_row(desk: Desk, alias: str) -> SlotsRow | None:
-    return desk.tables.get(SlotsRow, projections.slots_pk(alias), SLOTS_KEY)
-
-
-def _repair(desk: Desk, target: Target) -> Left | bool:
-    """Repair a job or an entry in line. True where something was written, False where nothing was wrong any more."""
-    pk, sk = target
-    name = pk.partition("#")[2]
-    nothing = Cursor()  # neither a job nor an entry needs to know of the walk
-    for tries in range(MAX_TRIES):
-        seen = _look(desk, target, nothing)
-        if not seen.differences:
-            return False
-        try:
-            with one_job():
-                if pk.startswith("line#"):
-                    writes = _entry_repair(desk, name, sk)
-                elif (pk, sk) == (projections.view_pk(name), VIEW_KEY):
-                    writes = _job_repair(desk, name)
-                else:
-                    return Left(pk=pk, sk=sk, why="a row of no known kind: look at it, and remove it by hand if it is not needed")
-                desk.store.commit(writes)
-        except (ConditionFailed, Contended):
-            desk.store.pause(tries)
-        except (UnknownEvent, IllegalEvent, Damaged) as error:
-            return Left(pk=pk, sk=sk, why=str(error))
-        else:
-            return True
-    return Left(pk=pk, sk=sk, why=f"it changed {MAX_TRIES} times while it was read: run the rebuild again")
-
-
-def _job_repair(desk: Desk, job_id: str) -> list[Write]:
-    view = desk.tables.get(ViewRow, projections.view_pk(job_id), VIEW_KEY)
-    events = _events(desk, job_id)
-    job = fold(job_id, events)
-    if job is not None:
-        return projections.rebuilt_view(job, view, _as_counted(job_id, events, view))
-    return projections.removed_ghost(ViewRow(pk=projections.view_pk(job_id), sk=VIEW_KEY), job_id, 0)
-
-
-def _entry_repair(desk: Desk, alias: str, sk: str) -> list[Write]:
-    """An entry at its own place is written with its job's view; any other is removed."""
-    entry = LineRow(pk=projections.line_pk(alias), sk=sk)
-    job_id = _job_of((entry.pk, sk))
-    job = _job(desk, job_id)
-    own = place(job) if job is not None else None
-    if own is not None and (own.pk, own.sk) == (entry.pk, sk):
-        return _job_repair(desk, job_id)
-    return projections.removed_ghost(entry, job_id, job.version if job is not None else 0)
-
-
-def _rebuild_model(desk: Desk, alias: str, cursor: Cursor, notes: list[str]) -> Left | bool:
-    for tries in range(MAX_TRIES):
-        try:
-            model = _model(desk, alias, cursor)
-        except (UnknownEvent, AttributeDeserializationError) as error:
-            return _slots_left(alias, str(error))
-        if not model.differences:
-            return False
-        try:
-            left = _not_now(desk, model, cursor)
-            if left is not None:
-                return left
-            _write_slots(desk, model, notes)
-        except (ConditionFailed, Contended):
-            desk.store.pause(tries)
-        else:
-            return True
-    return _slots_left(alias, f"the slots changed {MAX_TRIES} times while they were read: run the rebuild again")
-
-
-def _not_now(desk: Desk, model: _Model, cursor: Cursor) -> Left | None:
-    """Why the slots must not be written now, None if they may. Raises ConditionFailed where the model changes meanwhile."""
-    alias, row = model.state.model, model.row
-    afresh = "run the rebuild again, from the beginning"
-    met = cursor.paused.get(alias)
-    if row is None:
-        if met == OPEN:
-            return _slots_left(alias, f"the slots of {alias} disappeared, unpaused, while the jobs were read: {afresh}")
-        return None
-    if not model.state.paused:
-        return _slots_left(alias, f"model {alias} is not paused: `bbq pause {alias}`, then {afresh}")
-    if not row.paused:
-        desk.store.commit(projections.paused_again(row, model.state))
-    if not row.paused or met != int(row.model_version or 0):
-        return _slots_left(alias, f"model {alias} was not yet paused when its jobs were read: {afresh}")
-    until = leases_until(slots_found(row)[0])
-    if until is not None and until + CLOCK_MARGIN > desk.now():
-        due = until + CLOCK_MARGIN
-        return _slots_left(alias, f"a lease of {alias} runs: wait until {due.isoformat()}, then go on", due)
-    return None
-
-
-def _write_slots(desk: Desk, model: _Model, notes: list[str]) -> None:
-    alias, row = model.state.model, model.row
-    found = slots_found(row)[0] if row is not None else None
-    now = desk.now() + CLOCK_MARGIN
-    date = text_of(desk.now())[:10]
-    over = desk.store.day(alias, date)
-    slots = slots_from_events(
-        model.state, model.jobs, found, longest_lease=desk.lease, now=now, unknown=model.unknown,
-        ended=Day(date=date, jobs=over.get("slot_ends", 0), records=over.get("records", 0)),
-    )  # fmt: skip
-    desk.store.commit(projections.rebuilt_slots(row, slots))
-    if row is None:
-        notes.append(
-            f"the slots of {alias} were missing; they were made anew, paused: `bbq resume {alias}` opens the model. "
-            "What began today was counted from what ended today and what lives: a ceiling may be reached early"
-        )
-    if model.unknown:
-        notes.append(f"jobs that cannot be read keep what they have in the slots of {alias}: {', '.join(sorted(model.unknown))}")
-
-
-def _count_targets(cursor: Cursor) -> list[Target]:
-    """Every row of counts that there is, or should be."""
-    return [(pk, sk) for pk, _, sk in (key.partition(" ") for key in sorted({*cursor.counts, *cursor.changes}))]
-
-
-def _recount(desk: Desk, target: Target, cursor: Cursor) -> list[Difference] | None:
-    """What differs in a row of counts; None where it cannot be compared."""
-    pk, sk = target
-    row = desk.tables.get(CountRow, pk, sk)
-    unreadable = sk.rpartition("#")[2] in map(str, cursor.unreadable)
-    if unreadable or _changes(row) != cursor.changes.get(_together(target), 0):
-        return None
-    found, expected = numbers_of(row) if row is not None else {}, dict(cursor.counts.get(_together(target), {}))
-    return [
-        Difference(pk=pk, sk=sk, field=name, found=found.get(name, 0), expected=expected.get(name, 0))
-        for name in sorted({*found, *expected})
-        if found.get(name, 0) != expected.get(name, 0)
-    ]
-
-
-def _rebuild_count(desk: Desk, target: Target, cursor: Cursor, notes: list[str]) -> bool:
-    pk, sk = target
-    row = desk.tables.get(CountRow, pk, sk)
-    differences = _recount(desk, target, cursor)
+def _has_events(context: RepairContext, job_id: str) -> bool:
     try:
-        if differences:
-            desk.store.commit(projections.recounted(row, pk, sk, cursor.counts.get(_together(target), {})))
-    except (ConditionFailed, Contended):
-        differences = None
-    if differences is None:
-        notes.append(f"{pk} {sk} was not counted again: jobs moved meanwhile, or cannot be read; verify it in a quiet minute")
-    return bool(differences)
-
-
-def _together(target: Target) -> str:
-    return " ".join(target)
+        with one_job():
+            return context.store.exists(job_stream(job_id))
+    except Damaged:  # there is one, and it cannot be read
+        return True
 
 
 def _changes(row: CountRow | None) -> int:
     return int(row.changes or 0) if row is not None else 0
 
 
-def _wake(desk: Desk, cursor: Cursor) -> None:
-    """By what is there, not by what this run did: so it is also done for a run that was killed before it came here."""
-    for alias in cursor.models:
+def _words(key: Key) -> str:
+    return f"{key[0]} / {key[1]}"
+
+
+# Pauses.
+
+
+def _pause(walk: _Walk, alias: str) -> None:
+    """Pause a model, by its events and in its item, unless it is. One that has neither has nothing to pause."""
+    context = walk.context
+    for tries in range(MAX_TRIES):
         try:
-            row = _slots_row(desk, alias)
-        except AttributeDeserializationError:
-            continue
-        for job_id in to_be_looked_up(slots_found(row)[0], desk.now()) if row is not None else []:
-            desk.hints.wake_job(job_id)
-    desk.hints.wake_model(ALL)
+            row, events = _slots_row(context, alias), _model_events(context, alias)
+        except UNREADABLE_JOB:
+            return
+        state, writes = fold_model(alias, events), list[Write]()
+        if not state.paused and (events or row is not None):
+            event = e.ModelPaused(at=context.now(), by=context.by, why=WHY)
+            state = fold_model(alias, [*events, event])
+            writes.append(p.append_to_model(alias, state.model_version, event))
+        if row is not None and (not row.paused or row.model_version != state.model_version):
+            writes += expected.paused_item(row, state)
+        try:
+            if writes:
+                context.store.commit(writes)
+        except (ConditionFailed, Contended):
+            context.store.pause(tries)
+        else:
+            walk.models[alias] = state.model_version
+            walk.goes_on |= _is_own_pause(events)
+            return
 
 
-def _note(target: Target, outcome: Left | bool, done: list[Target], left: dict[Target, Left]) -> None:
-    if isinstance(outcome, Left):
-        left[target] = outcome
-    elif outcome:
-        done.append(target)
+def _resume(context: RepairContext, alias: str, *, slots_left: bool) -> bool:
+    """Resume a model that this run, or a killed one, has paused. False if it stays paused: slots that are left as they are may
+    let too many in.
+    """
+    for tries in range(MAX_TRIES):
+        try:
+            events = _model_events(context, alias)
+        except UNREADABLE_JOB:
+            return True  # and so it was not paused
+        if not _is_own_pause(events):
+            return True
+        if slots_left:
+            break
+        try:
+            context.store.append_to_model(alias, len(events) + 1, e.ModelResumed(at=context.now(), by=context.by, why=WHY))
+        except VersionTaken:
+            context.store.pause(tries)
+        else:
+            return True
+    return False
 
 
-def _slots_left(alias: str, why: str, until: datetime | None = None) -> Left:
-    return Left(pk=projections.slots_pk(alias), sk=SLOTS_KEY, why=why, until=until)
-
-
-def _job_of(target: Target) -> str:
-    """The job that a view's or a line entry's key names."""
-    pk, sk = target
-    return sk.rpartition("#")[2] if pk.startswith("line#") else pk.partition("#")[2]
+def _is_own_pause(events: Sequence[e.Event]) -> bool:
+    """Whether the model is paused, and by rebuilds alone."""
+    resumed = max((number for number, event in enumerate(events, 1) if isinstance(event, e.ModelResumed)), default=0)
+    return {event.why for event in events[resumed:] if isinstance(event, e.ModelPaused)} == {WHY}

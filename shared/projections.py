@@ -4,7 +4,6 @@ Every rule about capacity is the condition of a write in this file; nothing anyw
 Each function takes the job as it was loaded and the event that is to follow, and returns writes to be committed together.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from pynamodb.expressions.condition import And, Condition, size
 
 from shared import events as e
-from shared.counts import count_row, moved
+from shared.counts import moved
 from shared.events import moment_of, text_of
 from shared.fold import folded
 from shared.hold import Hold, failed, probed
@@ -20,9 +19,7 @@ from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_it
 from shared.names import job_stream, model_stream
 from shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
 from shared.tables import (
-    Check,
     ConditionFailed,
-    CountRow,
     Delete,
     EventRow,
     LineRow,
@@ -69,7 +66,7 @@ def projected(seen: Job | None, job: Job) -> list[Write]:
     """Bring view, line and counts up to what somebody else appended. `seen` is the job as the view shows it now: if that is not
     so any more, this fails.
     """
-    as_seen = ViewRow.pk.does_not_exist() if seen is None else _same(ViewRow.version, seen.version)
+    as_seen = ViewRow.pk.does_not_exist() if seen is None else same(ViewRow.version, seen.version)
     return [Put(view_row(job), as_seen), *_line(job), *moved(seen, job)]
 
 
@@ -125,7 +122,7 @@ def given_up(before: Job, event: e.Event, holder: str, lease: Lease, slots: Slot
     """A definite refusal: out of the slot, back to the old place in line, and the model on `hold`. Only by the lease's owner, and
     only if `slots` are as they were read. What the claim counted for its day is given back: nothing began.
     """
-    condition = _mine(holder, lease) & _hold_as_read(SlotsRow.refused, slots.refused) & _same(SlotsRow.taken, slots.taken)
+    condition = _mine(holder, lease) & _hold_as_read(SlotsRow.refused, slots.refused) & same(SlotsRow.taken, slots.taken)
     actions = [SlotsRow.holders[holder].remove(), *_set_hold("refused", slots.refused, hold)]
     if before.claimed_at is not None and text_of(before.claimed_at)[:10] == slots.day.date:
         condition &= SlotsRow.day == slots.day.date
@@ -153,10 +150,10 @@ def ended(before: Job, event: e.JobEnded, holder: str, slots: Slots) -> list[Wri
             actions.append(SlotsRow.failed_since.set(text_of(event.at)))
         if event.started:
             actions.append(SlotsRow.failed_late.set(True))
-        condition &= _same(SlotsRow.failures, slots.failures or None) & _hold_as_read(SlotsRow.failing, slots.failing)
+        condition &= same(SlotsRow.failures, slots.failures or None) & _hold_as_read(SlotsRow.failing, slots.failing)
     elif (event.status in {"Completed", "PartiallyCompleted"} or event.processed_records) and after_the_failures(before, slots):
         actions += [SlotsRow.good_ends.set(SlotsRow.good_ends + 1), *_no_failures()]
-        condition &= _same(SlotsRow.failed_since, _text(slots.failed_since))
+        condition &= same(SlotsRow.failed_since, _text(slots.failed_since))
     return [*appended(before, event), Update(_slots_key(before.model), actions, condition)]
 
 
@@ -210,65 +207,10 @@ def model_changed(slots: Slots | None, changed: Slots, *, resumed: bool) -> list
         SlotsRow.paused.set(changed.paused),
         SlotsRow.model_version.set(changed.model_version),
         SlotsRow.ends.set(SlotsRow.ends + 1),
-        *_pause_actions(changed),
+        *pause_actions(changed),
         *([SlotsRow.refused.remove(), *_no_failures()] if resumed else []),
     ]
     return [Update(_slots_key(changed.model), actions, SlotsRow.model_version < changed.model_version)]
-
-
-def rebuilt_view(job: Job, seen: ViewRow | None, counted: Job | None) -> list[Write]:
-    """The view and the place in line as the events say, whatever they were. Only while no newer event exists, and the view is
-    of the version that was seen. `counted` is the job as the counts have it: what was not projected yet is counted now.
-    """
-    as_seen = ViewRow.pk.does_not_exist() if seen is None else ViewRow.pk.exists() & _same(ViewRow.version, seen.version)
-    place = _line(job) or _no_place(job)
-    return [Put(view_row(job), as_seen), *place, _no_newer(job.id, job.version), *moved(counted, job)]
-
-
-def recounted(seen: CountRow | None, pk: str, sk: str, numbers: Mapping[str, int]) -> list[Write]:
-    """A row of counts as it should be, if nobody has changed it since it was seen."""
-    changes = seen.changes if seen is not None else None
-    unchanged = CountRow.pk.does_not_exist() if seen is None else CountRow.pk.exists() & _same(CountRow.changes, changes)
-    return [Put(count_row(pk, sk, int(changes or 0) + 1, numbers), unchanged)]
-
-
-def removed_ghost(row: ViewRow | LineRow, job_id: str, version: int) -> list[Write]:
-    """Remove a row that the job's `version` events do not ask for, while they are all its events: then it is a ghost still."""
-    return [Delete(row), _no_newer(job_id, version)]
-
-
-def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
-    """The whole slots item, if it is exactly as seen, and paused: every claim, take-over, answer, refusal, begin, end and change
-    of the model since then fails this write. Or (None) if there is none.
-    """
-    if seen is None:
-        return [Put(slots_row(slots), SlotsRow.pk.does_not_exist())]
-    unchanged: Condition = SlotsRow.paused == True  # noqa: E712 - PynamoDB's way to say it
-    for path, value in (
-        (SlotsRow.limit, seen.limit),
-        (SlotsRow.model_version, seen.model_version),
-        (SlotsRow.ends, seen.ends),
-        (SlotsRow.taken, seen.taken),
-        (SlotsRow.holders, seen.holders),
-        (SlotsRow.refused, seen.refused),
-        (SlotsRow.failing, seen.failing),
-        (SlotsRow.failures, seen.failures),
-    ):
-        unchanged = And(unchanged, _same(path, value))
-    return [Put(slots_row(slots), unchanged)]
-
-
-def paused_again(seen: SlotsRow, state: Slots) -> list[Write]:
-    """The pause of a model whose events pause it, also where the item is so damaged that the scheduler cannot project it. This
-    closes and never opens; a newer event has a newer version and is projected over it.
-    """
-    actions = [
-        SlotsRow.limit.set(state.limit),
-        SlotsRow.paused.set(True),
-        SlotsRow.model_version.set(state.model_version),
-        *_pause_actions(state),
-    ]
-    return [Update(_slots_key(state.model), actions, SlotsRow.pk.exists() & _same(SlotsRow.model_version, seen.model_version))]
 
 
 def view_row(job: Job) -> ViewRow:
@@ -355,6 +297,28 @@ def slots_pk(model: str) -> str:
     return f"slots#{model}"
 
 
+def places(job: Job) -> list[Write]:
+    """Its place in line if it waits, and none at any other priority that it has had."""
+    return _line(job) or _no_place(job)
+
+
+def pause_actions(state: Slots) -> list[Any]:
+    """What a slots item says of the pause of its model."""
+    if state.pause is None:
+        return [SlotsRow.paused_by.remove(), SlotsRow.paused_at.remove(), SlotsRow.paused_why.remove()]
+    return [
+        SlotsRow.paused_by.set(state.pause.by),
+        SlotsRow.paused_at.set(text_of(state.pause.at)),
+        SlotsRow.paused_why.set(state.pause.why),
+    ]
+
+
+def same(path: Any, value: Any) -> Condition:
+    """That an attribute is still as it was read (None: absent)."""
+    same: Condition = path.does_not_exist() if value is None else path == value
+    return same
+
+
 def _event_row(stream: str, version: int, event: e.Event, model: str) -> EventRow:
     return EventRow(
         stream=stream, version=version, name=event.NAME, schema=event.VERSION, at=text_of(event.at), data=e.to_stored(event),
@@ -394,7 +358,7 @@ def _leaving(holder: str) -> list[Any]:
 
 def _failures_as_read(slots: Slots) -> Condition:
     """The very row of failures that was read: another may have begun since, and be as long."""
-    condition: Condition = _same(SlotsRow.failures, slots.failures) & _same(SlotsRow.failed_since, _text(slots.failed_since))
+    condition: Condition = same(SlotsRow.failures, slots.failures) & same(SlotsRow.failed_since, _text(slots.failed_since))
     return condition
 
 
@@ -446,29 +410,10 @@ def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[An
     return adding, below
 
 
-def _same(path: Any, value: Any) -> Condition:
-    same: Condition = path.does_not_exist() if value is None else path == value
-    return same
-
-
-def _no_newer(job_id: str, version: int) -> Check:
-    return Check(EventRow(stream=job_stream(job_id), version=version + 1), EventRow.stream.does_not_exist())
-
-
 def _mine(holder: str, lease: Lease) -> Condition:
     path = SlotsRow.holders[holder]
     mine: Condition = path["owner"] == lease.owner
     return And(mine, path["submitted"] == False)  # noqa: E712 - as above
-
-
-def _pause_actions(state: Slots) -> list[Any]:
-    if state.pause is None:
-        return [SlotsRow.paused_by.remove(), SlotsRow.paused_at.remove(), SlotsRow.paused_why.remove()]
-    return [
-        SlotsRow.paused_by.set(state.pause.by),
-        SlotsRow.paused_at.set(text_of(state.pause.at)),
-        SlotsRow.paused_why.set(state.pause.why),
-    ]
 
 
 def _pause(row: SlotsRow) -> e.ModelPaused | None:

@@ -125,7 +125,7 @@ data "aws_iam_policy_document" "operator" {
     resources = [aws_dynamodb_table.events.arn]
   }
 
-  # `bbq rebuild`, and whatever an operator's event changes with it in one transaction.
+  # `bbq rebuild`: it pauses a model in its item too, and writes what differs.
   statement {
     sid = "Project"
     actions = [

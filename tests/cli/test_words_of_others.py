@@ -65,7 +65,7 @@ def test_every_command_shows_words_as_they_are(jobs: dict[str, str], deployed: D
     [
         ["show"], ["cancel"], ["retry"], ["download"], ["pause"], ["resume"], ["wake"],
         ["jobs", "--model"], ["jobs", "--status"], ["jobs", "--since"], ["watch", "--model"], ["timeline", "--model"],
-        ["cost", "--since"], ["submit"], ["submit", "--meta"], ["verify", "--cursor"], ["rebuild", "--cursor"],
+        ["cost", "--since"], ["submit"], ["submit", "--meta"],
         ["status", "--deployment"], ["no-such-command"], ["jobs", "--no-such-option"],
     ],
 )  # fmt: skip

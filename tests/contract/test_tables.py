@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cli.expected import recounted
 from shared import events as e
 from shared import projections as p
 from shared.dynamodb import DynamoTables
@@ -159,11 +160,11 @@ def test_a_count_is_rewritten_only_as_it_was_seen(store: Store, tables: Tables) 
     store.append(id_of(), None, queued())
     store.commit(p.projected(None, life()))
     (row,) = tables.query(CountRow, f"counts#{MODEL}")
-    store.commit(p.recounted(row, row.pk, row.sk, {"jobs": 7}))
+    store.commit(recounted(row, row.pk, row.sk, {"jobs": 7}))
     with pytest.raises(ConditionFailed):
-        store.commit(p.recounted(row, row.pk, row.sk, {"jobs": 8}))
+        store.commit(recounted(row, row.pk, row.sk, {"jobs": 8}))
     with pytest.raises(ConditionFailed):
-        store.commit(p.recounted(None, row.pk, row.sk, {"jobs": 8}))
+        store.commit(recounted(None, row.pk, row.sk, {"jobs": 8}))
     assert store.waiting(MODEL) == {"jobs": 7}
 
 

@@ -23,7 +23,6 @@ GROUP = (
 )
 LIST = "AWS asks for it in its documented role; the simulator reads the one object it is told of. Plan test of the exact rights."
 ABORT = "the SDK's error path alone: an upload in parts that breaks off is taken back. Plan test of the exact rights."
-MEND = "`bbq rebuild` where slots or counts are there and wrong, which no scenario makes. Unit tests of the repair."
 PATHS = "MiniStack allows GetParametersByPath on * alone. Plan test of the exact rights."
 
 # who, statement, action or resource (each may end in a star) -> why
@@ -46,7 +45,6 @@ EXCUSED = {
     ("viewer", "FindDeployment", "ssm:GetParametersByPath"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue/"): PATHS,
-    ("operator", "Project", "dynamodb:UpdateItem"): MEND,
     ("operator", "Upload", "s3:AbortMultipartUpload"): ABORT,
     ("bedrock", "List", "*"): LIST,
     ("timers", "*", "*"): TIMER,

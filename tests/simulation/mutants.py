@@ -125,13 +125,12 @@ if job.cancel is not None:
     ),
     "R20": _m(
         "slots are rebuilt beside claims",
-        condition("_not_now", "model.state.paused", "False"),
-        drop("_not_now", "paused_again(...)"),
-        condition("_not_now", "met != X", "False"),
-        condition("_not_now", "CLOCK_MARGIN", "False"),
-        before("rebuilt_slots", "SlotsRow.paused == True", "return [Put(slots_row(slots), SlotsRow.pk.exists())]"),
+        drop("repair.rebuild", "_pause(...)"),
+        condition("_look_at_slots", "state.model_version", "False"),
+        condition("repair._repair", "seen.differences", "not seen.writes"),
+        condition("repair._repair", "seen.until", "False"),
+        before("rebuilt_slots", "unchanged = X", "return [Put(p.slots_row(slots), SlotsRow.pk.exists())]"),
         argument("slots_from_events", "replace", "paused", "state.paused"),
-        drop("_rebuild_model", "model.differences"),
     ),
     "R21": _m(
         "an empty map of holders disappears",
@@ -414,7 +413,7 @@ if ours is None and strangers:
     "failing-hold": _m("jobs that fail at once hold nothing", instead("hold.failed", "if failures < X: ...", "return hold")),
     "failures-as-read": _m(
         "two failures at once count as one",
-        without("projections.ended", "_same(...)"),
+        without("projections.ended", "same(...)"),
         test="tests/unit/test_failing.py::test_two_ends_at_once_count_both",
     ),
     "late-failure": _m(
@@ -597,6 +596,32 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "staged-first": _m("a job is queued before its input is staged", drop("intake._decide", "copy(...)")),
     "intake-failures": _m("an upload that could not be taken in is reported done", drop("take_in_message", "failures[0]")),
     "lost-upload": _m("an upload that is gone is tried for ever", expr("intake._decide", "Lost", "ZeroDivisionError")),
+    # What is repaired.
+    "rebuild-resumes": _m(
+        "a rebuild resumes what a person has paused",
+        expr("_is_own_pause", "X == {WHY}", "bool(X)"),
+        test="tests/unit/test_repair.py::test_a_model_that_a_person_has_paused_stays_paused",
+    ),
+    "rebuild-again": _m(
+        "a rebuild does not know the pauses of one that was killed",
+        drop("repair._pause", "_is_own_pause(...)"),
+        test="tests/unit/test_repair.py::test_a_job_whose_repair_was_the_last_act_of_a_killed_run_is_woken_by_the_next",
+    ),
+    "rebuild-newer": _m(
+        "a view is rebuilt beside an event that was not read",
+        without("rebuilt_view", "_no_newer(...)"),
+        test="tests/unit/test_repair.py::test_an_event_that_comes_beside_the_repair_of_a_view_is_not_overwritten",
+    ),
+    "rebuild-opened": _m(
+        "slots are rebuilt from jobs that were read before a resume",
+        condition("_look_at_slots", "state.model_version", "not differences"),
+        test="tests/unit/test_repair.py::test_r20_r34_slots_that_were_opened_during_the_walk_are_left_for_another_run",
+    ),
+    "rebuild-counts": _m(
+        "a row of counts is written although it counted something since the walk began",
+        condition("_look_at_count", "_changes(row) != X", "False"),
+        test="tests/unit/test_repair.py::test_uploads_beside_a_rebuild_are_kept_and_their_rows_of_counts_are_left_to_a_quiet_minute",
+    ),
     # What is published.
     "publish-later": _m("what SNS did not take is forgotten", drop("publish_record", "publish_later(...)")),
     "publish-last": _m(

@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
-from cli.redrive import reconcile_jobs
+from cli.redrive import wake_unfinished
 from cli.repair import rebuild
 from cli.unreadable import notification
 from local.bedrock_simulator.errors import BedrockError
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import Plan
+from services.scheduler.hints import ALL
 from shared import events as e
 from shared.names import attempt_name, job_stream
 from shared.tables import SlotsRow, Update
@@ -102,7 +103,14 @@ def _redrive(sim: Simulation) -> None:
     sim.notifications.redrive()
     failed, sim.stream.failed = sim.stream.failed, []
     if failed:
-        sim.kernel.start("operator", lambda: reconcile_jobs(sim.desk()), HOUR)
+        sim.kernel.start("operator", lambda: _wake_unfinished(sim), HOUR)
+
+
+def _wake_unfinished(sim: Simulation) -> int:
+    """`bbq wake --all`."""
+    woken = wake_unfinished(sim.repair_context())
+    sim.repair_context().hints.wake_model(ALL)
+    return woken
 
 
 def _maybe(sim: Simulation, act: Any, fault: str) -> None:
@@ -377,7 +385,7 @@ def _restore(sim: Simulation) -> None:
 
 
 def drill(sim: Simulation, alias: str | None = None) -> None:
-    """Pause, damage, rebuild, resume."""
+    """A person pauses, a part of the slots is lost, is rebuilt, and the person resumes. The rebuild pauses the other models."""
     alias = alias or sim.chance.choice(list(sim.limits))
     if alias in sim.drilled or alias not in sim.watch.slots:
         return
@@ -406,7 +414,7 @@ def _rebuild(sim: Simulation, alias: str) -> None:
     """As often as it takes: it may be killed, or told to wait."""
 
     def done(rebuilt: Any) -> None:
-        if rebuilt is None or any(left.pk == f"slots#{alias}" for left in rebuilt.left):
+        if rebuilt is None or any(pk.startswith("slots#") for pk, _ in rebuilt.left):
             sim.half_rebuilt.add(alias)
             sim.kernel.after(400, lambda: _rebuild(sim, alias))
             return
@@ -414,7 +422,7 @@ def _rebuild(sim: Simulation, alias: str) -> None:
         sim.half_rebuilt.discard(alias)
         sim.resume(alias)
 
-    sim.kernel.start("operator", lambda: rebuild(sim.desk()), 10 * HOUR, done)
+    sim.kernel.start("operator", lambda: rebuild(sim.repair_context()), 10 * HOUR, done)
 
 
 # While an invocation decides.

@@ -143,7 +143,9 @@ class Run(Simulation):
             if not job.poisoned:
                 self._check_end(upload, job)
         poisoned = [name for name, job in self.watch.jobs.items() if job.poisoned]  # no code can read them: a person must look
-        differ = [d for d in verify(self.desk()).differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)]
+        differ = [
+            d for d in verify(self.repair_context()).differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)
+        ]
         check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
         dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
         check("L4", not dead, f"dead letters: {dead[:3]}")

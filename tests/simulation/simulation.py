@@ -2,14 +2,14 @@
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote_plus
 
-from cli.walk import Desk
+from cli.scan import Page, RepairContext
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import EXPIRED, Inspection, Settings, Tally
 from local.bedrock_simulator.jobs import Job as BedrockJob
@@ -162,12 +162,18 @@ class Simulation:
         self.schedules.heard = self._timer_fired
         kernel.may_kill = self._may_kill
 
-    def desk(self) -> Desk:
+    def repair_context(self) -> RepairContext:
         """What an operator's tools work with; each of their calls is a switch point too."""
         kernel, reader = self.kernel, MemoryReader(self.tables)
-        slow = SimpleNamespace(page=lambda table, start: kernel.call(f"scan {table}", lambda: reader.page(table, start)))
-        return Desk(
-            tables=self._fair_tables, reader=cast("Any", slow), hints=Outbox(cast("Any", self._sqs), "http://hints"),
+
+        def pages(table: str) -> Iterator[Page]:
+            walk = reader.pages(table)
+            while (page := kernel.call(f"scan {table}", lambda: next(walk, None))) is not None:
+                yield page
+
+        return RepairContext(
+            tables=self._fair_tables, reader=cast("Any", SimpleNamespace(pages=pages)),
+            hints=Outbox(cast("Any", self._sqs), "http://hints"), models=tuple(self.models),
             lease=config(function_timeout=timedelta(seconds=FUNCTION_TIMEOUT)).lease, now=lambda: kernel.now,
             sleep=lambda seconds: kernel.wait("pause", seconds),
         )  # fmt: skip

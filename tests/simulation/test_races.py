@@ -304,7 +304,7 @@ def test_R20_a_rebuild_never_overwrites_a_claim_beside_it() -> None:
     stage.pause("haiku")
     stage.see_model().end()
     damage(stage, "holders", f"{first}#1")
-    stage.kernel.start("operator", lambda: rebuild(stage.desk()), 1e9)
+    stage.kernel.start("operator", lambda: rebuild(stage.repair_context()), 1e9)
     operator = stage.last().to("write put slots#haiku")
     stage.resume("haiku")
     stage.see_model().end()
@@ -314,7 +314,7 @@ def test_R20_a_rebuild_never_overwrites_a_claim_beside_it() -> None:
     stage.pause("haiku")
     stage.see_model().end()
     stage.wait(600)
-    stage.kernel.start("operator", lambda: rebuild(stage.desk()), 1e9)
+    stage.kernel.start("operator", lambda: rebuild(stage.repair_context()), 1e9)
     stage.last().end()
     assert set(stage.holders) == {f"{first}#1", f"{second}#1"}
     stage.resume("haiku")
@@ -486,7 +486,7 @@ def test_R32_a_rebuilt_claimed_holder_is_looked_up_before_anybody_creates() -> N
     stage.see_model().end()
     damage(stage, "holders", f"{job}#1")
     stage.wait(300)
-    stage.kernel.start("operator", lambda: rebuild(stage.desk()), 1e9)
+    stage.kernel.start("operator", lambda: rebuild(stage.repair_context()), 1e9)
     stage.last().end()
     assert list(stage.holders) == [f"{job}#1"]
     stage.resume("haiku")

@@ -449,6 +449,8 @@ class Watch:
         self.slots[model] = after
         if invocation is not None and invocation.name == "operator":
             self.check("S9", bool(after["paused"]["BOOL"]), f"the slots of {model} were rebuilt while the model was open")
+            if before is not None and before["limit"] != after["limit"]:
+                self.limit_changes.setdefault(model, []).append((self.kernel.time, int(after["limit"]["N"])))
             if _map(after, "holders") != _map(before, "holders"):
                 self.damaged.discard(model)
             self._alive_hold_slots(model)

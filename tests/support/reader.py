@@ -1,9 +1,10 @@
 """The reader of all keys, on the in-memory tables."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
-from cli.reader import Key, Page
+from cli.scan import Key, Page
 from shared.memory import MemoryTables
 
 
@@ -14,13 +15,18 @@ class MemoryReader:
         self._tables = tables
         self._page_items = page_items
 
-    def page(self, table: str, start: Key | None) -> Page:
-        """See Reader."""
-        rows = self._tables._items.get(table, {})
-        keys = sorted(((hash_key, range_key) for hash_key, partition in rows.items() for range_key in partition), key=_order)
-        rest = [key for key in keys if start is None or _order(key) > _order(start)]
-        page = tuple(rest[: self._page_items])
-        return Page(keys=page, next=page[-1] if len(rest) > len(page) else None, read_units=float(len(page)))
+    def pages(self, table: str) -> Iterator[Page]:
+        """See Reader. Each page is of the table as it is when the page is asked for."""
+        last: Key | None = None
+        while True:
+            rows = self._tables._items.get(table, {})
+            keys = ((hash_key, range_key) for hash_key, partition in rows.items() for range_key in partition)
+            rest = sorted((key for key in keys if last is None or _order(key) > _order(last)), key=_order)
+            page = tuple(rest[: self._page_items])
+            yield Page(keys=page, read_units=float(len(page)))
+            if len(rest) == len(page):
+                return
+            last = page[-1]
 
 
 def _order(key: Key) -> Any:

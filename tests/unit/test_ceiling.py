@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.expected import slots_from_events
 from services.scheduler import handler
 from services.scheduler.bedrock import Refused
 from services.scheduler.hints import Report
@@ -14,10 +15,9 @@ from shared import events as e
 from shared.due import next_day_due
 from shared.hold import INVALID, QUOTA
 from shared.models import Model, parse_models
-from shared.rebuild import slots_from_events
 from shared.slots import Ceiling, Day, Slots
 from shared.tables import SlotsRow, Update
-from tests.support.samples import MODEL, MODEL_ID, T0, at, id_of, life, queued, slot_claimed
+from tests.support.samples import MODEL, MODEL_ID, T0, id_of, life, queued, slot_claimed
 from tests.support.world import Bench, config
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
@@ -235,9 +235,9 @@ def test_a_rebuild_keeps_what_began_or_counts_it_again_where_the_item_is_lost() 
     known = replace(state, day=Day(date="2026-11-23", jobs=7, records=700))
     ended = Day(date="2026-11-23", jobs=2, records=250)
     lease = timedelta(seconds=215)
-    assert slots_from_events(state, [job], known, longest_lease=lease, now=at(5), ended=ended).day == known.day
-    lost = slots_from_events(state, [job], None, longest_lease=lease, now=at(5), ended=ended)
+    assert slots_from_events(state, [job], known, longest_lease=lease, ended=ended).day == known.day
+    lost = slots_from_events(state, [job], None, longest_lease=lease, ended=ended)
     assert lost.day == Day(date="2026-11-23", jobs=3, records=350)
-    tomorrow = slots_from_events(state, [job], None, longest_lease=lease, now=at(5), ended=Day(date="2026-11-24"))
+    tomorrow = slots_from_events(state, [job], None, longest_lease=lease, ended=Day(date="2026-11-24"))
     assert tomorrow.day == Day(date="2026-11-24")
     assert f"{T0:%Y-%m-%d}" == "2026-11-23"

@@ -22,7 +22,7 @@ from cli import jobs as jobs_command
 from cli import show, status
 from cli.app import print_json
 from cli.queries import Happened, view_of
-from cli.redrive import reconcile_jobs
+from cli.redrive import wake_unfinished
 from cli.repair import rebuild, verify
 from cli.wording import safe
 from services.intake.config import Config
@@ -189,13 +189,13 @@ def test_whatever_people_write_comes_out_as_it_went_in_and_everything_goes_on(
                 json.dumps(item, ensure_ascii=False).encode()
     shown = printed(life, jobs)
     assert not {letter for letter in shown if not letter.isprintable() and letter != "\n"}
-    report = verify(life.office.desk)
-    assert (report.differences, report.complete, report.uncounted) == ((), True, ())
+    report = verify(life.office.context)
+    assert (report.differences, report.complete, report.unsure) == ((), True, ())
     before = bench.tables.log[:]
-    rebuilt = rebuild(life.office.desk)
-    assert (rebuilt.repaired, rebuilt.left) == ((), ())
+    rebuilt = rebuild(life.office.context)
+    assert (rebuilt.repaired, rebuilt.left) == ((), {})
     assert bench.tables.log == before
-    assert reconcile_jobs(life.office.desk) == 1
+    assert wake_unfinished(life.office.context) == 1
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -206,8 +206,8 @@ def test_a_view_that_is_lost_is_rebuilt_whatever_people_wrote(labels: dict[str, 
     life.fails(job, message)
     before = life.bench.tables.peek(PROJECTIONS, p.view_pk(job), p.VIEW_KEY)
     del life.bench.tables._items[PROJECTIONS][p.view_pk(job)]
-    assert [difference.pk for difference in verify(life.office.desk).differences] == [p.view_pk(job)]
-    assert rebuild(life.office.desk).repaired == ((p.view_pk(job), p.VIEW_KEY),)
+    assert [difference.pk for difference in verify(life.office.context).differences] == [p.view_pk(job)]
+    assert rebuild(life.office.context).repaired == ((p.view_pk(job), p.VIEW_KEY),)
     assert life.bench.tables.peek(PROJECTIONS, p.view_pk(job), p.VIEW_KEY) == before
 
 
@@ -216,7 +216,7 @@ def test_a_label_may_be_called_self() -> None:
     life = Life()
     job = life.upload("x", {"self": "1", "cls": "2", "__class__": "3"})
     assert view_of(life.row(job)).labels == {"self": "1", "cls": "2", "__class__": "3"}
-    assert verify(life.office.desk).differences == ()
+    assert verify(life.office.context).differences == ()
 
 
 def broken_projection(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
@@ -237,17 +237,15 @@ def test_a_job_that_cannot_be_projected_is_one_difference_and_the_walk_goes_on(m
     bad, lost = jobs[0], jobs[1]
     broken_projection(monkeypatch, bad)
     del life.bench.tables._items[PROJECTIONS][p.view_pk(lost)]
-    report = verify(life.office.desk)
+    report = verify(life.office.context)
     assert report.complete
     assert {difference.pk for difference in report.differences} == {p.view_pk(bad), p.view_pk(lost)}
     (said,) = (str(difference) for difference in report.differences if difference.pk == p.view_pk(bad))
     assert bad in said
     assert "cannot be read: TypeError: got multiple values" in said
-    rebuilt = rebuild(life.office.desk)
+    rebuilt = rebuild(life.office.context)
     assert rebuilt.repaired == ((p.view_pk(lost), p.VIEW_KEY),)
-    assert [(left.pk, left.why) for left in rebuilt.left] == [
-        (p.view_pk(bad), "TypeError: got multiple values for argument 'self'")
-    ]
+    assert rebuilt.left == {(p.view_pk(bad), p.VIEW_KEY): "TypeError: got multiple values for argument 'self'"}
 
 
 @pytest.mark.parametrize("damage", ["view", "line", "event"])
@@ -268,12 +266,14 @@ def test_a_row_that_cannot_be_read_is_one_difference_and_the_walk_goes_on(damage
         case _:
             partition = items[EVENTS][job_stream(bad)]
             partition[1] = {**partition[1], "data": {"S": "not JSON"}}
-    report = verify(life.office.desk)
+    report = verify(life.office.context)
     assert report.complete
     assert report.differences
     assert all(bad in str(difference) for difference in report.differences)
-    assert rebuild(life.office.desk).cursor.table is None
-    reconcile_jobs(life.office.desk)
+    rebuilt = rebuild(life.office.context)
+    assert len(rebuilt.left) == 1
+    assert rebuilt.streams == len(jobs) + 1
+    wake_unfinished(life.office.context)
     assert ("job", jobs[0]) in bench.outbox.sent  # and so are the others woken
 
 
@@ -286,4 +286,4 @@ def test_what_aws_does_not_answer_is_no_damage_of_a_job(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(life.bench.tables, "query", refused)
     with pytest.raises(ConnectionResetError):
-        verify(life.office.desk)
+        verify(life.office.context)

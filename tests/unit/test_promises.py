@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cli import decisions
+from cli.expected import rebuilt_slots, slots_from_events
 from services.scheduler.bedrock import Refused, Request, Unknown
 from shared import events as e
 from shared import projections
@@ -17,7 +18,6 @@ from shared.events import UnknownEvent
 from shared.hold import FAILING, INVALID, Hold
 from shared.models import Model
 from shared.names import attempt_name, job_stream, model_stream
-from shared.rebuild import slots_from_events
 from shared.slots import fold_model
 from shared.tables import Delete, EventRow, LineRow, Put, SlotsRow, Write
 from tests.simulation.stage import Stage
@@ -556,8 +556,8 @@ def test_slots_that_were_made_anew_can_be_resumed_as_their_rebuild_says() -> Non
         [Delete(SlotsRow(pk=projections.slots_pk(MODEL), sk="slots")), Put(projections.view_row(bench.job(started(bench, "x"))))]
     )
     assert bench.store.slots(MODEL) is None
-    made = slots_from_events(fold_model(MODEL, events), [], None, longest_lease=timedelta(minutes=4), now=bench.time)
-    bench.store.commit(projections.rebuilt_slots(None, made))
+    made = slots_from_events(fold_model(MODEL, events), [], None, longest_lease=timedelta(minutes=4))
+    bench.store.commit(rebuilt_slots(None, made))
     # `bbq resume haiku`, as cli/acts.py decides it
     slots = bench.store.slots(MODEL)
     decision = decisions.resume(

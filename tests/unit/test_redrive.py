@@ -1,16 +1,16 @@
 """What was dropped is picked up again, and nothing is lost on the way."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from cli.redrive import reconcile_jobs, redrive, redrive_stream_failures
+from cli.redrive import redrive, redrive_stream_failures, wake_unfinished
+from cli.scan import RepairContext
 from cli.sqs import Message, SqsQueue
-from cli.walk import Cursor, Desk
 from services.scheduler.bedrock import Refused
 from services.scheduler.hints import ALL, Report
 from services.scheduler.reconcile import Visit, reconcile, reconcile_report
@@ -60,8 +60,8 @@ def two() -> tuple[FakeQueue, FakeQueue]:
     return FakeQueue("dead", log=log), FakeQueue("source", log=log)
 
 
-def desk_on(bench: Bench) -> Desk:
-    return Desk(
+def context_on(bench: Bench) -> RepairContext:
+    return RepairContext(
         tables=bench.tables, reader=MemoryReader(bench.tables), hints=bench.outbox, lease=bench.config.lease,
         now=lambda: bench.time, sleep=lambda _: None,
     )  # fmt: skip
@@ -112,7 +112,7 @@ def test_moving_is_paced_and_told() -> None:
     assert (sum(pauses), told) == (2.5, [5])
 
 
-# --- reconcile_jobs
+# --- wake_unfinished
 
 
 def queue_with_everything() -> tuple[Bench, set[str]]:
@@ -135,26 +135,10 @@ def queue_with_everything() -> tuple[Bench, set[str]]:
     return bench, {*jobs.values(), id_of(version="rejected")} - {jobs["done"]}
 
 
-def test_every_job_with_anything_left_to_do_is_woken_once_and_all_models_are() -> None:
+def test_every_job_with_anything_left_to_do_is_woken_once() -> None:
     bench, due = queue_with_everything()
-    assert reconcile_jobs(desk_on(bench)) == len(due)
-    assert sorted(bench.outbox.sent) == sorted([*(("job", job) for job in due), ("model", ALL)])
-
-
-def test_a_walk_that_was_broken_off_goes_on() -> None:
-    bench, due = queue_with_everything()
-    seen: list[Cursor] = []
-
-    def kill(cursor: Cursor) -> None:
-        seen.append(cursor)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        reconcile_jobs(replace(desk_on(bench), progress=kill))
-    assert ("model", ALL) not in bench.outbox.sent
-    reconcile_jobs(desk_on(bench), cursor=Cursor.from_text(seen[-1].to_text()))
-    assert {name for kind, name in bench.outbox.sent if kind == "job"} == due
+    assert wake_unfinished(context_on(bench)) == len(due)
+    assert sorted(bench.outbox.sent) == sorted(("job", job) for job in due)
 
 
 def test_a_job_that_this_code_cannot_read_is_woken_for_newer_code_may() -> None:
@@ -163,7 +147,7 @@ def test_a_job_that_this_code_cannot_read_is_woken_for_newer_code_may() -> None:
     rows[1] = {**rows[1], "name": {"S": "job-teleported"}}
     broken = bench.tables._items["events"][job_stream(max(due))]
     broken[1] = {**broken[1], "name": {"S": "job-cancelled"}, "data": {"S": "{}"}}
-    reconcile_jobs(desk_on(bench))
+    wake_unfinished(context_on(bench))
     assert {name for kind, name in bench.outbox.sent if kind == "job"} == due - {max(due)}
 
 
@@ -180,9 +164,9 @@ def test_the_streams_failures_are_deleted_only_after_every_unfinished_job_was_wo
     failures = FakeQueue("failures")
     failures.came(BATCH, BATCH)
     bench.outbox.wake_model = lambda alias: failures.log.append(("wake", "", alias))  # type: ignore[method-assign]
-    assert redrive_stream_failures(desk_on(bench), failures, most=10) == 2
+    assert redrive_stream_failures(context_on(bench), failures, most=10) == 2
     assert {name for _, name in bench.outbox.sent} == due
-    assert [act for act, _, _ in failures.log] == ["wake", "delete", "delete"]
+    assert [(act, what) for act, _, what in failures.log] == [("wake", ALL), ("delete", BATCH), ("delete", BATCH)]
 
 
 def test_a_failure_that_came_after_the_walk_began_stays() -> None:
@@ -190,21 +174,13 @@ def test_a_failure_that_came_after_the_walk_began_stays() -> None:
     failures = FakeQueue("failures")
     failures.came("old")
     failures.came("new", sent_at=bench.time - timedelta(seconds=10))  # or so it seems, by another clock
-    assert redrive_stream_failures(desk_on(bench), failures, most=10) == 1
+    assert redrive_stream_failures(context_on(bench), failures, most=10) == 1
     assert [message.body for message in failures.hidden] == ["new"]
-
-
-def test_the_rest_of_a_walk_deletes_only_what_came_before_its_beginning() -> None:
-    bench, _ = queue_with_everything()
-    failures = FakeQueue("failures")
-    failures.came("old", sent_at=bench.time - timedelta(hours=1))
-    began = Cursor(table="events", began=(bench.time - timedelta(hours=2)).isoformat())
-    assert redrive_stream_failures(desk_on(bench), failures, most=10, cursor=began) == 0
 
 
 def test_without_failures_nobody_is_woken() -> None:
     bench, _ = queue_with_everything()
-    assert redrive_stream_failures(desk_on(bench), FakeQueue("failures"), most=10) == 0
+    assert redrive_stream_failures(context_on(bench), FakeQueue("failures"), most=10) == 0
     assert bench.outbox.sent == []
 
 
