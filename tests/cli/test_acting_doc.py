@@ -47,7 +47,7 @@ def test_every_option_and_an_example_of_each_command_are_given(bbq: Bbq, command
     text = bbq(command, "--help").out
     assert "Example: bbq" in text
     assert "Exit codes: 0" in text
-    shared = {"--help", "--why", "--yes", "--cursor", "--rate"}
+    shared = {"--help", "--why", "--yes", "--rate"}
     own = set(re.findall(r"^│ \*? *(--[a-z-]+)", text, re.MULTILINE)) - shared
     assert own <= set(re.findall(r"--[a-z-]+", HEADINGS[command] + section(HEADINGS[command])))
 

@@ -8,9 +8,10 @@ over, no slot may have stood free with somebody in line (L1-L5), and hints deliv
 import random
 from collections.abc import Callable, Sequence
 
-from cli.repair import verify
+from cli.repair import WHY, verify
 from services.scheduler.publish import message
-from shared.names import job_stream
+from shared import events as e
+from shared.names import job_stream, model_stream
 from shared.tables import EventRow, SlotsRow, Write
 from tests.simulation.aws import HOUR
 from tests.simulation.kernel import Invocation, Kernel
@@ -143,10 +144,12 @@ class Run(Simulation):
             if not job.poisoned:
                 self._check_end(upload, job)
         poisoned = [name for name, job in self.watch.jobs.items() if job.poisoned]  # no code can read them: a person must look
-        differ = [
-            d for d in verify(self.repair_context()).differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)
-        ]
+        differences = verify(self.repair_context()).differences
+        differ = [d for d in differences if not any(name in f"{d.pk}{d.sk}{d.field}" for name in poisoned)]
         check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
+        for alias in self.watch.slots:
+            reasons = {pause.why for pause in self._pauses(alias)}
+            check("L1", reasons != {WHY}, f"{alias} stays paused after a rebuild")
         dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
         check("L4", not dead, f"dead letters: {dead[:3]}")
         self._check_published()
@@ -154,6 +157,17 @@ class Run(Simulation):
             jobs = max(1, sum(job.attempt for job in self.watch.jobs.values()))
             invocations = self.kernel.started.total()
             check("L5", invocations <= MAX_INVOCATIONS_PER_JOB * jobs + 5, f"{invocations} invocations for {jobs} attempts")
+
+    def _pauses(self, alias: str) -> list[e.ModelPaused]:
+        """By which the model is paused now."""
+        pauses: list[e.ModelPaused] = []
+        for recorded in self.people.load(model_stream(alias)):
+            match recorded.event:
+                case e.ModelPaused():
+                    pauses.append(recorded.event)
+                case e.ModelResumed():
+                    pauses.clear()
+        return pauses
 
     def _check_end(self, upload: Upload, job: Shadow) -> None:
         check = self.watch.check
