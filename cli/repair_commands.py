@@ -100,8 +100,6 @@ def verify(
     else:
         for difference in report.differences:
             answer(safe(str(difference)))
-    for sentence in report.unsure:
-        say(safe(sentence))
     if not report.complete:
         say(f"more differs than these {repair.MAX_DIFFERENT:,} rows: run bbq rebuild")
     what = counted(len(report.differences), "difference") if report.differences else "no difference"
@@ -130,8 +128,6 @@ def rebuild(context: typer.Context, rate: Rate = DEFAULT_READ_UNITS_PER_SECOND, 
         answer(f"repaired {safe(pk)} / {safe(sk)}")
     for (pk, sk), why in rebuilt.left.items():
         answer(f"left {safe(pk)} / {safe(sk)}: {safe(why)}")
-    for note in rebuilt.notes:
-        say(safe(note))
     done = counted(len(rebuilt.repaired), "row")
     say(f"{counted(rebuilt.streams, 'stream')} of events looked at, {done} repaired, {len(rebuilt.left):,} left")
     raise typer.Exit(Exit.FAILED if rebuilt.left else Exit.OK)
@@ -190,7 +186,8 @@ def _context(here: Deployment, what: str, rate: float) -> Iterator[RepairContext
     with _status(what) as tell:
         yield RepairContext(
             tables=here.tables, reader=DynamoReader(names, here.region), hints=here.hints, lease=here.lease,
-            now=lambda: datetime.now(UTC), sleep=time.sleep, models=tuple(here.models), by=who(), tell=tell, say=say,
+            now=lambda: datetime.now(UTC), sleep=time.sleep, models=tuple(here.models), by=who(), tell=tell,
+            say=lambda text: say(safe(text)),
             read_units_per_second=rate,
         )  # fmt: skip
 
