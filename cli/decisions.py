@@ -16,6 +16,7 @@ from shared.slots import fold_model
 
 STOPPED = "Stopped"
 GOOD_OUTCOME = "Completed"
+REBUILDING = "bbq rebuild is at work"  # why a rebuild pauses; in the end it lifts the pauses that give this reason
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,9 @@ def priority(job: Job, number: int, *, at: datetime, by: str, why: str) -> Decis
 
 
 def pause(alias: str, history: Sequence[e.Event], *, at: datetime, by: str, why: str) -> Decision:
-    """Nothing new starts on the model."""
+    """Nothing new starts on the model, also when a rebuild that has paused it is done."""
     paused = fold_model(alias, history).pause
-    if paused is not None:
+    if paused is not None and paused.why != REBUILDING:
         because = f": {paused.why}" if paused.why else ""
         return Already(f"was paused already by {paused.by} at {minute(paused.at)} UTC{because}")
     return Act(e.ModelPaused(at=at, by=by, why=why), "starts nothing new; what runs goes on")

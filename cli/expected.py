@@ -134,28 +134,22 @@ def slots_found(row: SlotsRow | None) -> Slots | None:
         return None
 
 
-def slots_differences(
-    state: Slots, jobs: Iterable[Job], row: SlotsRow | None, *, unknown: AbstractSet[str] = frozenset()
-) -> list[Difference]:  # fmt: skip
-    """What differs in a model's slots item. `state` is `fold_model` of its events, `jobs` all that may be alive.
-
-    `unknown` are ids of jobs whose events cannot be read: nothing is said about their holders.
-    """
-    pk, sk = p.slots_pk(state.model), p.SLOTS_KEY
-    due = {holder(job.id, job.attempt): _expected(job) for job in jobs if job.model == state.model and alive(job)}
-    expected: dict[str, Any] = {name: getattr(state, name) for name in _MODEL_FIELDS}
-    slots = slots_found(row)
-    if slots is None:
-        if row is None and not state.model_version and not due:
+def slots_differences(state: Slots, row: SlotsRow | None, rebuilt: Slots) -> list[Difference]:
+    """What differs in a model's slots item. `state` is `fold_model` of its events, `rebuilt` what `slots_from_events` made."""
+    pk, sk, found = p.slots_pk(state.model), p.SLOTS_KEY, slots_found(row)
+    fields: dict[str, Any] = {name: getattr(state, name) for name in _MODEL_FIELDS}
+    if found is None:
+        if row is None and not state.model_version and not rebuilt.holders:
             return []
-        found = UNREADABLE if row is not None else None
-        return [Difference(pk=pk, sk=sk, found=found, expected=expected | {"holders": sorted(due)})]
-    held = {holder_id: _found(lease) for holder_id, lease in slots.holders.items()}
-    holders = {holder_id: NO_HOLDER for holder_id in held.keys() | due.keys() if job_of(holder_id) not in unknown}
-    return [
-        *field_differences(pk, sk, {name: getattr(slots, name) for name in _MODEL_FIELDS}, expected),
-        *field_differences(pk, sk, {name: held.get(name, no) for name, no in holders.items()}, holders | due),
-    ]
+        what = UNREADABLE if row is not None else None
+        return [Difference(pk=pk, sk=sk, found=what, expected=fields | {"holders": sorted(rebuilt.holders)})]
+    no_holders = dict.fromkeys([*found.holders, *rebuilt.holders], NO_HOLDER)
+    is_now, should_be = (
+        no_holders | {holder_id: SUBMITTED if lease.submitted else HOLDER for holder_id, lease in slots.holders.items()}
+        for slots in (found, rebuilt)
+    )
+    now = {name: getattr(found, name) for name in _MODEL_FIELDS}
+    return [*field_differences(pk, sk, now, fields), *field_differences(pk, sk, is_now, should_be)]
 
 
 def slots_from_events(
@@ -244,14 +238,6 @@ def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
 def _lost_lease(job: Job, longest_lease: timedelta) -> Lease:
     """A claim's lease began before `slot-claimed`."""
     return Lease(owner=REBUILT, until=(job.claimed_at or job.updated_at) + longest_lease)
-
-
-def _found(lease: Lease) -> str:
-    return SUBMITTED if lease.submitted else HOLDER
-
-
-def _expected(job: Job) -> str:
-    return SUBMITTED if job.status in RUNNING else HOLDER
 
 
 def _words(value: Any) -> str:

@@ -130,14 +130,13 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
             jobs += [job] if job is not None else []
         except UNREADABLE_JOB:
             unknown.add(job_id)
-    differences = expected.slots_differences(state, jobs, row, unknown=unknown)
-    if not differences or (row is not None and walk.models.get(alias) != state.model_version):
-        why = f"it was changed, or not paused, while jobs were read: {AGAIN}" if differences else ""
-        return Seen(differences=differences, why=why)
     today = e.text_of(context.now())[:10]
-    over = context.store.day(alias, today)
+    over = context.store.day(alias, today) if found is None else {}
     ended = Day(date=today, jobs=over.get("slot_ends", 0), records=over.get("records", 0))
     slots = expected.slots_from_events(state, jobs, found, longest_lease=context.lease, unknown=unknown, ended=ended)
+    differences = expected.slots_differences(state, row, slots)
+    if differences and row is not None and walk.models.get(alias) != state.model_version:
+        return Seen(differences=differences, why=f"it was changed, or not paused, while jobs were read: {AGAIN}")
     if found is None:
         notes.append(f"the slots of {alias} were lost. What began today was counted from what ended and what lives, or higher")
     if unknown:

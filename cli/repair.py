@@ -12,8 +12,8 @@ system. What differs is read again a little later, and reported if it differs th
   changed since the pause (a resume, a deployment), the slots are left. What becomes of a lost lease (R32): `expected.py`.
 - **A row of counts** is written only if it counted nothing but repairs since the walk began (`CountRow.changes`).
 
-In the end it resumes the models that it paused, which it knows by the reason of their pause (WHY): so a run that was killed is
-made good by the next one. A model that a person has paused stays paused.
+In the end it resumes the models that it paused, known by the reason of their pause (REBUILDING): so a run that was killed is made
+good by the next one. A model that a person has paused stays paused.
 
 Memory: of most jobs nothing is kept but their share in the counts. About 200 bytes are kept for each job that holds a slot, 1 KB
 for each row of counts (eight for a model and day), and a few KB for each row that differs.
@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cli import expected
+from cli.decisions import REBUILDING
 from cli.expected import Difference
 from cli.look import AGAIN, Key, Seen, Walk, changes, has_events, look, model_events, slots_row
 from cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
@@ -35,7 +36,6 @@ from shared.slots import fold_model
 from shared.store import VersionTaken
 from shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, Update, Write
 
-WHY = "bbq rebuild is at work"  # of its own pauses
 SETTLE_SECONDS = 10.0  # before what differed is read again: what is on its way arrives
 MAX_DIFFERENT = 10_000  # rows that are kept to be read again
 MAX_TRIES = 5  # of one repair, if others are faster
@@ -197,7 +197,7 @@ def _pause(walk: Walk, alias: str) -> None:
             return
         state, writes = fold_model(alias, events), list[Write]()
         if not state.paused and (events or row is not None):
-            event = e.ModelPaused(at=context.now(), by=context.by, why=WHY)
+            event = e.ModelPaused(at=context.now(), by=context.by, why=REBUILDING)
             state = fold_model(alias, [*events, event])
             writes.append(p.append_to_model(alias, state.model_version, event))
         if row is not None and (not row.paused or row.model_version != state.model_version):
@@ -227,7 +227,7 @@ def _resume(context: RepairContext, alias: str, *, slots_left: bool) -> bool:
         if slots_left:
             break
         try:
-            context.store.append_to_model(alias, len(events) + 1, e.ModelResumed(at=context.now(), by=context.by, why=WHY))
+            context.store.append_to_model(alias, len(events) + 1, e.ModelResumed(at=context.now(), by=context.by, why=REBUILDING))
         except VersionTaken:
             context.store.pause(tries)
         else:
@@ -238,4 +238,4 @@ def _resume(context: RepairContext, alias: str, *, slots_left: bool) -> bool:
 def _is_own_pause(events: Sequence[e.Event]) -> bool:
     """Whether the model is paused, and by rebuilds alone."""
     resumed = max((number for number, event in enumerate(events, 1) if isinstance(event, e.ModelResumed)), default=0)
-    return {event.why for event in events[resumed:] if isinstance(event, e.ModelPaused)} == {WHY}
+    return {event.why for event in events[resumed:] if isinstance(event, e.ModelPaused)} == {REBUILDING}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cli.decisions import Act, Already, Decision, Refused, cancel, forget, pause, priority, resume, retry, settled
+from cli.decisions import REBUILDING, Act, Already, Decision, Refused, cancel, forget, pause, priority, resume, retry, settled
 from shared import events as e
 from shared.hold import TOO_FEW_RECORDS
 from shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
@@ -106,6 +106,11 @@ def test_a_model_is_paused_once_and_says_by_whom() -> None:
     again = pause(MODEL, [PAUSED], **ASKED)  # type: ignore[arg-type] # the three words
     assert again == Already("was paused already by bob at 2026-11-23 12:00 UTC: a bad prompt")
     assert isinstance(pause(MODEL, [PAUSED, RESUMED], **ASKED), Act)  # type: ignore[arg-type] # the three words
+
+
+def test_a_person_pauses_a_model_that_a_rebuild_has_paused_and_will_resume() -> None:
+    by_rebuild = replace(PAUSED, why=REBUILDING)
+    assert isinstance(pause(MODEL, [by_rebuild], **ASKED), Act)  # type: ignore[arg-type] # the three words
 
 
 def test_a_model_is_resumed_if_it_is_paused() -> None:

@@ -599,7 +599,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     # What is repaired.
     "rebuild-resumes": _m(
         "a rebuild resumes what a person has paused",
-        expr("_is_own_pause", "X == {WHY}", "bool(X)"),
+        expr("_is_own_pause", "X == {REBUILDING}", "bool(X)"),
         test="tests/unit/test_repair.py::test_a_model_that_a_person_has_paused_stays_paused",
     ),
     "rebuild-again": _m(
@@ -614,7 +614,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "rebuild-opened": _m(
         "slots are rebuilt from jobs that were read before a resume",
-        condition("_look_at_slots", "state.model_version", "not differences"),
+        condition("_look_at_slots", "state.model_version", "False"),
         test="tests/unit/test_repair.py::test_r20_r34_slots_that_were_opened_during_the_walk_are_left_for_another_run",
     ),
     "rebuild-counts": _m(

@@ -8,7 +8,8 @@ over, no slot may have stood free with somebody in line (L1-L5), and hints deliv
 import random
 from collections.abc import Callable, Sequence
 
-from cli.repair import WHY, verify
+from cli.decisions import REBUILDING
+from cli.repair import verify
 from services.scheduler.publish import message
 from shared import events as e
 from shared.names import job_stream, model_stream
@@ -149,7 +150,7 @@ class Run(Simulation):
         check("S9", not differ, f"the projections are not the fold: {[str(d) for d in differ[:3]]}")
         for alias in self.watch.slots:
             reasons = {pause.why for pause in self._pauses(alias)}
-            check("L1", reasons != {WHY}, f"{alias} stays paused after a rebuild")
+            check("L1", reasons != {REBUILDING}, f"{alias} stays paused after a rebuild")
         dead = [body for body in (*self.hints.dead, *self.notifications.dead) if not any(name in body for name in poisoned)]
         check("L4", not dead, f"dead letters: {dead[:3]}")
         self._check_published()

@@ -27,6 +27,7 @@ from shared.hold import QUOTA, TOO_FEW_RECORDS, Hold
 from shared.job import Job
 from shared.names import holder
 from shared.slots import AT_BEDROCK, Day, Lease, Slots
+from shared.tables import SlotsRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 LEASE = timedelta(seconds=215)
@@ -46,8 +47,14 @@ TAKEN = AT_BEDROCK
 FULL = Hold(kind=QUOTA, message="full", since=at(2), until=at(60), ends=4, count=2)
 
 
+def differences(
+    state: Slots, jobs: list[Job], row: SlotsRow | None, unknown: frozenset[str] = frozenset()
+) -> list[Difference]:  # fmt: skip
+    return slots_differences(state, row, slots_from_events(state, jobs, slots_found(row), longest_lease=LEASE, unknown=unknown))
+
+
 def wrong(job: Job, holders: dict[str, Lease]) -> list[Difference]:
-    return slots_differences(STATE, [job], p.slots_row(replace(STATE, holders=holders)))
+    return differences(STATE, [job], p.slots_row(replace(STATE, holders=holders)))
 
 
 def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today() -> None:
@@ -95,7 +102,7 @@ def test_rebuilt_slots_are_right_whatever_was_there_and_what_no_event_holds_is_k
         failures=3, failed_late=True,
     )  # fmt: skip
     rebuilt = slots_from_events(STATE, [job], found, longest_lease=LEASE)
-    assert slots_differences(STATE, [job], p.slots_row(rebuilt)) == []
+    assert differences(STATE, [job], p.slots_row(rebuilt)) == []
     kept = replace(found, limit=STATE.limit, ends=5, holders=rebuilt.holders, day=rebuilt.day)
     assert (rebuilt, rebuilt.paused) == (kept, True)
     if right:
@@ -122,7 +129,7 @@ jobs_of_all_kinds = st.lists(
 def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], holders: dict[str, Lease], missing: bool) -> None:
     found = None if missing else replace(STATE, limit=1, holders=holders)
     rebuilt = slots_from_events(STATE, jobs, found, longest_lease=LEASE)
-    assert slots_differences(STATE, jobs, p.slots_row(rebuilt)) == []
+    assert differences(STATE, jobs, p.slots_row(rebuilt)) == []
     again = slots_from_events(STATE, jobs, rebuilt, longest_lease=LEASE)
     assert again.holders == rebuilt.holders
     for job in jobs:
@@ -133,7 +140,7 @@ def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], hold
 def test_nothing_is_said_of_the_holders_of_a_job_that_cannot_be_read() -> None:
     found = replace(STATE, holders={HOLDER_ID: TAKEN, holder(id_of(version="v2"), 1): FREE})
     unknown = frozenset({id_of()})
-    (difference,) = slots_differences(STATE, [], p.slots_row(found), unknown=unknown)
+    (difference,) = differences(STATE, [], p.slots_row(found), unknown)
     assert difference.field == holder(id_of(version="v2"), 1)
     rebuilt = slots_from_events(STATE, [], found, longest_lease=LEASE, unknown=unknown)
     assert rebuilt.holders == {HOLDER_ID: TAKEN}
@@ -146,8 +153,8 @@ def test_jobs_of_another_model_have_no_place_here() -> None:
 
 
 def test_a_model_without_events_and_without_attempts_needs_no_slots() -> None:
-    assert slots_differences(Slots(model=MODEL, limit=0), [QUEUED_JOB], None) == []
-    assert len(slots_differences(Slots(model=MODEL, limit=0), [SUBMITTED_JOB], None)) == 1
+    assert differences(Slots(model=MODEL, limit=0), [QUEUED_JOB], None) == []
+    assert len(differences(Slots(model=MODEL, limit=0), [SUBMITTED_JOB], None)) == 1
 
 
 def test_a_lost_lease_ends_when_the_real_one_must_have_ended() -> None:
@@ -206,7 +213,7 @@ def test_an_item_that_cannot_be_read_counts_as_lost(name: str, value: Any) -> No
     assert slots_found(row) == replace(STATE, holders={HOLDER_ID: FREE})
     setattr(row, name, value)
     assert slots_found(row) is None
-    (difference,) = slots_differences(STATE, [CLAIMED_JOB], row)
+    (difference,) = differences(STATE, [CLAIMED_JOB], row)
     assert (difference.field, difference.found, difference.expected["holders"]) == ("", "cannot be read", [HOLDER_ID])
 
 

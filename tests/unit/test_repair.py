@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from cli import repair
+from cli.decisions import REBUILDING
 from cli.expected import REBUILT
 from cli.look import CLOCK_MARGIN
-from cli.repair import WHY, Rebuilt, rebuild, verify
+from cli.repair import Rebuilt, rebuild, verify
 from cli.scan import RepairContext
 from services.scheduler.bedrock import Answer, Refused, Request, Unknown
 from services.scheduler.hints import ALL, Report
@@ -377,7 +378,7 @@ def of_slots(writes: Sequence[Write]) -> bool:
     return len(writes) == 1 and isinstance(writes[0], Put) and isinstance(writes[0].row, SlotsRow)
 
 
-OWN = [("limit-set", ""), ("model-paused", WHY), ("model-resumed", WHY)]
+OWN = [("limit-set", ""), ("model-paused", REBUILDING), ("model-resumed", REBUILDING)]
 
 
 def test_nothing_is_wrong_with_a_busy_queue() -> None:
@@ -543,22 +544,6 @@ def test_a_person_who_pauses_during_a_rebuild_is_heard() -> None:
     assert (came, model_events(office.bench)[-1]) == ([True], ("model-paused", "no"))
 
 
-def test_the_model_is_paused_by_condition_while_its_jobs_are_read() -> None:
-    office, jobs = damaged(submitted_holder_lost)
-    seen = list[bool]()
-
-    def claims(text: str) -> None:
-        if text.endswith("rows of events"):
-            seen.append(office.bench.slots.paused)
-            wake(office.bench.world(), MODEL)
-            see(office.bench, jobs["waiting"])
-
-    office.on_page = claims
-    assert rebuild(office.context).left == {}
-    assert set(seen) == {True}
-    assert office.bench.job(jobs["waiting"]).status == "Queued"
-
-
 def test_a_pause_that_no_scheduler_has_projected_is_projected_before_the_walk() -> None:
     office, jobs = damaged(submitted_holder_lost)
     say(office.bench, e.ModelPaused(at=office.bench.time, by="ann", why="repair"))
@@ -673,14 +658,6 @@ def test_a_rebuild_keeps_what_no_event_holds_and_is_a_reason_to_ask_again() -> N
     assert rebuild(office.context).left == {}
     assert replace(bench.slots, paused=False, pause=None, model_version=1) == replace(before, ends=9)
     assert all(hold.is_open(bench.slots.ends, bench.time) for hold in bench.slots.holds)
-
-
-def test_what_is_at_bedrock_holds_a_slot_even_beyond_the_limit() -> None:
-    office, _ = damaged()
-    say(office.bench, e.LimitSet(at=office.bench.time, limit=1))
-    slots_lost(office.bench, {})
-    rebuild(office.context)
-    assert (len(office.bench.slots.holders), office.bench.slots.limit) == (3, 1)
 
 
 # --- what happens beside a rebuild
