@@ -231,7 +231,7 @@ def state_wrong(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 def view_ghost(bench: Bench, jobs: dict[str, str]) -> None:
-    row = view_of(bench, jobs["waiting"])
+    row = p.view_row(bench.job(jobs["waiting"]))
     row.pk, row.job = p.view_pk(STRANGER), STRANGER
     put(bench, row)
 
