@@ -41,7 +41,7 @@ print(json.dumps({{"cpu": (time.process_time() - began[0]) * 1000, "wall": (time
                   "modules": len(sys.modules), "clients": sorted(made) if "made" in globals() else []}}))
 """
 OURS = """
-import services.{service}.handler as h
+import bbq.services.{service}.handler as h
 import botocore.session
 made, create = [], botocore.session.Session.create_client
 def counted(session, name, *arguments, **options):

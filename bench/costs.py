@@ -7,11 +7,11 @@ The same life of a job as in `bench/scale.py`, on one model whose slots are all 
 from collections.abc import Mapping
 from typing import Any
 
+from bbq.shared.memory import MemoryTables
+from bbq.shared.tables import PROJECTIONS
 from bench.scale import WAITING, Deployment
 from bench.table import Table, rounded
 from bench.units import CountingTables, item_bytes
-from shared.memory import MemoryTables
-from shared.tables import PROJECTIONS
 
 SLOTS = (20, 100)
 JOBS, JOBS_QUICK = 500, 50

@@ -13,14 +13,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.events import Event, ModelPaused, ModelResumed
+from bbq.shared.names import model_stream
+from bbq.shared.store import Store
 from local import build, deploy, stack
 from local.deployment import Deployment
 from local.emulators import MINISTACK
 from local.settings import REGION, ROOT, become, free_endpoints, local_environment
-from shared.dynamodb import DynamoTables
-from shared.events import Event, ModelPaused, ModelResumed
-from shared.names import model_stream
-from shared.store import Store
 
 PATIENCE_SECONDS = 300.0
 

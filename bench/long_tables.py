@@ -8,8 +8,8 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from typing import Any
 
-from shared.memory import Item, MemoryTables
-from shared.tables import Check, Delete, LineRow, R, Write
+from bbq.shared.memory import Item, MemoryTables
+from bbq.shared.tables import Check, Delete, LineRow, R, Write
 
 MAX_ROWS_KEPT = 20_000  # rows that were read are remembered by the item they came from
 

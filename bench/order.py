@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+from bbq.shared.models import FIFO, LARGEST_FIRST, LARGEST_FIRST_WINDOW
 from bench.scheduling import HOUR, MEDIAN_SECONDS, SHORTEST_SECONDS, SIGMA
 from bench.simulated import MAX_RECORDS, Deployment
 from bench.table import Table, percentile, rounded, target
 from bench.yardsticks import ideal, lower_bound, makespan
-from shared.models import FIFO, LARGEST_FIRST, LARGEST_FIRST_WINDOW
 
 CORRELATIONS = (1.0, 0.8, 0.5)
 MEDIAN_RECORDS, RECORDS_SIGMA = 30.0, 1.0

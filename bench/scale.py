@@ -20,20 +20,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from bbq.services.scheduler.bedrock import Accepted, Answer, Request
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.services.scheduler.world import World
+from bbq.shared.events import JobQueued, Source
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import Model
+from bbq.shared.names import job_id, job_stream
+from bbq.shared.projections import view_pk
+from bbq.shared.store import Store
+from bbq.shared.tables import EVENTS, PROJECTIONS
 from bench.long_tables import LongTables
 from bench.table import Table, rounded, target
-from services.scheduler.bedrock import Accepted, Answer, Request
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.wake import reconcile_model
-from services.scheduler.world import World
-from shared.events import JobQueued, Source
-from shared.memory import MemoryTables
-from shared.models import Model
-from shared.names import job_id, job_stream
-from shared.projections import view_pk
-from shared.store import Store
-from shared.tables import EVENTS, PROJECTIONS
 from tests.support.world import FakeBedrock, FakeOutbox, FakeTimers, FakeTopic, arn, config
 
 if TYPE_CHECKING:  # a Python without Matplotlib can measure, too

@@ -22,17 +22,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bbq.services.intake.config import Config as IntakeConfig
+from bbq.services.scheduler.config import Config
+from bbq.shared.models import FIFO, Model
+from bbq.shared.names import parse_attempt_name
+from bbq.shared.tables import Contended, Write, key_of
 from bench.long_tables import LongTables
 from bench.yardsticks import Span
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import IN_PROGRESS, SCHEDULED, SUBMITTED, VALIDATING, Inspection, Plan, Settings
 from local.bedrock_simulator.jobs import Job as BedrockJob
 from local.bedrock_simulator.rules import Bedrock as Rules
-from services.intake.config import Config as IntakeConfig
-from services.scheduler.config import Config
-from shared.models import FIFO, Model
-from shared.names import parse_attempt_name
-from shared.tables import Contended, Write, key_of
 from tests.simulation import clients
 from tests.simulation.aws import Stream
 from tests.simulation.simulation import MODELS, Simulation

@@ -15,13 +15,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bbq.shared import projections
+from bbq.shared.job import evolve
+from bbq.shared.names import job_id
 from bench.emulator import deployed, lined_up, store_of
 from bench.table import Table, ratio_of_medians, rounded, target
 from local.deployment import Deployment, records
 from local.settings import ROOT
-from shared import projections
-from shared.job import evolve
-from shared.names import job_id
 from tests.support.samples import BUCKET, queued
 
 MB = 1_000_000
@@ -45,9 +45,9 @@ print(json.dumps({{"seconds": time.process_time() - began, "found": found,
 """
 WORKS = {
     "inspection": """
-from services.intake.objects import CHUNK_BYTES
-from shared.bodies import Bodies
-from shared.inspection import Limits, inspect
+from bbq.services.intake.objects import CHUNK_BYTES
+from bbq.shared.bodies import Bodies
+from bbq.shared.inspection import Limits, inspect
 limits = Limits(min_records=1, max_records=10**9, max_bytes=10**12, bodies=Bodies(claude=True))
 began = time.process_time()
 with open(sys.argv[1], "rb") as file:

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-_REAL = importlib.import_module(f"services.{os.environ.get('BENCH_SERVICE', 'scheduler')}.handler")
+_REAL = importlib.import_module(f"bbq.services.{os.environ.get('BENCH_SERVICE', 'scheduler')}.handler")
 _WITH_CAPACITY = {"GetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"}
 _calls: list[tuple[str, float, float, Any]] = []
 _invocations = 0

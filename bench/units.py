@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.memory import MemoryTables
-from shared.tables import Check, CountRow, EventRow, LineRow, R, SlotsRow, ViewRow, Write, key_of
+from bbq.shared.memory import MemoryTables
+from bbq.shared.tables import Check, CountRow, EventRow, LineRow, R, SlotsRow, ViewRow, Write, key_of
 
 WRITE_BYTES, READ_BYTES = 1024, 4096
 IN_TRANSACTION = 2

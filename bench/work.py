@@ -17,13 +17,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from bbq.shared.memory import MemoryTables
+from bbq.shared.projections import VIEW_KEY, view_pk
 from bench.emulator import deployed, traced, until
 from bench.prices import PRICES
 from bench.table import Table, rounded, target
 from bench.units import READ_BYTES, CountingTables, item_bytes
 from local.deployment import Deployment, records, simulator
-from shared.memory import MemoryTables
-from shared.projections import VIEW_KEY, view_pk
 from tests.simulation.kernel import T0, Invocation, Kernel
 from tests.simulation.run import Run
 from tests.simulation.weather import RATES, SPELLS, Weather

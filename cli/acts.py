@@ -15,18 +15,18 @@ from typing import Annotated
 
 import typer
 
-from cli import decisions, queries, times
-from cli import deployment as deployments
-from cli.app import ON_JOBS, ON_MODELS, Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
-from cli.decisions import Act, Already, Decision, Refused
-from cli.deployment import Deployment
-from cli.follow import Timeout, follow, seconds_of
-from cli.wording import counted
-from shared.events import Event, UnknownEvent
-from shared.job import IllegalEvent, Job, outcome
-from shared.models import MAX_ATTEMPTS
-from shared.names import model_stream
-from shared.store import Store, VersionTaken
+from bbq.cli import decisions, queries, times
+from bbq.cli import deployment as deployments
+from bbq.cli.app import ON_JOBS, ON_MODELS, Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
+from bbq.cli.decisions import Act, Already, Decision, Refused
+from bbq.cli.deployment import Deployment
+from bbq.cli.follow import Timeout, follow, seconds_of
+from bbq.cli.wording import counted
+from bbq.shared.events import Event, UnknownEvent
+from bbq.shared.job import IllegalEvent, Job, outcome
+from bbq.shared.models import MAX_ATTEMPTS
+from bbq.shared.names import model_stream
+from bbq.shared.store import Store, VersionTaken
 
 MAX_TRIES = 10  # of one act, where others append to the same job or model
 MAX_JOBS = 10_000  # of one command

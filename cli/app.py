@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from shared.events import UnknownEvent, text_of
-from shared.tables import Contended
+from bbq.shared.events import UnknownEvent, text_of
+from bbq.shared.tables import Contended
 
 PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
 # The groups of commands in `bbq --help`, in their order.

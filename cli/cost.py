@@ -17,18 +17,18 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import deployment as deployments
-from cli import queries, times
-from cli.app import LOOK, Fault, app, out, print_json, say
-from cli.prices import VARIABLE, NotPrices, Prices, cost, read_prices
-from cli.queries import OVER_STATUSES, View
-from cli.tables import Column, Row, show_lines, table
-from cli.times import moment, since_when
-from cli.wording import counted
-from shared import events as e
-from shared.job import ENDS
-from shared.names import INPUT_PREFIX, job_stream
-from shared.store import Store
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, times
+from bbq.cli.app import LOOK, Fault, app, out, print_json, say
+from bbq.cli.prices import VARIABLE, NotPrices, Prices, cost, read_prices
+from bbq.cli.queries import OVER_STATUSES, View
+from bbq.cli.tables import Column, Row, show_lines, table
+from bbq.cli.times import moment, since_when
+from bbq.cli.wording import counted
+from bbq.shared import events as e
+from bbq.shared.job import ENDS
+from bbq.shared.names import INPUT_PREFIX, job_stream
+from bbq.shared.store import Store
 
 DEFAULT_SINCE = timedelta(days=30)
 NO_FOLDER = "(none)"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli.times import minute
-from services.scheduler.hints import MAX_ATTEMPT
-from shared import events as e
-from shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, UNREADABLE, Job, comes_back, may_come_back, outcome
-from shared.slots import fold_model
+from bbq.cli.times import minute
+from bbq.services.scheduler.hints import MAX_ATTEMPT
+from bbq.shared import events as e
+from bbq.shared.job import CANCELLED, ENDS, OVER, QUEUED, REJECTED, RUNNING, UNREADABLE, Job, comes_back, may_come_back, outcome
+from bbq.shared.slots import fold_model
 
 STOPPED = "Stopped"
 GOOD_OUTCOME = "Completed"

@@ -18,13 +18,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cli.app import Fault, NotFound
-from cli.sqs import SqsQueue
-from services.scheduler.outbox import Outbox
-from shared.dynamodb import DynamoTables
-from shared.models import Model, parse_models
-from shared.store import Store
-from shared.tables import EVENTS, PROJECTIONS
+from bbq.cli.app import Fault, NotFound
+from bbq.cli.sqs import SqsQueue
+from bbq.services.scheduler.outbox import Outbox
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.models import Model, parse_models
+from bbq.shared.store import Store
+from bbq.shared.tables import EVENTS, PROJECTIONS
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient

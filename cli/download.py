@@ -19,14 +19,14 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli import deployment as deployments
-from cli import queries
-from cli.app import SUBMIT, Exit, Failed, Fault, NotFound, app, bars, say
-from cli.deployment import Deployment
-from cli.follow import Pending
-from cli.wording import counted, safe, size
-from shared.job import OVER, Job, outcome
-from shared.names import split_s3_uri
+from bbq.cli import deployment as deployments
+from bbq.cli import queries
+from bbq.cli.app import SUBMIT, Exit, Failed, Fault, NotFound, app, bars, say
+from bbq.cli.deployment import Deployment
+from bbq.cli.follow import Pending
+from bbq.cli.wording import counted, safe, size
+from bbq.shared.job import OVER, Job, outcome
+from bbq.shared.names import split_s3_uri
 
 CHUNK_BYTES = 1024**2
 MAX_TRIES = 5  # of one object, where the connection breaks; each goes on where the last one ended

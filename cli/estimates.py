@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.slots import Slots
+from bbq.shared.slots import Slots
 
 MAX_POSITION = 1_000  # counting further would read the whole line
 

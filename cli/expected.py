@@ -22,13 +22,13 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
-from shared import projections as p
-from shared.counts import count_row, moved, to_be_tallied
-from shared.events import text_of
-from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, comes_back
-from shared.names import holder, job_stream
-from shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Slots
-from shared.tables import Check, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
+from bbq.shared import projections as p
+from bbq.shared.counts import count_row, moved, to_be_tallied
+from bbq.shared.events import text_of
+from bbq.shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, comes_back
+from bbq.shared.names import holder, job_stream
+from bbq.shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Slots
+from bbq.shared.tables import Check, CountRow, Delete, EventRow, LineRow, Put, SlotsRow, Update, ViewRow, Write
 
 REBUILT = "rebuilt"  # owner of a rebuilt lease: no invocation, so that none goes on with it
 NO_HOLDER, HOLDER, SUBMITTED = "no holder", "a holder", "a holder, submitted"

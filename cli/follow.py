@@ -14,14 +14,14 @@ from typing import Annotated
 import typer
 from pynamodb.exceptions import PynamoDBException
 
-from cli import times
-from cli.app import Exit, Fault, say
-from cli.decisions import settled
-from cli.deployment import Deployment
-from shared.job import OVER, Job, outcome
-from shared.models import MAX_ATTEMPTS
-from shared.projections import VIEW_KEY, view_pk
-from shared.tables import ViewRow
+from bbq.cli import times
+from bbq.cli.app import Exit, Fault, say
+from bbq.cli.decisions import settled
+from bbq.cli.deployment import Deployment
+from bbq.shared.job import OVER, Job, outcome
+from bbq.shared.models import MAX_ATTEMPTS
+from bbq.shared.projections import VIEW_KEY, view_pk
+from bbq.shared.tables import ViewRow
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0

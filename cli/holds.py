@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cli.times import duration
-from cli.wording import counted
-from shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED
-from shared.slots import Slots
+from bbq.cli.times import duration
+from bbq.cli.wording import counted
+from bbq.shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED
+from bbq.shared.slots import Slots
 
 # kind -> (what is wrong, what to do)
 KINDS: Mapping[str, tuple[str, str]] = {

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli import deployment as deployments
-from cli import queries, times, wording
-from cli.app import LOOK, Fault, NotFound, app, err, out, plain, print_json, print_jsonl
-from cli.deployment import Deployment
-from cli.holds import holds, next_try, what_is_wrong, what_to_do
-from cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES, View
-from cli.tables import Column, Row, show_lines, table
-from cli.times import duration, moment, since_when
-from cli.wording import safe
-from shared.job import QUEUED, REJECTED, UNREADABLE
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, times, wording
+from bbq.cli.app import LOOK, Fault, NotFound, app, err, out, plain, print_json, print_jsonl
+from bbq.cli.deployment import Deployment
+from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES, View
+from bbq.cli.tables import Column, Row, show_lines, table
+from bbq.cli.times import duration, moment, since_when
+from bbq.cli.wording import safe
+from bbq.shared.job import QUEUED, REJECTED, UNREADABLE
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 10_000

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cli import expected
-from cli.expected import Difference
-from cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
-from shared import events as e
-from shared import projections as p
-from shared.counts import Numbers, numbers_of
-from shared.job import APPENDED_BY_OTHERS, Job, fold
-from shared.names import job_stream, model_stream
-from shared.projections import SLOTS_KEY, VIEW_KEY
-from shared.slots import Day, Slots, fold_model
-from shared.tables import CountRow, LineRow, SlotsRow, ViewRow, Write
+from bbq.cli import expected
+from bbq.cli.expected import Difference
+from bbq.cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.counts import Numbers, numbers_of
+from bbq.shared.job import APPENDED_BY_OTHERS, Job, fold
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.projections import SLOTS_KEY, VIEW_KEY
+from bbq.shared.slots import Day, Slots, fold_model
+from bbq.shared.tables import CountRow, LineRow, SlotsRow, ViewRow, Write
 
 CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and Lambda's
 AGAIN = "run the rebuild again"

@@ -8,20 +8,20 @@ import typer
 
 # What is imported registers its commands, and they are listed in this order.
 # isort: off
-import cli.status
-import cli.jobs
-import cli.show
-import cli.watch
-import cli.timeline
-import cli.cost
-import cli.submit
-import cli.download
-import cli.acts
-import cli.repair_commands  # noqa: F401 - as the ones above
+import bbq.cli.status
+import bbq.cli.jobs
+import bbq.cli.show
+import bbq.cli.watch
+import bbq.cli.timeline
+import bbq.cli.cost
+import bbq.cli.submit
+import bbq.cli.download
+import bbq.cli.acts
+import bbq.cli.repair_commands  # noqa: F401 - as the ones above
 
 # isort: on
-from cli import deployment
-from cli.app import answer, app, run
+from bbq.cli import deployment
+from bbq.cli.app import answer, app, run
 
 __all__ = ["app", "run"]
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from cli.wording import counted
-from shared.events import Problem
+from bbq.cli.wording import counted
+from bbq.shared.events import Problem
 
 MAX_NAMED = 3  # further lines with the same problem; the rest of them is counted
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import ClientError
 
-from cli import times
-from cli.app import Fault, NotFound
-from cli.deployment import Deployment, client
-from cli.estimates import MAX_POSITION, Position, mean_slot_seconds
-from shared.events import Json, moment_of
-from shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
-from shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
-from shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
-from shared.store import Store
-from shared.tables import STATUS_INDEX, EventRow, ViewRow
+from bbq.cli import times
+from bbq.cli.app import Fault, NotFound
+from bbq.cli.deployment import Deployment, client
+from bbq.cli.estimates import MAX_POSITION, Position, mean_slot_seconds
+from bbq.shared.events import Json, moment_of
+from bbq.shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
+from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
+from bbq.shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
+from bbq.shared.store import Store
+from bbq.shared.tables import STATUS_INDEX, EventRow, ViewRow
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -13,13 +13,13 @@ which reads consistently, has met it.
 from collections.abc import Callable
 from datetime import timedelta
 
-from cli.expected import unfinished
-from cli.scan import Damaged, RepairContext, one_job
-from cli.sqs import MAX_RECEIVED, Message, Queue
-from services.scheduler.hints import ALL
-from shared.events import UnknownEvent
-from shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent, fold
-from shared.names import job_stream
+from bbq.cli.expected import unfinished
+from bbq.cli.scan import Damaged, RepairContext, one_job
+from bbq.cli.sqs import MAX_RECEIVED, Message, Queue
+from bbq.services.scheduler.hints import ALL
+from bbq.shared.events import UnknownEvent
+from bbq.shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent, fold
+from bbq.shared.names import job_stream
 
 EMPTY_RECEIVES = 3  # in a row: then the queue is taken to be empty
 DEFAULT_PER_SECOND = 10.0  # messages or hints

@@ -22,19 +22,19 @@ for each row of counts (eight for a model and day), and a few KB for each row th
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from cli import expected
-from cli.decisions import REBUILDING
-from cli.expected import Difference
-from cli.look import AGAIN, Key, Seen, Walk, changes, has_events, look, model_events, slots_row
-from cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
-from services.scheduler.hints import ALL
-from shared import events as e
-from shared import projections as p
-from shared.counts import added, counted, counts_pk, shard, to_be_tallied
-from shared.projections import SLOTS_KEY, VIEW_KEY
-from shared.slots import fold_model
-from shared.store import VersionTaken
-from shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, Update, Write
+from bbq.cli import expected
+from bbq.cli.decisions import REBUILDING
+from bbq.cli.expected import Difference
+from bbq.cli.look import AGAIN, Key, Seen, Walk, changes, has_events, look, model_events, slots_row
+from bbq.cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
+from bbq.services.scheduler.hints import ALL
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.counts import added, counted, counts_pk, shard, to_be_tallied
+from bbq.shared.projections import SLOTS_KEY, VIEW_KEY
+from bbq.shared.slots import fold_model
+from bbq.shared.store import VersionTaken
+from bbq.shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, Update, Write
 
 SETTLE_SECONDS = 10.0  # before what differed is read again: what is on its way arrives
 MAX_DIFFERENT = 10_000  # rows that are kept to be read again

@@ -11,16 +11,16 @@ import typer
 from rich.status import Status
 from rich.text import Text
 
-from cli import deployment as deployments
-from cli import redrive as letters
-from cli import repair, unreadable
-from cli.app import REPAIR, Exit, Failed, Fault, NotFound, answer, app, confirm, err, print_json, say, who
-from cli.deployment import Deployment
-from cli.scan import DEFAULT_READ_UNITS_PER_SECOND, DynamoReader, RepairContext
-from cli.wording import counted, safe
-from services.scheduler.hints import ALL
-from shared.names import is_job_id, job_stream
-from shared.tables import EVENTS, PROJECTIONS
+from bbq.cli import deployment as deployments
+from bbq.cli import redrive as letters
+from bbq.cli import repair, unreadable
+from bbq.cli.app import REPAIR, Exit, Failed, Fault, NotFound, answer, app, confirm, err, print_json, say, who
+from bbq.cli.deployment import Deployment
+from bbq.cli.scan import DEFAULT_READ_UNITS_PER_SECOND, DynamoReader, RepairContext
+from bbq.cli.wording import counted, safe
+from bbq.services.scheduler.hints import ALL
+from bbq.shared.names import is_job_id, job_stream
+from bbq.shared.tables import EVENTS, PROJECTIONS
 
 LINE_SECONDS = 15.0  # between two lines of progress where there is no terminal
 DEFAULT_MOST = 10_000  # dead letters

@@ -19,10 +19,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from shared.events import UnknownEvent
-from shared.job import IllegalEvent
-from shared.store import Store
-from shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Contended, Tables
+from bbq.shared.events import UnknownEvent
+from bbq.shared.job import IllegalEvent
+from bbq.shared.store import Store
+from bbq.shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Contended, Tables
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,23 +9,23 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli import deployment as deployments
-from cli import queries, times, wording
-from cli.app import LOOK, NotFound, app, out, plain, print_json
-from cli.deployment import Deployment
-from cli.estimates import expected_start
-from cli.holds import holds, next_try, what_is_wrong, what_to_do
-from cli.jobs import document, why
-from cli.problems import problem_lines
-from cli.progress import Progress
-from cli.queries import Happened, View
-from cli.tables import Column, Row, show_lines, table
-from cli.times import duration, exact, moment, rough
-from cli.wording import counted, safe, size
-from shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
-from shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
-from shared.names import holder
-from shared.projections import view_row
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, times, wording
+from bbq.cli.app import LOOK, NotFound, app, out, plain, print_json
+from bbq.cli.deployment import Deployment
+from bbq.cli.estimates import expected_start
+from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.jobs import document, why
+from bbq.cli.problems import problem_lines
+from bbq.cli.progress import Progress
+from bbq.cli.queries import Happened, View
+from bbq.cli.tables import Column, Row, show_lines, table
+from bbq.cli.times import duration, exact, moment, rough
+from bbq.cli.wording import counted, safe, size
+from bbq.shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
+from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
+from bbq.shared.names import holder
+from bbq.shared.projections import view_row
 
 _HISTORY = (
     Column(title="#", right=True),

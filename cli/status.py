@@ -12,21 +12,21 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli import deployment as deployments
-from cli import queries, times
-from cli.app import LOOK, app, out, print_json
-from cli.deployment import Deployment
-from cli.estimates import mean_slot_seconds, time_to_drain
-from cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
-from cli.queries import NO_MODEL, OUTCOMES
-from cli.tables import paragraph, show_lines
-from cli.times import duration, rough
-from cli.wording import bar, counted, safe
-from cli.wording import status as styled
-from shared.job import UNREADABLE
-from shared.models import Model
-from shared.slots import UNBOUNDED, Slots
-from shared.store import Store
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, times
+from bbq.cli.app import LOOK, app, out, print_json
+from bbq.cli.deployment import Deployment
+from bbq.cli.estimates import mean_slot_seconds, time_to_drain
+from bbq.cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.queries import NO_MODEL, OUTCOMES
+from bbq.cli.tables import paragraph, show_lines
+from bbq.cli.times import duration, rough
+from bbq.cli.wording import bar, counted, safe
+from bbq.cli.wording import status as styled
+from bbq.shared.job import UNREADABLE
+from bbq.shared.models import Model
+from bbq.shared.slots import UNBOUNDED, Slots
+from bbq.shared.store import Store
 
 MOST_UNREADABLE = 100  # uploads that are counted; of more it is said that there are more
 LETTERS = {  # what helps against dead letters, by queue

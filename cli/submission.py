@@ -18,15 +18,15 @@ from typing import Any, BinaryIO
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from cli import deployment as deployments
-from cli.app import Failed, Fault
-from cli.deployment import Deployment
-from cli.prices import most_output_tokens
-from services.intake.intake import limits_for
-from services.intake.uploads import DIGEST, MAX_KEY_BYTES, ORDERS, UNVERSIONED, choose_model, choose_priority
-from shared.events import Problem
-from shared.inspection import Inspection, inspect
-from shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id
+from bbq.cli import deployment as deployments
+from bbq.cli.app import Failed, Fault
+from bbq.cli.deployment import Deployment
+from bbq.cli.prices import most_output_tokens
+from bbq.services.intake.intake import limits_for
+from bbq.services.intake.uploads import DIGEST, MAX_KEY_BYTES, ORDERS, UNVERSIONED, choose_model, choose_priority
+from bbq.shared.events import Problem
+from bbq.shared.inspection import Inspection, inspect
+from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id
 
 READ_BYTES = 1024**2
 PART_BYTES = 8 * 1024**2

@@ -18,25 +18,25 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from rich.console import Console
 from rich.progress import Progress
 
-from cli import deployment as deployments
-from cli import queries, times
-from cli.app import SUBMIT, Exit, Fault, answer, app, bars, confirm, err, explain, nobody_reads, out, print_json, say
-from cli.cost import in_money, prices_from
-from cli.decisions import GOOD_OUTCOME
-from cli.deployment import Deployment, NoDeployment
-from cli.estimates import MAX_POSITION, expected_start
-from cli.follow import Timeout, follow, seconds_of
-from cli.prices import BYTES_PER_TOKEN, Estimate, Prices, estimate
-from cli.problems import problem_lines
-from cli.submission import Checked, Step, Submission, Submitted, check, labels_of, opened, submissions_of, upload
-from cli.tables import Column, Row, show_lines, table
-from cli.times import rough
-from cli.wording import counted, safe, size
-from services.intake.uploads import DIGEST
-from shared.job import outcome
-from shared.names import job_id
-from shared.projections import line_pk
-from shared.tables import LineRow
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, times
+from bbq.cli.app import SUBMIT, Exit, Fault, answer, app, bars, confirm, err, explain, nobody_reads, out, print_json, say
+from bbq.cli.cost import in_money, prices_from
+from bbq.cli.decisions import GOOD_OUTCOME
+from bbq.cli.deployment import Deployment, NoDeployment
+from bbq.cli.estimates import MAX_POSITION, expected_start
+from bbq.cli.follow import Timeout, follow, seconds_of
+from bbq.cli.prices import BYTES_PER_TOKEN, Estimate, Prices, estimate
+from bbq.cli.problems import problem_lines
+from bbq.cli.submission import Checked, Step, Submission, Submitted, check, labels_of, opened, submissions_of, upload
+from bbq.cli.tables import Column, Row, show_lines, table
+from bbq.cli.times import rough
+from bbq.cli.wording import counted, safe, size
+from bbq.services.intake.uploads import DIGEST
+from bbq.shared.job import outcome
+from bbq.shared.names import job_id
+from bbq.shared.projections import line_pk
+from bbq.shared.tables import LineRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
-from cli.wording import safe
+from bbq.cli.wording import safe
 
 GAP = 2  # between columns
 GOOD_FILE, MIN_FILE = 22, 14  # columns of a file's name: before another column goes, and when none can go any more

@@ -12,18 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import deployment as deployments
-from cli import queries, times
-from cli.app import LOOK, Fault, NotFound, answer, app, err, print_json, say
-from cli.queries import View
-from cli.timeline_bars import Bar, Panel, bars_of, panel
-from cli.timeline_page import figures, page
-from cli.times import moment, since_when
-from cli.wording import counted, safe
-from shared.events import Event, UnknownEvent
-from shared.job import IllegalEvent
-from shared.names import job_stream, model_stream
-from shared.store import Store
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, times
+from bbq.cli.app import LOOK, Fault, NotFound, answer, app, err, print_json, say
+from bbq.cli.queries import View
+from bbq.cli.timeline_bars import Bar, Panel, bars_of, panel
+from bbq.cli.timeline_page import figures, page
+from bbq.cli.times import moment, since_when
+from bbq.cli.wording import counted, safe
+from bbq.shared.events import Event, UnknownEvent
+from bbq.shared.job import IllegalEvent
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.store import Store
 
 MAX_JOBS = 20_000  # each is a read of the events table, and 350 bytes of the page
 SOME = 3  # of the jobs that cannot be read are named

@@ -18,8 +18,8 @@ from datetime import datetime
 from math import ceil
 from statistics import median
 
-from shared import events as e
-from shared.job import CLAIMED, QUEUED, RUNNING, Job, evolve, outcome
+from bbq.shared import events as e
+from bbq.shared.job import CLAIMED, QUEUED, RUNNING, Job, evolve, outcome
 
 WAITING, SLOT, HELD, NOWHERE = "waiting", "slot", "held", ""
 GOES_ON, REFUSED = "", "Refused"

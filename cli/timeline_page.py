@@ -14,10 +14,10 @@ from importlib.resources import files
 from math import ceil
 from string import Template
 
-from cli.timeline_bars import GOES_ON, HELD, REFUSED, SLOT, Bar, Gap, Panel, Times
-from cli.times import DAY, HOUR, MINUTE, clock, exact, moment
-from cli.wording import counted, safe
-from shared.names import INPUT_PREFIX
+from bbq.cli.timeline_bars import GOES_ON, HELD, REFUSED, SLOT, Bar, Gap, Panel, Times
+from bbq.cli.times import DAY, HOUR, MINUTE, clock, exact, moment
+from bbq.cli.wording import counted, safe
+from bbq.shared.names import INPUT_PREFIX
 
 NOTABLE_GAP_SECONDS = 5.0  # shorter ones are as they should be (a function may have to start first), and get no mark
 LEGEND = {
@@ -42,7 +42,7 @@ def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, n
     for panel in panels:
         more, bottom = _panel(panel, scale, bottom)
         marks += more
-    return Template(files("cli").joinpath("timeline.html").read_text("utf-8")).substitute(
+    return Template(files("bbq.cli").joinpath("timeline.html").read_text("utf-8")).substitute(
         title=_text(f"Slots of {name}, {moment(since)} to {moment(until)} UTC"), height=bottom,
         notes="".join(f'<p class="note">{_text(note, 400)}</p>' for note in notes), picture="\n".join(marks),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from cli.app import Fault
+from bbq.cli.app import Fault
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 EXACT_SECONDS = 9.95  # below it, tenths tell something

@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote_plus
 
-from cli import queries
-from cli.deployment import Deployment
-from services.intake.uploads import CREATED
-from shared.events import Source, UnknownEvent
-from shared.job import UNREADABLE, IllegalEvent
+from bbq.cli import queries
+from bbq.cli.deployment import Deployment
+from bbq.services.intake.uploads import CREATED
+from bbq.shared.events import Source, UnknownEvent
+from bbq.shared.job import UNREADABLE, IllegalEvent
 
 MAX_UPLOADS = 10_000  # of one command
 

@@ -19,16 +19,16 @@ from rich.console import ConsoleDimensions, Group
 from rich.live import Live
 from rich.text import Text
 
-from cli import deployment as deployments
-from cli import queries, status, times
-from cli.app import LOOK, Exit, Fault, NotFound, app, explain
-from cli.app import console as make_console
-from cli.deployment import Deployment
-from cli.jobs import job_lines
-from cli.progress import Progress
-from cli.queries import NO_MODEL, View
-from cli.times import moment
-from cli.wording import safe
+from bbq.cli import deployment as deployments
+from bbq.cli import queries, status, times
+from bbq.cli.app import LOOK, Exit, Fault, NotFound, app, explain
+from bbq.cli.app import console as make_console
+from bbq.cli.deployment import Deployment
+from bbq.cli.jobs import job_lines
+from bbq.cli.progress import Progress
+from bbq.cli.queries import NO_MODEL, View
+from bbq.cli.times import moment
+from bbq.cli.wording import safe
 
 INTERVAL_SECONDS = 2.0
 MIN_INTERVAL_SECONDS = 0.5

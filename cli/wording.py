@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE
+from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE
 
 STYLES: Mapping[str, str] = {
     QUEUED: "", CLAIMED: "blue", "Submitted": "blue", "Validating": "blue", "Scheduled": "blue",

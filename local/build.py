@@ -45,12 +45,12 @@ class BuildError(Exception):
 def build(root: Path, target: Path) -> list[Path]:
     """Write both zips from the tree at `root` into `target`; returns their paths. Raises BuildError."""
     target.mkdir(parents=True, exist_ok=True)
-    common = _packages((root / "requirements.lock").read_text()) | _sources(root, "shared")
+    common = _packages((root / "requirements.lock").read_text()) | _sources(root, "bbq/shared")
     common |= _bytecode(common)
     zips = []
     for service in SERVICES:
         path = target / f"{service}.zip"
-        own = _sources(root, f"services/{service}")
+        own = _sources(root, f"bbq/services/{service}")
         _write(path, common | own | _bytecode(own))
         zips.append(path)
     return zips

@@ -10,8 +10,8 @@ import boto3
 from boto3.dynamodb.conditions import Key
 from boto3.dynamodb.types import TypeDeserializer
 
+from bbq.shared.names import INPUT_PREFIX, job_id, job_stream
 from local.settings import bedrock_endpoint_of, local_environment
-from shared.names import INPUT_PREFIX, job_id, job_stream
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

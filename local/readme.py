@@ -11,8 +11,8 @@ from typing import Any
 
 from hcl2.api import loads
 
+from bbq.shared.events import EVENTS, Event
 from local.settings import ROOT
-from shared.events import EVENTS, Event
 
 TERRAFORM = ROOT / "terraform"
 TERRAFORM_PAGE = TERRAFORM / "README.md"

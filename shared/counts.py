@@ -10,9 +10,9 @@ A model's waiting jobs and each day's jobs are kept in SHARDS rows, by the job's
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.events import text_of
-from shared.job import ENDS, OVER, QUEUED, Job, outcome
-from shared.tables import CountRow, Update
+from bbq.shared.events import text_of
+from bbq.shared.job import ENDS, OVER, QUEUED, Job, outcome
+from bbq.shared.tables import CountRow, Update
 
 SHARDS = 8
 WAITING = "waiting"

@@ -16,7 +16,7 @@ from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.operand import Path
 
-from shared.tables import (
+from bbq.shared.tables import (
     EVENTS,
     PROJECTIONS,
     Check,

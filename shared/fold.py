@@ -11,9 +11,9 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from shared import events as e
-from shared.job import OVER, Job, may_come_back
-from shared.tables import ViewRow
+from bbq.shared import events as e
+from bbq.shared.job import OVER, Job, may_come_back
+from bbq.shared.tables import ViewRow
 
 SCHEMA = 1  # rises whenever a state is computed otherwise than before: then views of before are not believed
 # field of Job -> column of the view, for what the columns hold as it is

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.due import grid_due
+from bbq.shared.due import grid_due
 
 # Kinds of refusal. What a kind means to people: cli/holds.py.
 QUOTA, THROTTLED = "quota", "throttled"

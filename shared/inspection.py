@@ -33,9 +33,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from shared.bodies import CACHE_MARK, Bodies
-from shared.events import Problem
-from shared.file_kinds import HEAD_BYTES, foreign
+from bbq.shared.bodies import CACHE_MARK, Bodies
+from bbq.shared.events import Problem
+from bbq.shared.file_kinds import HEAD_BYTES, foreign
 
 MAX_PROBLEMS = 100
 ID_BUCKETS = 256

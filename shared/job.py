@@ -30,8 +30,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from shared import events as e
-from shared.hold import MAX_FAILING, MAX_FAILURES, NAME_TAKEN, OWN, TOO_FEW_RECORDS, UNANSWERED, is_its_own
+from bbq.shared import events as e
+from bbq.shared.hold import MAX_FAILING, MAX_FAILURES, NAME_TAKEN, OWN, TOO_FEW_RECORDS, UNANSWERED, is_its_own
 
 QUEUED, CLAIMED, SUBMITTED, CANCELLED, REJECTED = "Queued", "Claimed", "Submitted", "Cancelled", "Rejected"
 UNREADABLE = "Unreadable"  # intake may not read the upload yet; its model is not known, and empty

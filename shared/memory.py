@@ -14,7 +14,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action, AddAction, RemoveAction, SetAction
 
-from shared.tables import Check, ConditionFailed, Delete, EventRow, Put, R, Update, Write, key_of
+from bbq.shared.tables import Check, ConditionFailed, Delete, EventRow, Put, R, Update, Write, key_of
 
 Item = dict[str, Any]
 MAX_TRANSACTION_ITEMS = 100  # of TransactWriteItems (DynamoDB developer guide, constraints)

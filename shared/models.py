@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import log
 
-from shared.bodies import Bodies
-from shared.slots import Ceiling
+from bbq.shared.bodies import Bodies
+from bbq.shared.slots import Ceiling
 
 INVOCATION_TYPES = ("InvokeModel", "Converse")  # CreateModelInvocationJob
 FIFO, LARGEST_FIRST = ORDERS = ("fifo", "largest-first")

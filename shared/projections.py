@@ -10,15 +10,15 @@ from typing import Any
 
 from pynamodb.expressions.condition import And, Condition, size
 
-from shared import events as e
-from shared.counts import moved
-from shared.events import moment_of, text_of
-from shared.fold import folded
-from shared.hold import Hold, failed, probed
-from shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_its_own_reason, may_come_back, outcome
-from shared.names import job_stream, model_stream
-from shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
-from shared.tables import (
+from bbq.shared import events as e
+from bbq.shared.counts import moved
+from bbq.shared.events import moment_of, text_of
+from bbq.shared.fold import folded
+from bbq.shared.hold import Hold, failed, probed
+from bbq.shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, evolve, fails_for_its_own_reason, may_come_back, outcome
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
+from bbq.shared.tables import (
     ConditionFailed,
     Delete,
     EventRow,

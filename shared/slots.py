@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from shared import events as e
-from shared.events import text_of
-from shared.hold import PASSING, Hold
+from bbq.shared import events as e
+from bbq.shared.events import text_of
+from bbq.shared.hold import PASSING, Hold
 
 
 @dataclass(frozen=True, kw_only=True)

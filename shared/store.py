@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared import counts, projections
-from shared.events import Event, from_stored, moment_of
-from shared.fold import unfolded
-from shared.job import Job, evolve, fold
-from shared.names import job_stream
-from shared.slots import Slots
-from shared.tables import ConditionFailed, Contended, CountRow, EventRow, LineRow, SlotsRow, Tables, ViewRow, Write
+from bbq.shared import counts, projections
+from bbq.shared.events import Event, from_stored, moment_of
+from bbq.shared.fold import unfolded
+from bbq.shared.job import Job, evolve, fold
+from bbq.shared.names import job_stream
+from bbq.shared.slots import Slots
+from bbq.shared.tables import ConditionFailed, Contended, CountRow, EventRow, LineRow, SlotsRow, Tables, ViewRow, Write
 
 MAX_TRIES = 10  # of one write under contention: ten fillers on a hundred free slots need it
 BASE_PAUSE_SECONDS = 0.02

@@ -101,7 +101,7 @@ module "intake" {
   name               = local.intake_name
   role_name          = "${local.role_prefix}-intake"
   description        = "Inspects uploads, and queues or rejects them"
-  handler            = "services.intake.handler.handler"
+  handler            = "bbq.services.intake.handler.handler"
   zip                = "${local.zip_directory}/intake.zip"
   memory_mb          = 1769 # one whole vCPU: inspecting 1 GB takes about 20 seconds
   timeout_seconds    = local.intake_timeout_seconds

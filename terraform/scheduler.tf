@@ -140,7 +140,7 @@ module "scheduler" {
   name               = local.scheduler_name
   role_name          = "${local.role_prefix}-scheduler"
   description        = "Gives free slots to waiting jobs, and follows them at Bedrock"
-  handler            = "services.scheduler.handler.handler"
+  handler            = "bbq.services.scheduler.handler.handler"
   zip                = "${local.zip_directory}/scheduler.zip"
   memory_mb          = 1024
   timeout_seconds    = local.scheduler_timeout_seconds

@@ -22,8 +22,8 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bbq.shared import inspection
 from local.bedrock_simulator.jobs import Inspection, Tally
-from shared import inspection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shared.models import Model, parse_models
+from bbq.shared.models import Model, parse_models
 
 
 @dataclass(frozen=True, kw_only=True)

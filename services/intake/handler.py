@@ -14,14 +14,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config as ClientConfig
 from botocore.session import Session, get_session
 
-from services.intake.config import Config, read_config
-from services.intake.intake import World, take_in
-from services.intake.objects import Objects
-from services.intake.uploads import NotANotification, Upload, announced
-from shared.batch import Record, partial_failures, retry_seconds
-from shared.dynamodb import DynamoTables
-from shared.store import Store
-from shared.telemetry import Telemetry, said
+from bbq.services.intake.config import Config, read_config
+from bbq.services.intake.intake import World, take_in
+from bbq.services.intake.objects import Objects
+from bbq.services.intake.uploads import NotANotification, Upload, announced
+from bbq.shared.batch import Record, partial_failures, retry_seconds
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.store import Store
+from bbq.shared.telemetry import Telemetry, said
 
 CONNECT_TIMEOUT_SECONDS = 5
 LONGEST_RETRY_SECONDS = 1800  # an outage of nine hours fits in the queue's 24 receives

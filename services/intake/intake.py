@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.intake.config import Config
-from services.intake.objects import Lost, Opened, Unreadable
-from services.intake.uploads import DIGEST, ORDERS, Upload, choose_model, choose_priority, wrong_name
-from shared.events import JobQueued, JobRejected, Label, Problem, Source, UnknownEvent, UploadUnreadable
-from shared.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
-from shared.job import UNREADABLE, IllegalEvent, Job
-from shared.models import Model
-from shared.names import job_id, output_prefix, s3_uri, staged_key
-from shared.store import Store, VersionTaken
+from bbq.services.intake.config import Config
+from bbq.services.intake.objects import Lost, Opened, Unreadable
+from bbq.services.intake.uploads import DIGEST, ORDERS, Upload, choose_model, choose_priority, wrong_name
+from bbq.shared.events import JobQueued, JobRejected, Label, Problem, Source, UnknownEvent, UploadUnreadable
+from bbq.shared.inspection import MAX_PROBLEMS, Inspection, Limits, inspect
+from bbq.shared.job import UNREADABLE, IllegalEvent, Job
+from bbq.shared.models import Model
+from bbq.shared.names import job_id, output_prefix, s3_uri, staged_key
+from bbq.shared.store import Store, VersionTaken
 
 PLAIN_ENCODINGS = {"", "identity", "utf-8", "utf8", "aws-chunked"}  # the last ones say nothing of it, but clients do send them
 SLOWEST_BYTES_PER_SECOND = 20e6  # reading, inspecting and copying, at worst: 5 GiB, the most there can be, fit in 300 s

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.intake.uploads import Upload
+from bbq.services.intake.uploads import Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

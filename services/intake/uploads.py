@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from shared.job import PRIORITIES
-from shared.models import Model
-from shared.names import INPUT_PREFIX, INPUT_SUFFIX
+from bbq.shared.job import PRIORITIES
+from bbq.shared.models import Model
+from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX
 
 TEST_EVENT = "s3:TestEvent"  # S3 sends it once, when notifications are set up (S3 user guide)
 CREATED = "ObjectCreated:"

@@ -1,12 +1,12 @@
 """A job of ours at Bedrock, found or heard of: which of those with its name is ours, and the record that Bedrock has it."""
 
-from services.scheduler import bedrock
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections
-from shared.job import Job
-from shared.names import attempt_name, holder
-from shared.tables import ConditionFailed
+from bbq.services.scheduler import bedrock
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.job import Job
+from bbq.shared.names import attempt_name, holder
+from bbq.shared.tables import ConditionFailed
 
 MAX_APPENDS = 10  # tries to record an answer at the next free version
 

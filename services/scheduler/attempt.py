@@ -18,20 +18,20 @@ from enum import Enum, auto
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.scheduler import bedrock
-from services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
-from services.scheduler.cancel import cancel_claimed
-from services.scheduler.config import CREATE_TIMEOUT
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections
-from shared.due import lease_due
-from shared.hold import MAX_TAKEN_OTHERS, NAME_TAKEN, OWN, PASSING, UNANSWERED, Hold, is_its_own, probed, refused
-from shared.job import CLAIMED, Job, evolve
-from shared.names import attempt_name, holder
-from shared.slots import Lease, Slots
-from shared.tables import ConditionFailed
-from shared.telemetry import said
+from bbq.services.scheduler import bedrock
+from bbq.services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
+from bbq.services.scheduler.cancel import cancel_claimed
+from bbq.services.scheduler.config import CREATE_TIMEOUT
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.due import lease_due
+from bbq.shared.hold import MAX_TAKEN_OTHERS, NAME_TAKEN, OWN, PASSING, UNANSWERED, Hold, is_its_own, probed, refused
+from bbq.shared.job import CLAIMED, Job, evolve
+from bbq.shared.names import attempt_name, holder
+from bbq.shared.slots import Lease, Slots
+from bbq.shared.tables import ConditionFailed
+from bbq.shared.telemetry import said
 
 RECORD_SECONDS = 5.0  # kept for recording the answer
 NOT_FOUND = "Create gave no answer, and Bedrock has no job of this name: it is looked up again before the next try"

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from shared.events import shortened
-from shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED
+from bbq.shared.events import shortened
+from bbq.shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
 
-    from shared.models import Model
+    from bbq.shared.models import Model
 
 PAGE = 1000  # ListModelInvocationJobs' own maximum (Bedrock API reference)
 MAX_MESSAGE = 500

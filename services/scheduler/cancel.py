@@ -3,14 +3,14 @@ claimed, only by the owner of its lease, because anybody else could meet it in C
 first. A job at Bedrock is stopped (reconcile.py).
 """
 
-from services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections
-from shared.job import CLAIMED, Job
-from shared.names import holder
-from shared.slots import Lease
-from shared.tables import ConditionFailed
+from bbq.services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.job import CLAIMED, Job
+from bbq.shared.names import holder
+from bbq.shared.slots import Lease
+from bbq.shared.tables import ConditionFailed
 
 
 def cancel_waiting(world: World, job: Job) -> bool:

@@ -5,10 +5,10 @@ in vain. A line that has reached its ceiling is *parked*: its model's timer wake
 the ceiling at once. Nobody is passed meanwhile: a smaller job behind one that does not fit waits, too.
 """
 
-from services.scheduler.world import World
-from shared.due import next_day_due
-from shared.job import Job
-from shared.slots import Slots
+from bbq.services.scheduler.world import World
+from bbq.shared.due import next_day_due
+from bbq.shared.job import Job
+from bbq.shared.slots import Slots
 
 
 def may_begin(world: World, slots: Slots, job: Job) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.models import Model, parse_models
+from bbq.shared.models import Model, parse_models
 
 # One Create: connect plus read. Its answer may be this late; a lease covers it.
 CREATE_CONNECT_TIMEOUT_SECONDS = 5

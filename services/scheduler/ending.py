@@ -11,20 +11,20 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from services.scheduler.attempt import arm_hold
-from services.scheduler.bedrock import KNOWN_WITHIN, Found, NotYetKnown
-from services.scheduler.fill import fill
-from services.scheduler.hints import alias_of
-from services.scheduler.wake import tell
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections
-from shared.due import at_minute, check_in_due, grid_due, minute_number
-from shared.hold import FAILING, failed
-from shared.job import POLICY, Job, comes_back, evolve, may_come_back
-from shared.models import MAX_ATTEMPTS
-from shared.names import holder
-from shared.tables import ConditionFailed
+from bbq.services.scheduler.attempt import arm_hold
+from bbq.services.scheduler.bedrock import KNOWN_WITHIN, Found, NotYetKnown
+from bbq.services.scheduler.fill import fill
+from bbq.services.scheduler.hints import alias_of
+from bbq.services.scheduler.wake import tell
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.due import at_minute, check_in_due, grid_due, minute_number
+from bbq.shared.hold import FAILING, failed
+from bbq.shared.job import POLICY, Job, comes_back, evolve, may_come_back
+from bbq.shared.models import MAX_ATTEMPTS
+from bbq.shared.names import holder
+from bbq.shared.tables import ConditionFailed
 
 COUNTS_LAG = timedelta(minutes=2)  # Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
 

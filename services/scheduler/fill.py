@@ -8,17 +8,17 @@ condition of the claim alone (`projections.claimed`). A fill that stops at a hol
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.scheduler.attempt import Outcome, arm_hold, claim_and_create
-from services.scheduler.cancel import cancel_waiting
-from services.scheduler.ceiling import may_begin, park
-from services.scheduler.config import CREATE_TIMEOUT
-from services.scheduler.gauges import show
-from services.scheduler.world import World
-from shared.due import grid_due
-from shared.events import UnknownEvent
-from shared.job import QUEUED, IllegalEvent, Job
-from shared.slots import Slots
-from shared.tables import Contended
+from bbq.services.scheduler.attempt import Outcome, arm_hold, claim_and_create
+from bbq.services.scheduler.cancel import cancel_waiting
+from bbq.services.scheduler.ceiling import may_begin, park
+from bbq.services.scheduler.config import CREATE_TIMEOUT
+from bbq.services.scheduler.gauges import show
+from bbq.services.scheduler.world import World
+from bbq.shared.due import grid_due
+from bbq.shared.events import UnknownEvent
+from bbq.shared.job import QUEUED, IllegalEvent, Job
+from bbq.shared.slots import Slots
+from bbq.shared.tables import Contended
 
 ROUND_SECONDS = CREATE_TIMEOUT.total_seconds() + 10  # no round is begun with less time than this
 MAX_LOST = 10  # races lost in a row before giving up

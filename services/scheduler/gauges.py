@@ -4,11 +4,11 @@ What a fill has just read costs nothing. The length of the line and the age of i
 at most once in a while (`World.gauges_due`), and at every check-in of a running job.
 """
 
-from services.scheduler.ceiling import may_begin
-from services.scheduler.world import World
-from shared.events import UnknownEvent
-from shared.job import IllegalEvent
-from shared.slots import UNBOUNDED, Slots
+from bbq.services.scheduler.ceiling import may_begin
+from bbq.services.scheduler.world import World
+from bbq.shared.events import UnknownEvent
+from bbq.shared.job import IllegalEvent
+from bbq.shared.slots import UNBOUNDED, Slots
 
 
 def show(world: World, alias: str, slots: Slots | None = None, *, line_is_empty: bool = False) -> None:

@@ -23,9 +23,9 @@ from botocore.exceptions import ClientError
 from botocore.session import Session, get_session
 from pynamodb.exceptions import PynamoDBException
 
-from services.scheduler import hints, publish
-from services.scheduler.bedrock import Bedrock
-from services.scheduler.config import (
+from bbq.services.scheduler import hints, publish
+from bbq.services.scheduler.bedrock import Bedrock
+from bbq.services.scheduler.config import (
     CALL_ATTEMPTS,
     CALL_CONNECT_TIMEOUT_SECONDS,
     CALL_READ_TIMEOUT_SECONDS,
@@ -34,20 +34,20 @@ from services.scheduler.config import (
     Config,
     read_config,
 )
-from services.scheduler.fill import UNREADABLE
-from services.scheduler.outbox import Outbox
-from services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublished, Topic
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.results import Results
-from services.scheduler.timers import Timers
-from services.scheduler.wake import reconcile_model, wake
-from services.scheduler.world import World
-from shared.batch import Record, partial_failures, retry_seconds
-from shared.due import follow_up_due
-from shared.dynamodb import DynamoTables
-from shared.names import is_job_id, job_stream
-from shared.store import Store
-from shared.telemetry import Telemetry, said
+from bbq.services.scheduler.fill import UNREADABLE
+from bbq.services.scheduler.outbox import Outbox
+from bbq.services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublished, Topic
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.results import Results
+from bbq.services.scheduler.timers import Timers
+from bbq.services.scheduler.wake import reconcile_model, wake
+from bbq.services.scheduler.world import World
+from bbq.shared.batch import Record, partial_failures, retry_seconds
+from bbq.shared.due import follow_up_due
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.names import is_job_id, job_stream
+from bbq.shared.store import Store
+from bbq.shared.telemetry import Telemetry, said
 
 LONGEST_RETRY_SECONDS = 3600  # an outage of days fits in the queue's 120 receives
 RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a hint instead

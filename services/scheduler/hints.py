@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.events import shortened
-from shared.job import ENDS, RANK
-from shared.names import is_job_id, parse_attempt_name
+from bbq.shared.events import shortened
+from bbq.shared.job import ENDS, RANK
+from bbq.shared.names import is_job_id, parse_attempt_name
 
 DETAIL_TYPE = "Batch Inference Job State Change"  # Bedrock user guide, "Monitor Bedrock with EventBridge"
 ALL = "all"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared import events as e
-from shared.tables import EventRow
+from bbq.shared import events as e
+from bbq.shared.tables import EventRow
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

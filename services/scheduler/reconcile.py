@@ -16,24 +16,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.scheduler.adopt import record_submitted
-from services.scheduler.attempt import take_over
-from services.scheduler.bedrock import KNOWN_WITHIN, NotYetKnown
-from services.scheduler.cancel import cancel_waiting
-from services.scheduler.ending import asked, record_end, refill, settle
-from services.scheduler.fill import fill
-from services.scheduler.gauges import show
-from services.scheduler.hints import Report
-from services.scheduler.wake import foreign_end
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections
-from shared.due import check_in_due, lease_due
-from shared.events import text_of
-from shared.job import APPENDED_BY_OTHERS, CANCELLED, CLAIMED, ENDS, QUEUED, RUNNING, SUBMITTED, UNREADABLE, Job, evolve, news
-from shared.names import attempt_name, holder
-from shared.slots import Lease
-from shared.tables import ConditionFailed
+from bbq.services.scheduler.adopt import record_submitted
+from bbq.services.scheduler.attempt import take_over
+from bbq.services.scheduler.bedrock import KNOWN_WITHIN, NotYetKnown
+from bbq.services.scheduler.cancel import cancel_waiting
+from bbq.services.scheduler.ending import asked, record_end, refill, settle
+from bbq.services.scheduler.fill import fill
+from bbq.services.scheduler.gauges import show
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.wake import foreign_end
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.due import check_in_due, lease_due
+from bbq.shared.events import text_of
+from bbq.shared.job import APPENDED_BY_OTHERS, CANCELLED, CLAIMED, ENDS, QUEUED, RUNNING, SUBMITTED, UNREADABLE, Job, evolve, news
+from bbq.shared.names import attempt_name, holder
+from bbq.shared.slots import Lease
+from bbq.shared.tables import ConditionFailed
 
 MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
 OVERDUE_MARGIN = timedelta(hours=1)  # beyond a job's own deadline, when a slot that is still held is worth an alarm

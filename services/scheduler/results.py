@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from shared.names import split_s3_uri
+from bbq.shared.names import split_s3_uri
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from services.scheduler.fill import fill
-from services.scheduler.hints import Report, alias_of
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections
-from shared.names import model_stream
-from shared.slots import fold_model
-from shared.tables import ConditionFailed, Write
+from bbq.services.scheduler.fill import fill
+from bbq.services.scheduler.hints import Report, alias_of
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.names import model_stream
+from bbq.shared.slots import fold_model
+from bbq.shared.tables import ConditionFailed, Write
 
 MAX_STEPS = 20  # tries to bring a model up to date
 

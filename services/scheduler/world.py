@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.scheduler.bedrock import Answer, Found, Request
-from services.scheduler.config import Config
-from shared.store import Store
+from bbq.services.scheduler.bedrock import Answer, Found, Request
+from bbq.services.scheduler.config import Config
+from bbq.shared.store import Store
 
 
 class BedrockCalls(Protocol):

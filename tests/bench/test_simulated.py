@@ -6,15 +6,15 @@ import re
 
 import pytest
 
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import FIFO, LARGEST_FIRST
+from bbq.shared.tables import Delete, LineRow, Put
 from bench import order, scale, scheduling
 from bench.long_tables import LongTables
 from bench.simulated import STREAM_LANES, Deployment, Unfinished
 from bench.yardsticks import occupancy, refill_gaps
 from local.bedrock_simulator.jobs import Inspection
 from local.settings import ROOT
-from shared.memory import MemoryTables
-from shared.models import FIFO, LARGEST_FIRST
-from shared.tables import Delete, LineRow, Put
 from tests.simulation.simulation import HINT_CONCURRENCY, UPLOAD_CONCURRENCY
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
+from bbq.shared import projections
+from bbq.shared.events import LimitSet
+from bbq.shared.job import evolve
+from bbq.shared.memory import MemoryTables
+from bbq.shared.names import job_stream
+from bbq.shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, Update, ViewRow
 from bench.units import CountingTables, index_units, item_bytes, read_units, write_units
-from shared import projections
-from shared.events import LimitSet
-from shared.job import evolve
-from shared.memory import MemoryTables
-from shared.names import job_stream
-from shared.tables import Check, ConditionFailed, CountRow, Delete, EventRow, LineRow, Put, Update, ViewRow
 from tests.support.samples import MODEL, T0, id_of, queued
 
 

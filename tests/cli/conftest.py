@@ -20,22 +20,22 @@ import botocore.client
 import pytest
 from moto import mock_aws
 
-from cli import deployment as cli_deployment
-from cli import progress, times
-from cli.deployment import Deployment
-from cli.main import run
-from services.scheduler.bedrock import Refused
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.wake import reconcile_model
-from services.scheduler.world import World
-from shared import events as e
-from shared import projections as p
-from shared.job import Job
-from shared.models import Model
-from shared.names import INPUT_PREFIX, job_id, job_stream, model_stream, output_prefix, s3_uri, staged_key
-from shared.slots import fold_model
-from shared.store import Store
+from bbq.cli import deployment as cli_deployment
+from bbq.cli import progress, times
+from bbq.cli.deployment import Deployment
+from bbq.cli.main import run
+from bbq.services.scheduler.bedrock import Refused
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.job import Job
+from bbq.shared.models import Model
+from bbq.shared.names import INPUT_PREFIX, job_id, job_stream, model_stream, output_prefix, s3_uri, staged_key
+from bbq.shared.slots import fold_model
+from bbq.shared.store import Store
 from tests.support.tables import create_tables
 from tests.support.world import FakeBedrock, FakeOutbox, FakeResults, FakeTimers, FakeTopic, config
 

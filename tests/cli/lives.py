@@ -3,7 +3,7 @@
 import heapq
 import random
 
-from shared import events as e
+from bbq.shared import events as e
 from tests.support.samples import at, id_of, queued, slot_claimed
 
 Histories = dict[str, list[e.Event]]

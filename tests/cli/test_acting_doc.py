@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.prices import read_prices
-from shared import projections
-from shared.tables import Delete, LineRow, ViewRow
+from bbq.cli.prices import read_prices
+from bbq.shared import projections
+from bbq.shared.tables import Delete, LineRow, ViewRow
 from tests.cli.conftest import Deployed, Result
 from tests.cli.test_commands_doc import TEXT, documented, names, section
 from tests.support.samples import LINE

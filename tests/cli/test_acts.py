@@ -11,11 +11,11 @@ from typing import Any
 import boto3
 import pytest
 
-from cli import acts
-from shared import events as e
-from shared.hold import INVALID
-from shared.names import job_stream, model_stream
-from shared.store import Store, VersionTaken
+from bbq.cli import acts
+from bbq.shared import events as e
+from bbq.shared.hold import INVALID
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.store import Store, VersionTaken
 from tests.cli.conftest import Deployed, Result
 
 Bbq = Callable[..., Result]
@@ -56,7 +56,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
         asked.append(question)
         return answer == "y"
 
-    monkeypatch.setattr("cli.app.interactive", lambda: True)
+    monkeypatch.setattr("bbq.cli.app.interactive", lambda: True)
     monkeypatch.setattr("typer.confirm", confirm)
     return asked
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.app import Exit
+from bbq.cli.app import Exit
 from tests.cli.conftest import Result
 
 Bbq = Callable[..., Result]
@@ -25,5 +25,5 @@ def test_it_has_a_version(bbq: Bbq) -> None:
 
 @pytest.mark.parametrize("module", ["deployment", "status", "jobs", "submit"])
 def test_who_looks_or_submits_loads_no_repair_code(module: str) -> None:
-    code = f"import sys, cli.{module}; print([name for name in ('cli.scan', 'cli.repair') if name in sys.modules])"
+    code = f"import sys, bbq.cli.{module}; print([name for name in ('bbq.cli.scan', 'bbq.cli.repair') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

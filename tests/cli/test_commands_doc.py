@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.app import Exit
-from cli.status import Began
-from shared import events as e
+from bbq.cli.app import Exit
+from bbq.cli.status import Began
+from bbq.shared import events as e
 from tests.cli.conftest import Deployed, Result
 
 ROOT = Path(__file__).resolve().parents[2]

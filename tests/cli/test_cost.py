@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.cost import Sum, added, of_attempts
-from shared import events as e
+from bbq.cli.cost import Sum, added, of_attempts
+from bbq.shared import events as e
 from tests.cli.conftest import NOW, Deployed, Result
 
 Bbq = Callable[..., Result]

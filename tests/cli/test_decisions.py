@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from cli.decisions import REBUILDING, Act, Already, Decision, Refused, cancel, forget, pause, priority, resume, retry, settled
-from shared import events as e
-from shared.hold import TOO_FEW_RECORDS
-from shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
+from bbq.cli.decisions import REBUILDING, Act, Already, Decision, Refused, cancel, forget, pause, priority, resume, retry, settled
+from bbq.shared import events as e
+from bbq.shared.hold import TOO_FEW_RECORDS
+from bbq.shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 ASKED = {"at": at(100), "by": "ada", "why": "because"}

@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import ResponseStreamingError
 from botocore.response import StreamingBody
 
-from cli import deployment as cli_deployment
-from cli import download
-from shared import events as e
-from shared.names import split_s3_uri
+from bbq.cli import deployment as cli_deployment
+from bbq.cli import download
+from bbq.shared import events as e
+from bbq.shared.names import split_s3_uri
 from tests.cli.conftest import BUCKET, Deployed, Result
 
 Bbq = Callable[..., Result]

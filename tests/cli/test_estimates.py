@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from cli.estimates import Position, expected_start, mean_slot_seconds, time_to_drain
-from shared.hold import QUOTA, Hold
-from shared.slots import Lease, Slots
+from bbq.cli.estimates import Position, expected_start, mean_slot_seconds, time_to_drain
+from bbq.shared.hold import QUOTA, Hold
+from bbq.shared.slots import Lease, Slots
 from tests.cli.conftest import NOW
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from cli.wording import safe
-from shared import events as e
-from shared.names import job_id, split_s3_uri
+from bbq.cli.wording import safe
+from bbq.shared import events as e
+from bbq.shared.names import job_id, split_s3_uri
 from tests.cli.conftest import BUCKET, Deployed, Result
 
 Bbq = Callable[..., Result]

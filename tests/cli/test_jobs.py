@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cli import queries
-from cli.app import Exit
-from shared import events as e
+from bbq.cli import queries
+from bbq.cli.app import Exit
+from bbq.shared import events as e
 from tests.cli.conftest import NOW, Deployed, Result
 
 Bbq = Callable[..., Result]

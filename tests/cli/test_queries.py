@@ -7,8 +7,8 @@ from typing import Any
 import boto3
 import pytest
 
-from cli import queries
-from cli.app import Fault, NotFound
+from bbq.cli import queries
+from bbq.cli.app import Fault, NotFound
 from tests.cli.conftest import BUCKET, NOW, Deployed, Requests
 
 MODELS = ["haiku", "nova"]

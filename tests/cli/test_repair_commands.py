@@ -7,10 +7,10 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from cli import redrive, repair, scan
-from cli.sqs import SqsQueue
-from shared.projections import SLOTS_KEY, VIEW_KEY, line_pk, slots_pk, view_pk
-from shared.tables import Delete, LineRow, SlotsRow, Update, ViewRow
+from bbq.cli import redrive, repair, scan
+from bbq.cli.sqs import SqsQueue
+from bbq.shared.projections import SLOTS_KEY, VIEW_KEY, line_pk, slots_pk, view_pk
+from bbq.shared.tables import Delete, LineRow, SlotsRow, Update, ViewRow
 from tests.cli.conftest import Deployed, Result
 
 Bbq = Callable[..., Result]
@@ -25,7 +25,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def jobs(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Nine jobs, and pages of a few rows."""
     reader = lambda names, region: scan.DynamoReader(names, region, page_items=4)  # noqa: E731 - as the class is called
-    monkeypatch.setattr("cli.repair_commands.DynamoReader", reader)
+    monkeypatch.setattr("bbq.cli.repair_commands.DynamoReader", reader)
     return [deployed.upload(f"haiku/{number}.jsonl", version=f"v{number}") for number in range(9)]
 
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from cli import queries
-from cli.app import Exit
-from shared import events as e
-from shared.hold import ACCESS
-from shared.names import holder, job_id
+from bbq.cli import queries
+from bbq.cli.app import Exit
+from bbq.shared import events as e
+from bbq.shared.hold import ACCESS
+from bbq.shared.names import holder, job_id
 from tests.cli.conftest import BUCKET, NOW, Deployed, Result
 
 Bbq = Callable[..., Result]

@@ -7,18 +7,18 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from cli.holds import holds, next_try, what_is_wrong, what_to_do
-from cli.jobs import DEFAULT_SINCE
-from cli.queries import DAY_ROWS, OVER_STATUSES
-from cli.status import _block, model_status
-from shared import events as e
-from shared.counts import SHARDS
-from shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED, Hold
-from shared.job import fold
-from shared.models import Model
-from shared.names import job_id
-from shared.projections import view_row
-from shared.slots import Slots
+from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.jobs import DEFAULT_SINCE
+from bbq.cli.queries import DAY_ROWS, OVER_STATUSES
+from bbq.cli.status import _block, model_status
+from bbq.shared import events as e
+from bbq.shared.counts import SHARDS
+from bbq.shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED, Hold
+from bbq.shared.job import fold
+from bbq.shared.models import Model
+from bbq.shared.names import job_id
+from bbq.shared.projections import view_row
+from bbq.shared.slots import Slots
 from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Requests, Result
 
 Bbq = Callable[..., Result]

@@ -13,17 +13,17 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from pynamodb.exceptions import GetError
 
-from cli import deployment as cli_deployment
-from cli import submission, submit
-from services.intake import intake
-from services.intake.config import Config
-from services.intake.objects import Objects
-from services.intake.uploads import Upload
-from shared import events as e
-from shared import projections
-from shared.dynamodb import DynamoTables
-from shared.names import INPUT_PREFIX, job_id, job_stream
-from shared.tables import ViewRow
+from bbq.cli import deployment as cli_deployment
+from bbq.cli import submission, submit
+from bbq.services.intake import intake
+from bbq.services.intake.config import Config
+from bbq.services.intake.objects import Objects
+from bbq.services.intake.uploads import Upload
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.names import INPUT_PREFIX, job_id, job_stream
+from bbq.shared.tables import ViewRow
 from tests.cli.conftest import BUCKET, REGION, Deployed, Result
 
 Bbq = Callable[..., Result]

@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from cli.tables import Column, Row, cut, paragraph, table
+from bbq.cli.tables import Column, Row, cut, paragraph, table
 
 
 def test_a_name_is_cut_where_it_says_least() -> None:

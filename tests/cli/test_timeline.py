@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import timeline
-from shared import events
+from bbq.cli import timeline
+from bbq.shared import events
 from tests.cli.conftest import Deployed, Result
 
 Run = Callable[..., Result]

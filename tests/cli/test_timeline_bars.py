@@ -6,11 +6,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.timeline_bars import HELD, NOWHERE, SLOT, WAITING, Bar, Panel, bars_of, in_lanes, panel, times
-from shared import events as e
-from shared.job import CLAIMED, ENDS, QUEUED, RUNNING, fold
-from shared.names import job_stream, model_stream
-from shared.store import Store
+from bbq.cli.timeline_bars import HELD, NOWHERE, SLOT, WAITING, Bar, Panel, bars_of, in_lanes, panel, times
+from bbq.shared import events as e
+from bbq.shared.job import CLAIMED, ENDS, QUEUED, RUNNING, fold
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.store import Store
 from tests.simulation import campaign
 from tests.simulation.versions import newer_shape
 from tests.support.samples import MODEL, at, id_of, queued, slot_claimed

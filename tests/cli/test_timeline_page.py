@@ -8,12 +8,12 @@ from xml.etree import ElementTree as ET
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cli.timeline_bars import HELD, SLOT, Bar, Gap, Panel, panel
-from cli.timeline_page import AREA, LEFT, LEGEND, RIGHT, page
-from cli.wording import safe
+from bbq.cli.timeline_bars import HELD, SLOT, Bar, Gap, Panel, panel
+from bbq.cli.timeline_page import AREA, LEFT, LEGEND, RIGHT, page
+from bbq.cli.wording import safe
+from bbq.shared import events as e
+from bbq.shared.job import ENDS
 from local.settings import ROOT
-from shared import events as e
-from shared.job import ENDS
 from tests.cli.timeline_picture import FILE, made_up, picture
 from tests.support.samples import at
 

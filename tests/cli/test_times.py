@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from cli.app import Fault
-from cli.times import days, duration, exact, length, rough, since_when
+from bbq.cli.app import Fault
+from bbq.cli.times import days, duration, exact, length, rough, since_when
 from tests.cli.conftest import NOW
 
 

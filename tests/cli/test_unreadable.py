@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.unreadable import notification
-from services.intake.uploads import Upload, announced
-from shared import events as e
+from bbq.cli.unreadable import notification
+from bbq.services.intake.uploads import Upload, announced
+from bbq.shared import events as e
 from tests.cli.conftest import BUCKET, Deployed, Result
 from tests.support.samples import queued
 from tests.unit.test_names_properties import KEYS
@@ -54,7 +54,7 @@ def test_jobs_show_and_status_name_the_right_and_the_key(deployed: Deployed, bbq
 
 
 def test_status_counts_no_more_than_it_says(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.status.MOST_UNREADABLE", 3)
+    monkeypatch.setattr("bbq.cli.status.MOST_UNREADABLE", 3)
     for number in range(5):
         deployed.unreadable(f"haiku/{number}.jsonl")
     assert "3 uploads or more cannot be read" in " ".join(bbq("status").out.split())

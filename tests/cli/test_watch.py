@@ -23,9 +23,9 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import ConsoleDimensions
 
-from cli import progress, queries, watch
-from cli.app import Exit
-from cli.progress import BETWEEN, Progress
+from bbq.cli import progress, queries, watch
+from bbq.cli.app import Exit
+from bbq.cli.progress import BETWEEN, Progress
 from tests.cli.conftest import NOW, Deployed, Requests, Result
 
 ROOT = Path(__file__).resolve().parents[2]

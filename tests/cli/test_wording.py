@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.wording import bar, safe, size
+from bbq.cli.wording import bar, safe, size
 
 
 def test_sizes_are_said_in_the_unit_that_fits() -> None:

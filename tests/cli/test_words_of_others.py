@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.progress import TextColumn
 
-from cli import app
+from bbq.cli import app
+from bbq.shared import events as e
 from local.settings import ROOT
-from shared import events as e
 from tests.cli.conftest import Deployed, Result
 
 Bbq = Callable[..., Result]

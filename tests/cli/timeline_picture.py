@@ -1,9 +1,9 @@
 """`python -m tests.cli.timeline_picture`: draws docs/timeline.svg, of made-up jobs."""
 
-from cli.timeline_bars import Panel, bars_of, panel
-from cli.timeline_page import page
+from bbq.cli.timeline_bars import Panel, bars_of, panel
+from bbq.cli.timeline_page import page
+from bbq.shared import events as e
 from local.settings import ROOT
-from shared import events as e
 from tests.cli.lives import HOUR, histories
 from tests.support.samples import at
 

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 from moto import mock_aws
 
-from cli import progress, times
-from cli.deployment import client
-from cli.main import run
+from bbq.cli import progress, times
+from bbq.cli.deployment import client
+from bbq.cli.main import run
 from tests.cli.conftest import NOW, Deployed, publish
 
 

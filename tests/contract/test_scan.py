@@ -10,18 +10,18 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.expected import paused_item, rebuilt_slots, rebuilt_view, removed_ghost
-from cli.repair import rebuild, verify
-from cli.scan import DynamoReader, Key, Reader, RepairContext
-from shared import projections as p
-from shared.dynamodb import DynamoTables
-from shared.events import LimitSet
-from shared.hold import Hold
-from shared.memory import MemoryTables
-from shared.names import holder, job_stream
-from shared.slots import AT_BEDROCK, Lease, Slots
-from shared.store import Store
-from shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Delete, LineRow, Put, SlotsRow, Tables, ViewRow
+from bbq.cli.expected import paused_item, rebuilt_slots, rebuilt_view, removed_ghost
+from bbq.cli.repair import rebuild, verify
+from bbq.cli.scan import DynamoReader, Key, Reader, RepairContext
+from bbq.shared import projections as p
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.events import LimitSet
+from bbq.shared.hold import Hold
+from bbq.shared.memory import MemoryTables
+from bbq.shared.names import holder, job_stream
+from bbq.shared.slots import AT_BEDROCK, Lease, Slots
+from bbq.shared.store import Store
+from bbq.shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Delete, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL, at, id_of, life, queued, slot_claimed
 from tests.support.tables import REGION, create_tables

@@ -9,17 +9,17 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.expected import recounted
-from shared import events as e
-from shared import projections as p
-from shared.dynamodb import DynamoTables
-from shared.hold import FAILING, Hold, probed
-from shared.job import Job, evolve
-from shared.memory import MemoryTables
-from shared.names import holder, job_stream
-from shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Slots
-from shared.store import Store, VersionTaken
-from shared.tables import ConditionFailed, CountRow, EventRow, LineRow, Put, SlotsRow, Tables, ViewRow
+from bbq.cli.expected import recounted
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.hold import FAILING, Hold, probed
+from bbq.shared.job import Job, evolve
+from bbq.shared.memory import MemoryTables
+from bbq.shared.names import holder, job_stream
+from bbq.shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Slots
+from bbq.shared.store import Store, VersionTaken
+from bbq.shared.tables import ConditionFailed, CountRow, EventRow, LineRow, Put, SlotsRow, Tables, ViewRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
 from tests.support.tables import REGION, create_tables
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bbq.shared.hold import UNANSWERED
+from bbq.shared.names import attempt_name
 from local.deployment import Deployment, simulator
-from shared.hold import UNANSWERED
-from shared.names import attempt_name
 from tests.e2e.conftest import PATIENCE_SECONDS, eventually, over
 
 log = logging.getLogger(__name__)

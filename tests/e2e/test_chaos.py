@@ -37,10 +37,10 @@ from typing import Any
 
 import pytest
 
+from bbq.shared.hold import STEP_MINUTES
+from bbq.shared.names import job_stream, model_stream
 from local import stack
 from local.deployment import Deployment, records, simulator
-from shared.hold import STEP_MINUTES
-from shared.names import job_stream, model_stream
 from tests.e2e import promises
 from tests.e2e.conftest import (
     FUNCTION_SECONDS,

@@ -34,11 +34,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
 
+from bbq.services.scheduler.results import MANIFEST
+from bbq.shared.names import INPUT_PREFIX
 from local import deploy
 from local.deployment import RECORDS, Deployment, records, simulator
 from local.settings import ROOT, bedrock_endpoint_of, endpoint_of, free_port, local_environment
-from services.scheduler.results import MANIFEST
-from shared.names import INPUT_PREFIX
 from tests.e2e.conftest import CHECK_IN_MINUTES, FUNCTION_SECONDS, LEASE_SECONDS, eventually, hurry
 from tests.e2e.fault_proxy import COPY_OBJECT, Fault, FaultProxy, Place
 from tests.e2e.promises import Line, nothing_is_left, settled
@@ -281,7 +281,7 @@ def test_no_message_is_left_and_none_is_dead(behind: Deployment, storm: Storm) -
 
 def test_what_is_shown_is_what_the_events_say(behind: Deployment, storm: Storm) -> None:
     """`bbq verify` folds every stream again and compares views, line, slots and counts."""
-    verify = [sys.executable, "-m", "cli.main", "--name", DEPLOYMENT, "verify"]
+    verify = [sys.executable, "-m", "bbq.cli.main", "--name", DEPLOYMENT, "verify"]
     done = subprocess.run(verify, cwd=ROOT, env=local_environment(), capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done
     assert "no difference" in done.stderr, done

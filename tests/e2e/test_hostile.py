@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from bbq.shared.due import minute_number
+from bbq.shared.names import INPUT_PREFIX
 from local.deployment import Deployment, records, simulator
-from shared.due import minute_number
-from shared.names import INPUT_PREFIX
 from tests.e2e.conftest import MODELS, eventually, over
 
 pytestmark = pytest.mark.e2e

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from bbq.services.scheduler.publish import PUBLISHED
 from local.deployment import Deployment, records
 from local.settings import ROOT, local_environment
-from services.scheduler.publish import PUBLISHED
 from tests.e2e.conftest import eventually, over
 
 pytestmark = pytest.mark.e2e

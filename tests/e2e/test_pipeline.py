@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from bbq.shared.hold import QUOTA
 from bench.emulator import lined_up, store_of
 from local import deploy
 from local.deployment import Deployment, records, simulator
 from local.settings import ROOT, local_environment
-from shared.hold import QUOTA
 from tests.e2e.conftest import eventually, over
 
 pytestmark = pytest.mark.e2e

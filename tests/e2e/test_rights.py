@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.app import Exit
+from bbq.cli.app import Exit
 from local.deployment import Deployment, records
 from local.emulators import MINISTACK, chosen
 from local.settings import local_environment

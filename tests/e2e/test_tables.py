@@ -6,9 +6,9 @@ from itertools import count
 import boto3
 import pytest
 
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.tables import Tables
 from local.settings import local_environment
-from shared.dynamodb import DynamoTables
-from shared.tables import Tables
 from tests.contract.test_tables import *  # noqa: F403 - all its tests, and its fixture `store`
 from tests.support.tables import REGION, create_tables
 

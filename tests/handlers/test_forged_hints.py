@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from services.scheduler import handler as h
-from services.scheduler.bedrock import KNOWN_WITHIN, Unknown
-from services.scheduler.reconcile import Visit, reconcile
-from shared import events as e
-from shared.names import attempt_name
+from bbq.services.scheduler import handler as h
+from bbq.services.scheduler.bedrock import KNOWN_WITHIN, Unknown
+from bbq.services.scheduler.reconcile import Visit, reconcile
+from bbq.shared import events as e
+from bbq.shared.names import attempt_name
 from tests.support.payloads import BEDROCK_EVENT, body, sqs_event
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import ACCOUNT, DEPLOYMENT, REGION, Bench

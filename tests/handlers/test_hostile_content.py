@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import IncompleteReadError, ReadTimeoutError
 
-from services.intake.objects import CHUNK_BYTES, Objects, Opened
-from services.intake.uploads import Upload
-from shared import events as e
-from shared.models import Model
-from shared.names import job_stream
+from bbq.services.intake.objects import CHUNK_BYTES, Objects, Opened
+from bbq.services.intake.uploads import Upload
+from bbq.shared import events as e
+from bbq.shared.models import Model
+from bbq.shared.names import job_stream
 from tests.handlers.test_intake_handler import BUCKET, GOOD, Bench, bench, job_of, reading, reasons, upload_of
 
 __all__ = ["bench"]  # the fixture

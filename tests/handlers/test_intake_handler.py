@@ -17,17 +17,17 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from bbq.services.intake import handler as h
+from bbq.services.intake.config import Config, read_config
+from bbq.services.intake.intake import World, take_in
+from bbq.services.intake.objects import Lost, Objects, Opened
+from bbq.services.intake.uploads import NotANotification, Upload, announced, choose_model, choose_priority
+from bbq.shared import events as e
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import Model
+from bbq.shared.names import job_id, job_stream
+from bbq.shared.store import Store
 from local.settings import ROOT
-from services.intake import handler as h
-from services.intake.config import Config, read_config
-from services.intake.intake import World, take_in
-from services.intake.objects import Lost, Objects, Opened
-from services.intake.uploads import NotANotification, Upload, announced, choose_model, choose_priority
-from shared import events as e
-from shared.memory import MemoryTables
-from shared.models import Model
-from shared.names import job_id, job_stream
-from shared.store import Store
 from tests.support.payloads import S3_TEST_EVENT, body, s3_notification, sqs_event
 from tests.support.samples import T0
 

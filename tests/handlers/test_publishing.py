@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from services.scheduler import handler as h
-from services.scheduler import publish
-from services.scheduler.outbox import Outbox
-from services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublished, Topic
-from shared import events as e
-from shared.names import job_stream
-from shared.tables import EventRow
+from bbq.services.scheduler import handler as h
+from bbq.services.scheduler import publish
+from bbq.services.scheduler.outbox import Outbox
+from bbq.services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublished, Topic
+from bbq.shared import events as e
+from bbq.shared.names import job_stream
+from bbq.shared.tables import EventRow
 from tests.support.payloads import body, image, sqs_event, stream_event, stream_of
 from tests.support.world import Bench
 

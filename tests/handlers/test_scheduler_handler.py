@@ -8,14 +8,14 @@ import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import QueryError
 
-from services.scheduler import handler as h
-from services.scheduler.config import read_config
-from services.scheduler.timers import Timers
-from shared import events as e
-from shared.batch import retry_seconds
-from shared.names import attempt_name, job_stream, model_stream
-from shared.tables import EventRow, Put
-from shared.telemetry import said
+from bbq.services.scheduler import handler as h
+from bbq.services.scheduler.config import read_config
+from bbq.services.scheduler.timers import Timers
+from bbq.shared import events as e
+from bbq.shared.batch import retry_seconds
+from bbq.shared.names import attempt_name, job_stream, model_stream
+from bbq.shared.tables import EventRow, Put
+from bbq.shared.telemetry import said
 from tests.support.payloads import bedrock_event, body, sqs_event, stream_event, stream_of
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, arn

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from bbq.services.intake import handler as h
+from bbq.services.intake.objects import Objects, what_is_missing
+from bbq.services.scheduler.reconcile import Visit, reconcile
+from bbq.shared import events as e
+from bbq.shared.job import Job
+from bbq.shared.names import job_stream
+from bbq.shared.projections import VIEW_KEY, view_pk
+from bbq.shared.tables import ViewRow
 from local.settings import ROOT
-from services.intake import handler as h
-from services.intake.objects import Objects, what_is_missing
-from services.scheduler.reconcile import Visit, reconcile
-from shared import events as e
-from shared.job import Job
-from shared.names import job_stream
-from shared.projections import VIEW_KEY, view_pk
-from shared.tables import ViewRow
 from tests.handlers.test_intake_handler import BUCKET, Bench, bench, failing, job_of, reasons, upload_of
 from tests.support.payloads import sqs_event
 from tests.support.samples import queued, source

@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bbq.shared.names import staged_key
 from local import build, deploy, stack
 from local.deployment import Deployment, records
 from local.emulators import MINISTACK
 from local.settings import ROOT, free_endpoints, local_environment
-from shared.names import staged_key
 from tests.rights.bench import until
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bbq.shared import events as e
+from bbq.shared.dynamodb import DynamoTables
+from bbq.shared.job import ENDS, RUNNING
+from bbq.shared.store import Store
 from local.deployment import records, simulator
-from shared import events as e
-from shared.dynamodb import DynamoTables
-from shared.job import ENDS, RUNNING
-from shared.store import Store
 from tests.rights.bench import Bench, until
 from tests.rights.mutation import Right
 

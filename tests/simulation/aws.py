@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bbq.services.scheduler.publish import ONLY_PUBLISHED
+from bbq.shared.memory import Item
 from local.bedrock_simulator.events import event_entry
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import TERMINAL, Settings, StatusChange
-from services.scheduler.publish import ONLY_PUBLISHED
-from shared.memory import Item
 from tests.simulation.kernel import Kernel
 from tests.simulation.weather import Weather
 

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from pynamodb.exceptions import PynamoDBException
 
+from bbq.services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
+from bbq.services.scheduler.publish import READ_TIMEOUT_SECONDS
+from bbq.shared.memory import MemoryTables
+from bbq.shared.names import INPUT_PREFIX
+from bbq.shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
 from local.bedrock_simulator.errors import NAME_IN_USE, BedrockError
 from local.bedrock_simulator.rules import Bedrock
-from services.scheduler.config import CREATE_READ_TIMEOUT_SECONDS
-from services.scheduler.publish import READ_TIMEOUT_SECONDS
-from shared.memory import MemoryTables
-from shared.names import INPUT_PREFIX
-from shared.tables import Check, ConditionFailed, Contended, EventRow, LineRow, R, Write, key_of
 from tests.simulation.aws import Queue, Schedules
 from tests.simulation.kernel import Invocation, Kernel
 from tests.simulation.watch import Watch
@@ -54,7 +54,7 @@ def client_error(code: str, operation: str, message: str = "injected") -> Client
 
 
 class Tables:
-    """`shared.tables.Tables` on the in-memory tables."""
+    """`bbq.shared.tables.Tables` on the in-memory tables."""
 
     def __init__(
         self, kernel: Kernel, weather: Weather, tables: MemoryTables, watch: Watch, stream: Callable[[str, int, str], None]

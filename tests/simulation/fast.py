@@ -13,10 +13,10 @@ from typing import Any
 from pynamodb.attributes import Attribute, AttributeContainer, NumberAttribute
 from pynamodb.models import Model
 
-from shared import projections, store
-from shared.events import Event, Json
-from shared.slots import Slots
-from shared.tables import SlotsRow
+from bbq.shared import projections, store
+from bbq.shared.events import Event, Json
+from bbq.shared.slots import Slots
+from bbq.shared.tables import SlotsRow
 
 
 class Hurry:

@@ -40,7 +40,7 @@ RACES = "tests/simulation/test_races.py"
 _SECOND_CREATOR = before(
     "reconcile._claimed", "arm_attempt(...)",
     """
-from services.scheduler.attempt import _request
+from bbq.services.scheduler.attempt import _request
 world.bedrock.create(_request(world, job))
 """,
 )  # fmt: skip
@@ -53,7 +53,7 @@ MUTANTS: dict[str, Mutant] = {
             "reconcile._claimed", "if lease.until > X: ...",
             """
 if job.cancel is not None:
-    from services.scheduler.cancel import cancel_claimed
+    from bbq.services.scheduler.cancel import cancel_claimed
     cancel_claimed(world, job, lease)
     return None
 """,
@@ -149,7 +149,7 @@ if job.cancel is not None:
         instead(
             "record_submitted", "pause(...)",
             """
-from services.scheduler.cancel import cancel_claimed
+from bbq.services.scheduler.cancel import cancel_claimed
 seen = world.store.slots(job.model)
 if seen and (lease := seen.holders.get(holder(job.id, job.attempt))):
     cancel_claimed(world, world.store.job(job.id), lease)
@@ -212,7 +212,7 @@ return False
         instead(
             "reconcile.reconcile", "fill(...)",
             """
-from services.scheduler.fill import _stop_at_hold
+from bbq.services.scheduler.fill import _stop_at_hold
 seen = world.store.slots(job.model)
 if seen is not None and any(hold.until > world.now() for hold in seen.holds):
     _stop_at_hold(world, seen)

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import TypeVar
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (("services", "shared"), ("cli",))
+PACKAGES = (("bbq/services", "bbq/shared"), ("bbq/cli",))
 IT = "IT"
 _WILD = re.compile("[A-Z]")
 _UNSEEN = {"ctx", "kind", "type_comment", "type_params"}  # fields of a node that are no part of what it says

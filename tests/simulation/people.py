@@ -3,16 +3,16 @@
 import json
 from typing import Any
 
-from cli.redrive import wake_unfinished
-from cli.repair import rebuild
-from cli.unreadable import notification
+from bbq.cli.redrive import wake_unfinished
+from bbq.cli.repair import rebuild
+from bbq.cli.unreadable import notification
+from bbq.services.scheduler.hints import ALL
+from bbq.shared import events as e
+from bbq.shared.names import attempt_name, job_stream
+from bbq.shared.tables import SlotsRow, Update
 from local.bedrock_simulator.errors import BedrockError
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import Plan
-from services.scheduler.hints import ALL
-from shared import events as e
-from shared.names import attempt_name, job_stream
-from shared.tables import SlotsRow, Update
 from tests.simulation.aws import HOUR
 from tests.simulation.simulation import MODELS, Simulation, Upload
 from tests.simulation.watch import DEPLOYMENT, Shadow

@@ -8,12 +8,12 @@ over, no slot may have stood free with somebody in line (L1-L5), and hints deliv
 import random
 from collections.abc import Callable, Sequence
 
-from cli.decisions import REBUILDING
-from cli.repair import verify
-from services.scheduler.publish import message
-from shared import events as e
-from shared.names import job_stream, model_stream
-from shared.tables import EventRow, SlotsRow, Write
+from bbq.cli.decisions import REBUILDING
+from bbq.cli.repair import verify
+from bbq.services.scheduler.publish import message
+from bbq.shared import events as e
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.tables import EventRow, SlotsRow, Write
 from tests.simulation.aws import HOUR
 from tests.simulation.kernel import Invocation, Kernel
 from tests.simulation.people import bring_to_calm, copy, drill, end_one_of_ours, forged, live, malformed, meddle

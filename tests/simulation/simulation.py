@@ -9,30 +9,30 @@ from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote_plus
 
-from cli.scan import Page, RepairContext
+from bbq.cli.scan import Page, RepairContext
+from bbq.services.intake import handler as intake
+from bbq.services.intake import intake as taking_in
+from bbq.services.intake.config import Config as IntakeConfig
+from bbq.services.intake.objects import Objects
+from bbq.services.scheduler import handler as scheduler
+from bbq.services.scheduler.bedrock import Bedrock
+from bbq.services.scheduler.config import Config
+from bbq.services.scheduler.outbox import Outbox
+from bbq.services.scheduler.publish import Topic
+from bbq.services.scheduler.results import Results
+from bbq.services.scheduler.timers import Timers
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared.events import UnknownEvent
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import Model
+from bbq.shared.names import job_id, job_stream, model_stream, split_s3_uri
+from bbq.shared.slots import Ceiling
+from bbq.shared.store import Store, VersionTaken
 from local.bedrock_simulator.faults import Faults
 from local.bedrock_simulator.jobs import EXPIRED, Inspection, Settings, Tally
 from local.bedrock_simulator.jobs import Job as BedrockJob
 from local.bedrock_simulator.rules import Bedrock as Rules
-from services.intake import handler as intake
-from services.intake import intake as taking_in
-from services.intake.config import Config as IntakeConfig
-from services.intake.objects import Objects
-from services.scheduler import handler as scheduler
-from services.scheduler.bedrock import Bedrock
-from services.scheduler.config import Config
-from services.scheduler.outbox import Outbox
-from services.scheduler.publish import Topic
-from services.scheduler.results import Results
-from services.scheduler.timers import Timers
-from services.scheduler.world import World
-from shared import events as e
-from shared.events import UnknownEvent
-from shared.memory import MemoryTables
-from shared.models import Model
-from shared.names import job_id, job_stream, model_stream, split_s3_uri
-from shared.slots import Ceiling
-from shared.store import Store, VersionTaken
 from tests.simulation import clients
 from tests.simulation.aws import Bus, Queue, Schedules, Stream
 from tests.simulation.kernel import T0, Invocation, Kernel

@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from shared.names import job_stream, model_stream
+from bbq.shared.names import job_stream, model_stream
 from tests.simulation.aws import Message, sqs_event, stream_event
 from tests.simulation.kernel import Invocation, Kernel
 from tests.simulation.run import LONGEST_RUN_SECONDS, Run

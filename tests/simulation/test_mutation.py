@@ -170,10 +170,10 @@ def test_an_installed_mutant_is_what_is_imported_and_too_late_is_said() -> None:
     program = (
         "from tests.simulation.mutation import install, returned\n"
         "install([returned('names.holder', '42')])\n"
-        "from shared import names\n"
+        "from bbq.shared import names\n"
         "print(names.holder('a', 1), names.__file__)\n"
         "install([returned('names.holder', '43')])\n"
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.stdout.split() == ["42", str(ROOT / "shared" / "names.py")]
-    assert "too late to change shared.names" in run.stderr
+    assert run.stdout.split() == ["42", str(ROOT / "bbq" / "shared" / "names.py")]
+    assert "too late to change bbq.shared.names" in run.stderr

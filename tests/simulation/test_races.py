@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.events import JobRequeued
-from shared.tables import SlotsRow, Update
+from bbq.shared.events import JobRequeued
+from bbq.shared.tables import SlotsRow, Update
 from tests.simulation.people import malformed, squat
 from tests.simulation.stage import Stage
 
@@ -296,7 +296,7 @@ def damage(stage: Stage, which: str, holder: str) -> None:
 
 
 def test_R20_a_rebuild_never_overwrites_a_claim_beside_it() -> None:
-    from cli.repair import rebuild  # noqa: PLC0415 - the operator's
+    from bbq.cli.repair import rebuild  # noqa: PLC0415 - the operator's
 
     stage = Stage(limit=2)
     first = stage.started("a")
@@ -478,7 +478,7 @@ def test_R31_a_giving_up_that_was_done_but_looked_failed_does_not_create_again()
 
 
 def test_R32_a_rebuilt_claimed_holder_is_looked_up_before_anybody_creates() -> None:
-    from cli.repair import rebuild  # noqa: PLC0415 - the operator's
+    from bbq.cli.repair import rebuild  # noqa: PLC0415 - the operator's
 
     stage = Stage()
     job = unanswered(stage)

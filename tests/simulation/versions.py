@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from shared import events
-from shared.events import JobProgressed, UnknownEvent
-from shared.tables import EventRow, Put, R, Tables, Write
+from bbq.shared import events
+from bbq.shared.events import JobProgressed, UnknownEvent
+from bbq.shared.tables import EventRow, Put, R, Tables, Write
 
 
 @contextmanager

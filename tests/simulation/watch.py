@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from bbq.shared.memory import Item
+from bbq.shared.models import MAX_ATTEMPTS
+from bbq.shared.names import parse_attempt_name
 from local.bedrock_simulator.jobs import StatusChange
-from shared.memory import Item
-from shared.models import MAX_ATTEMPTS
-from shared.names import parse_attempt_name
 from tests.simulation.kernel import Invocation, Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bbq.shared.slots import Ceiling
     from local.bedrock_simulator.rules import Bedrock
-    from shared.slots import Ceiling
 
 Change = tuple[tuple[str, str, str | int], Item | None, Item | None]  # (table, hash, range), before, after
 DEPLOYMENT = "bbq"

@@ -3,11 +3,11 @@
 import json
 from datetime import datetime, timedelta
 
-from services.scheduler.handler import on_hint
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from shared import events as e
-from shared.names import model_stream
+from bbq.services.scheduler.handler import on_hint
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.shared import events as e
+from bbq.shared.names import model_stream
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import Bench, arn
 

@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from shared.names import job_stream
+from bbq.shared.names import job_stream
 
 # The full sample of the Bedrock user guide, "Monitor Bedrock with EventBridge", verbatim.
 BEDROCK_EVENT: dict[str, Any] = {

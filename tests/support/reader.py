@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from cli.scan import Key, Page
-from shared.memory import MemoryTables
+from bbq.cli.scan import Key, Page
+from bbq.shared.memory import MemoryTables
 
 
 class MemoryReader:

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from shared import events as e
-from shared.job import Job, fold
-from shared.names import attempt_name, job_id, output_prefix, s3_uri, staged_key
+from bbq.shared import events as e
+from bbq.shared.job import Job, fold
+from bbq.shared.names import attempt_name, job_id, output_prefix, s3_uri, staged_key
 
 T0 = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 BUCKET, MODEL, MODEL_ID = "bbq-bucket", "haiku", "anthropic.claude-haiku-4-5-20251001-v1:0"

@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from services.scheduler.bedrock import Accepted, Answer, Found, NotYetKnown, Request
-from services.scheduler.config import Config
-from services.scheduler.publish import NotPublished
-from services.scheduler.world import World
-from shared import events as e
-from shared.job import Job
-from shared.memory import MemoryTables
-from shared.models import Model
-from shared.names import job_stream, model_stream
-from shared.slots import Slots
-from shared.store import Store
-from shared.tables import EventRow, R, Write
+from bbq.services.scheduler.bedrock import Accepted, Answer, Found, NotYetKnown, Request
+from bbq.services.scheduler.config import Config
+from bbq.services.scheduler.publish import NotPublished
+from bbq.services.scheduler.world import World
+from bbq.shared import events as e
+from bbq.shared.job import Job
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import Model
+from bbq.shared.names import job_stream, model_stream
+from bbq.shared.slots import Slots
+from bbq.shared.store import Store
+from bbq.shared.tables import EventRow, R, Write
 from tests.support.samples import MODEL, MODEL_ID, T0, id_of, queued
 
 ACCOUNT, REGION, DEPLOYMENT = "000000000000", "us-east-1", "bbq"
@@ -241,8 +241,8 @@ class Bench:
 
     def set_limit(self, limit: int) -> None:
         """As a deployment does, without waking anybody."""
-        from shared import projections as p  # noqa: PLC0415 - only here
-        from shared.slots import fold_model  # noqa: PLC0415 - only here
+        from bbq.shared import projections as p  # noqa: PLC0415 - only here
+        from bbq.shared.slots import fold_model  # noqa: PLC0415 - only here
 
         stream = model_stream(MODEL)
         events = [r.event for r in self.store.load(stream)]

@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 import typer.main
 
-from cli.deployment import PATH, read
-from cli.main import app
+from bbq.cli.deployment import PATH, read
+from bbq.cli.main import app
+from bbq.services.intake import handler as intake_handler
+from bbq.services.scheduler import handler as scheduler_handler
+from bbq.services.scheduler.config import read_config
+from bbq.services.scheduler.publish import PUBLISHED
+from bbq.shared import events, names, tables
+from bbq.shared.batch import retry_seconds
+from bbq.shared.telemetry import METRICS
 from local.terraform_plugins import plugin_directory
-from services.intake import handler as intake_handler
-from services.scheduler import handler as scheduler_handler
-from services.scheduler.config import read_config
-from services.scheduler.publish import PUBLISHED
-from shared import events, names, tables
-from shared.batch import retry_seconds
-from shared.telemetry import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
@@ -323,7 +323,7 @@ def test_a_dead_letter_lives_as_long_as_its_alarm_says(deployed: dict[str, Resou
 def test_functions_run_on_arm_with_python_3_13_traced_and_with_logs_that_end(deployed: dict[str, Resource]) -> None:
     functions = _of_type(deployed, "aws_lambda_function")
     assert {function["handler"] for function in functions} == {
-        f"services.{name}.handler.handler" for name in ("intake", "scheduler")
+        f"bbq.services.{name}.handler.handler" for name in ("intake", "scheduler")
     }
     for function in functions:
         assert (function["architectures"], function["runtime"]) == (["arm64"], "python3.13")

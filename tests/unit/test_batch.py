@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.batch import Record, partial_failures
+from bbq.shared.batch import Record, partial_failures
 from tests.support.payloads import sqs_event, stream_event
 
 

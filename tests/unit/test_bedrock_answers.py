@@ -10,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from services.scheduler.bedrock import (
+from bbq.services.scheduler.bedrock import (
     LIST_MARGIN,
     MAX_MESSAGE,
     Accepted,
@@ -21,8 +21,8 @@ from services.scheduler.bedrock import (
     Request,
     Unknown,
 )
-from shared.hold import INVALID, NOT_FOUND
-from shared.models import Model
+from bbq.shared.hold import INVALID, NOT_FOUND
+from bbq.shared.models import Model
 from tests.support.samples import ARN
 
 REQUEST = Request(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.bodies import Bodies
-from shared.models import Model, parse_models
+from bbq.shared.bodies import Bodies
+from bbq.shared.models import Model, parse_models
 
 CLAUDE, NOVA, TITAN = "us.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
 PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6"

@@ -28,25 +28,25 @@ def tree(tmp_path: Path) -> Path:
 
 def test_two_copies_of_a_tree_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = _tree(tmp_path / "first"), _tree(tmp_path / "second")
-    (second / "shared" / "new.py").chmod(0o755)
+    (second / "bbq" / "shared" / "new.py").chmod(0o755)
     assert _bytes(build(first, first / ".build")) == _bytes(build(second, second / ".build"))
 
 
 def test_a_changed_source_changes_only_the_zips_that_hold_it(tree: Path) -> None:
     intake, scheduler = _bytes(build(tree, tree / ".build"))
-    (tree / "services/intake/handler.py").write_text("changed = True\n")
+    (tree / "bbq/services/intake/handler.py").write_text("changed = True\n")
     changed_intake, same_scheduler = _bytes(build(tree, tree / ".build"))
     assert changed_intake != intake
     assert same_scheduler == scheduler
 
 
 def test_a_zip_holds_its_own_service_and_python_only(tree: Path) -> None:
-    (tree / "services/intake/notes.txt").write_text("not code")
+    (tree / "bbq/services/intake/notes.txt").write_text("not code")
     intake, scheduler = (set(zipfile.ZipFile(path).namelist()) for path in build(tree, tree / ".build"))
-    assert "services/intake/handler.py" in intake - scheduler
-    assert "services/scheduler/handler.py" in scheduler - intake
+    assert "bbq/services/intake/handler.py" in intake - scheduler
+    assert "bbq/services/scheduler/handler.py" in scheduler - intake
     assert {name.partition("/")[0] for name in intake} == {
-        "services", "shared", "licenses", "__pycache__", "pynamodb", "aws_lambda_powertools", "jmespath", "typing_extensions.py",
+        "bbq", "licenses", "__pycache__", "pynamodb", "aws_lambda_powertools", "jmespath", "typing_extensions.py",
         "botocore", "dateutil", "six.py", "urllib3",
     }  # fmt: skip
     other = {name for name in intake | scheduler if not name.endswith((".py", ".pyc")) and not name.startswith("licenses/")}
@@ -85,10 +85,10 @@ def test_each_source_has_its_bytecode_beside_it_of_the_python_that_functions_run
 
 
 def test_python_runs_the_bytecode_and_does_not_ask_the_source(tree: Path, tmp_path: Path) -> None:
-    (tree / "shared/new.py").write_text("print('as it was built')\n")
+    (tree / "bbq/shared/new.py").write_text("print('as it was built')\n")
     zipfile.ZipFile(build(tree, tree / ".build")[0]).extractall(tmp_path / "task")
-    (tmp_path / "task/shared/new.py").write_text("print('compiled again')\n")
-    assert _run("import shared.new", tmp_path / "task") == "as it was built\n"
+    (tmp_path / "task/bbq/shared/new.py").write_text("print('compiled again')\n")
+    assert _run("import bbq.shared.new", tmp_path / "task") == "as it was built\n"
 
 
 OWN_SETTINGS = {"PYTHONPYCACHEPREFIX": "elsewhere", "PYTHONOPTIMIZE": "1", "PYTHONHASHSEED": "7"}
@@ -102,8 +102,8 @@ def test_the_builders_own_settings_change_nothing(tree: Path, name: str, value: 
 
 
 def test_a_source_that_does_not_compile_is_an_error_that_names_it(tree: Path) -> None:
-    (tree / "shared/new.py").write_text("def\n")
-    with pytest.raises(BuildError, match=r"does not compile: (?s:.*)shared/new\.py"):
+    (tree / "bbq/shared/new.py").write_text("def\n")
+    with pytest.raises(BuildError, match=r"does not compile: (?s:.*)bbq/shared/new\.py"):
         build(tree, tree / ".build")
 
 
@@ -172,7 +172,7 @@ def noted(session, name, *arguments, **options):
     made.append(name)
     return create(session, name, *arguments, **options)
 Session.create_client = noted
-import services.{service}.handler as h
+import bbq.services.{service}.handler as h
 {ready}
 import botocore
 files = [module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)]
@@ -187,13 +187,13 @@ print(json.dumps({{
 NEEDLESS = {
     "asyncio", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes",
     "aws_lambda_powertools.utilities.parser", "aws_xray_sdk",
-    "boto3", "cli", "concurrent.futures.process", "local", "numpy", "pydantic", "requests", "rich", "typer", "unittest",
+    "bbq.cli", "boto3", "concurrent.futures.process", "local", "numpy", "pydantic", "requests", "rich", "typer", "unittest",
     "xmlrpc",
 }  # fmt: skip
 
 
 def _tree(root: Path) -> Path:
-    for name in ("shared/new.py", "services/intake/handler.py", "services/scheduler/handler.py"):
+    for name in ("bbq/shared/new.py", "bbq/services/intake/handler.py", "bbq/services/scheduler/handler.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
     (root / "requirements.lock").write_text((ROOT / "requirements.lock").read_text())

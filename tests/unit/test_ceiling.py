@@ -5,18 +5,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.expected import slots_from_events
-from services.scheduler import handler
-from services.scheduler.bedrock import Refused
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.wake import reconcile_model
-from shared import events as e
-from shared.due import next_day_due
-from shared.hold import INVALID, QUOTA
-from shared.models import Model, parse_models
-from shared.slots import Ceiling, Day, Slots
-from shared.tables import SlotsRow, Update
+from bbq.cli.expected import slots_from_events
+from bbq.services.scheduler import handler
+from bbq.services.scheduler.bedrock import Refused
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.shared import events as e
+from bbq.shared.due import next_day_due
+from bbq.shared.hold import INVALID, QUOTA
+from bbq.shared.models import Model, parse_models
+from bbq.shared.slots import Ceiling, Day, Slots
+from bbq.shared.tables import SlotsRow, Update
 from tests.support.samples import MODEL, MODEL_ID, T0, id_of, life, queued, slot_claimed
 from tests.support.world import Bench, config
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from shared import counts
-from shared import events as e
-from shared import projections as p
-from shared.job import evolve
-from shared.tables import CountRow, LineRow, ViewRow
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.shared import counts
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.job import evolve
+from bbq.shared.tables import CountRow, LineRow, ViewRow
 from tests.support.samples import ARN, MODEL, MODEL_ID, at, id_of, life, queued, slot_claimed
 from tests.support.world import Bench
 

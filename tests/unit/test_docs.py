@@ -10,16 +10,16 @@ from typing import Any
 
 import typer.main
 
-from cli.main import app
+from bbq.cli.main import app
+from bbq.services.scheduler.publish import PUBLISHED, message
+from bbq.shared import events as e
+from bbq.shared.job import ENDS, Job, fold, outcome
+from bbq.shared.projections import append
+from bbq.shared.tables import EventRow
+from bbq.shared.telemetry import FURTHER
+from bbq.shared.telemetry import METRICS as METRICS_WRITTEN
 from local.readme import EVENTS_PAGE, with_tables
 from local.settings import ROOT
-from services.scheduler.publish import PUBLISHED, message
-from shared import events as e
-from shared.job import ENDS, Job, fold, outcome
-from shared.projections import append
-from shared.tables import EventRow
-from shared.telemetry import FURTHER
-from shared.telemetry import METRICS as METRICS_WRITTEN
 
 EVENTS = EVENTS_PAGE.read_text()
 METRICS = (ROOT / "docs" / "metrics.md").read_text()

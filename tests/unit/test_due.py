@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.due import check_in_due, follow_up_due, lease_due
+from bbq.shared.due import check_in_due, follow_up_due, lease_due
 from tests.support.samples import at
 
 MINUTE = timedelta(minutes=1)

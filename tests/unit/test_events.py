@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import events as e
+from bbq.shared import events as e
 from tests.support.samples import ARN, at, queued, source
 
 HISTORY = Path(__file__).parent.parent / "history"

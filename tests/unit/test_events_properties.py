@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import events as e
-from shared.memory import MemoryTables
-from shared.store import Store
+from bbq.shared import events as e
+from bbq.shared.memory import MemoryTables
+from bbq.shared.store import Store
 from tests.support.samples import at
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

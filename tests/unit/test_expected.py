@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.expected import (
+from bbq.cli.expected import (
     REBUILT,
     Difference,
     alive,
@@ -21,13 +21,13 @@ from cli.expected import (
     to_be_looked_up,
     unfinished,
 )
-from shared import events as e
-from shared import projections as p
-from shared.hold import QUOTA, TOO_FEW_RECORDS, Hold
-from shared.job import Job
-from shared.names import holder
-from shared.slots import AT_BEDROCK, Day, Lease, Slots
-from shared.tables import SlotsRow
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.hold import QUOTA, TOO_FEW_RECORDS, Hold
+from bbq.shared.job import Job
+from bbq.shared.names import holder
+from bbq.shared.slots import AT_BEDROCK, Day, Lease, Slots
+from bbq.shared.tables import SlotsRow
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 LEASE = timedelta(seconds=215)

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduler.bedrock import NotYetKnown
-from services.scheduler.ending import COUNTS_LAG
-from shared import events as e
-from shared.hold import FAILING, MAX_FAILING, MAX_FAILURES
-from shared.tables import EventRow, Write
+from bbq.services.scheduler.bedrock import NotYetKnown
+from bbq.services.scheduler.ending import COUNTS_LAG
+from bbq.shared import events as e
+from bbq.shared.hold import FAILING, MAX_FAILING, MAX_FAILURES
+from bbq.shared.tables import EventRow, Write
 from tests.support.driving import (
     counts_are_sure,
     ended,

@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
-from shared.file_kinds import HEAD_BYTES, foreign
-from shared.inspection import Limits, inspect
+from bbq.shared.file_kinds import HEAD_BYTES, foreign
+from bbq.shared.inspection import Limits, inspect
 
 RECORDS = [
     {"recordId": f"r{n:03}", "modelInput": {"max_tokens": 9, "messages": [{"role": "user", "content": f"Say {n}"}]}}

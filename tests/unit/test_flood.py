@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from services.intake.intake import take_in
-from services.intake.uploads import Upload
-from services.scheduler.reconcile import Visit, reconcile
-from services.scheduler.wake import reconcile_model
-from shared import events as e
-from shared.memory import MemoryTables
-from shared.models import Model
-from shared.projections import append_to_model, model_changed
-from shared.slots import Slots
-from shared.store import Store
-from shared.tables import R, Write
+from bbq.services.intake.intake import take_in
+from bbq.services.intake.uploads import Upload
+from bbq.services.scheduler.reconcile import Visit, reconcile
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.shared import events as e
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import Model
+from bbq.shared.projections import append_to_model, model_changed
+from bbq.shared.slots import Slots
+from bbq.shared.store import Store
+from bbq.shared.tables import R, Write
 from tests.support.samples import BUCKET, MODEL, MODEL_ID, id_of, queued
 from tests.support.world import Bench, HookedTables, config
 from tests.unit.test_hostile_keys import Life

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from services.scheduler.bedrock import Refused
-from services.scheduler.gauges import show
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.wake import reconcile_model
-from shared import events as e
+from bbq.services.scheduler.bedrock import Refused
+from bbq.services.scheduler.gauges import show
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.shared import events as e
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import Bench
 

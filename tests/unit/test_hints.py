@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.hints import JobHint, ModelHint, Report, alias_of, parse
-from shared.due import at_minute
+from bbq.services.scheduler.hints import JobHint, ModelHint, Report, alias_of, parse
+from bbq.shared.due import at_minute
 from tests.support.payloads import BEDROCK_EVENT, bedrock_event
 
 JOB = "a" * 26

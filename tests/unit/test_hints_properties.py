@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.scheduler.hints import Hint, JobHint, ModelHint, Report, parse
-from shared.events import shortened
+from bbq.services.scheduler.hints import Hint, JobHint, ModelHint, Report, parse
+from bbq.shared.events import shortened
 from tests.support.payloads import BEDROCK_EVENT
 
 # The ten statuses of a batch job: ModelInvocationJobStatus.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.hold import (
+from bbq.shared.hold import (
     ACCESS,
     FAILING,
     INVALID,
@@ -23,7 +23,7 @@ from shared.hold import (
     probed,
     refused,
 )
-from shared.slots import Lease, Slots
+from bbq.shared.slots import Lease, Slots
 from tests.support.samples import T0, at
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -15,16 +15,16 @@ from urllib.parse import quote_plus
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.intake.config import Config
-from services.intake.handler import take_in_message
-from services.intake.intake import World
-from services.intake.objects import Opened
-from services.intake.uploads import Upload
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from shared.models import Model
-from shared.names import INPUT_PREFIX, job_id
-from shared.telemetry import METRICS
+from bbq.services.intake.config import Config
+from bbq.services.intake.handler import take_in_message
+from bbq.services.intake.intake import World
+from bbq.services.intake.objects import Opened
+from bbq.services.intake.uploads import Upload
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.shared.models import Model
+from bbq.shared.names import INPUT_PREFIX, job_id
+from bbq.shared.telemetry import METRICS
 from tests.support.payloads import s3_notification
 from tests.support.samples import BUCKET, LINE, MODEL, MODEL_ID
 from tests.support.world import Bench

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from local.settings import ROOT
-from shared.bodies import Bodies
-from shared.file_kinds import HEAD_BYTES, foreign
-from shared.inspection import (
+from bbq.shared.bodies import Bodies
+from bbq.shared.file_kinds import HEAD_BYTES, foreign
+from bbq.shared.inspection import (
     LONG_LINE_BYTES,
     LONG_STRING,
     LONGEST_ID_KEPT,
@@ -27,6 +26,7 @@ from shared.inspection import (
     Limits,
     inspect,
 )
+from local.settings import ROOT
 
 LIMITS = Limits(min_records=1, max_records=1000, max_bytes=10**9)
 LONG = 64  # long_line_bytes of tests that want their lines to be long
@@ -601,7 +601,7 @@ SENTENCES = [
 
 MEASURE = """
 import resource, sys
-from shared.inspection import Limits, inspect
+from bbq.shared.inspection import Limits, inspect
 
 MIB = 2**20
 

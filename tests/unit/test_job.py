@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import events as e
-from shared.job import ENDS, OVER, IllegalEvent, comes_back, evolve, fold, outcome
+from bbq.shared import events as e
+from bbq.shared.job import ENDS, OVER, IllegalEvent, comes_back, evolve, fold, outcome
 from tests.support.samples import ARN, at, id_of, life, queued, slot_claimed, source
 
 CLAIM = slot_claimed(id_of())

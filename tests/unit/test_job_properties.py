@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared import events as e
-from shared import projections as p
-from shared.hold import QUOTA, Hold
-from shared.job import Job, comes_back, evolve, fold, news, outcome
-from shared.memory import MemoryTables
-from shared.names import holder
-from shared.slots import Lease, Slots
-from shared.store import Store
-from shared.tables import LineRow, ViewRow, Write
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.hold import QUOTA, Hold
+from bbq.shared.job import Job, comes_back, evolve, fold, news, outcome
+from bbq.shared.memory import MemoryTables
+from bbq.shared.names import holder
+from bbq.shared.slots import Lease, Slots
+from bbq.shared.store import Store
+from bbq.shared.tables import LineRow, ViewRow, Write
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
 
 AT_BEDROCK = ["Submitted", "Validating", "Scheduled", "InProgress", "Stopping"]  # in Bedrock's own order

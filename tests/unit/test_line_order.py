@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.reconcile import Visit, reconcile
-from shared.job import evolve
-from shared.models import LARGEST_FIRST, LARGEST_FIRST_WINDOW, Model, parse_models
+from bbq.services.scheduler.reconcile import Visit, reconcile
+from bbq.shared.job import evolve
+from bbq.shared.models import LARGEST_FIRST, LARGEST_FIRST_WINDOW, Model, parse_models
 from tests.support.samples import MODEL, at, id_of, queued
 from tests.support.world import Bench
 

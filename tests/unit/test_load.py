@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.bedrock import Refused
-from shared import events as e
-from shared import projections as p
-from shared.fold import SCHEMA, unfolded
-from shared.hold import QUOTA
-from shared.job import Job, fold
-from shared.names import job_stream
-from shared.store import Store
-from shared.tables import EventRow, Put, R, ViewRow
+from bbq.services.scheduler.bedrock import Refused
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.fold import SCHEMA, unfolded
+from bbq.shared.hold import QUOTA
+from bbq.shared.job import Job, fold
+from bbq.shared.names import job_stream
+from bbq.shared.store import Store
+from bbq.shared.tables import EventRow, Put, R, ViewRow
 from tests.support.driving import ended, let_pass, report, see, started
 from tests.support.world import Bench, HookedTables
 

@@ -12,9 +12,9 @@ from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.table import Table
 
+from bbq.shared.dynamodb import DynamoTables
 from local.localstack.bbq_localstack import transactions
 from local.localstack.bbq_localstack.runtime_api import Answer, RuntimeApi
-from shared.dynamodb import DynamoTables
 from tests.contract.test_tables import *  # noqa: F403 - the whole contract, on improved tables, and its fixture `store`
 from tests.support.tables import REGION, create_tables
 

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 from botocore.exceptions import ClientError
 
-from services.scheduler.bedrock import KNOWN_WITHIN, Accepted, Answer, Found, NameInUse, NotYetKnown, Request, Unknown
-from shared import events as e
-from shared.hold import NAME_TAKEN, UNANSWERED
-from shared.names import attempt_name, holder
+from bbq.services.scheduler.bedrock import KNOWN_WITHIN, Accepted, Answer, Found, NameInUse, NotYetKnown, Request, Unknown
+from bbq.shared import events as e
+from bbq.shared.hold import NAME_TAKEN, UNANSWERED
+from bbq.shared.names import attempt_name, holder
 from tests.support.driving import ended, fire_next, let_pass, operator_says, report, see, started
 from tests.support.samples import MODEL
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn

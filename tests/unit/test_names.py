@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.timers import _name as timer_name
-from shared import names
+from bbq.services.scheduler.timers import _name as timer_name
+from bbq.shared import names
 
 # The service's own patterns (from botocore's service model).
 S3_URI = r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"

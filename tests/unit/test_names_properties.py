@@ -9,8 +9,8 @@ from urllib.parse import quote_plus, unquote_plus
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from services.intake.uploads import Ignored, NotANotification, Upload, announced
-from shared import names
+from bbq.services.intake.uploads import Ignored, NotANotification, Upload, announced
+from bbq.shared import names
 from tests.support.payloads import s3_notification
 
 # Bedrock's own patterns and limits (Bedrock API reference).

@@ -4,9 +4,9 @@ from typing import Any
 
 import boto3
 
-from services.scheduler.bedrock import Bedrock, Refused, Request
-from shared.hold import INVALID
-from shared.models import Model
+from bbq.services.scheduler.bedrock import Bedrock, Refused, Request
+from bbq.shared.hold import INVALID
+from bbq.shared.models import Model
 
 REQUEST = Request(
     name="bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1", model=Model(alias="haiku", model_id="m", limit=1), input_uri="s3://bkt/a.jsonl",

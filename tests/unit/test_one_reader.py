@@ -9,16 +9,16 @@ from typing import Any
 from botocore.response import StreamingBody
 from hypothesis import example, given, settings
 
+from bbq.services.intake.config import Config
+from bbq.services.intake.intake import World, take_in
+from bbq.services.intake.objects import Opened
+from bbq.services.intake.uploads import Upload
+from bbq.shared import events as e
+from bbq.shared.memory import MemoryTables
+from bbq.shared.models import Model
+from bbq.shared.names import job_id, job_stream
+from bbq.shared.store import Store
 from local.bedrock_simulator import files as simulator
-from services.intake.config import Config
-from services.intake.intake import World, take_in
-from services.intake.objects import Opened
-from services.intake.uploads import Upload
-from shared import events as e
-from shared.memory import MemoryTables
-from shared.models import Model
-from shared.names import job_id, job_stream
-from shared.store import Store
 from tests.support.samples import BUCKET, T0
 from tests.unit.test_inspection import files, record
 

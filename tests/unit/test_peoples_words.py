@@ -18,28 +18,28 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from cli import jobs as jobs_command
-from cli import show, status
-from cli.app import print_json
-from cli.queries import Happened, view_of
-from cli.redrive import wake_unfinished
-from cli.repair import rebuild, verify
-from cli.wording import safe
-from services.intake.config import Config
-from services.intake.handler import take_in_message
-from services.intake.intake import World
-from services.intake.objects import Opened
-from services.intake.uploads import Upload
-from services.scheduler.bedrock import Refused
-from services.scheduler.hints import Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.wake import reconcile_model
-from shared import events as e
-from shared import projections as p
-from shared.hold import ACCESS
-from shared.models import Model
-from shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id, job_stream, model_stream
-from shared.tables import EVENTS, PROJECTIONS, EventRow, ViewRow, storable
+from bbq.cli import jobs as jobs_command
+from bbq.cli import show, status
+from bbq.cli.app import print_json
+from bbq.cli.queries import Happened, view_of
+from bbq.cli.redrive import wake_unfinished
+from bbq.cli.repair import rebuild, verify
+from bbq.cli.wording import safe
+from bbq.services.intake.config import Config
+from bbq.services.intake.handler import take_in_message
+from bbq.services.intake.intake import World
+from bbq.services.intake.objects import Opened
+from bbq.services.intake.uploads import Upload
+from bbq.services.scheduler.bedrock import Refused
+from bbq.services.scheduler.hints import Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.hold import ACCESS
+from bbq.shared.models import Model
+from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id, job_stream, model_stream
+from bbq.shared.tables import EVENTS, PROJECTIONS, EventRow, ViewRow, storable
 from tests.support.payloads import s3_notification
 from tests.support.samples import BUCKET, LINE, MODEL, MODEL_ID
 from tests.support.world import Bench, arn

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from cli import decisions
-from cli.expected import rebuilt_slots, slots_from_events
-from services.scheduler.bedrock import Refused, Request, Unknown
-from shared import events as e
-from shared import projections
-from shared.events import UnknownEvent
-from shared.hold import FAILING, INVALID, Hold
-from shared.models import Model
-from shared.names import attempt_name, job_stream, model_stream
-from shared.slots import fold_model
-from shared.tables import Delete, EventRow, LineRow, Put, SlotsRow, Write
+from bbq.cli import decisions
+from bbq.cli.expected import rebuilt_slots, slots_from_events
+from bbq.services.scheduler.bedrock import Refused, Request, Unknown
+from bbq.shared import events as e
+from bbq.shared import projections
+from bbq.shared.events import UnknownEvent
+from bbq.shared.hold import FAILING, INVALID, Hold
+from bbq.shared.models import Model
+from bbq.shared.names import attempt_name, job_stream, model_stream
+from bbq.shared.slots import fold_model
+from bbq.shared.tables import Delete, EventRow, LineRow, Put, SlotsRow, Write
 from tests.simulation.stage import Stage
 from tests.support.driving import counts_are_sure, ended, fire_next, let_pass, operator_says, report, see, started, wake
 from tests.support.samples import MODEL, MODEL_ID, T0, id_of, queued

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bbq.shared.bodies import Bodies
+from bbq.shared.inspection import Limits, inspect
 from local.readme import TERRAFORM_PAGE, with_tables
 from local.settings import ROOT
-from shared.bodies import Bodies
-from shared.inspection import Limits, inspect
 
 TEXT = (ROOT / "README.md").read_text()
 OF_CLAUDE = Limits(min_records=100, max_records=100, max_bytes=1024**2, bodies=Bodies(claude=True))
@@ -68,10 +68,10 @@ def test_bare_make_prints_every_target_with_a_line_of_help() -> None:
 
 def test_the_services_import_nothing_that_only_tests_need() -> None:
     """A zip holds pynamodb, powertools, botocore and their own needs (local/build.py)."""
-    allowed = {"pynamodb", "aws_lambda_powertools", "botocore", "shared", "services", *sys.stdlib_module_names}
+    allowed = {"pynamodb", "aws_lambda_powertools", "botocore", "bbq.shared", "bbq.services", *sys.stdlib_module_names}
     typing_only = {"mypy_boto3_bedrock", "mypy_boto3_s3", "mypy_boto3_scheduler", "mypy_boto3_sns", "mypy_boto3_sqs"}
     for path in [*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
-        found = set(re.findall(r"^\s*(?:from|import) ([a-z0-9_]+)", path.read_text(), re.MULTILINE))
+        found = set(re.findall(r"^\s*(?:from|import) ((?:bbq\.)?[a-z0-9_]+)", path.read_text(), re.MULTILINE))
         assert found <= allowed | typing_only, path
 
 

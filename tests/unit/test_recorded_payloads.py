@@ -16,12 +16,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
-from services.intake.uploads import Ignored, Upload, announced
-from services.scheduler.bedrock import Accepted, Bedrock, NameInUse, Refused, Request, Unknown
-from services.scheduler.hints import Report, alias_of, parse
-from services.scheduler.results import Results
-from services.scheduler.timers import Timers
-from shared.models import Model
+from bbq.services.intake.uploads import Ignored, Upload, announced
+from bbq.services.scheduler.bedrock import Accepted, Bedrock, NameInUse, Refused, Request, Unknown
+from bbq.services.scheduler.hints import Report, alias_of, parse
+from bbq.services.scheduler.results import Results
+from bbq.services.scheduler.timers import Timers
+from bbq.shared.models import Model
 from tests.support.recorded import ARN, recorded, row
 
 NAME = "example-batch-invocation"

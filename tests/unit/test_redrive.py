@@ -8,15 +8,15 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cli.redrive import redrive, redrive_stream_failures, wake_unfinished
-from cli.scan import RepairContext
-from cli.sqs import Message, SqsQueue
-from services.scheduler.bedrock import Refused
-from services.scheduler.hints import ALL, Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from shared import events as e
-from shared.hold import QUOTA
-from shared.names import job_stream
+from bbq.cli.redrive import redrive, redrive_stream_failures, wake_unfinished
+from bbq.cli.scan import RepairContext
+from bbq.cli.sqs import Message, SqsQueue
+from bbq.services.scheduler.bedrock import Refused
+from bbq.services.scheduler.hints import ALL, Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.shared import events as e
+from bbq.shared.hold import QUOTA
+from bbq.shared.names import job_stream
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL_ID, id_of, queued
 from tests.support.tables import REGION

@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduler import handler
-from services.scheduler.bedrock import Accepted, Refused, Request, Unknown
-from services.scheduler.wake import reconcile_model
-from shared import events as e
-from shared import projections as p
-from shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED, refused
-from shared.models import Model
-from shared.names import attempt_name, holder
-from shared.projections import append_to_model, model_changed
-from shared.slots import Lease, Slots
-from shared.tables import ConditionFailed, EventRow, Put, SlotsRow, Write
+from bbq.services.scheduler import handler
+from bbq.services.scheduler.bedrock import Accepted, Refused, Request, Unknown
+from bbq.services.scheduler.wake import reconcile_model
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED, refused
+from bbq.shared.models import Model
+from bbq.shared.names import attempt_name, holder
+from bbq.shared.projections import append_to_model, model_changed
+from bbq.shared.slots import Lease, Slots
+from bbq.shared.tables import ConditionFailed, EventRow, Put, SlotsRow, Write
 from tests.support.driving import ended, fire_next, foreign_end, let_pass, operator_says, see, started, wake
 from tests.support.samples import MODEL, MODEL_ID, id_of, queued
 from tests.support.world import DEPLOYMENT, Bench, config

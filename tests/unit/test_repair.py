@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from cli import repair
-from cli.decisions import REBUILDING
-from cli.expected import REBUILT
-from cli.look import CLOCK_MARGIN
-from cli.repair import Rebuilt, rebuild, verify
-from cli.scan import RepairContext
-from services.scheduler.bedrock import Answer, Refused, Request, Unknown
-from services.scheduler.hints import ALL, Report
-from services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from services.scheduler.wake import reconcile_model, wake
-from shared import events as e
-from shared import projections as p
-from shared.hold import ACCESS, FAILING, QUOTA, Hold
-from shared.job import OVER, fold
-from shared.names import attempt_name, holder, job_stream, model_stream
-from shared.slots import AT_BEDROCK, Lease, Slots
-from shared.tables import CountRow, Delete, LineRow, Put, Row, SlotsRow, ViewRow, Write
+from bbq.cli import repair
+from bbq.cli.decisions import REBUILDING
+from bbq.cli.expected import REBUILT
+from bbq.cli.look import CLOCK_MARGIN
+from bbq.cli.repair import Rebuilt, rebuild, verify
+from bbq.cli.scan import RepairContext
+from bbq.services.scheduler.bedrock import Answer, Refused, Request, Unknown
+from bbq.services.scheduler.hints import ALL, Report
+from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
+from bbq.services.scheduler.wake import reconcile_model, wake
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.hold import ACCESS, FAILING, QUOTA, Hold
+from bbq.shared.job import OVER, fold
+from bbq.shared.names import attempt_name, holder, job_stream, model_stream
+from bbq.shared.slots import AT_BEDROCK, Lease, Slots
+from bbq.shared.tables import CountRow, Delete, LineRow, Put, Row, SlotsRow, ViewRow, Write
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL, MODEL_ID, id_of, queued
 from tests.support.world import DEPLOYMENT, Bench

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import IncompleteReadError
 from botocore.response import StreamingBody
 
-from services.scheduler.results import MAX_COUNT, MAX_MANIFEST_BYTES, Results
+from bbq.services.scheduler.results import MAX_COUNT, MAX_MANIFEST_BYTES, Results
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/abcdefghwxyz"
 

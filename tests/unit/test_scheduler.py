@@ -10,15 +10,15 @@ from unittest.mock import Mock
 
 import pytest
 
-from services.scheduler.bedrock import Accepted, NotYetKnown, Request, Unknown
-from services.scheduler.fill import fill
-from services.scheduler.wake import reconcile_model, wake
-from shared import events as e
-from shared import projections as p
-from shared.due import lease_due
-from shared.models import Model
-from shared.names import attempt_name, holder, job_stream, model_stream
-from shared.tables import ConditionFailed, Contended, CountRow, Delete, EventRow, LineRow, Put, Row, SlotsRow, ViewRow, Write
+from bbq.services.scheduler.bedrock import Accepted, NotYetKnown, Request, Unknown
+from bbq.services.scheduler.fill import fill
+from bbq.services.scheduler.wake import reconcile_model, wake
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.due import lease_due
+from bbq.shared.models import Model
+from bbq.shared.names import attempt_name, holder, job_stream, model_stream
+from bbq.shared.tables import ConditionFailed, Contended, CountRow, Delete, EventRow, LineRow, Put, Row, SlotsRow, ViewRow, Write
 from tests.support.driving import counts_are_sure, ended, fire_next, foreign_end, let_pass, report, see, started
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from services.scheduler.bedrock import Accepted, Answer, Refused, Request
-from services.scheduler.fill import fill
-from shared import events as e
-from shared.hold import QUOTA, THROTTLED
+from bbq.services.scheduler.bedrock import Accepted, Answer, Refused, Request
+from bbq.services.scheduler.fill import fill
+from bbq.shared import events as e
+from bbq.shared.hold import QUOTA, THROTTLED
 from tests.support.driving import ended, fire_next, see, started
 from tests.support.samples import MODEL
 from tests.support.world import Bench

@@ -1,7 +1,7 @@
 """Slots: room, a pause, and what a model's events say."""
 
-from shared import events as e
-from shared.slots import Lease, Slots, fold_model
+from bbq.shared import events as e
+from bbq.shared.slots import Lease, Slots, fold_model
 from tests.support.samples import T0
 
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from shared import events as e
-from shared import projections as p
-from shared.due import check_in_due, follow_up_due, grid_due, lease_due
-from shared.hold import FAILURES_IN_A_ROW, Hold, failed, next_probe, probed
-from shared.memory import MemoryTables
-from shared.names import holder, job_stream, parse_holder
-from shared.slots import AT_BEDROCK, Ceiling, Day, Lease, Slots
-from shared.store import Store
-from shared.tables import ConditionFailed, EventRow, SlotsRow, ViewRow, Write
+from bbq.shared import events as e
+from bbq.shared import projections as p
+from bbq.shared.due import check_in_due, follow_up_due, grid_due, lease_due
+from bbq.shared.hold import FAILURES_IN_A_ROW, Hold, failed, next_probe, probed
+from bbq.shared.memory import MemoryTables
+from bbq.shared.names import holder, job_stream, parse_holder
+from bbq.shared.slots import AT_BEDROCK, Ceiling, Day, Lease, Slots
+from bbq.shared.store import Store
+from bbq.shared.tables import ConditionFailed, EventRow, SlotsRow, ViewRow, Write
 from tests.support.samples import ARN, MODEL, at, life, slot_claimed
 
 MINUTE, DAY, EPOCH = timedelta(minutes=1), timedelta(days=1), datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.telemetry import Telemetry, said
+from bbq.shared.telemetry import Telemetry, said
 
 
 @pytest.fixture
