@@ -45,7 +45,7 @@ class BuildError(Exception):
 def build(root: Path, target: Path) -> list[Path]:
     """Write both zips from the tree at `root` into `target`; returns their paths. Raises BuildError."""
     target.mkdir(parents=True, exist_ok=True)
-    common = _packages((root / "requirements.lock").read_text()) | _sources(root, "bbq/shared")
+    common = _packages((root / "requirements.lock").read_text()) | _sources(root, "bbq", "bbq/services", "bbq/shared")
     common |= _bytecode(common)
     zips = []
     for service in SERVICES:
@@ -56,10 +56,14 @@ def build(root: Path, target: Path) -> list[Path]:
     return zips
 
 
-def _sources(root: Path, folder: str) -> dict[str, bytes]:
-    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / folder).rglob("*.py")}
-    if not files:
-        raise BuildError(f"no Python files in {root / folder}")
+def _sources(root: Path, *packages: str) -> dict[str, bytes]:
+    """The Python files of these folders, without those below them. A link's name is kept, what lies behind it is packed."""
+    files: dict[str, bytes] = {}
+    for package in packages:
+        found = {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / package).glob("*.py")}
+        if not found:
+            raise BuildError(f"no Python files in {root / package}")
+        files |= found
     return files
 
 

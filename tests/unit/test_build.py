@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import zipfile
 from importlib import metadata
@@ -51,6 +52,23 @@ def test_a_zip_holds_its_own_service_and_python_only(tree: Path) -> None:
     }  # fmt: skip
     other = {name for name in intake | scheduler if not name.endswith((".py", ".pyc")) and not name.startswith("licenses/")}
     assert {name for name in other if not name.startswith("botocore/data/")} == {"botocore/cacert.pem"}
+
+
+def test_a_zip_holds_the_files_that_the_links_lead_to(zips: dict[str, zipfile.ZipFile]) -> None:
+    for service, archive in zips.items():
+        behind = [path for folder in ("shared", f"services/{service}") for path in (ROOT / folder).rglob("*.py")]
+        behind += [ROOT / "services/__init__.py"]
+        expected = {f"bbq/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in behind}
+        expected |= {"bbq/__init__.py": (ROOT / "bbq/__init__.py").read_bytes()}
+        names = [name for name in archive.namelist() if name.startswith("bbq/") and name.endswith(".py")]
+        assert {name: archive.read(name) for name in names} == expected
+
+
+def test_a_checkout_without_links_is_an_error_that_names_the_first(tree: Path) -> None:
+    shutil.rmtree(tree / "bbq/shared")
+    (tree / "bbq/shared").write_text("../shared")  # as git writes a link for a system that has none
+    with pytest.raises(BuildError, match=r"no Python files in .*bbq/shared$"):
+        build(tree, tree / ".build")
 
 
 def test_of_the_sdk_s_data_only_what_functions_use_is_packed(zips: dict[str, zipfile.ZipFile]) -> None:
@@ -193,7 +211,8 @@ NEEDLESS = {
 
 
 def _tree(root: Path) -> Path:
-    for name in ("bbq/shared/new.py", "bbq/services/intake/handler.py", "bbq/services/scheduler/handler.py"):
+    services = ("services/__init__.py", "services/intake/handler.py", "services/scheduler/handler.py")
+    for name in (f"bbq/{file}" for file in ("__init__.py", "shared/new.py", *services)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
     (root / "requirements.lock").write_text((ROOT / "requirements.lock").read_text())
