@@ -29,7 +29,7 @@ from bbq.shared.events import JobQueued, Source
 from bbq.shared.memory import MemoryTables
 from bbq.shared.models import Model
 from bbq.shared.names import job_id, job_stream
-from bbq.shared.projections import view_pk
+from bbq.shared.rows import view_pk
 from bbq.shared.store import Store
 from bbq.shared.tables import EVENTS, PROJECTIONS
 from bench.long_tables import LongTables

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from bbq.shared.memory import MemoryTables
-from bbq.shared.projections import VIEW_KEY, view_pk
+from bbq.shared.rows import VIEW_KEY, view_pk
 from bench.emulator import deployed, traced, until
 from bench.prices import PRICES
 from bench.table import Table, rounded, target

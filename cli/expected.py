@@ -23,6 +23,7 @@ from operator import and_
 from typing import Any
 
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.counts import count_row, moved, to_be_tallied
 from bbq.shared.events import text_of
 from bbq.shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, comes_back
@@ -70,7 +71,7 @@ def unfinished(job: Job, view_version: int) -> bool:
 
 def place(job: Job) -> LineRow | None:
     """The job's entry in its model's line, None unless it waits."""
-    return p.line_row(job) if job.status == QUEUED else None
+    return rows.line_row(job) if job.status == QUEUED else None
 
 
 def row_differences(found: ViewRow | LineRow | None, expected: ViewRow | LineRow | None) -> list[Difference]:
@@ -98,7 +99,7 @@ def rebuilt_view(job: Job, seen: ViewRow | None, counted: Job | None) -> list[Wr
     of the version that was seen. `counted` is the job as the counts have it: what was not projected yet is counted now.
     """
     as_seen = ViewRow.pk.does_not_exist() if seen is None else ViewRow.pk.exists() & p.same(ViewRow.version, seen.version)
-    return [Put(p.view_row(job), as_seen), *p.places(job), _no_newer(job.id, job.version), *moved(counted, job)]
+    return [Put(rows.view_row(job), as_seen), *p.places(job), _no_newer(job.id, job.version), *moved(counted, job)]
 
 
 def removed_ghost(row: ViewRow | LineRow, job_id: str, version: int) -> list[Write]:
@@ -129,14 +130,14 @@ def slots_found(row: SlotsRow | None) -> Slots | None:
     if row is None or row.paused is None:
         return None
     try:
-        return p.slots_of(row)
+        return rows.slots_of(row)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
 def slots_differences(state: Slots, row: SlotsRow | None, rebuilt: Slots) -> list[Difference]:
     """What differs in a model's slots item. `state` is `fold_model` of its events, `rebuilt` what `slots_from_events` made."""
-    pk, sk, found = p.slots_pk(state.model), p.SLOTS_KEY, slots_found(row)
+    pk, sk, found = rows.slots_pk(state.model), rows.SLOTS_KEY, slots_found(row)
     fields: dict[str, Any] = {name: getattr(state, name) for name in _MODEL_FIELDS}
     if found is None:
         if row is None and not state.model_version and not rebuilt.holders:
@@ -184,9 +185,9 @@ def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
     of the model since then fails this write. Or (None) if there is none.
     """
     if seen is None:
-        return [Put(p.slots_row(slots), SlotsRow.pk.does_not_exist())]
+        return [Put(rows.slots_row(slots), SlotsRow.pk.does_not_exist())]
     unchanged = [p.same(getattr(SlotsRow, name), getattr(seen, name)) for name in _AS_SEEN]
-    return [Put(p.slots_row(slots), reduce(and_, unchanged, p.same(SlotsRow.paused, value=True)))]
+    return [Put(rows.slots_row(slots), reduce(and_, unchanged, p.same(SlotsRow.paused, value=True)))]
 
 
 def paused_item(seen: SlotsRow, state: Slots) -> list[Write]:

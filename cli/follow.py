@@ -20,7 +20,7 @@ from bbq.cli.decisions import settled
 from bbq.cli.deployment import Deployment
 from bbq.shared.job import OVER, Job, outcome
 from bbq.shared.models import MAX_ATTEMPTS
-from bbq.shared.projections import VIEW_KEY, view_pk
+from bbq.shared.rows import VIEW_KEY, view_pk
 from bbq.shared.tables import ViewRow
 
 FIRST_PAUSE_SECONDS = 1.0

@@ -11,11 +11,11 @@ from bbq.cli import expected
 from bbq.cli.expected import Difference
 from bbq.cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
 from bbq.shared import events as e
-from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.counts import Numbers, numbers_of
 from bbq.shared.job import APPENDED_BY_OTHERS, Job, fold
 from bbq.shared.names import job_stream, model_stream
-from bbq.shared.projections import SLOTS_KEY, VIEW_KEY
+from bbq.shared.rows import SLOTS_KEY, VIEW_KEY
 from bbq.shared.slots import Day, Slots, fold_model
 from bbq.shared.tables import CountRow, LineRow, SlotsRow, ViewRow, Write
 
@@ -46,7 +46,7 @@ class Walk:
     @property
     def sums(self) -> list[Key]:
         """What many jobs add up to, once all are known: slots and counts, those that are there and those that should be."""
-        return [*((p.slots_pk(alias), SLOTS_KEY) for alias in self.models), *sorted({*self.counts, *self.changes})]
+        return [*((rows.slots_pk(alias), SLOTS_KEY) for alias in self.models), *sorted({*self.counts, *self.changes})]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,11 @@ def look(walk: Walk, key: Key) -> Seen:
     try:
         with one_job():
             match kind, sk:
-                case "job", p.VIEW_KEY:
+                case "job", rows.VIEW_KEY:
                     return _look_at_job(walk.context, name)
                 case "line", _:
                     return _look_at_entry(walk.context, name, sk)
-                case "slots", p.SLOTS_KEY:
+                case "slots", rows.SLOTS_KEY:
                     return _look_at_slots(walk, name)
                 case "counts", _:
                     return _look_at_count(walk, key)
@@ -90,23 +90,23 @@ def look(walk: Walk, key: Key) -> Seen:
 def _look_at_job(context: RepairContext, job_id: str) -> Seen:
     """The view, and the job's own place in line. Entries at other places are met by the walk through the projections."""
     events = _events(context, job_id)
-    job, view = fold(job_id, events), context.tables.get(ViewRow, p.view_pk(job_id), VIEW_KEY)
+    job, view = fold(job_id, events), context.tables.get(ViewRow, rows.view_pk(job_id), VIEW_KEY)
     if job is None:
-        ghost = ViewRow(pk=p.view_pk(job_id), sk=VIEW_KEY)
+        ghost = ViewRow(pk=rows.view_pk(job_id), sk=VIEW_KEY)
         return Seen(differences=expected.row_differences(view, None), writes=expected.removed_ghost(ghost, job_id, 0))
     # The counts have it as far as its view has seen it, and at least up to the last event that came with its own projection,
     # whatever has become of the view since.
     own = [version for version, event in enumerate(events, 1) if event.NAME not in APPENDED_BY_OTHERS]
     was = fold(job_id, events[: max([int(view.version or 0) if view is not None else 0, *own])])
-    line = p.line_row(job)
+    line = rows.line_row(job)
     entry = context.tables.get(LineRow, line.pk, line.sk)
-    differences = expected.row_differences(view, p.view_row(job)) + expected.row_differences(entry, expected.place(job))
+    differences = expected.row_differences(view, rows.view_row(job)) + expected.row_differences(entry, expected.place(job))
     return Seen(differences=differences, writes=expected.rebuilt_view(job, view, was), job=job, counted=was)
 
 
 def _look_at_entry(context: RepairContext, alias: str, sk: str) -> Seen:
     """An entry in line, by the job that its key names: its own place, which is looked at with the job, or a ghost."""
-    entry, job_id = LineRow(pk=p.line_pk(alias), sk=sk), sk.rpartition("#")[2]
+    entry, job_id = LineRow(pk=rows.line_pk(alias), sk=sk), sk.rpartition("#")[2]
     job = fold(job_id, _events(context, job_id))
     own = expected.place(job) if job is not None else None
     if own is not None and (own.pk, own.sk) == (entry.pk, sk):
@@ -148,7 +148,7 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
 def slots_row(context: RepairContext, alias: str) -> SlotsRow | None:
     """The slots item of a model. Raises Damaged."""
     with one_job():
-        return context.tables.get(SlotsRow, p.slots_pk(alias), SLOTS_KEY)
+        return context.tables.get(SlotsRow, rows.slots_pk(alias), SLOTS_KEY)
 
 
 def _leased_until(context: RepairContext, slots: Slots | None) -> datetime | None:

@@ -24,7 +24,7 @@ from bbq.cli.estimates import MAX_POSITION, Position, mean_slot_seconds
 from bbq.shared.events import Json, moment_of
 from bbq.shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
 from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
-from bbq.shared.projections import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
+from bbq.shared.rows import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
 from bbq.shared.store import Store
 from bbq.shared.tables import STATUS_INDEX, EventRow, ViewRow
 

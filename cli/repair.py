@@ -30,8 +30,9 @@ from bbq.cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
 from bbq.services.scheduler.hints import ALL
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.counts import added, counted, counts_pk, shard, to_be_tallied
-from bbq.shared.projections import SLOTS_KEY, VIEW_KEY
+from bbq.shared.rows import SLOTS_KEY, VIEW_KEY
 from bbq.shared.slots import fold_model
 from bbq.shared.store import VersionTaken
 from bbq.shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, Update, Write
@@ -105,7 +106,7 @@ def rebuild(context: RepairContext) -> Rebuilt:
     for key in walk.sums:
         repair(key)
     for alias in walk.models:
-        if not _resume(context, alias, slots_left=(p.slots_pk(alias), SLOTS_KEY) in left):
+        if not _resume(context, alias, slots_left=(rows.slots_pk(alias), SLOTS_KEY) in left):
             context.say(f"model {alias} stays paused: {AGAIN}, or `bbq resume {alias}`")
         _wake_due(context, alias)
     context.hints.wake_model(ALL)

@@ -25,7 +25,7 @@ from bbq.cli.wording import counted, safe, size
 from bbq.shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
 from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
 from bbq.shared.names import holder
-from bbq.shared.projections import view_row
+from bbq.shared.rows import view_row
 
 _HISTORY = (
     Column(title="#", right=True),

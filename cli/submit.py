@@ -35,7 +35,7 @@ from bbq.cli.wording import counted, safe, size
 from bbq.services.intake.uploads import DIGEST
 from bbq.shared.job import outcome
 from bbq.shared.names import job_id
-from bbq.shared.projections import line_pk
+from bbq.shared.rows import line_pk
 from bbq.shared.tables import LineRow
 
 

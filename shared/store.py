@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bbq.shared import counts, projections
+from bbq.shared import counts, projections, rows
 from bbq.shared.events import Event, from_stored, moment_of
 from bbq.shared.fold import unfolded
 from bbq.shared.job import Job, evolve, fold
@@ -62,7 +62,7 @@ class Store:
         """A job by its view and the events after it. All events are read if the view does not say, or does not end where an event
         is: a view ahead of its events would leave a gap in them. Raises UnknownEvent, IllegalEvent.
         """
-        row = self._tables.get(ViewRow, projections.view_pk(job_id), projections.VIEW_KEY)
+        row = self._tables.get(ViewRow, rows.view_pk(job_id), rows.VIEW_KEY)
         seen = unfolded(row) if row is not None else None
         if seen is not None:
             last = self.load(job_stream(job_id), seen.version - 1)
@@ -102,12 +102,12 @@ class Store:
 
     def slots(self, model: str) -> Slots | None:
         """The slots of a model; None before its first limit was set."""
-        row = self._tables.get(SlotsRow, projections.slots_pk(model), projections.SLOTS_KEY)
-        return projections.slots_of(row) if row is not None else None
+        row = self._tables.get(SlotsRow, rows.slots_pk(model), rows.SLOTS_KEY)
+        return rows.slots_of(row) if row is not None else None
 
     def line(self, model: str, limit: int, prefix: str = "") -> list[str]:
         """The ids of the first `limit` jobs in line, or of those of one priority (`prefix` "5#")."""
-        return [row.job for row in self._tables.query(LineRow, projections.line_pk(model), limit=limit, prefix=prefix)]
+        return [row.job for row in self._tables.query(LineRow, rows.line_pk(model), limit=limit, prefix=prefix)]
 
     def oldest_place(self, model: str) -> datetime | None:
         """When the oldest of those was queued who are first at their priority. One query for each priority that somebody waits
@@ -115,7 +115,7 @@ class Store:
         """
         found: list[datetime] = []
         after = ""
-        while first := self._tables.query(LineRow, projections.line_pk(model), limit=1, after=after):
+        while first := self._tables.query(LineRow, rows.line_pk(model), limit=1, after=after):
             priority, line_at, _ = first[0].sk.split("#")
             found.append(moment_of(first[0].queued_at or line_at))
             after = f"{priority}$"  # behind every place of this priority, before every one of the next
@@ -131,7 +131,7 @@ class Store:
 
     def view_version(self, job_id: str) -> int:
         """How many events the job's view has seen; 0 without a view."""
-        row = self._tables.get(ViewRow, projections.view_pk(job_id), projections.VIEW_KEY)
+        row = self._tables.get(ViewRow, rows.view_pk(job_id), rows.VIEW_KEY)
         return int(row.version) if row is not None else 0
 
     def commit(self, writes: Sequence[Write]) -> None:

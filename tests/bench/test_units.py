@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bbq.shared import projections
+from bbq.shared import projections, rows
 from bbq.shared.events import LimitSet
 from bbq.shared.job import evolve
 from bbq.shared.memory import MemoryTables
@@ -97,10 +97,10 @@ def test_a_write_that_fails_costs_as_much_and_changes_nothing(tables: CountingTa
     state = evolve(id_of(), None, queued())
     tables.write([projections.append(state, queued())])
     with pytest.raises(ConditionFailed):
-        tables.write([projections.append(state, queued()), Put(projections.view_row(state))])
+        tables.write([projections.append(state, queued()), Put(rows.view_row(state))])
     assert tables.units["write"] == 1 + 2 * 2
     assert tables.units["index"] == 0
-    assert tables.get(ViewRow, projections.view_pk(id_of()), projections.VIEW_KEY) is None
+    assert tables.get(ViewRow, rows.view_pk(id_of()), rows.VIEW_KEY) is None
 
 
 def test_a_delete_of_nothing_an_update_and_a_check_cost_too(tables: CountingTables) -> None:
@@ -139,5 +139,5 @@ def test_a_kind_of_row_is_counted_by_its_kilobytes_and_twice_in_a_transaction(ta
     tables.query(LineRow, "line#m")
     assert counted["reads"] == {"line": 1}
     state = evolve(id_of(), None, queued())
-    tables.write([Put(projections.view_row(state))])
+    tables.write([Put(rows.view_row(state))])
     assert counted["index_units"] == {"Queued": 1}

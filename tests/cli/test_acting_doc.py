@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bbq.cli.prices import read_prices
-from bbq.shared import projections
+from bbq.shared import rows
 from bbq.shared.tables import Delete, LineRow, ViewRow
 from tests.cli.conftest import Deployed, Result
 from tests.cli.test_commands_doc import TEXT, documented, names, section
@@ -80,8 +80,8 @@ def test_the_fields_of_cost_are_those_of_the_page(deployed: Deployed, bbq: Bbq) 
 def test_the_fields_of_verify_are_those_of_the_page(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
     job = deployed.upload("haiku/a.jsonl")
-    nothing = LineRow(pk=projections.line_pk("haiku"), sk="nothing")
-    deployed.deployment.tables.write([Delete(ViewRow(pk=projections.view_pk(job), sk="view")), Delete(nothing)])
+    nothing = LineRow(pk=rows.line_pk("haiku"), sk="nothing")
+    deployed.deployment.tables.write([Delete(ViewRow(pk=rows.view_pk(job), sk="view")), Delete(nothing)])
     document = bbq("verify", "--json").json
     plain = [{**difference, "expected": None} for difference in document["differences"]]  # a whole row, here
     assert documented(section("### `bbq verify`")) == set(names({**document, "differences": plain}))

@@ -9,7 +9,7 @@ import pytest
 
 from bbq.cli import redrive, repair, scan
 from bbq.cli.sqs import SqsQueue
-from bbq.shared.projections import SLOTS_KEY, VIEW_KEY, line_pk, slots_pk, view_pk
+from bbq.shared.rows import SLOTS_KEY, VIEW_KEY, line_pk, slots_pk, view_pk
 from bbq.shared.tables import Delete, LineRow, SlotsRow, Update, ViewRow
 from tests.cli.conftest import Deployed, Result
 

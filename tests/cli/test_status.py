@@ -17,7 +17,7 @@ from bbq.shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUO
 from bbq.shared.job import fold
 from bbq.shared.models import Model
 from bbq.shared.names import job_id
-from bbq.shared.projections import view_row
+from bbq.shared.rows import view_row
 from bbq.shared.slots import Slots
 from tests.cli.conftest import BUCKET, MODELS, NOW, Deployed, Requests, Result
 

@@ -14,6 +14,7 @@ from bbq.cli.expected import paused_item, rebuilt_slots, rebuilt_view, removed_g
 from bbq.cli.repair import rebuild, verify
 from bbq.cli.scan import DynamoReader, Key, Reader, RepairContext
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.dynamodb import DynamoTables
 from bbq.shared.events import LimitSet
 from bbq.shared.hold import Hold
@@ -97,7 +98,7 @@ def test_a_view_is_rebuilt_only_as_it_was_seen_and_while_no_newer_event_exists(b
     assert store.line(MODEL, 9) == [job.id]
     with pytest.raises(ConditionFailed):
         store.commit(rebuilt_view(job, None, None))
-    view = both.tables.get(ViewRow, p.view_pk(job.id), "view")
+    view = both.tables.get(ViewRow, rows.view_pk(job.id), "view")
     store.commit(rebuilt_view(job, view, job))
     store.append(job.id, job, slot_claimed(job.id))
     with pytest.raises(ConditionFailed):
@@ -114,7 +115,7 @@ def test_a_ghost_is_removed_only_while_no_event_gives_it_life(both: Both) -> Non
     store = filled(both.tables, 0)
     job = life()
     store.commit(p.projected(None, job))
-    line = p.line_row(job)
+    line = rows.line_row(job)
     store.append(job.id, None, queued())
     with pytest.raises(ConditionFailed):
         store.commit(removed_ghost(line, job.id, 0))
@@ -123,7 +124,7 @@ def test_a_ghost_is_removed_only_while_no_event_gives_it_life(both: Both) -> Non
 
 
 def seen(both: Both) -> SlotsRow:
-    row = both.tables.get(SlotsRow, p.slots_pk(MODEL), "slots")
+    row = both.tables.get(SlotsRow, rows.slots_pk(MODEL), "slots")
     assert row
     return row
 
@@ -143,10 +144,10 @@ CHANGES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("change", CHANGES)
 def test_slots_are_rebuilt_only_if_they_are_exactly_as_seen(both: Both, change: dict[str, Any]) -> None:
     store = filled(both.tables, 0)
-    store.commit([Put(p.slots_row(AS_SEEN))])
+    store.commit([Put(rows.slots_row(AS_SEEN))])
     before = seen(both)
     store.commit(rebuilt_slots(before, replace(AS_SEEN, limit=9)))
-    store.commit([Put(p.slots_row(replace(AS_SEEN, **change)))])
+    store.commit([Put(rows.slots_row(replace(AS_SEEN, **change)))])
     with pytest.raises(ConditionFailed):
         store.commit(rebuilt_slots(before, replace(AS_SEEN, limit=9)))
     assert store.slots(MODEL) == replace(AS_SEEN, **change)
@@ -154,7 +155,7 @@ def test_slots_are_rebuilt_only_if_they_are_exactly_as_seen(both: Both, change: 
 
 def test_slots_that_are_not_paused_are_never_rebuilt(both: Both) -> None:
     store = filled(both.tables, 0)
-    store.commit([Put(p.slots_row(replace(AS_SEEN, paused=False)))])
+    store.commit([Put(rows.slots_row(replace(AS_SEEN, paused=False)))])
     with pytest.raises(ConditionFailed):
         store.commit(rebuilt_slots(seen(both), AS_SEEN))
 
@@ -169,7 +170,7 @@ def test_missing_slots_are_made_only_while_they_are_missing(both: Both) -> None:
 
 def test_a_pause_is_projected_by_a_repair_unless_the_model_has_changed(both: Both) -> None:
     store = filled(both.tables, 0)
-    store.commit([Put(p.slots_row(replace(AS_SEEN, paused=False, model_version=50)))])
+    store.commit([Put(rows.slots_row(replace(AS_SEEN, paused=False, model_version=50)))])
     before = seen(both)
     store.commit(paused_item(before, AS_SEEN))
     assert store.slots(MODEL) == AS_SEEN
@@ -193,15 +194,15 @@ def test_a_table_without_slots_and_views_is_rebuilt_from_its_events(both: Both) 
     store = filled(both.tables, 3)
     store.append_to_model(MODEL, 1, LimitSet(at=at(0), limit=2))
     ids = [id_of(version=f"v{number}") for number in range(3)]
-    both.tables.write([Delete(ViewRow(pk=p.view_pk(ids[0]), sk="view"))])
-    both.tables.write([Put(LineRow(pk=p.line_pk(MODEL), sk=f"5#x#{ids[1]}", job=ids[1]))])
+    both.tables.write([Delete(ViewRow(pk=rows.view_pk(ids[0]), sk="view"))])
+    both.tables.write([Put(LineRow(pk=rows.line_pk(MODEL), sk=f"5#x#{ids[1]}", job=ids[1]))])
     outbox = FakeOutbox()
     context = RepairContext(
         tables=both.tables, reader=both.reader, hints=outbox, lease=timedelta(minutes=3), now=lambda: at(3600),
         sleep=lambda _: None, models=(MODEL,),
     )  # fmt: skip
     assert {(d.pk, d.expected is None) for d in verify(context).differences} == {
-        (p.view_pk(ids[0]), False), (p.line_pk(MODEL), True), (p.slots_pk(MODEL), False),
+        (rows.view_pk(ids[0]), False), (rows.line_pk(MODEL), True), (rows.slots_pk(MODEL), False),
     }  # fmt: skip
     rebuilt = rebuild(context)
     assert (len(rebuilt.repaired), rebuilt.left) == (3, {})

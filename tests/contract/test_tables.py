@@ -12,6 +12,7 @@ from moto import mock_aws
 from bbq.cli.expected import recounted
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.dynamodb import DynamoTables
 from bbq.shared.hold import FAILING, Hold, probed
 from bbq.shared.job import Job, evolve
@@ -176,7 +177,7 @@ def test_projecting_an_older_reading_changes_nothing(store: Store, tables: Table
         store.commit(p.projected(None, life()))
     assert store.job(job.id) == before
     assert store.line(MODEL, 5) == []
-    view = tables.get(ViewRow, p.view_pk(job.id), "view")
+    view = tables.get(ViewRow, rows.view_pk(job.id), "view")
     assert view
     assert (view.status, view.version) == ("Claimed", 2)
 
@@ -227,7 +228,7 @@ def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
     """Two invocations read the slots before midnight and claim after it: the second must read again, or it would begin anew."""
     with_limit(store, 9)
     before = replace(slots(store), day=seen)
-    store.commit([Put(p.slots_row(before))])
+    store.commit([Put(rows.slots_row(before))])
     for version, passes in (("v1", True), ("v2", False)):
         store.append(id_of(version=version), None, queued(version=version))
         job = store.job(id_of(version=version))
@@ -349,7 +350,7 @@ def test_a_reason_to_ask_again_is_counted_and_so_is_every_change_of_the_model(st
 def test_a_resume_takes_the_holds_away(store: Store) -> None:
     with_limit(store, 2)
     held = replace(slots(store), refused=HOLD, failing=replace(HOLD, kind=FAILING), failures=3, failed_late=True)
-    store.commit([Put(p.slots_row(held))])
+    store.commit([Put(rows.slots_row(held))])
     assert slots(store) == held
     store.commit(p.model_changed(held, Slots(model=MODEL, limit=2, model_version=2), resumed=False))
     assert len(slots(store).holds) == 2
@@ -483,11 +484,11 @@ def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_li
 
 def test_a_requeued_job_comes_back_to_its_own_place(store: Store, tables: Tables) -> None:
     with_limit(store, 1)
-    entry = p.line_row(job := run(store))
+    entry = rows.line_row(job := run(store))
     job = end(store, job, end_of("Expired", processed_records=0))
     again = e.JobRequeued(at=at(10), attempt=1, by="policy", why="expired")
     store.commit(p.appended(job, again))
-    (row,) = tables.query(LineRow, p.line_pk(MODEL))
+    (row,) = tables.query(LineRow, rows.line_pk(MODEL))
     assert (row.sk, row.job) == (entry.sk, job.id)
 
 
@@ -508,4 +509,4 @@ def test_half_of_a_transaction_is_never_written(store: Store, tables: Tables) ->
     with pytest.raises(ConditionFailed):
         store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, Slots(model=MODEL, limit=9)))
     assert len(tables.query(EventRow, job_stream(job.id))) == 1
-    assert tables.get(ViewRow, p.view_pk(job.id), "view") is None
+    assert tables.get(ViewRow, rows.view_pk(job.id), "view") is None

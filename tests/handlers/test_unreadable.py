@@ -11,7 +11,7 @@ from bbq.services.scheduler.reconcile import Visit, reconcile
 from bbq.shared import events as e
 from bbq.shared.job import Job
 from bbq.shared.names import job_stream
-from bbq.shared.projections import VIEW_KEY, view_pk
+from bbq.shared.rows import VIEW_KEY, view_pk
 from bbq.shared.tables import ViewRow
 from local.settings import ROOT
 from tests.handlers.test_intake_handler import BUCKET, Bench, bench, failing, job_of, reasons, upload_of

@@ -543,8 +543,8 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         test="tests/unit/test_promises.py::test_counts_of_an_expired_job_that_come_late_keep_it_from_being_bought_again",
     ),
     "rank": _m("a status may fall back", returned("job.news", "status != job.status")),
-    "order": _m("the line is ordered by id", assigned("_place", "sk", 'f"{priority}#{job.id}"')),
-    "priority": _m("the line knows no priority", assigned("_place", "sk", 'f"{text_of(job.line_at)}#{job.id}"')),
+    "order": _m("the line is ordered by id", assigned("place_row", "sk", 'f"{priority}#{job.id}"')),
+    "priority": _m("the line knows no priority", assigned("place_row", "sk", 'f"{text_of(job.line_at)}#{job.id}"')),
     "old-places": _m(
         "a job that leaves the line leaves only the place of its newest priority",
         expr("_no_place", "sorted(...)", "[job.priority]"),

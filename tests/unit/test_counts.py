@@ -7,7 +7,7 @@ import pytest
 
 from bbq.services.scheduler.hints import Report
 from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from bbq.shared import counts
+from bbq.shared import counts, rows
 from bbq.shared import events as e
 from bbq.shared import projections as p
 from bbq.shared.job import evolve
@@ -95,13 +95,13 @@ def test_a_claim_leaves_no_place_behind_whether_or_not_a_change_of_priority_was_
         bench.append(job, e.PriorityChanged(at=bench.time, priority=priority, by="ann", why=""))
         if projected:
             see(bench, job)
-    assert [row.sk[0] for row in bench.tables.query(LineRow, p.line_pk(MODEL))] == ["3" if projected else "5"]
+    assert [row.sk[0] for row in bench.tables.query(LineRow, rows.line_pk(MODEL))] == ["3" if projected else "5"]
     bench.set_limit(1)
     other = bench.upload("v2", priority=9)
     see(bench, other)  # its fill claims the head of the line
     assert bench.job(job).status == "Submitted"
     assert bench.store.line(MODEL, 9) == [other]
-    view = bench.tables.get(ViewRow, p.view_pk(job), "view")
+    view = bench.tables.get(ViewRow, rows.view_pk(job), "view")
     assert view
     assert (int(view.priority), bench.store.waiting(MODEL)["jobs"]) == (3, 1)
 

@@ -22,7 +22,7 @@ from bbq.cli.expected import (
     unfinished,
 )
 from bbq.shared import events as e
-from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.hold import QUOTA, TOO_FEW_RECORDS, Hold
 from bbq.shared.job import Job
 from bbq.shared.names import holder
@@ -54,7 +54,7 @@ def differences(
 
 
 def wrong(job: Job, holders: dict[str, Lease]) -> list[Difference]:
-    return differences(STATE, [job], p.slots_row(replace(STATE, holders=holders)))
+    return differences(STATE, [job], rows.slots_row(replace(STATE, holders=holders)))
 
 
 def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today() -> None:
@@ -102,7 +102,7 @@ def test_rebuilt_slots_are_right_whatever_was_there_and_what_no_event_holds_is_k
         failures=3, failed_late=True,
     )  # fmt: skip
     rebuilt = slots_from_events(STATE, [job], found, longest_lease=LEASE)
-    assert differences(STATE, [job], p.slots_row(rebuilt)) == []
+    assert differences(STATE, [job], rows.slots_row(rebuilt)) == []
     kept = replace(found, limit=STATE.limit, ends=5, holders=rebuilt.holders, day=rebuilt.day)
     assert (rebuilt, rebuilt.paused) == (kept, True)
     if right:
@@ -129,7 +129,7 @@ jobs_of_all_kinds = st.lists(
 def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], holders: dict[str, Lease], missing: bool) -> None:
     found = None if missing else replace(STATE, limit=1, holders=holders)
     rebuilt = slots_from_events(STATE, jobs, found, longest_lease=LEASE)
-    assert differences(STATE, jobs, p.slots_row(rebuilt)) == []
+    assert differences(STATE, jobs, rows.slots_row(rebuilt)) == []
     again = slots_from_events(STATE, jobs, rebuilt, longest_lease=LEASE)
     assert again.holders == rebuilt.holders
     for job in jobs:
@@ -140,7 +140,7 @@ def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], hold
 def test_nothing_is_said_of_the_holders_of_a_job_that_cannot_be_read() -> None:
     found = replace(STATE, holders={HOLDER_ID: TAKEN, holder(id_of(version="v2"), 1): FREE})
     unknown = frozenset({id_of()})
-    (difference,) = differences(STATE, [], p.slots_row(found), unknown)
+    (difference,) = differences(STATE, [], rows.slots_row(found), unknown)
     assert difference.field == holder(id_of(version="v2"), 1)
     rebuilt = slots_from_events(STATE, [], found, longest_lease=LEASE, unknown=unknown)
     assert rebuilt.holders == {HOLDER_ID: TAKEN}
@@ -182,10 +182,10 @@ def test_whose_lease_is_over_or_rebuilt_is_to_be_looked_up() -> None:
 
 
 def test_a_row_that_is_absent_or_too_many_differs_as_a_whole() -> None:
-    row = p.line_row(QUEUED_JOB)
+    row = rows.line_row(QUEUED_JOB)
     assert [(d.found, d.expected is None) for d in row_differences(None, row)] == [(None, False)]
     assert [(d.found is None, d.expected) for d in row_differences(row, None)] == [(False, None)]
-    assert row_differences(None, None) == row_differences(row, p.line_row(QUEUED_JOB)) == []
+    assert row_differences(None, None) == row_differences(row, rows.line_row(QUEUED_JOB)) == []
 
 
 def test_a_place_in_line_is_for_who_waits() -> None:
@@ -209,7 +209,7 @@ def test_a_place_in_line_is_for_who_waits() -> None:
     ],
 )
 def test_an_item_that_cannot_be_read_counts_as_lost(name: str, value: Any) -> None:
-    row = p.slots_row(replace(STATE, holders={HOLDER_ID: FREE}))
+    row = rows.slots_row(replace(STATE, holders={HOLDER_ID: FREE}))
     assert slots_found(row) == replace(STATE, holders={HOLDER_ID: FREE})
     setattr(row, name, value)
     assert slots_found(row) is None

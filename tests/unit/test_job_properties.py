@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.hold import QUOTA, Hold
 from bbq.shared.job import Job, comes_back, evolve, fold, news, outcome
 from bbq.shared.memory import MemoryTables
@@ -286,7 +287,7 @@ class AnyLife(RuleBasedStateMachine):
         plain = self.plain
         view = self.tables.get(ViewRow, f"job#{JOB}", "view")
         assert view
-        assert view.to_dynamodb_dict() == p.view_row(self.seen).to_dynamodb_dict()
+        assert view.to_dynamodb_dict() == rows.view_row(self.seen).to_dynamodb_dict()
         if self.seen is not self.job:
             return
         day = f"#{e.text_of(at(plain.times['ended']))[:10]}" if not plain.may_still_run else ""

@@ -10,7 +10,7 @@ import pytest
 
 from bbq.services.scheduler.bedrock import Refused
 from bbq.shared import events as e
-from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.fold import SCHEMA, unfolded
 from bbq.shared.hold import QUOTA
 from bbq.shared.job import Job, fold
@@ -51,7 +51,7 @@ def by_events(store: Store, job: str) -> Job | None:
 
 
 def view(bench: Bench, job: str) -> ViewRow:
-    found = bench.tables.get(ViewRow, p.view_pk(job), p.VIEW_KEY)
+    found = bench.tables.get(ViewRow, rows.view_pk(job), rows.VIEW_KEY)
     assert found
     return found
 

@@ -36,6 +36,7 @@ from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from bbq.services.scheduler.wake import reconcile_model
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.hold import ACCESS
 from bbq.shared.models import Model
 from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id, job_stream, model_stream
@@ -116,7 +117,7 @@ class Life:
 
     def row(self, job: str) -> ViewRow:
         """The job's view."""
-        row = self.bench.tables.get(ViewRow, p.view_pk(job), p.VIEW_KEY)
+        row = self.bench.tables.get(ViewRow, rows.view_pk(job), rows.VIEW_KEY)
         assert row
         return row
 
@@ -184,8 +185,8 @@ def test_whatever_people_write_comes_out_as_it_went_in_and_everything_goes_on(
     assert [hold.message for hold in bench.slots.holds] == [storable(message)]
     assert life.row(failed).reason == (storable(message) or None)
     for table in bench.tables._items.values():  # as DynamoDB would be sent it
-        for rows in table.values():
-            for item in rows.values():
+        for partition in table.values():
+            for item in partition.values():
                 json.dumps(item, ensure_ascii=False).encode()
     shown = printed(life, jobs)
     assert not {letter for letter in shown if not letter.isprintable() and letter != "\n"}
@@ -204,11 +205,11 @@ def test_a_view_that_is_lost_is_rebuilt_whatever_people_wrote(labels: dict[str, 
     life = Life()
     job = life.upload("x", labels)
     life.fails(job, message)
-    before = life.bench.tables.peek(PROJECTIONS, p.view_pk(job), p.VIEW_KEY)
-    del life.bench.tables._items[PROJECTIONS][p.view_pk(job)]
-    assert [difference.pk for difference in verify(life.office.context).differences] == [p.view_pk(job)]
-    assert rebuild(life.office.context).repaired == ((p.view_pk(job), p.VIEW_KEY),)
-    assert life.bench.tables.peek(PROJECTIONS, p.view_pk(job), p.VIEW_KEY) == before
+    before = life.bench.tables.peek(PROJECTIONS, rows.view_pk(job), rows.VIEW_KEY)
+    del life.bench.tables._items[PROJECTIONS][rows.view_pk(job)]
+    assert [difference.pk for difference in verify(life.office.context).differences] == [rows.view_pk(job)]
+    assert rebuild(life.office.context).repaired == ((rows.view_pk(job), rows.VIEW_KEY),)
+    assert life.bench.tables.peek(PROJECTIONS, rows.view_pk(job), rows.VIEW_KEY) == before
 
 
 def test_a_label_may_be_called_self() -> None:
@@ -221,7 +222,7 @@ def test_a_label_may_be_called_self() -> None:
 
 def broken_projection(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
     """Some job cannot be projected, for a reason that nobody has thought of."""
-    real = p.view_row
+    real = rows.view_row
 
     def view_row(job: Any) -> ViewRow:
         if job.id == of:
@@ -236,16 +237,16 @@ def test_a_job_that_cannot_be_projected_is_one_difference_and_the_walk_goes_on(m
     jobs = [life.upload(str(number), {}, f"v{number}") for number in range(6)]
     bad, lost = jobs[0], jobs[1]
     broken_projection(monkeypatch, bad)
-    del life.bench.tables._items[PROJECTIONS][p.view_pk(lost)]
+    del life.bench.tables._items[PROJECTIONS][rows.view_pk(lost)]
     report = verify(life.office.context)
     assert report.complete
-    assert {difference.pk for difference in report.differences} == {p.view_pk(bad), p.view_pk(lost)}
-    (said,) = (str(difference) for difference in report.differences if difference.pk == p.view_pk(bad))
+    assert {difference.pk for difference in report.differences} == {rows.view_pk(bad), rows.view_pk(lost)}
+    (said,) = (str(difference) for difference in report.differences if difference.pk == rows.view_pk(bad))
     assert bad in said
     assert "cannot be read: TypeError: got multiple values" in said
     rebuilt = rebuild(life.office.context)
-    assert rebuilt.repaired == ((p.view_pk(lost), p.VIEW_KEY),)
-    assert rebuilt.left == {(p.view_pk(bad), p.VIEW_KEY): "TypeError: got multiple values for argument 'self'"}
+    assert rebuilt.repaired == ((rows.view_pk(lost), rows.VIEW_KEY),)
+    assert rebuilt.left == {(rows.view_pk(bad), rows.VIEW_KEY): "TypeError: got multiple values for argument 'self'"}
 
 
 @pytest.mark.parametrize("damage", ["view", "line", "event"])
@@ -257,10 +258,10 @@ def test_a_row_that_cannot_be_read_is_one_difference_and_the_walk_goes_on(damage
     items = bench.tables._items
     match damage:
         case "view":
-            partition = items[PROJECTIONS][p.view_pk(bad)]
-            partition[p.VIEW_KEY] = {**partition[p.VIEW_KEY], "labels": {"M": {"self": {"S": "x"}}}}  # as they once were
+            partition = items[PROJECTIONS][rows.view_pk(bad)]
+            partition[rows.VIEW_KEY] = {**partition[rows.VIEW_KEY], "labels": {"M": {"self": {"S": "x"}}}}  # as they once were
         case "line":
-            partition = items[PROJECTIONS][p.line_pk(MODEL)]
+            partition = items[PROJECTIONS][rows.line_pk(MODEL)]
             (place,) = (key for key in partition if str(key).endswith(bad))
             partition[place] = {**partition[place], "job": {"N": "7"}}
         case _:

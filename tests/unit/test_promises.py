@@ -13,7 +13,7 @@ from bbq.cli import decisions
 from bbq.cli.expected import rebuilt_slots, slots_from_events
 from bbq.services.scheduler.bedrock import Refused, Request, Unknown
 from bbq.shared import events as e
-from bbq.shared import projections
+from bbq.shared import projections, rows
 from bbq.shared.events import UnknownEvent
 from bbq.shared.hold import FAILING, INVALID, Hold
 from bbq.shared.models import Model
@@ -117,7 +117,7 @@ def test_two_walking_holds_give_every_job_its_turn() -> None:
     slots = bench.slots
     kind = {"since": bench.time, "until": bench.time, "ends": slots.ends, "message": ""}
     both = replaced(slots, refused=Hold(kind=INVALID, count=1, **kind), failing=Hold(kind=FAILING, count=2, **kind))  # type: ignore[arg-type]
-    bench.store.commit([Put(projections.slots_row(both))])
+    bench.store.commit([Put(rows.slots_row(both))])
     wake(bench)
     let_pass(bench, days=2)
     asked = [request.name.split("-")[1] for request in bench.bedrock.creates]
@@ -331,7 +331,7 @@ def test_a_view_that_is_behind_stops_its_own_job_only() -> None:
     see(bench, first)
     waits = bench.job(first)
     old = replaced(waits, version=1, queued_version=1, attempt=0, claimed_at=None, first_claimed_at=None, reason="")
-    bench.store.commit([Put(projections.view_row(old))])  # as it was at version 1
+    bench.store.commit([Put(rows.view_row(old))])  # as it was at version 1
     second = bench.upload("second")
     bench.wait(minutes=2)
     for job in (first, second):
@@ -366,7 +366,7 @@ def test_an_event_that_this_code_does_not_know_stops_its_job_also_behind_a_newer
     held = EventRow(stream=job_stream(job), version=2, name="job-held", schema=1, at=e.text_of(bench.time), data={})
     event = e.PriorityChanged(at=bench.time, priority=3, by="ann", why="")
     after = replaced(bench.job(job), version=3, priority=3, latest=event.NAME)
-    view = projections.view_row(after)
+    view = rows.view_row(after)
     view.fold = {**view.fold, "held": True}  # a field that only the newer code knows
     bench.store.commit([Put(held)])
     bench.store.commit([projections.append(after, event), Put(view)])
@@ -553,7 +553,7 @@ def test_slots_that_were_made_anew_can_be_resumed_as_their_rebuild_says() -> Non
     bench = Bench(limit=1)
     events = [r.event for r in bench.store.load(model_stream(MODEL))]
     bench.store.commit(
-        [Delete(SlotsRow(pk=projections.slots_pk(MODEL), sk="slots")), Put(projections.view_row(bench.job(started(bench, "x"))))]
+        [Delete(SlotsRow(pk=rows.slots_pk(MODEL), sk="slots")), Put(rows.view_row(bench.job(started(bench, "x"))))]
     )
     assert bench.store.slots(MODEL) is None
     made = slots_from_events(fold_model(MODEL, events), [], None, longest_lease=timedelta(minutes=4))

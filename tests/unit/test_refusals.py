@@ -11,6 +11,7 @@ from bbq.services.scheduler.bedrock import Accepted, Refused, Request, Unknown
 from bbq.services.scheduler.wake import reconcile_model
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED, refused
 from bbq.shared.models import Model
 from bbq.shared.names import attempt_name, holder
@@ -503,7 +504,7 @@ def test_a_hold_that_another_changed_between_reading_and_writing_is_read_again()
         bench,
         "submission-refused",
         lambda: bench.tables.write(
-            [Put(p.slots_row(replace(bench.slots, refused=replace(other, count=4))), SlotsRow.pk.exists())]
+            [Put(rows.slots_row(replace(bench.slots, refused=replace(other, count=4))), SlotsRow.pk.exists())]
         ),
     )
     see(bench, job)

@@ -19,6 +19,7 @@ from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from bbq.services.scheduler.wake import reconcile_model, wake
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.hold import ACCESS, FAILING, QUOTA, Hold
 from bbq.shared.job import OVER, fold
 from bbq.shared.names import attempt_name, holder, job_stream, model_stream
@@ -169,7 +170,7 @@ def goes_on(office: Office, jobs: dict[str, str]) -> None:
 
 
 def slots_row(bench: Bench) -> SlotsRow:
-    row = bench.tables.get(SlotsRow, p.slots_pk(MODEL), "slots")
+    row = bench.tables.get(SlotsRow, rows.slots_pk(MODEL), "slots")
     assert row
     return row
 
@@ -179,11 +180,11 @@ def put(bench: Bench, row: Row) -> None:
 
 
 def put_slots(bench: Bench, **changes: Any) -> None:
-    put(bench, p.slots_row(replace(bench.slots, **changes)))
+    put(bench, rows.slots_row(replace(bench.slots, **changes)))
 
 
 def view_of(bench: Bench, job: str) -> ViewRow:
-    row = bench.tables.get(ViewRow, p.view_pk(job), "view")
+    row = bench.tables.get(ViewRow, rows.view_pk(job), "view")
     assert row
     return row
 
@@ -201,7 +202,7 @@ def views_stale(bench: Bench, jobs: dict[str, str]) -> None:
         events = [recorded.event for recorded in bench.store.load(job_stream(jobs[name]))]
         older = fold(jobs[name], events[:1])
         assert older
-        put(bench, p.view_row(older))
+        put(bench, rows.view_row(older))
 
 
 def view_from_the_future(bench: Bench, jobs: dict[str, str]) -> None:
@@ -231,31 +232,31 @@ def state_wrong(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 def view_ghost(bench: Bench, jobs: dict[str, str]) -> None:
-    row = p.view_row(bench.job(jobs["waiting"]))
-    row.pk, row.job = p.view_pk(STRANGER), STRANGER
+    row = rows.view_row(bench.job(jobs["waiting"]))
+    row.pk, row.job = rows.view_pk(STRANGER), STRANGER
     put(bench, row)
 
 
 def entry_lost(bench: Bench, jobs: dict[str, str]) -> None:
-    bench.tables.write([Delete(p.line_row(bench.job(jobs["waiting"])))])
+    bench.tables.write([Delete(rows.line_row(bench.job(jobs["waiting"])))])
 
 
 def entry_ghost_of_a_running_job(bench: Bench, jobs: dict[str, str]) -> None:
-    put(bench, p.line_row(bench.job(jobs["running"])))
+    put(bench, rows.line_row(bench.job(jobs["running"])))
 
 
 def entry_ghost_at_another_place(bench: Bench, jobs: dict[str, str]) -> None:
-    row = p.line_row(bench.job(jobs["waiting"]))
+    row = rows.line_row(bench.job(jobs["waiting"]))
     put(bench, LineRow(pk=row.pk, sk="0" + row.sk[1:], job=row.job))
 
 
 def entry_ghost_of_nobody(bench: Bench, jobs: dict[str, str]) -> None:
-    put(bench, LineRow(pk=p.line_pk(MODEL), sk=f"0#2026#{STRANGER}", job=STRANGER))
-    put(bench, LineRow(pk=p.line_pk(MODEL), sk="0#nonsense", job=jobs["ended"]))
+    put(bench, LineRow(pk=rows.line_pk(MODEL), sk=f"0#2026#{STRANGER}", job=STRANGER))
+    put(bench, LineRow(pk=rows.line_pk(MODEL), sk="0#nonsense", job=jobs["ended"]))
 
 
 def entry_of_another_job(bench: Bench, jobs: dict[str, str]) -> None:
-    row = p.line_row(bench.job(jobs["waiting"]))
+    row = rows.line_row(bench.job(jobs["waiting"]))
     put(bench, LineRow(pk=row.pk, sk=row.sk, job=jobs["ended"]))
 
 
@@ -305,8 +306,8 @@ def holds_unreadable(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 def counter_lost(bench: Bench, jobs: dict[str, str]) -> None:
-    rows = bench.tables._items["projections"][p.slots_pk(MODEL)]
-    rows["slots"] = {name: value for name, value in rows["slots"].items() if name != "taken"}
+    items = bench.tables._items["projections"][rows.slots_pk(MODEL)]
+    items["slots"] = {name: value for name, value in items["slots"].items() if name != "taken"}
 
 
 def lease_unreadable(bench: Bench, jobs: dict[str, str]) -> None:
@@ -389,9 +390,9 @@ def test_nothing_is_wrong_with_a_busy_queue() -> None:
     rebuilt = rebuild(office.context)
     assert (rebuilt.repaired, rebuilt.left, rebuilt.streams, office.said) == ((), {}, len(UPLOADS) + 1, [])
     assert model_events(office.bench) == OWN
-    slots = before["projections"].pop(p.slots_pk(MODEL))["slots"]
+    slots = before["projections"].pop(rows.slots_pk(MODEL))["slots"]
     after = everything_about(office.bench)["projections"]
-    now = after.pop(p.slots_pk(MODEL))["slots"]
+    now = after.pop(rows.slots_pk(MODEL))["slots"]
     assert after == before["projections"]
     assert {name for name in now if now[name] != slots.get(name)} == {
         "paused", "model_version", "paused_by", "paused_at", "paused_why"
@@ -460,7 +461,7 @@ def test_a_queue_at_work_beside_the_walk_is_not_reported_and_what_stays_wrong_is
     for job in uploads[:6]:
         see(bench, job)
     lost = next(job for job in uploads if bench.job(job).arn is None and bench.store.view_version(job))
-    bench.tables.write([Delete(p.line_row(bench.job(lost)))])
+    bench.tables.write([Delete(rows.line_row(bench.job(lost)))])
 
     def work(_: float) -> None:
         running = [job for job in uploads if bench.job(job).arn and bench.job(job).status not in OVER]
@@ -472,7 +473,7 @@ def test_a_queue_at_work_beside_the_walk_is_not_reported_and_what_stays_wrong_is
 
     office.on_sleep = work
     report = verify(office.context)
-    assert {difference.pk for difference in report.differences} == {p.line_pk(MODEL)}
+    assert {difference.pk for difference in report.differences} == {rows.line_pk(MODEL)}
     assert all(lost in difference.sk for difference in report.differences)
     assert any("it changed while the jobs were read" in sentence for sentence in office.said)
 
@@ -480,8 +481,8 @@ def test_a_queue_at_work_beside_the_walk_is_not_reported_and_what_stays_wrong_is
 def test_events_that_cannot_be_read_are_named_left_alone_and_stop_no_other_job() -> None:
     office, jobs = damaged(entry_lost, submitted_holder_lost)
     bench = office.bench
-    rows = bench.tables._items["events"][job_stream(jobs["running"])]
-    rows[2] = {**rows[2], "name": {"S": "job-teleported"}}
+    stored = bench.tables._items["events"][job_stream(jobs["running"])]
+    stored[2] = {**stored[2], "name": {"S": "job-teleported"}}
     del bench.tables._items["events"][job_stream(jobs["ended"])][2]
     report = verify(office.context)
     words = [str(difference) for difference in report.differences]
@@ -489,7 +490,7 @@ def test_events_that_cannot_be_read_are_named_left_alone_and_stop_no_other_job()
     assert any(f"the events of job {jobs['ended']} are not 1 to" in text for text in words)
     assert any("a job that it may count cannot be read" in sentence for sentence in office.said)
     rebuilt = rebuild(office.context)
-    assert set(rebuilt.left) == {(p.view_pk(jobs[name]), "view") for name in ("running", "ended")}
+    assert set(rebuilt.left) == {(rows.view_pk(jobs[name]), "view") for name in ("running", "ended")}
     assert holder(jobs["running"], 1) in bench.slots.holders  # what it should be is not known: it keeps what it has
     assert bench.slots.holders[holder(jobs["submitted"], 1)].submitted
     assert bench.store.line(MODEL, 9) == [jobs["refused"], jobs["waiting"]]
@@ -568,7 +569,7 @@ def test_r20_r34_slots_that_were_opened_during_the_walk_are_left_for_another_run
     office, jobs = damaged(submitted_holder_lost)
     came = before_write(office.bench, of_slots, lambda: meanwhile(office.bench, jobs))
     rebuilt = rebuild(office.context)
-    assert (came, list(rebuilt.left)) == ([True], [(p.slots_pk(MODEL), "slots")])
+    assert (came, list(rebuilt.left)) == ([True], [(rows.slots_pk(MODEL), "slots")])
     assert holder(jobs["submitted"], 1) not in office.bench.slots.holders
     assert model_events(office.bench)[-1][0] == "model-paused"  # what is wrong with them may let too many in
     assert rebuild(office.context).left == {}
@@ -623,7 +624,7 @@ def test_a_day_that_was_lost_with_the_slots_knows_what_waits_for_its_tally() -> 
     bench.store.commit(p.ended(before, end, holder(ended, 1), bench.slots))  # and then its invocation died
     assert (bench.job(tallied).tally is None, bench.job(ended).tally is None) == (False, True)
     began = bench.slots.day
-    bench.tables.write([Delete(p.slots_row(bench.slots))])
+    bench.tables.write([Delete(rows.slots_row(bench.slots))])
     rebuild(office.context)
     assert bench.slots.day == began
     assert (began.jobs, set(bench.slots.holders)) == (3, {holder(running, 1)})
@@ -632,9 +633,9 @@ def test_a_day_that_was_lost_with_the_slots_knows_what_waits_for_its_tally() -> 
 def test_missing_slots_that_are_made_meanwhile_are_not_overwritten() -> None:
     office, _ = damaged(slots_lost)
     made = Slots(model=MODEL, limit=4, model_version=1)
-    came = before_write(office.bench, of_slots, lambda: put(office.bench, p.slots_row(made)))
+    came = before_write(office.bench, of_slots, lambda: put(office.bench, rows.slots_row(made)))
     rebuilt = rebuild(office.context)
-    assert (came, list(rebuilt.left)) == ([True], [(p.slots_pk(MODEL), "slots")])
+    assert (came, list(rebuilt.left)) == ([True], [(rows.slots_pk(MODEL), "slots")])
     assert office.bench.slots == made
 
 
@@ -760,7 +761,7 @@ def test_r20_a_claim_beside_the_walk_is_never_written_over(page: int) -> None:
 def test_an_event_that_comes_beside_the_repair_of_a_view_is_not_overwritten() -> None:
     office, jobs = damaged(views_stale)
     bench, claimed = office.bench, jobs["claimed"]
-    ours = lambda writes: any(write.row.pk == p.view_pk(claimed) for write in writes if isinstance(write.row, ViewRow))  # noqa: E731
+    ours = lambda writes: any(write.row.pk == rows.view_pk(claimed) for write in writes if isinstance(write.row, ViewRow))  # noqa: E731
     came = before_write(bench, ours, lambda: bench.append(claimed, e.CancelRequested(at=bench.time, by="ann", why="")))
     assert rebuild(office.context).left == {}
     assert (came, view_of(bench, claimed).cancel_by) == ([True], "ann")
@@ -771,13 +772,13 @@ def test_a_job_that_never_comes_to_rest_is_left() -> None:
     bench = office.bench
 
     def busier(writes: Sequence[Write]) -> None:
-        if any(isinstance(write.row, ViewRow) and write.row.pk == p.view_pk(jobs["claimed"]) for write in writes):
+        if any(isinstance(write.row, ViewRow) and write.row.pk == rows.view_pk(jobs["claimed"]) for write in writes):
             bench.append(jobs["claimed"], e.CancelRequested(at=bench.time, by="ann", why=""))
 
     bench.tables.before_commit = busier
     left = rebuild(office.context).left
-    assert list(left) == [(p.view_pk(jobs["claimed"]), "view")]
-    assert "run the rebuild again" in left[p.view_pk(jobs["claimed"]), "view"]
+    assert list(left) == [(rows.view_pk(jobs["claimed"]), "view")]
+    assert "run the rebuild again" in left[rows.view_pk(jobs["claimed"]), "view"]
 
 
 def test_uploads_beside_a_rebuild_are_kept_and_their_rows_of_counts_are_left_to_a_quiet_minute() -> None:
@@ -922,7 +923,7 @@ def test_a_row_of_counts_that_a_repair_changes_is_still_counted_in_the_same_run(
     office, jobs = damaged(counts_wrong)
     job = office.bench.upload("new")  # its record of the stream was lost
     rebuilt = rebuild(office.context)
-    assert (p.view_pk(job), "view") in rebuilt.repaired
+    assert (rows.view_pk(job), "view") in rebuilt.repaired
     assert office.said == []
     assert office.bench.store.waiting(MODEL)["jobs"] == 3
     goes_on(office, {**jobs, "new": job})

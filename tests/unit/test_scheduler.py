@@ -15,6 +15,7 @@ from bbq.services.scheduler.fill import fill
 from bbq.services.scheduler.wake import reconcile_model, wake
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.due import lease_due
 from bbq.shared.models import Model
 from bbq.shared.names import attempt_name, holder, job_stream, model_stream
@@ -67,7 +68,7 @@ def test_an_end_is_tallied_from_the_manifest() -> None:
     tally = bench.job(job).tally
     assert tally is not None
     assert (tally.succeeded_records, tally.failed_records, tally.output_tokens) == (0, 100, 7)
-    view = bench.tables.get(ViewRow, p.view_pk(job), "view")
+    view = bench.tables.get(ViewRow, rows.view_pk(job), "view")
     assert view
     assert (view.status, view.outcome) == ("Completed", "NoRecordSucceeded")
 
@@ -113,9 +114,9 @@ def test_the_view_is_the_fold_after_every_step() -> None:
     job = started(bench)
     for status in ("Validating", "InProgress", "Completed"):
         report(bench, job, status)
-        stored = bench.tables.get(ViewRow, p.view_pk(job), "view")
+        stored = bench.tables.get(ViewRow, rows.view_pk(job), "view")
         assert stored
-        assert stored.to_dynamodb_dict() == p.view_row(bench.job(job)).to_dynamodb_dict()
+        assert stored.to_dynamodb_dict() == rows.view_row(bench.job(job)).to_dynamodb_dict()
 
 
 def test_a_rejected_upload_becomes_a_view_a_person_can_read() -> None:
@@ -125,7 +126,7 @@ def test_a_rejected_upload_becomes_a_view_a_person_can_read() -> None:
     event = e.JobRejected(at=bench.time, model=MODEL, sources=(source,), problems=(problem,), problem_count=1, size_bytes=3)
     bench.store.append("x", None, event)
     see(bench, "x")
-    view = bench.tables.get(ViewRow, p.view_pk("x"), "view")
+    view = bench.tables.get(ViewRow, rows.view_pk("x"), "view")
     assert view
     assert (view.status, view.reason) == ("Rejected", "not JSON")
     assert bench.bedrock.creates == []

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bbq.shared import events as e
 from bbq.shared import projections as p
+from bbq.shared import rows
 from bbq.shared.due import check_in_due, follow_up_due, grid_due, lease_due
 from bbq.shared.hold import FAILURES_IN_A_ROW, Hold, failed, next_probe, probed
 from bbq.shared.memory import MemoryTables
@@ -120,8 +121,8 @@ def test_slots_survive_being_stored(slots: Slots) -> None:
     store.commit(p.model_changed(None, slots, resumed=False))
     assert store.slots(slots.model) == slots
     row = SlotsRow()
-    row.from_dynamodb_dict(p.slots_row(slots).to_dynamodb_dict())
-    assert p.slots_of(row) == slots
+    row.from_dynamodb_dict(rows.slots_row(slots).to_dynamodb_dict())
+    assert rows.slots_of(row) == slots
 
 
 DATES = ["2026-11-22", "2026-11-23", "2026-11-24"]
@@ -372,7 +373,7 @@ class Capacity(RuleBasedStateMachine):
         if whose is not None:
             job = parse_holder(whose)[0]
             self.events[job] += 1
-            view = self.tables.get(ViewRow, p.view_pk(job), p.VIEW_KEY)
+            view = self.tables.get(ViewRow, rows.view_pk(job), rows.VIEW_KEY)
             assert view
             assert view.version == self.events[job]
         return True
