@@ -26,7 +26,7 @@ from tests.support.samples import BUCKET, queued
 
 MB = 1_000_000
 RECORD_BYTES = {"1 KB": 1000, "4 KB": 4000, "1 MB": 1_000_000}
-LONG_RECORD_BYTES = 2_000_000  # beyond inspection.LONG_LINE_BYTES: made small before it is parsed, so that memory is bounded
+LONG_RECORD_BYTES = 2_000_000  # beyond blocks.LONG_LINE_BYTES: made small before it is parsed, so that memory is bounded
 FILE_BYTES, QUICK_FILE_BYTES = 200 * MB, 16 * MB
 LARGE_BYTES = 1_000 * MB
 ROUNDS, QUICK_ROUNDS = 5, 3

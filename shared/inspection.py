@@ -25,7 +25,6 @@ looks different sends the rest of its block the careful way, line by line, which
 import codecs
 import hashlib
 import heapq
-import io
 import json
 import re
 from array import array
@@ -33,16 +32,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from bbq.shared.blocks import LONG_LINE_BYTES, LongLine, blocks
 from bbq.shared.bodies import CACHE_MARK, Bodies
 from bbq.shared.events import Problem
 from bbq.shared.file_kinds import HEAD_BYTES, foreign
+from bbq.shared.json_text import (
+    CAREFUL,
+    FAST,
+    NOT_JSON,
+    OBJECT,
+    SPACE,
+    NotANumber,
+    holds_lone_surrogate,
+    may_hold_lone_surrogate,
+    not_json,
+)
 
 MAX_PROBLEMS = 100
 ID_BUCKETS = 256
-BLOCK_BYTES = 256 * 1024
-LONG_LINE_BYTES = 1024**2  # a longer line is made small before it is parsed; well formed ones hold images or documents
-LONG_STRING = 256  # characters; a longer string in a long line gives way to its digest
-MAX_STRUCTURE = 4 * 1024**2  # characters of a long line without its long strings; parsing may need thirty times as much memory
 MAX_SHAPES = 256  # sets of names of bodies that are remembered as good; a file usually has one
 LONGEST_ID_KEPT = 40  # characters; below LONG_STRING / 6, so that a digest stands for the same ids however they are escaped
 
@@ -74,8 +81,8 @@ def inspect(chunks: Iterable[bytes], limits: Limits, *, long_line_bytes: int = L
     """Read chunks of any size until their end or the first limit passed. Raises only what `chunks` raises."""
     inspector = _Inspector(limits)
     try:
-        for block in _blocks(inspector.opened(chunks), long_line_bytes):
-            if isinstance(block, _LongLine):
+        for block in blocks(inspector.opened(chunks), long_line_bytes):
+            if isinstance(block, LongLine):
                 inspector.long_line(block)
             else:
                 inspector.block(block)
@@ -138,19 +145,19 @@ class _Inspector:
             for line in data.split(b"\n"):
                 self._bytes_line(line)
             return
-        start = 0 if self._blank or _may_hold_lone_surrogate(text) else self._usual_records(text)
+        start = 0 if self._blank or may_hold_lone_surrogate(text) else self._usual_records(text)
         if start <= len(text):
             for part in text[start:].split("\n"):
                 self._careful_line(part)
 
-    def long_line(self, line: "_LongLine") -> None:
+    def long_line(self, line: "LongLine") -> None:
         """A line that was made small."""
-        text = line.text.strip(_JSON_SPACE)
+        text = line.text.strip(SPACE)
         self._next_line(blank=not text and not line.problem)
         if line.problem:
             self._problem(line.problem)
         elif text:
-            self._judge(text, before=None, lone_surrogate=line.lone_surrogate or _holds_lone_surrogate(text))
+            self._judge(text, before=None, lone_surrogate=line.lone_surrogate or holds_lone_surrogate(text))
 
     def end(self) -> None:
         if self.records < self._limits.min_records:
@@ -189,7 +196,7 @@ class _Inspector:
         so a block is never read more than twice.
         """
         start, size, most, add_id = 0, len(text), self._limits.max_records, self._ids.add
-        head_at, tail_at, scan = _HEAD.match, _TAIL.match, _FAST.raw_decode
+        head_at, tail_at, scan = _HEAD.match, _TAIL.match, FAST.raw_decode
         line, records, bodies, good_shapes = self._line, self.records, self._limits.bodies, self._good_shapes
         cache = bodies is not None and CACHE_MARK in text
         while start <= size and line < most:
@@ -226,11 +233,11 @@ class _Inspector:
             self._problem(f"is not UTF-8 at byte {error.start + 1}")
 
     def _careful_line(self, line: str) -> None:
-        text = line.strip(_JSON_SPACE)
+        text = line.strip(SPACE)
         self._next_line(blank=not text)
         if text:
-            before = len(line) - len(line.lstrip(_JSON_SPACE))
-            self._judge(text, before=before, lone_surrogate=_holds_lone_surrogate(text))
+            before = len(line) - len(line.lstrip(SPACE))
+            self._judge(text, before=before, lone_surrogate=holds_lone_surrogate(text))
 
     def _next_line(self, *, blank: bool) -> None:
         if self._blank:
@@ -244,22 +251,22 @@ class _Inspector:
     def _judge(self, text: str, *, before: int | None, lone_surrogate: bool) -> None:
         """Find all that is wrong with one line. `before` counts the characters before `text`; None: columns mean nothing."""
         try:
-            record, end = _CAREFUL.raw_decode(text)
+            record, end = CAREFUL.raw_decode(text)
         except json.JSONDecodeError as error:
-            return self._problem(_not_json(error, before))
-        except _NotANumber:
-            return self._problem(f"{_NOT_JSON}: NaN and Infinity are not JSON")
+            return self._problem(not_json(error, before))
+        except NotANumber:
+            return self._problem(f"{NOT_JSON}: NaN and Infinity are not JSON")
         except RecursionError:
             return self._problem("nests too deeply")
         if end != len(text):
             return self._problem("holds more than one JSON value")
-        if not isinstance(record, _OBJECT):
+        if not isinstance(record, OBJECT):
             return self._problem("is not a JSON object")
         if lone_surrogate:
             self._problem("holds half of a surrogate pair, which is not a character")
         self._judge_record(list(record))
         bodies = self._limits.bodies
-        if bodies is not None and isinstance(body := _FAST.decode(text).get("modelInput"), dict):
+        if bodies is not None and isinstance(body := FAST.decode(text).get("modelInput"), dict):
             self._judge_body(bodies, body, self._line, cache=CACHE_MARK in text)
         return None
 
@@ -276,7 +283,7 @@ class _Inspector:
         record = dict(members)
         if len(record) != len(members):
             self._problem("has the same name twice in the record object")
-        if not isinstance(record.get("modelInput"), _OBJECT):
+        if not isinstance(record.get("modelInput"), OBJECT):
             self._problem("modelInput is not an object" if "modelInput" in record else "has no modelInput")
         record_id = record.get("recordId")
         if isinstance(record_id, str):
@@ -335,184 +342,7 @@ _HEAD = re.compile(rf'[ \t]*\{{[ \t]*(?:{_ID},[ \t]*)?"modelInput"[ \t]*:[ \t]*(
 _TAIL = re.compile(rf"[ \t]*(?:,[ \t]*{_ID})?\}}[ \t\r]*(?=\n|\Z)")
 
 _OTHER_ID_NAME = re.compile(r"(?:record|custom)?[ _-]?id", re.ASCII | re.IGNORECASE)
-_NOT_JSON = "is not valid JSON"
-_HINTS = {  # by json's own message; in our words, because nobody promises that its never quote
-    "Invalid control character at": "a control character in a string must be escaped",
-    "Unterminated string starting at": "a string does not end",
-    "Invalid \\escape": "an unknown escape in a string",
-    "Invalid \\uXXXX escape": "an incomplete \\u escape in a string",
-}
-_JSON_SPACE = " \t\r"  # JSON's white space, but for the newline
-
-
-class _NotANumber(ValueError):
-    """NaN or Infinity, which Python's parser lets pass."""
-
-
-def _refuse(_: str) -> NoReturn:
-    raise _NotANumber
-
-
-# Numbers are recognised but not converted: a million digits would take quadratic time. In the careful way an object becomes an
-# iterator over its members: that keeps double names, tells objects from arrays, and costs no call of Python code.
-_FAST = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse)
-_CAREFUL = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse, object_pairs_hook=iter)
-_OBJECT: type[Iterator[tuple[str, Any]]] = type(iter([("", None)]))
-
-
-def _not_json(error: json.JSONDecodeError, before: int | None) -> str:
-    column = "" if before is None else f" at column {before + error.pos + 1}"
-    hint = f": {_HINTS[error.msg]}" if error.msg in _HINTS else ""
-    return _NOT_JSON + column + hint
 
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
-
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LONE = re.compile(
-    r"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"  # a high one without a low one behind it
-    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])"  # a low one without a high one before it
-)
-_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])?.)")  # a pair, or any other; group 1: lone
-
-
-def _may_hold_lone_surrogate(text: str) -> bool:
-    """Quick, and never wrongly no. An escaped backslash before a "u" is what the patterns may misread."""
-    return _SURROGATE.search(text) is not None and (_LONE.search(text) is not None or r"\\u" in text)
-
-
-def _holds_lone_surrogate(text: str) -> bool:
-    return _may_hold_lone_surrogate(text) and any(escape[1] for escape in _ESCAPE.finditer(text))
-
-
-def _blocks(chunks: Iterable[bytes], long_line_bytes: int) -> "Iterator[bytes | _LongLine]":
-    """Whole lines, without the last newline, in blocks; lines of more than `long_line_bytes` by themselves."""
-    held: list[bytes] = []  # the beginning of a line whose end has not come
-    size = 0
-    long: _LongLine | None = None
-    for piece in _pieces(chunks, min(BLOCK_BYTES, long_line_bytes)):
-        start = 0
-        if long or size + len(piece) > long_line_bytes:
-            newline = piece.find(b"\n")
-            end = newline if newline >= 0 else len(piece)
-            if not long and size + end > long_line_bytes:
-                long = _LongLine(held)
-                held, size = [], 0
-            if long:
-                long.feed(piece[:end])
-                if newline < 0:
-                    continue
-                yield long.end()
-                long, start = None, newline + 1
-        newline = piece.rfind(b"\n", start)
-        if newline >= 0:
-            yield b"".join([*held, piece[start:newline]])
-            held, size, start = [], 0, newline + 1
-        if start < len(piece):
-            held.append(piece[start:])
-            size += len(piece) - start
-    if long:
-        yield long.end()
-    elif held:
-        yield b"".join(held)
-
-
-def _pieces(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        for start in range(0, len(chunk), most):
-            yield chunk[start : start + most]
-
-
-_OPEN_ESCAPE = re.compile(r"(?:\\u[dD][89abAB]..)?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
-_LONGEST_OPEN_ESCAPE = 11
-
-
-class _LongLine:
-    """A line made small while it streams by: each string over LONG_STRING characters, once checked, becomes its digest.
-
-    What remains is valid JSON exactly if the line is. Once a problem is found or MAX_STRUCTURE is passed, the rest is skipped.
-    """
-
-    def __init__(self, held: Iterable[bytes]) -> None:
-        self.problem: str | None = None
-        self.lone_surrogate = False
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
-        self._carry = ""  # an escape whose end has not come
-        self._kept = io.StringIO()
-        self._kept_size = 0
-        self._in_string = False
-        self._string: list[str] = []  # what was read of the open string, until it is long
-        self._string_size = 0
-        self._hash: Any = None  # of the open string, once it is long
-        for data in held:
-            self.feed(data)
-
-    @property
-    def text(self) -> str:
-        """What remains of the line."""
-        return "" if self.problem else self._kept.getvalue()
-
-    def feed(self, data: bytes, *, last: bool = False) -> None:
-        """More of the line."""
-        if self.problem:
-            return
-        try:
-            self._feed_text(self._carry + self._decode(data, last), last=last)
-        except UnicodeDecodeError:
-            self.problem = "is not UTF-8"
-        except json.JSONDecodeError as error:
-            self.problem = _not_json(error, None)
-
-    def end(self) -> "_LongLine":
-        """The line is over."""
-        self.feed(b"", last=True)
-        return self
-
-    def _feed_text(self, text: str, *, last: bool) -> None:
-        # Same length, without escaped backslashes and quotes: every quote left begins or ends a string. Should an escape stand
-        # outside of a string, it is kept, and no parser takes it.
-        plain = text.replace(r"\\", "__").replace(r"\"", "__") if "\\" in text else text
-        until = len(text)
-        if not last and (cut := _OPEN_ESCAPE.search(plain, max(0, until - _LONGEST_OPEN_ESCAPE))):
-            until = cut.start()
-        self._carry = text[until:]
-        start = 0
-        while start < until and not self.problem:
-            quote = plain.find('"', start, until)
-            end = quote if quote >= 0 else until
-            (self._extend_string if self._in_string else self._keep)(text[start:end])
-            if quote >= 0:
-                if self._in_string:
-                    self._close_string()
-                self._in_string = not self._in_string
-                self._keep('"')
-            start = end + 1
-
-    def _keep(self, text: str) -> None:
-        self._kept_size += len(text)
-        if self._kept_size > MAX_STRUCTURE:
-            self.problem = f"holds more than {MAX_STRUCTURE:,} characters without its long strings: make several records of it"
-            self._kept = io.StringIO()
-        else:
-            self._kept.write(text)
-
-    def _extend_string(self, text: str) -> None:
-        self._string_size += len(text)
-        if self._string_size <= LONG_STRING:
-            self._string.append(text)
-            return
-        if self._hash is None:
-            self._hash = hashlib.blake2b(digest_size=16)
-        content, _ = _FAST.raw_decode(f'"{"".join(self._string)}{text}"')
-        self._string = []
-        try:
-            self._hash.update(content.encode())
-        except UnicodeEncodeError:
-            self.lone_surrogate = True
-            self._hash.update(content.encode(errors="surrogatepass"))
-
-    def _close_string(self) -> None:
-        self._keep(self._hash.hexdigest() if self._hash else "".join(self._string))
-        self._string, self._string_size, self._hash = [], 0, None

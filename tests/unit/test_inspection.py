@@ -13,19 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bbq.shared.blocks import LONG_LINE_BYTES, LONG_STRING, MAX_STRUCTURE
 from bbq.shared.bodies import Bodies
 from bbq.shared.file_kinds import HEAD_BYTES, foreign
-from bbq.shared.inspection import (
-    LONG_LINE_BYTES,
-    LONG_STRING,
-    LONGEST_ID_KEPT,
-    MAX_PROBLEMS,
-    MAX_SHAPES,
-    MAX_STRUCTURE,
-    Inspection,
-    Limits,
-    inspect,
-)
+from bbq.shared.inspection import LONGEST_ID_KEPT, MAX_PROBLEMS, MAX_SHAPES, Inspection, Limits, inspect
 from local.settings import ROOT
 
 LIMITS = Limits(min_records=1, max_records=1000, max_bytes=10**9)
