@@ -249,11 +249,9 @@ def _deploy(sim: Simulation, by: int) -> None:
 def _deployed_again(sim: Simulation) -> None:
     """The limits must let work go on at the end."""
     wrong = {alias: 1 for alias, limit in sim.limits.items() if limit == 0}
-    missing = {alias for alias in sim.limits if alias not in sim.models}
-    for alias in missing:
-        sim.models[alias] = sim.model(alias)
+    missing = [alias for alias in sim.limits if alias not in sim.models]
     if wrong or missing:
-        sim.deploy(wrong)
+        sim.deploy(wrong, added=missing)
 
 
 def _remove_model(sim: Simulation) -> bool:

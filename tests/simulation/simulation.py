@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -481,11 +481,15 @@ class Simulation:
             return True
         return False
 
-    def deploy(self, limits: Mapping[str, int], *, higher_ceilings: bool = False) -> None:
-        """Terraform changes the limits and wakes the scheduler; it fails where that fails, and is run again. One at a time."""
+    def deploy(self, limits: Mapping[str, int], *, higher_ceilings: bool = False, added: Iterable[str] = ()) -> None:
+        """Terraform changes the limits, adds models, and wakes the scheduler; it fails where that fails, and is run again. One at
+        a time.
+        """
         if self.deploying:
-            self.kernel.after(30, lambda: self.deploy(limits, higher_ceilings=higher_ceilings))
+            self.kernel.after(30, lambda: self.deploy(limits, higher_ceilings=higher_ceilings, added=added))
             return
+        for alias in added:
+            self.models[alias] = self.model(alias)
         for alias in self.limits if higher_ceilings else ():
             self._raise_ceiling(alias)
         self.limits |= limits
