@@ -28,7 +28,7 @@ SAMPLES, QUICK_SAMPLES = 41, 3
 TIMEOUT_SECONDS = 600.0
 # What each handler is made ready with, once its module is imported.
 READY = {
-    "scheduler": "h._clients(), h._tables()._connection.client",
+    "scheduler": "h.wiring._clients(), h.wiring._tables()._connection.client",
     "intake": "h._objects(), h._store()._tables._connection.client",
 }
 

@@ -35,7 +35,7 @@ LIMIT = 10
 LIMITS, QUICK_LIMITS = (10, 20, 50, 100), (10, 20)  # the item of all holders is written with each of them
 UPLOAD_EVERY_SECONDS = 60.0
 STAGE_SECONDS, JOB_SECONDS = (10.0, 60.0), (600.0, 1500.0)  # the turnaround of small jobs that users report: 9 to 25 minutes
-GAUGE_SECONDS = 30.0  # as services/scheduler/handler.py, were there one container
+GAUGE_SECONDS = 30.0  # as services/scheduler/wiring.py, were there one container
 # Seconds of one way of a call, by its first word: a few milliseconds to DynamoDB, a quarter of a second for Create and back.
 # Guesses (UNVERIFIED); they decide how often two invocations of one job meet, and so a part of the requests.
 ONE_WAY_SECONDS = {"get": 0.002, "query": 0.002, "write": 0.004, "Create": 0.12}
@@ -93,7 +93,7 @@ class _CountingKernel(Kernel):
         self.calls: Counter[str] = Counter()
 
     def start(self, name: str, *arguments: Any, **options: Any) -> Invocation:
-        """See Kernel. By a short name, so that a lease's owner is as long as in production (services/scheduler/handler.py)."""
+        """See Kernel. By a short name, so that a lease's owner is as long as in production (services/scheduler/wiring.py)."""
         invocation = super().start(name, *arguments, **options)
         invocation.name = name[0]
         return invocation

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from pynamodb.exceptions import QueryError
 
 from bbq.services.scheduler import handler as h
+from bbq.services.scheduler import wiring
 from bbq.services.scheduler.config import read_config
 from bbq.services.scheduler.timers import Timers
 from bbq.shared import events as e
@@ -284,8 +285,8 @@ def fail_on(bench: Bench, job: str) -> None:
 def test_a_service_that_hangs_is_an_error_while_there_is_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore's own time-outs would take five minutes: the function would be killed before it could record anything."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(h, "_config", lambda: Bench().config)
-    bedrock, timers, outbox, topic, results = h._clients.__wrapped__()
+    monkeypatch.setattr(wiring, "_config", lambda: Bench().config)
+    bedrock, timers, outbox, topic, results = wiring._clients.__wrapped__()
     for client in (bedrock._client, timers._client, outbox._client, topic._connect(), results._client):
         config: Any = client.meta.config
         longest = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
