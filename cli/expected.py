@@ -1,6 +1,6 @@
 """What the projections should be, by the events alone; how what is there differs from it; and the writes that repair it.
 
-Pure. `cli/repair.py` reads the tables and makes the writes. Of a slots item only that is compared which is a function of
+Pure. `look.py` reads the tables, `repair.py` makes the writes. Of a slots item only that is compared which is a function of
 events: limit, pause, version, and which attempt holds a slot. Not compared are the counters, the holds, and the owner and the
 time of a lease: no event holds them. An item that cannot be read counts as lost.
 
@@ -182,7 +182,7 @@ def slots_from_events(
 
 def rebuilt_slots(seen: SlotsRow | None, slots: Slots) -> list[Write]:
     """The whole slots item, if it is exactly as seen, and paused: every claim, take-over, answer, refusal, begin, end and change
-    of the model since then fails this write. Or (None) if there is none.
+    of the model since then fails this write. Where none was seen: only if there is none.
     """
     if seen is None:
         return [Put(rows.slots_row(slots), SlotsRow.pk.does_not_exist())]

@@ -76,7 +76,7 @@ def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) 
         unseen = [job_id for job_id in pending if job_id not in seen]
         if unseen and waited > UNSEEN_SECONDS and not told:
             told = True
-            say(f"{unseen[0]} has not been taken in yet: `bbq status` shows the uploads queue")
+            say(f"{unseen[0]} has not been taken in yet: `bbq status` tells of uploads that could not be taken in")
         if limit_seconds is not None and waited >= limit_seconds:
             states = ", ".join(f"{job_id} is {seen.get(job_id, 'not seen yet')}" for job_id in pending[:3])
             raise Pending(f"{len(pending)} of {len(ends) + len(pending)} not over after {limit_seconds:g} s: {states}")

@@ -139,8 +139,8 @@ def live_views(
     deployment: Deployment, models: Sequence[str], statuses: Iterable[str] = LIVE_STATUSES, limit: int | None = None
 ) -> list[View]:
     """Jobs that are not over, those furthest along first, then those queued first; `limit` in all. For each model one request
-    for those that have a slot, one for the held and one for the waiting, and for each further MB of them where there is no limit.
-    Uploads that intake may not read yet have the model "".
+    for those that have a slot and one for the waiting, and for each further MB of them where there is no limit. Uploads that
+    intake may not read yet have the model "", and a request of their own.
     """
     wanted = set(statuses)
     # In the order in which jobs go through them: one that moves on meanwhile is met twice rather than not at all.

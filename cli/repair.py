@@ -3,7 +3,8 @@
 Both read the whole of both tables, which no service ever does; a person starts them. `verify` only reads, beside a living
 system. What differs is read again a little later, and reported if it differs the same way.
 
-`rebuild` pauses every model first, so that no job can be claimed after it was read (R20). Uploads, cancels and ends go on:
+`rebuild` removes rows that no event asks for, then pauses every model, so that no job can be claimed after it was read (R20).
+Uploads, cancels and ends go on:
 
 - **A job** is repaired in a transaction that checks that the job has no newer event than those that were read. Whatever
   happens to it meanwhile is either in what is written or makes the write fail; then it is read again.

@@ -91,8 +91,8 @@ def claimed(
 def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
     """A lease that is over goes to another owner, if it is still exactly the one that was read."""
     path = SlotsRow.holders[holder]
-    same = (path["owner"] == old.owner) & (path["until"] == text_of(old.until)) & (path["submitted"] == False)  # noqa: E712
-    return [Update(slots_key(model), [path.set(lease_map(new))], same)]
+    unchanged = (path["owner"] == old.owner) & (path["until"] == text_of(old.until)) & (path["submitted"] == False)  # noqa: E712
+    return [Update(slots_key(model), [path.set(lease_map(new))], unchanged)]
 
 
 def submitted(before: Job, event: e.JobSubmitted, holder: str) -> list[Write]:
@@ -223,8 +223,8 @@ def pause_actions(state: Slots) -> list[Any]:
 
 def same(path: Any, value: Any) -> Condition:
     """That an attribute is still as it was read (None: absent)."""
-    same: Condition = path.does_not_exist() if value is None else path == value
-    return same
+    unchanged: Condition = path.does_not_exist() if value is None else path == value
+    return unchanged
 
 
 def _event_row(stream: str, version: int, event: e.Event, model: str) -> EventRow:
@@ -287,8 +287,8 @@ def _hold_as_read(path: Any, hold: Hold | None) -> Condition:
     if hold is None:
         absent: Condition = path.does_not_exist()
         return absent
-    same: Condition = (path["until"] == text_of(hold.until)) & (path["ends"] == hold.ends) & (path["count"] == hold.count)
-    return And(same, (path["kind"] == hold.kind) & (path["message"] == hold.message))
+    unchanged: Condition = (path["until"] == text_of(hold.until)) & (path["ends"] == hold.ends) & (path["count"] == hold.count)
+    return And(unchanged, (path["kind"] == hold.kind) & (path["message"] == hold.message))
 
 
 def _set_hold(name: str, before: Hold | None, after: Hold | None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The scheduler function. Two triggers, one purpose: find out which job or model is meant, and reconcile it.
+"""The scheduler function. Three triggers, one purpose: find out which job or model is meant, and reconcile it.
 
 - the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message in the hints queue and is
   reported done; only if that fails too is the record reported failed, and Lambda tries again for as long as the stream lasts.

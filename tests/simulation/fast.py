@@ -13,7 +13,7 @@ from typing import Any
 from pynamodb.attributes import Attribute, AttributeContainer, NumberAttribute
 from pynamodb.models import Model
 
-from bbq.shared import projections, store
+from bbq.shared import rows, store
 from bbq.shared.events import Event, Json
 from bbq.shared.slots import Slots
 from bbq.shared.tables import SlotsRow
@@ -34,7 +34,7 @@ class Hurry:
         _look_attributes_up()
         reading: Any = store
         reading.from_stored = self._reading_events(reading.from_stored)
-        reading = projections
+        reading = rows
         reading.slots_of = self._reading_slots(reading.slots_of)
         gc.freeze()
         gc.disable()
