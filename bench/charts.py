@@ -1,8 +1,9 @@
-"""Draws the charts of docs/benchmarks.md from the numbers of the parts: SVG, small, in colours that colour-blind readers can
-tell apart. What a chart shows is the part's own matter (`charts` of bench/scheduling.py and bench/scale.py).
+"""Draws the charts of docs/benchmarks.md from the numbers of the parts: SVG, small, in colours that
+colour-blind readers can tell apart. What a chart shows is the part's own matter (`charts` of
+bench/scheduling.py and bench/scale.py).
 
-Each file says in its description of which numbers it was drawn (`digest`), so that a test can tell when they are not the
-results' any more.
+Each file says in its description of which numbers it was drawn (`digest`), so that a test can tell
+when they are not the results' any more.
 """
 
 import hashlib

@@ -1,4 +1,6 @@
-"""A deployment on an emulator of its own: free ports, a state directory of its own, stopped whatever happens."""
+"""A deployment on an emulator of its own: free ports, a state directory of its own, stopped
+whatever happens.
+"""
 
 import json
 import os
@@ -26,8 +28,12 @@ PATIENCE_SECONDS = 300.0
 
 
 @contextmanager
-def deployed(models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] = ()) -> Iterator[tuple[Deployment, Path]]:
-    """The deployment with these models, and the directory of its logs. `simulator` are options of the Bedrock simulator."""
+def deployed(
+    models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] = ()
+) -> Iterator[tuple[Deployment, Path]]:
+    """The deployment with these models, and the directory of its logs. `simulator` are options of
+    the Bedrock simulator.
+    """
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     work = Path(tempfile.mkdtemp(prefix="bbq-bench-"))
     become(local_environment(free_endpoints()))
@@ -35,7 +41,10 @@ def deployed(models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] =
     try:
         build.build(ROOT, ROOT / ".build")
         stack.up(simulator, record=record, emulator=MINISTACK)
-        variables = [f"-var=models={json.dumps(models)}", f"-var=default_model={next(iter(models))}"]
+        variables = [
+            f"-var=models={json.dumps(models)}",
+            f"-var=default_model={next(iter(models))}",
+        ]
         outputs = deploy.apply(variables, work=work / "terraform", quiet=True)
         yield Deployment(outputs), work
     finally:
@@ -48,12 +57,15 @@ def traced(deployment: Deployment, service: str, file: Path) -> None:
     """From now on a function writes a line to `file` for each invocation (bench/traced.py)."""
     functions, name = deployment.client("lambda"), deployment.outputs[f"{service}_function"]
     code = zipped(
-        {"traced.py": (ROOT / "bench" / "traced.py").read_text()}, onto=(ROOT / ".build" / f"{service}.zip").read_bytes()
+        {"traced.py": (ROOT / "bench" / "traced.py").read_text()},
+        onto=(ROOT / ".build" / f"{service}.zip").read_bytes(),
     )
     functions.update_function_code(FunctionName=name, ZipFile=code)
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     variables |= {"BENCH_TRACE": str(file), "BENCH_SERVICE": service}
-    functions.update_function_configuration(FunctionName=name, Handler="traced.handler", Environment={"Variables": variables})
+    functions.update_function_configuration(
+        FunctionName=name, Handler="traced.handler", Environment={"Variables": variables}
+    )
 
 
 def zipped(files: Mapping[str, str], onto: bytes = b"") -> bytes:
@@ -67,14 +79,21 @@ def zipped(files: Mapping[str, str], onto: bytes = b"") -> bytes:
 
 def store_of(deployment: Deployment) -> Store:
     """Its events and projections, as the functions see them."""
-    tables = {"events": deployment.outputs["events_table"], "projections": deployment.outputs["projections_table"]}
+    tables = {
+        "events": deployment.outputs["events_table"],
+        "projections": deployment.outputs["projections_table"],
+    }
     return Store(DynamoTables(tables, REGION), sleep=time.sleep)
 
 
 @contextmanager
 def lined_up(store: Store, alias: str, count: int) -> Iterator[None]:
-    """The model is paused; what is uploaded inside waits, until all `count` jobs are in line. Afterwards it is resumed."""
-    _say(store, alias, ModelPaused(at=datetime.now(UTC), by="bench", why="everybody lines up first"))
+    """The model is paused; what is uploaded inside waits, until all `count` jobs are in line.
+    Afterwards it is resumed.
+    """
+    _say(
+        store, alias, ModelPaused(at=datetime.now(UTC), by="bench", why="everybody lines up first")
+    )
     until(lambda: (slots := store.slots(alias)) and slots.paused, f"{alias} is paused")
     yield
     until(lambda: store.waiting(alias).get("jobs", 0) == count, f"{count} jobs are in line")

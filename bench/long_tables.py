@@ -1,7 +1,9 @@
-"""The tables in memory, for lines of many thousands and for runs that would not fit: the same writes and conditions.
+"""The tables in memory, for lines of many thousands and for runs that would not fit: the same
+writes and conditions.
 
-What differs is cost, not meaning. The head of a line is looked up in a sorted list (DynamoDB's own range key does as much), and
-nothing is kept of what was written before: no log, and a bounded number of rows that were read.
+What differs is cost, not meaning. The head of a line is looked up in a sorted list (DynamoDB's own
+range key does as much), and nothing is kept of what was written before: no log, and a bounded
+number of rows that were read.
 """
 
 from bisect import bisect_left, insort
@@ -28,13 +30,21 @@ class LongTables(MemoryTables):
         self._places: dict[str, list[str]] = {}
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
-    ) -> list[R]:  # fmt: skip
+        self,
+        kind: type[R],
+        hash_key: str,
+        *,
+        limit: int | None = None,
+        prefix: str = "",
+        after: str | int = "",
+    ) -> list[R]:
         """See Tables."""
         if kind is not LineRow or limit is None or prefix or after:
             return super().query(kind, hash_key, limit=limit, prefix=prefix, after=after)
         partition = self._partition(kind.TABLE, hash_key)
-        return [self._row(kind, partition[place]) for place in self._places.get(hash_key, [])[:limit]]
+        return [
+            self._row(kind, partition[place]) for place in self._places.get(hash_key, [])[:limit]
+        ]
 
     def write(self, writes: Sequence[Write]) -> None:
         """See Tables."""

@@ -1,8 +1,9 @@
-"""`bench/results.json`: what was measured, and of what, where, when and with which versions, so that no figure stands alone.
+"""`bench/results.json`: what was measured, and of what, where, when and with which versions, so
+that no figure stands alone.
 
-Each part keeps its own envelope, because parts may be run one by one: {"parts": {name: {command, commit, changed, taken_at,
-seconds, quick, machine, versions, result}}}. `changed` says that files differed from the commit. Raw samples are in `result`;
-seeds too, where there are any.
+Each part keeps its own envelope, because parts may be run one by one: {"parts": {name: {command,
+commit, changed, taken_at, seconds, quick, machine, versions, result}}}. `changed` says that files
+differed from the commit. Raw samples are in `result`; seeds too, where there are any.
 """
 
 import json
@@ -23,7 +24,15 @@ from local.settings import ROOT
 PARTS = ("cold", "costs", "order", "refill", "scale", "scheduling", "throughput", "work")
 RESULTS = ROOT / "bench" / "results.json"
 QUICK_RESULTS = ROOT / ".local" / "bench.json"  # of runs that only show that everything works
-MEASURED_WITH = ("boto3", "botocore", "pynamodb", "aws-lambda-powertools", "ministack", "greenlet", "matplotlib")
+MEASURED_WITH = (
+    "boto3",
+    "botocore",
+    "pynamodb",
+    "aws-lambda-powertools",
+    "ministack",
+    "greenlet",
+    "matplotlib",
+)
 
 
 def part(name: str) -> ModuleType:
@@ -40,7 +49,8 @@ def read(path: Path = RESULTS) -> dict[str, Any]:
 def write(results: dict[str, Any], path: Path = RESULTS) -> None:
     """One number, or one short list of numbers, a line: a change shows as what it is."""
     text = json.dumps(results, indent=1, sort_keys=True)
-    text = re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)  # no text holds a line's end
+    # no text holds a line's end
+    text = re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text + "\n")
 
@@ -50,18 +60,28 @@ def measure(name: str, *, quick: bool) -> dict[str, Any]:
     began, commit, load = monotonic(), _commit(), round(os.getloadavg()[0], 2)
     result = part(name).run(quick=quick)
     return {
-        "command": _command(name), "quick": quick, "seconds": round(monotonic() - began, 1),
-        "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", **commit,
+        "command": _command(name),
+        "quick": quick,
+        "seconds": round(monotonic() - began, 1),
+        "taken_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        **commit,
         "machine": {**_machine(), "load": load},
-        "versions": {"python": _python(), **{package: version(package) for package in MEASURED_WITH}},
+        "versions": {
+            "python": _python(),
+            **{package: version(package) for package in MEASURED_WITH},
+        },
         "result": result,
-    }  # fmt: skip
+    }
 
 
 def _command(name: str) -> str:
     """With how many jobs `scale` was told to run, where it was (bench/scale.py)."""
     jobs = f"BENCH_JOBS={jobs} " if (jobs := os.environ.get("BENCH_JOBS")) else ""
-    command = f"make bench ARGS={name}" if platform.python_implementation() == "CPython" else f"pypy3 -m bench {name}"
+    command = (
+        f"make bench ARGS={name}"
+        if platform.python_implementation() == "CPython"
+        else f"pypy3 -m bench {name}"
+    )
     return jobs + command
 
 
@@ -78,13 +98,22 @@ def _commit() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     """Empty where this is no clone."""
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607 - constants
+    done = subprocess.run(  # noqa: S603 - git of this machine
+        ["git", "-C", str(ROOT), *arguments],  # noqa: S607 - as above
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout.strip()
 
 
 def _machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else []
+    names = (
+        re.findall(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+        if cpuinfo.exists()
+        else []
+    )
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": names[0] if names else platform.processor(),

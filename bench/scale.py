@@ -1,14 +1,16 @@
 """Many jobs, many models: does a job take the same time when a million have gone before it?
 
-The production functions, called directly: intake's append, then reconcile as the stream's record, then Bedrock's reports, each
-as the hints queue would bring it. Fifty models, each with a line that never runs empty. Tables in memory, a Bedrock that takes
-everything, a clock that ticks. The time is processor time of this process.
+The production functions, called directly: intake's append, then reconcile as the stream's record,
+then Bedrock's reports, each as the hints queue would bring it. Fifty models, each with a line that
+never runs empty. Tables in memory, a Bedrock that takes everything, a clock that ticks. The time is
+processor time of this process.
 
-Memory is bounded as it would be in a table with an archive: an ended job's events and view are dropped once its last hint is
-handled. What remains are lines, slots and counts.
+Memory is bounded as it would be in a table with an archive: an ended job's events and view are
+dropped once its last hint is handled. What remains are lines, slots and counts.
 
-`make bench` runs 100,000 jobs; `BENCH_JOBS=1000000 make bench ARGS=scale` a million (about ten times as long; with PyPy, where
-this project's dependencies are installed for it, `BENCH_JOBS=1000000 pypy3 -m bench scale` takes about a third of that).
+`make bench` runs 100,000 jobs; `BENCH_JOBS=1000000 make bench ARGS=scale` a million (about ten
+times as long; with PyPy, where this project's dependencies are installed for it,
+`BENCH_JOBS=1000000 pypy3 -m bench scale` takes about a third of that).
 """
 
 import os
@@ -68,13 +70,19 @@ class _Results:
 
     def manifest(self, output_uri: str, arn: str) -> dict[str, int]:  # noqa: ARG002 - all are alike
         return {
-            "totalRecordCount": 1000, "processedRecordCount": 1000, "successRecordCount": 1000, "errorRecordCount": 0,
-            "inputTokenCount": 1_000_000, "outputTokenCount": 200_000,
-        }  # fmt: skip
+            "totalRecordCount": 1000,
+            "processedRecordCount": 1000,
+            "successRecordCount": 1000,
+            "errorRecordCount": 0,
+            "inputTokenCount": 1_000_000,
+            "outputTokenCount": 200_000,
+        }
 
 
 class Deployment:
-    """Some models at work. `turn()` is the life of one job: one is uploaded, and the oldest that runs ends."""
+    """Some models at work. `turn()` is the life of one job: one is uploaded, and the oldest that
+    runs ends.
+    """
 
     def __init__(self, models: int, slots: int, waiting: int, tables: MemoryTables) -> None:
         self.now = T0
@@ -82,12 +90,23 @@ class Deployment:
         self.timer_calls: Counter[str] = Counter()  # "armed", "disarmed"
         self.uploaded = 0
         self.running: dict[str, deque[str]] = {f"m{number}": deque() for number in range(models)}
-        known = {alias: Model(alias=alias, model_id=f"vendor.{alias}-v1:0", limit=slots) for alias in self.running}
+        known = {
+            alias: Model(alias=alias, model_id=f"vendor.{alias}-v1:0", limit=slots)
+            for alias in self.running
+        }
         self.world = World(
-            config=config(models=known), store=Store(self.tables, sleep=lambda _: None), bedrock=self.bedrock, timers=self.timers,
-            outbox=FakeOutbox(), topic=FakeTopic(), results=_Results(), now=lambda: self.now, seconds_left=lambda: 110.0,
-            new_id=lambda: f"{self.uploaded:08x}", note=self._note,
-        )  # fmt: skip
+            config=config(models=known),
+            store=Store(self.tables, sleep=lambda _: None),
+            bedrock=self.bedrock,
+            timers=self.timers,
+            outbox=FakeOutbox(),
+            topic=FakeTopic(),
+            results=_Results(),
+            now=lambda: self.now,
+            seconds_left=lambda: 110.0,
+            new_id=lambda: f"{self.uploaded:08x}",
+            note=self._note,
+        )
         for alias in known:
             reconcile_model(self.world, alias, slots)
         for _ in range((slots + waiting) * models):
@@ -98,7 +117,14 @@ class Deployment:
         job = self.running[self._upload()].popleft()
         name = f"bbq-{job}-1"
         for status in ("Validating", "Scheduled", "InProgress", "Completed"):
-            report = Report(arn=self.bedrock.arns[name], model_id="", status=status, message="", job=job, attempt=1)
+            report = Report(
+                arn=self.bedrock.arns[name],
+                model_id="",
+                status=status,
+                message="",
+                job=job,
+                attempt=1,
+            )
             reconcile_report(self.world, report)
         for table, partition in ((EVENTS, job_stream(job)), (PROJECTIONS, view_pk(job))):
             self.tables._items[table].pop(partition)  # as an archive would take it out of the table
@@ -109,7 +135,9 @@ class Deployment:
 
     def items(self) -> int:
         """How many there are, in both tables."""
-        return sum(len(partition) for table in self.tables._items.values() for partition in table.values())
+        return sum(
+            len(partition) for table in self.tables._items.values() for partition in table.values()
+        )
 
     def _upload(self) -> str:
         self.uploaded += 1
@@ -118,12 +146,24 @@ class Deployment:
         key = f"to-process/{alias}/{self.uploaded:08d}.jsonl"
         job = job_id("bucket", key, "v1", "", "")
         source = Source(
-            bucket="bucket", key=key, version_id="v1", etag="e" * 32, sequencer="", size_bytes=10**6, record_count=1000
+            bucket="bucket",
+            key=key,
+            version_id="v1",
+            etag="e" * 32,
+            sequencer="",
+            size_bytes=10**6,
+            record_count=1000,
         )
         event = JobQueued(
-            at=self.now, model=alias, priority=5, sources=(source,), input_uri=f"s3://bucket/staged/{job}/{self.uploaded:08d}.jsonl",
-            output_uri=f"s3://bucket/processed/{alias}/{self.uploaded:08d}/{job}/", record_count=1000, size_bytes=10**6,
-        )  # fmt: skip
+            at=self.now,
+            model=alias,
+            priority=5,
+            sources=(source,),
+            input_uri=f"s3://bucket/staged/{job}/{self.uploaded:08d}.jsonl",
+            output_uri=f"s3://bucket/processed/{alias}/{self.uploaded:08d}/{job}/",
+            record_count=1000,
+            size_bytes=10**6,
+        )
         self.world.store.append(job, None, event)
         reconcile(self.world, job, Visit())
         return alias
@@ -135,7 +175,9 @@ class Deployment:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Milliseconds of each job, block by block."""
-    jobs, block = (JOBS_QUICK, BLOCK_QUICK) if quick else (int(os.environ.get("BENCH_JOBS", JOBS)), BLOCK)
+    jobs, block = (
+        (JOBS_QUICK, BLOCK_QUICK) if quick else (int(os.environ.get("BENCH_JOBS", JOBS)), BLOCK)
+    )
     models = MODELS_QUICK if quick else MODELS
     deployment = Deployment(models, SLOTS, WAITING, LongTables())
     blocks = []
@@ -145,12 +187,21 @@ def run(*, quick: bool) -> dict[str, Any]:
             deployment.turn()
         blocks.append(round((time.process_time() - began) / block * 1000, 4))
     grows = growth(blocks)
-    found = [target("time of a job, the last tenth of all to the first", grows, at_most=GROWS_AT_MOST)]
+    found = [
+        target("time of a job, the last tenth of all to the first", grows, at_most=GROWS_AT_MOST)
+    ]
     return {
-        "jobs": jobs, "block": block, "models": models, "slots": SLOTS, "waiting": WAITING, "milliseconds_per_job": blocks,
-        "growth": grows, "items_kept": deployment.items(), "targets": found,
+        "jobs": jobs,
+        "block": block,
+        "models": models,
+        "slots": SLOTS,
+        "waiting": WAITING,
+        "milliseconds_per_job": blocks,
+        "growth": grows,
+        "items_kept": deployment.items(),
+        "targets": found,
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }  # fmt: skip
+    }
 
 
 def growth(blocks: Sequence[float]) -> float:
@@ -165,11 +216,17 @@ def report(result: Mapping[str, Any]) -> dict[str, Table]:
     rows = [
         (
             "jobs",
-            f"{result['jobs']:,} over {result['models']} models, {result['slots']} slots and {result['waiting']} in line each",
+            (
+                f"{result['jobs']:,} over {result['models']} models, {result['slots']} slots and "
+                f"{result['waiting']} in line each"
+            ),
         ),
         (f"processor time of a job, first {result['block']:,}", f"{rounded(blocks[0], 2)} ms"),
         (f"last {result['block']:,}", f"{rounded(blocks[-1], 2)} ms"),
-        ("least and most of any block", f"{rounded(min(blocks), 2)} and {rounded(max(blocks), 2)} ms"),
+        (
+            "least and most of any block",
+            f"{rounded(min(blocks), 2)} and {rounded(max(blocks), 2)} ms",
+        ),
         ("last tenth to first tenth", rounded(result["growth"], 3)),
         ("items in the tables at the end", f"{result['items_kept']:,}"),
         ("memory at most", f"{result['peak_mib']} MiB"),

@@ -1,19 +1,23 @@
-"""Our queue on the simulation's virtual clock, with nothing going wrong, and with the delays that AWS documents.
+"""Our queue on the simulation's virtual clock, with nothing going wrong, and with the delays that
+AWS documents.
 
-Intake, reconcile and fill are the production code, started by the production handlers; queues, stream, bus and timers are those
-of `tests/simulation`, and its watch looks at every write. A burst of uploads goes in, spans at Bedrock come out.
+Intake, reconcile and fill are the production code, started by the production handlers; queues,
+stream, bus and timers are those of `tests/simulation`, and its watch looks at every write. A burst
+of uploads goes in, spans at Bedrock come out.
 
-Each figure below is the time of a whole call or of the way of a hint, in seconds, drawn evenly from the range unless it says
-otherwise. Sources: [D] Amazon DynamoDB documentation ("single-digit millisecond performance"; also AWS database blog,
-"Understanding Amazon DynamoDB latency"); [L] Lambda developer guide, "Using Lambda with DynamoDB" and "DynamoDB Streams and
-Lambda triggers" (each shard is polled four times a second); [O] Lambda operator guide, "Execution environments" (a cold start
-takes from under 100 ms to over a second); [S3] S3 user guide, "Amazon S3 Event Notifications" (typically in seconds, sometimes
-a minute or longer) and the whitepaper "Best practices design patterns: optimizing Amazon S3 performance" (the median of small
-requests is often in the tens of milliseconds); [B] Bedrock user guide, "Monitor with EventBridge" (near real time, best
-effort). UNVERIFIED: nobody documents a figure, and the range is chosen to be rather slow.
+Each figure below is the time of a whole call or of the way of a hint, in seconds, drawn evenly from
+the range unless it says otherwise. Sources: [D] Amazon DynamoDB documentation ("single-digit
+millisecond performance"; also AWS database blog, "Understanding Amazon DynamoDB latency"); [L]
+Lambda developer guide, "Using Lambda with DynamoDB" and "DynamoDB Streams and Lambda triggers"
+(each shard is polled four times a second); [O] Lambda operator guide, "Execution environments" (a
+cold start takes from under 100 ms to over a second); [S3] S3 user guide, "Amazon S3 Event
+Notifications" (typically in seconds, sometimes a minute or longer) and the whitepaper "Best
+practices design patterns: optimizing Amazon S3 performance" (the median of small requests is often
+in the tens of milliseconds); [B] Bedrock user guide, "Monitor with EventBridge" (near real time,
+best effort). UNVERIFIED: nobody documents a figure, and the range is chosen to be rather slow.
 
-What is left out: throttling by anybody, Create's own rate limit (not documented), the hours in which a function is not asked
-for anything and must start anew are in.
+What is left out: throttling by anybody, Create's own rate limit (not documented), the hours in
+which a function is not asked for anything and must start anew are in.
 """
 
 import math
@@ -30,7 +34,15 @@ from bbq.shared.tables import Contended, Write, key_of
 from bench.long_tables import LongTables
 from bench.yardsticks import Span
 from local.bedrock_simulator.faults import Faults
-from local.bedrock_simulator.jobs import IN_PROGRESS, SCHEDULED, SUBMITTED, VALIDATING, Inspection, Plan, Settings
+from local.bedrock_simulator.jobs import (
+    IN_PROGRESS,
+    SCHEDULED,
+    SUBMITTED,
+    VALIDATING,
+    Inspection,
+    Plan,
+    Settings,
+)
 from local.bedrock_simulator.jobs import Job as BedrockJob
 from local.bedrock_simulator.rules import Bedrock as Rules
 from tests.simulation import clients
@@ -41,10 +53,12 @@ from tests.simulation.weather import RATES, SPELLS, Weather
 from tests.support.samples import LINE
 
 ALIAS = "haiku"
-CALLS: Mapping[str, tuple[float, float]] = {  # by the first word of the call's name in the simulation
+# by the first word of the call's name in the simulation
+CALLS: Mapping[str, tuple[float, float]] = {
     "get": (0.002, 0.009),  # [D]
     "query": (0.002, 0.009),  # [D]
-    "write": (0.01, 0.03),  # a transaction: two rounds [D: it is prepared, then committed]; how long is UNVERIFIED
+    # a transaction: two rounds [D: it is prepared, then committed]; how long is UNVERIFIED
+    "write": (0.01, 0.03),
     "Create": (0.2, 0.6),  # UNVERIFIED
     "Get": (0.05, 0.15),  # UNVERIFIED
     "List": (0.05, 0.15),  # UNVERIFIED
@@ -58,20 +72,26 @@ CALLS: Mapping[str, tuple[float, float]] = {  # by the first word of the call's 
     "ListObjectVersions": (0.02, 0.1),  # [S3]
     "CopyObject": (0.05, 0.2),  # UNVERIFIED
 }
-STREAM_LANES = 10  # of one shard: what terraform/variables.tf advises an account of a thousand executions (a test compares)
+# of one shard: what terraform/variables.tf advises an account of a thousand executions (a test
+# compares)
+STREAM_LANES = 10
 STREAM_POLL_SECONDS = 0.25  # [L]: a record waits up to so long for the next poll
 STREAM_SECONDS = (0.02, 0.15)  # until a write is in the stream: UNVERIFIED
-BUS_MEDIAN_SECONDS, BUS_SIGMA = 0.4, 0.5  # lognormal, so 1.3 s at p99; [B] says near real time, no figure: UNVERIFIED
+# lognormal, so 1.3 s at p99; [B] says near real time, no figure: UNVERIFIED
+BUS_MEDIAN_SECONDS, BUS_SIGMA = 0.4, 0.5
 QUEUE_SECONDS = (0.02, 0.1)  # Lambda's pollers wait at the queue: UNVERIFIED
 NOTIFICATION_SECONDS = (1.0, 3.0)  # [S3]
 COLD_SECONDS = (0.5, 1.5)  # [O]; of this package: bench/cold.py, on the machine at hand
 WARM_SECONDS = 300.0  # how long an idle environment is kept: UNVERIFIED
 COMPUTE_SECONDS = (0.02, 0.06)  # of a warm invocation, its own work: UNVERIFIED
 CONFLICT_SECONDS = (
-    0.01  # two transactions on one item within so long: one is cancelled (transaction conflict); how long is UNVERIFIED
+    # two transactions on one item within so long: one is cancelled (transaction conflict); how long
+    # is UNVERIFIED
+    0.01
 )
 STAGE_SECONDS = 10.0  # in each of Submitted, Validating and Scheduled; a part of the job's length
-MAX_RECORDS = 1000  # of an upload here; the order depends on the logarithm of the share only (shared/models.py)
+# of an upload here; the order depends on the logarithm of the share only (shared/models.py)
+MAX_RECORDS = 1000
 DEPLOYED_SECONDS = 60.0  # after which the uploads come
 SETTLED_SECONDS = 400 * 24 * 3600.0  # after which nothing may be left to do
 
@@ -100,7 +120,9 @@ class _Stream(Stream):
 
 
 class _Tables(clients.Tables):
-    """Transactions that meet on an item: the later one is cancelled and comes again, as DynamoDB has it."""
+    """Transactions that meet on an item: the later one is cancelled and comes again, as DynamoDB
+    has it.
+    """
 
     _last: dict[Any, float]
 
@@ -123,7 +145,8 @@ class Deployment(Simulation):
         self.seconds: defaultdict[str, float] = defaultdict(
             float
         )  # for which invocations ran, all together, by what brought them
-        self.idle_environments: dict[str, list[float]] = {"scheduler": [], "intake": []}  # when each was last in use
+        # when each was last in use
+        self.idle_environments: dict[str, list[float]] = {"scheduler": [], "intake": []}
         super().__init__(seed, weather=Weather(seed, frozenset({*RATES, *SPELLS})))
         self.limits = {ALIAS: slots}
         self.models = {ALIAS: self.model(ALIAS, slots)}
@@ -134,12 +157,21 @@ class Deployment(Simulation):
     def model(self, alias: str, limit: int = 1) -> Model:
         """See Simulation."""
         return Model(
-            alias=alias, model_id=MODELS[alias], limit=limit, min_records=1, max_records=MAX_RECORDS, order=self.order
-        )  # fmt: skip
+            alias=alias,
+            model_id=MODELS[alias],
+            limit=limit,
+            min_records=1,
+            max_records=MAX_RECORDS,
+            order=self.order,
+        )
 
     def put(self, number: int, length: float, records: int = 1, after: float = 0.0) -> None:
-        """Somebody uploads a file of so many records, whose job will take `length` seconds; `after` seconds from now."""
-        data = b"".join(LINE.replace(b"CALL0000001", b"%d-%d" % (number, record)) for record in range(records))
+        """Somebody uploads a file of so many records, whose job will take `length` seconds; `after`
+        seconds from now.
+        """
+        data = b"".join(
+            LINE.replace(b"CALL0000001", b"%d-%d" % (number, record)) for record in range(records)
+        )
 
         def put() -> None:
             upload = self.upload(f"to-process/{ALIAS}/{number:06d}.jsonl", data, fit=True)
@@ -148,7 +180,9 @@ class Deployment(Simulation):
         self.kernel.after(after, put)
 
     def run(self, lengths: Sequence[float], records: Sequence[int] | None = None) -> list[Span]:
-        """Upload all of it now; the spans, in the order of upload. Raises Unfinished, or Violation."""
+        """Upload all of it now; the spans, in the order of upload. Raises Unfinished, or
+        Violation.
+        """
         self.began = self.kernel.time
         for number, length in enumerate(lengths):
             self.put(number, length, records[number] if records else 1)
@@ -159,15 +193,24 @@ class Deployment(Simulation):
         self._run_until(self.kernel.time + SETTLED_SECONDS)
         made = {job.name.split("-")[1]: job for job in self.rules.jobs.values()}
         over = [self.watch.jobs[upload.job] for upload in self.uploads]
-        if len(made) != len(self.rules.jobs) or any(job.status != "Completed" or not job.tallied for job in over):
-            raise Unfinished(f"{len(self.uploads)} uploads, {len(self.rules.jobs)} jobs at Bedrock, not all of them completed")
+        if len(made) != len(self.rules.jobs) or any(
+            job.status != "Completed" or not job.tallied for job in over
+        ):
+            raise Unfinished(
+                f"{len(self.uploads)} uploads, {len(self.rules.jobs)} jobs at Bedrock, not all of "
+                "them completed"
+            )
         times = [made[upload.job].times for upload in self.uploads]
         return [(self._seconds(at[SUBMITTED]), self._seconds(at["Completed"])) for at in times]
 
     def line(self) -> list[int]:
-        """The uploads in the order of their places in line: notifications come in any order, and only the line's is promised."""
+        """The uploads in the order of their places in line: notifications come in any order, and
+        only the line's is promised.
+        """
         jobs = [self.people.job(upload.job) for upload in self.uploads]
-        places = [(job.line_at, job.id, number) for number, job in enumerate(jobs) if job is not None]
+        places = [
+            (job.line_at, job.id, number) for number, job in enumerate(jobs) if job is not None
+        ]
         return [number for *_, number in sorted(places)]
 
     def _seconds(self, moment: datetime) -> float:
@@ -183,12 +226,16 @@ class Deployment(Simulation):
     def _wire(self) -> None:
         self.tables = LongTables()
         self.lengths: dict[str, float] = {}
-        self.rules = rules = _Rules(Settings(quota=self.slots, min_records=1), Faults(), self._inspect, self._write)
+        self.rules = rules = _Rules(
+            Settings(quota=self.slots, min_records=1), Faults(), self._inspect, self._write
+        )
         rules.lengths = self.lengths
         self.watch.bedrock = rules
         super()._wire()
         self.stream = _Stream(self.kernel, self.weather, self.invoke_scheduler, self.tables.peek)
-        self.sim_tables = _Tables(self.kernel, self.weather, self.tables, self.watch, self.stream.put)
+        self.sim_tables = _Tables(
+            self.kernel, self.weather, self.tables, self.watch, self.stream.put
+        )
         self.sim_tables._last = {}
 
     def _latency(self, what: str) -> float:
@@ -207,10 +254,16 @@ class Deployment(Simulation):
     def _scheduler(self, settings: Config, event: dict[str, Any], *, old: bool) -> Any:
         source = (event.get("Records") or [{"eventSource": "a call"}])[0]["eventSource"]
         brought = {"aws:sqs": "hints", "aws:dynamodb": "stream"}.get(source, source)
-        return self._in_environment("scheduler", brought, lambda: super(Deployment, self)._scheduler(settings, event, old=old))
+        return self._in_environment(
+            "scheduler",
+            brought,
+            lambda: super(Deployment, self)._scheduler(settings, event, old=old),
+        )
 
     def _intake(self, settings: IntakeConfig, event: dict[str, Any]) -> Any:
-        return self._in_environment("intake", "uploads", lambda: super(Deployment, self)._intake(settings, event))
+        return self._in_environment(
+            "intake", "uploads", lambda: super(Deployment, self)._intake(settings, event)
+        )
 
     def _in_environment(self, function: str, brought: str, act: Callable[[], Any]) -> Any:
         """In one that is warm, the last used first; or in a new one."""

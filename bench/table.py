@@ -12,7 +12,9 @@ NUMBER = re.compile(r"\**[\d.,]*\**")
 
 @dataclass(frozen=True)
 class Table:
-    """Columns say their units. A cell is what `str` makes of it; an empty one means that there is no such number."""
+    """Columns say their units. A cell is what `str` makes of it; an empty one means that there is
+    no such number.
+    """
 
     title: str
     columns: Sequence[str]
@@ -20,14 +22,27 @@ class Table:
 
 
 def printed(table: Table) -> str:
-    """In Markdown, in columns of even width: for the pages and for the terminal. Numbers stand on the right."""
+    """In Markdown, in columns of even width: for the pages and for the terminal. Numbers stand on
+    the right.
+    """
     lines = [[str(cell) for cell in line] for line in (table.columns, *table.rows)]
-    right = [all(NUMBER.fullmatch(cell) for cell in column[1:]) for column in zip(*lines, strict=True)]
+    right = [
+        all(NUMBER.fullmatch(cell) for cell in column[1:]) for column in zip(*lines, strict=True)
+    ]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     widths[-1] = widths[-1] if right[-1] else 0  # a sentence at the end needs no room behind it
-    lines.insert(1, ["-" * (max(3, width) - 1) + (":" if flush else "-") for width, flush in zip(widths, right, strict=True)])
+    lines.insert(
+        1,
+        [
+            "-" * (max(3, width) - 1) + (":" if flush else "-")
+            for width, flush in zip(widths, right, strict=True)
+        ],
+    )
     padded = (
-        [cell.rjust(width) if flush else cell.ljust(width) for cell, width, flush in zip(line, widths, right, strict=True)]
+        [
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(line, widths, right, strict=True)
+        ]
         for line in lines
     )
     return "\n".join(f"| {' | '.join(line)} |" for line in padded)
@@ -39,7 +54,9 @@ def rounded(value: float | None, places: int = 3) -> str:
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
-    """By linear interpolation between the two nearest samples; not a number where there are none."""
+    """By linear interpolation between the two nearest samples; not a number where there are
+    none.
+    """
     if not samples:
         return math.nan
     ordered = sorted(samples)
@@ -54,7 +71,9 @@ def ratio_of_medians(ours: Sequence[float], base: Sequence[float]) -> float:
     return round(median(ours) / median(base), 4)
 
 
-def target(name: str, value: float, *, at_most: float | None = None, at_least: float | None = None) -> dict[str, Any]:
+def target(
+    name: str, value: float, *, at_most: float | None = None, at_least: float | None = None
+) -> dict[str, Any]:
     """One promise in numbers, and whether it was kept. What is not a number keeps nothing."""
     met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
     return {"name": name, "value": value, "at_most": at_most, "at_least": at_least, "met": met}
@@ -63,9 +82,15 @@ def target(name: str, value: float, *, at_most: float | None = None, at_least: f
 def target_table(parts: Mapping[str, Any]) -> Table:
     """The targets of these parts, met or missed."""
     rows = [
-        (name, one["name"], rounded(one["value"]),
-         f"≤ {one['at_most']:g}" if one["at_most"] is not None else f"≥ {one['at_least']:g}",
-         "met" if one["met"] else "**missed**", one.get("kept", ""))
-        for name, envelope in sorted(parts.items()) for one in envelope["result"]["targets"]
-    ]  # fmt: skip
+        (
+            name,
+            one["name"],
+            rounded(one["value"]),
+            f"≤ {one['at_most']:g}" if one["at_most"] is not None else f"≥ {one['at_least']:g}",
+            "met" if one["met"] else "**missed**",
+            one.get("kept", ""),
+        )
+        for name, envelope in sorted(parts.items())
+        for one in envelope["result"]["targets"]
+    ]
     return Table("targets", ("part", "what", "measured", "target", "", "kept by"), rows)

@@ -1,6 +1,8 @@
-"""Packed beside a function on the emulator: its handler, and a note of every call that it makes, as a line of a file.
+"""Packed beside a function on the emulator: its handler, and a note of every call that it makes, as
+a line of a file.
 
-BENCH_SERVICE says whose handler it is, BENCH_TRACE the file. DynamoDB is asked what each call consumed.
+BENCH_SERVICE says whose handler it is, BENCH_TRACE the file. DynamoDB is asked what each call
+consumed.
 """
 
 import importlib
@@ -12,7 +14,9 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-_REAL = importlib.import_module(f"bbq.services.{os.environ.get('BENCH_SERVICE', 'scheduler')}.handler")
+_REAL = importlib.import_module(
+    f"bbq.services.{os.environ.get('BENCH_SERVICE', 'scheduler')}.handler"
+)
 _WITH_CAPACITY = {"GetItem", "Query", "PutItem", "UpdateItem", "TransactWriteItems"}
 _calls: list[tuple[str, float, float, Any]] = []
 _invocations = 0
@@ -45,8 +49,12 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     finally:
         record = (event.get("Records") or [{}])[0]
         line = {
-            "began": began, "ended": time.time(), "nth": _invocations, "calls": _calls, "body": record.get("body"),
+            "began": began,
+            "ended": time.time(),
+            "nth": _invocations,
+            "calls": _calls,
+            "body": record.get("body"),
             "sent": record.get("attributes", {}).get("SentTimestamp"),
-        }  # fmt: skip
+        }
         with Path(os.environ["BENCH_TRACE"]).open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,8 +1,10 @@
-"""Work per job when nothing goes wrong: invocations, requests and units of the tables, for histories of different lengths.
+"""Work per job when nothing goes wrong: invocations, requests and units of the tables, for
+histories of different lengths.
 
-The production code runs in the simulation (tests/simulation), on a virtual clock, without faults; `units.CountingTables` counts
-by DynamoDB's rules. The history before it is written straight into the store. On the emulator the same work is counted by
-another's rules: MiniStack's own ConsumedCapacity. Beside it, what a queue reads that scans all rows every 15 minutes and asks
+The production code runs in the simulation (tests/simulation), on a virtual clock, without faults;
+`units.CountingTables` counts by DynamoDB's rules. The history before it is written straight into
+the store. On the emulator the same work is counted by another's rules: MiniStack's own
+ConsumedCapacity. Beside it, what a queue reads that scans all rows every 15 minutes and asks
 Bedrock about each active one.
 
 Then a day on which nothing happens.
@@ -32,28 +34,48 @@ from tests.support.samples import LINE
 HISTORIES, QUICK_HISTORIES = (100, 10_000, 1_000_000), (100, 10_000)
 JOBS, QUICK_JOBS, EMULATOR_JOBS = 100, 30, 100
 LIMIT = 10
-LIMITS, QUICK_LIMITS = (10, 20, 50, 100), (10, 20)  # the item of all holders is written with each of them
+# the item of all holders is written with each of them
+LIMITS, QUICK_LIMITS = (10, 20, 50, 100), (10, 20)
 UPLOAD_EVERY_SECONDS = 60.0
-STAGE_SECONDS, JOB_SECONDS = (10.0, 60.0), (600.0, 1500.0)  # the turnaround of small jobs that users report: 9 to 25 minutes
+# the turnaround of small jobs that users report: 9 to 25 minutes
+STAGE_SECONDS, JOB_SECONDS = (10.0, 60.0), (600.0, 1500.0)
 GAUGE_SECONDS = 30.0  # as services/scheduler/wiring.py, were there one container
-# Seconds of one way of a call, by its first word: a few milliseconds to DynamoDB, a quarter of a second for Create and back.
-# Guesses (UNVERIFIED); they decide how often two invocations of one job meet, and so a part of the requests.
+# Seconds of one way of a call, by its first word: a few milliseconds to DynamoDB, a quarter of a
+# second for Create and back. Guesses (UNVERIFIED); they decide how often two invocations of one job
+# meet, and so a part of the requests.
 ONE_WAY_SECONDS = {"get": 0.002, "query": 0.002, "write": 0.004, "Create": 0.12}
 OTHER_CALL_SECONDS = 0.01
-# What Lambda asks each of the two queues by itself, whether or not anything is in it: not a request of ours, but billed as one.
-# Five pollers: Lambda developer guide, "Using Lambda with Amazon SQS"; that each waits for 20 s is UNVERIFIED.
+# What Lambda asks each of the two queues by itself, whether or not anything is in it: not a request
+# of ours, but billed as one. Five pollers: Lambda developer guide, "Using Lambda with Amazon SQS";
+# that each waits for 20 s is UNVERIFIED.
 LAMBDA_POLLERS, LAMBDA_POLL_SECONDS = 5, 20.0
 POLL_MINUTES = 15
 DAY_SECONDS = 86_400.0
 POLLS_A_DAY = round(2 * LAMBDA_POLLERS * DAY_SECONDS / LAMBDA_POLL_SECONDS)
-INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = 12.0, 60.0, 45.0, 1.05
+INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = (
+    12.0,
+    60.0,
+    45.0,
+    1.05,
+)
 
-# Which of the kernel's calls is a request to whom. Those of the tables are counted by CountingTables.
+# Which of the kernel's calls is a request to whom. Those of the tables are counted by
+# CountingTables.
 SERVICES = {
-    "Create": "bedrock", "Get": "bedrock", "List": "bedrock", "Stop": "bedrock", "arm": "scheduler", "disarm": "scheduler",
-    "send": "sqs", "hide": "sqs", "publish": "sns", "GetObject": "s3_get", "CopyObject": "s3_put",
-}  # fmt: skip
-# Seconds and GB of an invocation. Seconds are guesses, some ten calls of 10 ms and a copy: UNVERIFIED; GB as in terraform/.
+    "Create": "bedrock",
+    "Get": "bedrock",
+    "List": "bedrock",
+    "Stop": "bedrock",
+    "arm": "scheduler",
+    "disarm": "scheduler",
+    "send": "sqs",
+    "hide": "sqs",
+    "publish": "sns",
+    "GetObject": "s3_get",
+    "CopyObject": "s3_put",
+}
+# Seconds and GB of an invocation. Seconds are guesses, some ten calls of 10 ms and a copy:
+# UNVERIFIED; GB as in terraform/.
 SECONDS_AND_GB = {"scheduler": (0.12, 1.0), "intake": (0.4, 1769 / 1024)}
 SQS_REQUESTS_OF_A_MESSAGE = 3  # sent, received, deleted
 
@@ -69,8 +91,14 @@ def run(*, quick: bool) -> dict[str, Any]:
         limit: _worked(jobs * limit // LIMIT, 0, limit=limit)["per_job"]["write_units"]
         for limit in (QUICK_LIMITS if quick else LIMITS)
     }
-    first, last = (found["by_history"][history] for history in (min(found["by_history"]), max(found["by_history"])))
-    growth = [(name, last["per_job"][name] / first["per_job"][name]) for name in ("invocations", "write_units", "read_units")]
+    first, last = (
+        found["by_history"][history]
+        for history in (min(found["by_history"]), max(found["by_history"]))
+    )
+    growth = [
+        (name, last["per_job"][name] / first["per_job"][name])
+        for name in ("invocations", "write_units", "read_units")
+    ]
     found["idle_day"] = _idle_day()
     found["emulator"] = {} if quick else _on_the_emulator(EMULATOR_JOBS)
     found["dollars_per_million_jobs"] = dollars = _dollars(last["per_job"])
@@ -79,8 +107,13 @@ def run(*, quick: bool) -> dict[str, Any]:
         target("invocations per job", last["per_job"]["invocations"], at_most=INVOCATIONS_AT_MOST),
         target("write units per job", last["per_job"]["write_units"], at_most=WRITE_UNITS_AT_MOST),
         target("read units per job", last["per_job"]["read_units"], at_most=READ_UNITS_AT_MOST),
-        *(target(f"{name}, longest history / shortest", round(ratio, 4), at_most=GROWTH_AT_MOST) for name, ratio in growth),
-        target("invocations and requests of an idle day", sum(found["idle_day"].values()), at_most=0),
+        *(
+            target(f"{name}, longest history / shortest", round(ratio, 4), at_most=GROWTH_AT_MOST)
+            for name, ratio in growth
+        ),
+        target(
+            "invocations and requests of an idle day", sum(found["idle_day"].values()), at_most=0
+        ),
     ]
     return found
 
@@ -93,7 +126,9 @@ class _CountingKernel(Kernel):
         self.calls: Counter[str] = Counter()
 
     def start(self, name: str, *arguments: Any, **options: Any) -> Invocation:
-        """See Kernel. By a short name, so that a lease's owner is as long as in production (services/scheduler/wiring.py)."""
+        """See Kernel. By a short name, so that a lease's owner is as long as in production
+        (services/scheduler/wiring.py).
+        """
         invocation = super().start(name, *arguments, **options)
         invocation.name = name[0]
         return invocation
@@ -111,8 +146,12 @@ class _Counted(Run):
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.counting = _CountingKernel("work")
-        super().__init__("work", kernel=self.counting, weather=Weather("work", frozenset({*RATES, *SPELLS})))
-        self.rules.settings = replace(self.settings, stage_seconds=STAGE_SECONDS, job_seconds=JOB_SECONDS)
+        super().__init__(
+            "work", kernel=self.counting, weather=Weather("work", frozenset({*RATES, *SPELLS}))
+        )
+        self.rules.settings = replace(
+            self.settings, stage_seconds=STAGE_SECONDS, job_seconds=JOB_SECONDS
+        )
         self.limits, self.models = {"haiku": limit}, {"haiku": self.model("haiku", limit)}
         self.gauges_due = self._once_in_a_while
         self.watch.line_read = lambda *_: None  # type: ignore[method-assign] # a gauge looks at the line and leaves: it fills nothing
@@ -142,20 +181,32 @@ class _Counted(Run):
         """Everything counted since the beginning."""
         kernel, tables = self.counting, self.counted
         delivered = len(self.hints.delivered) + len(self.notifications.delivered)
-        return Counter({
-            "invocations": kernel.started.total(), "intake_invocations": kernel.started["intake"],
-            "scheduler_invocations": kernel.started["scheduler"], "dynamodb_requests": tables.requests.total(),
-            "read_units": tables.units["read"], "write_units": tables.units["write"] + tables.units["index"],
-            "index_write_units": tables.units["index"], "bedrock_requests": kernel.calls["bedrock"],
-            "scheduler_requests": kernel.calls["scheduler"], "timers_fired": len(self.schedules.fired),
-            "s3_gets": kernel.calls["s3_get"], "s3_puts": kernel.calls["s3_put"],
-            "sns_requests": kernel.calls["sns"],
-            "sqs_requests": kernel.calls["sqs"] + SQS_REQUESTS_OF_A_MESSAGE * delivered - kernel.calls["send"],
-        })  # fmt: skip
+        return Counter(
+            {
+                "invocations": kernel.started.total(),
+                "intake_invocations": kernel.started["intake"],
+                "scheduler_invocations": kernel.started["scheduler"],
+                "dynamodb_requests": tables.requests.total(),
+                "read_units": tables.units["read"],
+                "write_units": tables.units["write"] + tables.units["index"],
+                "index_write_units": tables.units["index"],
+                "bedrock_requests": kernel.calls["bedrock"],
+                "scheduler_requests": kernel.calls["scheduler"],
+                "timers_fired": len(self.schedules.fired),
+                "s3_gets": kernel.calls["s3_get"],
+                "s3_puts": kernel.calls["s3_put"],
+                "sns_requests": kernel.calls["sns"],
+                "sqs_requests": kernel.calls["sqs"]
+                + SQS_REQUESTS_OF_A_MESSAGE * delivered
+                - kernel.calls["send"],
+            }
+        )
 
 
 def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
-    """So many uploads, one after another and often enough to fill the slots, beside so many jobs of the past."""
+    """So many uploads, one after another and often enough to fill the slots, beside so many jobs of
+    the past.
+    """
     world, every = _Counted(limit), UPLOAD_EVERY_SECONDS * LIMIT / limit
     template = _one_life(world)
     _remember(world.tables, history, *template)
@@ -173,7 +224,9 @@ def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
 
 
 def _one_life(world: _Counted) -> tuple[str, dict[str, Any]]:
-    """One job from upload to tally, before the counting: what the rows of history look like. (id, its view)"""
+    """One job from upload to tally, before the counting: what the rows of history look like. (id,
+    its view)
+    """
     job = world.upload("to-process/haiku/first.jsonl", LINE, fit=True).job
     world.until(world.kernel.time + DAY_SECONDS)
     view = world.tables.peek("projections", view_pk(job), VIEW_KEY)
@@ -183,9 +236,11 @@ def _one_life(world: _Counted) -> tuple[str, dict[str, Any]]:
 
 
 def _remember(tables: MemoryTables, history: int, job: str, view: Mapping[str, Any]) -> None:
-    """Jobs of the past, all like this one: their events and their view, under keys of their own, and what they add to the counts.
+    """Jobs of the past, all like this one: their events and their view, under keys of their own,
+    and what they add to the counts.
 
-    The rows of one job are those of all: a million of them would not fit in memory otherwise, and their sizes are right.
+    The rows of one job are those of all: a million of them would not fit in memory otherwise, and
+    their sizes are right.
     """
     items = tables._items
     life = dict(items["events"][f"job#{job}"])
@@ -206,12 +261,20 @@ def _more(value: Mapping[str, Any], history: int) -> dict[str, Any]:
 
 
 def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str, float]:
-    """What a scan of all jobs' rows every 15 minutes, and a Get of each active one, would have read while these jobs ran."""
-    views = [item for pk, rows in world.tables._items["projections"].items() if pk.startswith("job#") for item in rows.values()]
+    """What a scan of all jobs' rows every 15 minutes, and a Get of each active one, would have read
+    while these jobs ran.
+    """
+    views = [
+        item
+        for pk, rows in world.tables._items["projections"].items()
+        if pk.startswith("job#")
+        for item in rows.values()
+    ]
     size = item_bytes(views[-1])
     spans = [
         tuple(
-            (datetime.fromisoformat(view[name]["S"]) - T0).total_seconds() for name in ("queued_at", "submitted_at", "ended_at")
+            (datetime.fromisoformat(view[name]["S"]) - T0).total_seconds()
+            for name in ("queued_at", "submitted_at", "ended_at")
         )
         for view in views
         if (datetime.fromisoformat(view["queued_at"]["S"]) - T0).total_seconds() >= began
@@ -219,7 +282,8 @@ def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str,
     units, gets, at = 0.0, 0, began
     while at <= max(span[2] for span in spans):
         rows = history + sum(queued <= at for queued, _, _ in spans)
-        units += rows * size / READ_BYTES / 2  # a scan is eventually consistent unless it is asked not to be
+        # a scan is eventually consistent unless it is asked not to be
+        units += rows * size / READ_BYTES / 2
         gets += sum(submitted <= at < ended for _, submitted, ended in spans)
         at += timedelta(minutes=POLL_MINUTES).total_seconds()
     return {"read_units": round(units / jobs, 3), "bedrock_gets": round(gets / jobs, 3)}
@@ -238,19 +302,27 @@ def _idle_day() -> dict[str, int]:
 
 
 def _on_the_emulator(jobs: int) -> dict[str, Any]:
-    """The same work by another's count: MiniStack's ConsumedCapacity of every call that the functions made."""
+    """The same work by another's count: MiniStack's ConsumedCapacity of every call that the
+    functions made.
+    """
     models = {"haiku": {"model_id": "bench.work-v1:0", "limit": LIMIT}}
     with deployed(models, ("--job-seconds", "1-3")) as (deployment, work):
         for service in ("intake", "scheduler"):
             traced(deployment, service, work / f"{service}.jsonl")
         deployment.client("lambda").invoke(
-            FunctionName=deployment.outputs["scheduler_function"], Payload=json.dumps({"wake": "all", "limits": {"haiku": LIMIT}})
+            FunctionName=deployment.outputs["scheduler_function"],
+            Payload=json.dumps({"wake": "all", "limits": {"haiku": LIMIT}}),
         )
         (work / "scheduler.jsonl").write_text("")
         ids = [deployment.upload(f"haiku/{number:03d}.jsonl", records()) for number in range(jobs)]
-        until(lambda: all(_tallied(deployment, job) for job in reversed(ids)), f"all {jobs} jobs are tallied")
+        until(
+            lambda: all(_tallied(deployment, job) for job in reversed(ids)),
+            f"all {jobs} jobs are tallied",
+        )
         lines = {
-            service: [json.loads(line) for line in (work / f"{service}.jsonl").read_text().splitlines()]
+            service: [
+                json.loads(line) for line in (work / f"{service}.jsonl").read_text().splitlines()
+            ]
             for service in ("intake", "scheduler")
         }
         stats = simulator("stats")
@@ -277,8 +349,13 @@ def _metered(lines: Sequence[Mapping[str, Any]], jobs: int) -> dict[str, float]:
 
 
 def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
-    """For a million jobs, by service. Not in it: Bedrock itself, storage, logs, traces, metrics, and what S3 keeps."""
-    gb_seconds = sum(per_job[f"{name}_invocations"] * seconds * gb for name, (seconds, gb) in SECONDS_AND_GB.items())
+    """For a million jobs, by service. Not in it: Bedrock itself, storage, logs, traces, metrics,
+    and what S3 keeps.
+    """
+    gb_seconds = sum(
+        per_job[f"{name}_invocations"] * seconds * gb
+        for name, (seconds, gb) in SECONDS_AND_GB.items()
+    )
     amounts = {
         "Lambda requests": per_job["invocations"] * PRICES["lambda_request"],
         "Lambda time (guessed seconds)": gb_seconds * PRICES["lambda_gb_second_arm"],
@@ -293,26 +370,40 @@ def _dollars(per_job: Mapping[str, float]) -> dict[str, float]:
 
 
 def report(result: Mapping[str, Any]) -> dict[str, Table | str]:
-    """Work of one job, by the length of history and by the emulator's count, and the poller's; write units by how many slots the
-    model has; dollars of a million jobs; and an idle day.
+    """Work of one job, by the length of history and by the emulator's count, and the poller's;
+    write units by how many slots the model has; dollars of a million jobs; and an idle day.
     """
     by_history, by_limit = result["by_history"], result["by_limit"]
     histories, limits = sorted(by_history, key=int), sorted(by_limit, key=int)
     rows = [
-        (name.replace("_", " "), *(rounded(by_history[history]["per_job"][name], 1) for history in histories),
-         rounded(result["emulator"].get(name), 1))
-        for name in by_history[histories[0]]["per_job"] if not name.endswith("_invocations")
-    ]  # fmt: skip
-    for name, title in (("read_units", "a poller's read units"), ("bedrock_gets", "a poller's calls of Get")):
-        rows.append((title, *(rounded(by_history[history]["poller"][name], 1) for history in histories), ""))
+        (
+            name.replace("_", " "),
+            *(rounded(by_history[history]["per_job"][name], 1) for history in histories),
+            rounded(result["emulator"].get(name), 1),
+        )
+        for name in by_history[histories[0]]["per_job"]
+        if not name.endswith("_invocations")
+    ]
+    for name, title in (
+        ("read_units", "a poller's read units"),
+        ("bedrock_gets", "a poller's calls of Get"),
+    ):
+        rows.append(
+            (title, *(rounded(by_history[history]["poller"][name], 1) for history in histories), "")
+        )
     limit_row = ("write units of a job", *(rounded(by_limit[limit], 1) for limit in limits))
-    dollars = [(name, rounded(amount, 2)) for name, amount in result["dollars_per_million_jobs"].items()]
+    dollars = [
+        (name, rounded(amount, 2)) for name, amount in result["dollars_per_million_jobs"].items()
+    ]
     dollars.append(("**all**", f"**{rounded(result['total_dollars_per_million_jobs'], 2)}**"))
     polling = rounded(POLLS_A_DAY * PRICES["sqs_request"], 3)
     columns = ("a job", *(f"{int(history):,} jobs before" for history in histories), "emulator")
     return {
         "work": Table("work of one job", columns, rows),
-        "by-limit": Table("write units, by the limit of the model", ("slots", *limits), [limit_row]),
+        "by-limit": Table(
+            "write units, by the limit of the model", ("slots", *limits), [limit_row]
+        ),
         "dollars": Table("the bill", ("a million jobs", "dollars"), dollars),
-        "idle-day": f"Lambda itself polls the two queues {POLLS_A_DAY:,} times in such a day, which costs {polling} dollars.",
+        "idle-day": f"Lambda itself polls the two queues {POLLS_A_DAY:,} times in such a day, "
+        f"which costs {polling} dollars.",
     }

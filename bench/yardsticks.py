@@ -1,12 +1,15 @@
-"""What a schedule is measured by, and what ours is compared with: the ideal line, the least possible time, and a poller.
+"""What a schedule is measured by, and what ours is compared with: the ideal line, the least
+possible time, and a poller.
 
-A schedule is a list of spans (begin, end), in seconds since everything was uploaded at once; a job occupies its slot from the
-moment Bedrock took it to the moment it ended there. All of this is arithmetic: no production code, no chance.
+A schedule is a list of spans (begin, end), in seconds since everything was uploaded at once; a job
+occupies its slot from the moment Bedrock took it to the moment it ended there. All of this is
+arithmetic: no production code, no chance.
 
-The poller is written from the description of the AWS sample that people begin with ("Automate Amazon Bedrock batch inference",
-AWS ML blog): every 15 minutes a function reads all active rows, calls Get for each, works out how many slots of a fixed limit are
-free, and submits as many of those that wait. It is given every advantage: its table costs no time, its runs never overlap, it
-never fails.
+The poller is written from the description of the AWS sample that people begin with ("Automate
+Amazon Bedrock batch inference", AWS ML blog): every 15 minutes a function reads all active rows,
+calls Get for each, works out how many slots of a fixed limit are free, and submits as many of those
+that wait. It is given every advantage: its table costs no time, its runs never overlap, it never
+fails.
 """
 
 import heapq
@@ -20,7 +23,8 @@ from typing import Any
 from bench.table import percentile
 
 Span = tuple[float, float]
-GET_SECONDS, CREATE_SECONDS = 0.1, 0.4  # of one call; the middle of what the simulation draws (bench/simulated.py)
+# of one call; the middle of what the simulation draws (bench/simulated.py)
+GET_SECONDS, CREATE_SECONDS = 0.1, 0.4
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Poller:
 
 
 def ideal(lengths: Sequence[float], slots: int) -> list[Span]:
-    """First come, first served, with no delay at all: a slot that is free never stands beside somebody who waits."""
+    """First come, first served, with no delay at all: a slot that is free never stands beside
+    somebody who waits.
+    """
     free = [0.0] * min(slots, len(lengths))
     spans = []
     for length in lengths:
@@ -43,7 +49,9 @@ def ideal(lengths: Sequence[float], slots: int) -> list[Span]:
 
 
 def lower_bound(lengths: Sequence[float], slots: int) -> float:
-    """No schedule whatever ends sooner: the work must fit into the slots, and the longest job must run."""
+    """No schedule whatever ends sooner: the work must fit into the slots, and the longest job must
+    run.
+    """
     return max(sum(lengths) / slots, *lengths)
 
 
@@ -75,19 +83,25 @@ def makespan(spans: Sequence[Span]) -> float:
 
 
 def refill_gaps(spans: Sequence[Span], slots: int) -> list[float]:
-    """How long each slot that became free stood so, in the order they did, while somebody waited."""
+    """How long each slot that became free stood so, in the order they did, while somebody
+    waited.
+    """
     begins, ends = sorted(begin for begin, _ in spans), sorted(end for _, end in spans)
     return [begin - end for begin, end in zip(begins[slots:], ends, strict=False)]
 
 
 def utilisation(spans: Sequence[Span], slots: int) -> float:
-    """Which share of the slots was in use while jobs waited, from the upload to the last begin. 1 if none waited."""
+    """Which share of the slots was in use while jobs waited, from the upload to the last begin. 1
+    if none waited.
+    """
     until = max(begin for begin, _ in spans)
     return sum(min(end, until) - begin for begin, end in spans) / (slots * until) if until else 1.0
 
 
 def measures(spans: Sequence[Span], lengths: Sequence[float], slots: int) -> dict[str, Any]:
-    """All that is said of a schedule, in seconds and shares. What needs more jobs than slots is None where there are not."""
+    """All that is said of a schedule, in seconds and shares. What needs more jobs than slots is
+    None where there are not.
+    """
     begins = sorted(begin for begin, _ in spans)
     more = len(lengths) > slots
     gaps = refill_gaps(spans, slots)

@@ -1,11 +1,13 @@
-"""`bbq cancel`, `retry`, `priority`, `forget`, `pause`, `resume`: what an operator asks for, as events.
+"""`bbq cancel`, `retry`, `priority`, `forget`, `pause`, `resume`: what an operator asks for, as
+events.
 
-Nothing is done here. Each act is one event, with who asked and why, appended on condition that the job or model is still as it
-was decided on (`decisions.py`); the stream wakes the scheduler, which carries it out. Whoever asks a second time sends a hint
-instead: what was dropped is picked up, and a hint too many changes nothing.
+Nothing is done here. Each act is one event, with who asked and why, appended on condition that the
+job or model is still as it was decided on (`decisions.py`); the stream wakes the scheduler, which
+carries it out. Whoever asks a second time sends a hint instead: what was dropped is picked up, and
+a hint too many changes nothing.
 
-IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem on the projections table for `--wait`,
-sqs:SendMessage on the hints queue.
+IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem on the projections
+table for `--wait`, sqs:SendMessage on the hints queue.
 """
 
 import sys
@@ -17,7 +19,19 @@ import typer
 
 from bbq.cli import decisions, queries, times
 from bbq.cli import deployment as deployments
-from bbq.cli.app import ON_JOBS, ON_MODELS, Exit, Failed, Fault, NotFound, answer, app, confirm, say, who
+from bbq.cli.app import (
+    ON_JOBS,
+    ON_MODELS,
+    Exit,
+    Failed,
+    Fault,
+    NotFound,
+    answer,
+    app,
+    confirm,
+    say,
+    who,
+)
 from bbq.cli.decisions import Act, Already, Decision, Refused
 from bbq.cli.deployment import Deployment
 from bbq.cli.follow import Timeout, follow, seconds_of
@@ -34,25 +48,37 @@ MAX_SHOWN = 10  # of the jobs that a question is about
 MAX_WHY = 500  # characters
 
 Jobs = Annotated[
-    list[str], typer.Argument(help="Ids of jobs, or [bold]-[/bold] to read them from standard input.", metavar="JOB…")
+    list[str],
+    typer.Argument(
+        help="Ids of jobs, or [bold]-[/bold] to read them from standard input.", metavar="JOB…"
+    ),
 ]
 Alias = Annotated[str, typer.Argument(help="Alias of the model.", metavar="MODEL")]
-Why = Annotated[str, typer.Option(help="The reason, for whoever reads the history.", metavar="TEXT")]
+Why = Annotated[
+    str, typer.Option(help="The reason, for whoever reads the history.", metavar="TEXT")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command(rich_help_panel=ON_JOBS)
 def cancel(  # noqa: PLR0917 - typer passes each by its name
-    context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the jobs until they are Cancelled or Stopped.")] = False,
+    context: typer.Context,
+    jobs: Jobs,
+    why: Why = "",
+    yes: Yes = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Follow the jobs until they are Cancelled or Stopped.")
+    ] = False,
     timeout: Timeout = None,
-) -> None:  # fmt: skip
+) -> None:
     """Take jobs out of the line, or stop them at Bedrock.
 
-    A job that has not been sent to Bedrock becomes Cancelled; one that runs becomes Stopped, and what it has done is billed.
-    Exit codes: 0 asked for (also before), 1 over already, 3 no such job, 8 with --wait: not over when the time was.
+    A job that has not been sent to Bedrock becomes Cancelled; one that runs becomes Stopped, and
+    what it has done is billed. Exit codes: 0 asked for (also before), 1 over already, 3 no such
+    job, 8 with --wait: not over when the time was.
 
-    Example: [bold]bbq jobs --status Queued --jsonl | jq -r .job | bbq cancel - --yes --why 'wrong prompt'[/bold]
+    Example: [bold]bbq jobs --status Queued --jsonl | jq -r .job | bbq cancel - --yes --why 'wrong
+    prompt'[/bold]
     """
     here = deployments.find(context.obj)
     limit = seconds_of(timeout)
@@ -75,8 +101,9 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
 def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -> None:
     """Run jobs again that have ended, whole: the next attempt buys every record of the file again.
 
-    It reads the same staged copy, comes back to the job's old place in line, and writes beside the earlier attempt's output.
-    Exit codes: 0 done (also before), 1 not possible in this state, 3 no such job.
+    It reads the same staged copy, comes back to the job's old place in line, and writes beside the
+    earlier attempt's output. Exit codes: 0 done (also before), 1 not possible in this state, 3 no
+    such job.
 
     Example: [bold]bbq retry abcdefghijklmnopqrstuvwxyz --why 'model access was missing'[/bold]
     """
@@ -85,7 +112,14 @@ def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -
     def decide(job: Job) -> Decision:
         model = here.models.get(job.model)
         most = model.max_attempts if model is not None else MAX_ATTEMPTS
-        return decisions.retry(job, models=list(here.models), max_attempts=most, at=times.now(), by=who(), why=_reason(why))
+        return decisions.retry(
+            job,
+            models=list(here.models),
+            max_attempts=most,
+            at=times.now(),
+            by=who(),
+            why=_reason(why),
+        )
 
     raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Retry", yes=yes).code)
 
@@ -94,7 +128,9 @@ def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -
 def priority(
     context: typer.Context,
     jobs: Jobs,
-    number: Annotated[int, typer.Argument(help="0 is served first, 9 last.", min=0, max=9, metavar="N")],
+    number: Annotated[
+        int, typer.Argument(help="0 is served first, 9 last.", min=0, max=9, metavar="N")
+    ],
     why: Why = "",
     yes: Yes = False,
 ) -> None:
@@ -109,18 +145,23 @@ def priority(
     def decide(job: Job) -> Decision:
         return decisions.priority(job, number, at=times.now(), by=who(), why=_reason(why))
 
-    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb=f"Give priority {number} to", yes=yes).code)
+    raise typer.Exit(
+        _on_jobs(here, _ids(jobs), decide, verb=f"Give priority {number} to", yes=yes).code
+    )
 
 
 @app.command(rich_help_panel=ON_JOBS)
 def forget(
-    context: typer.Context, jobs: Jobs, why: Annotated[str, typer.Option(help="The reason, for the history.", metavar="TEXT")],
+    context: typer.Context,
+    jobs: Jobs,
+    why: Annotated[str, typer.Option(help="The reason, for the history.", metavar="TEXT")],
     yes: Yes = False,
-) -> None:  # fmt: skip
+) -> None:
     """Give up jobs that Bedrock does not know any more although they were sent there.
 
-    The scheduler asks Bedrock once more; only a job that it does not know ends as Failed, which frees its slot.
-    Exit codes: 0 asked for (also before), 1 not possible in this state, 3 no such job.
+    The scheduler asks Bedrock once more; only a job that it does not know ends as Failed, which
+    frees its slot. Exit codes: 0 asked for (also before), 1 not possible in this state, 3 no such
+    job.
 
     Example: [bold]bbq forget abcdefghijklmnopqrstuvwxyz --why 'support says that it is gone'[/bold]
     """
@@ -141,37 +182,52 @@ def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
     Example: [bold]bbq pause haiku --why 'the prompt is being mended'[/bold]
     """
     here = deployments.find(context.obj)
-    _on_model(here, model, lambda history: decisions.pause(model, history, at=times.now(), by=who(), why=_reason(why)))
+    _on_model(
+        here,
+        model,
+        lambda history: decisions.pause(model, history, at=times.now(), by=who(), why=_reason(why)),
+    )
 
 
 @app.command(rich_help_panel=ON_MODELS)
 def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
     """Let a model start jobs again that is paused, or on hold.
 
-    A hold goes by itself once Bedrock takes jobs, or a job gets further than those that failed; this takes it away at once.
-    Exit codes: 0 resumed (also if it was not paused), 3 no such model.
+    A hold goes by itself once Bedrock takes jobs, or a job gets further than those that failed;
+    this takes it away at once. Exit codes: 0 resumed (also if it was not paused), 3 no such model.
 
     Example: [bold]bbq resume haiku[/bold]
     """
     here = deployments.find(context.obj)
     _configured(here, model)
     slots = here.store.slots(model)
-    held = slots is not None and (slots.paused or bool(slots.holds))  # rebuilt slots are paused, whatever the events say
+    # rebuilt slots are paused, whatever the events say
+    held = slots is not None and (slots.paused or bool(slots.holds))
     _on_model(
-        here, model, lambda history: decisions.resume(model, history, on_hold=held, at=times.now(), by=who(), why=_reason(why))
+        here,
+        model,
+        lambda history: decisions.resume(
+            model, history, on_hold=held, at=times.now(), by=who(), why=_reason(why)
+        ),
     )
 
 
 @dataclass(frozen=True)
 class _Done:
-    """What became of a command on jobs: those for which it was asked, now or before, and the exit code."""
+    """What became of a command on jobs: those for which it was asked, now or before, and the exit
+    code.
+    """
 
     asked: tuple[str, ...]
     code: Exit
 
 
-def _on_jobs(here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decision], *, verb: str, yes: bool) -> _Done:
-    """Look at all, ask where there is more than one or something would be bought again, then act on one after the other."""
+def _on_jobs(
+    here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decision], *, verb: str, yes: bool
+) -> _Done:
+    """Look at all, ask where there is more than one or something would be bought again, then act on
+    one after the other.
+    """
     store = here.store
     first = {job_id: _decided(store, job_id, decide) for job_id in ids}
     acts = {job_id: decision for job_id, decision in first.items() if isinstance(decision, Act)}
@@ -227,7 +283,9 @@ def _act(store: Store, job_id: str, decide: Callable[[Job], Decision]) -> Decisi
             store.pause(tries)
         else:
             return decision
-    raise Failed(f"job {job_id} changed {MAX_TRIES} times while it was looked at: try again in a minute")
+    raise Failed(
+        f"job {job_id} changed {MAX_TRIES} times while it was looked at: try again in a minute"
+    )
 
 
 def _on_model(here: Deployment, alias: str, decide: Callable[[Sequence[Event]], Decision]) -> None:
@@ -245,23 +303,36 @@ def _on_model(here: Deployment, alias: str, decide: Callable[[Sequence[Event]], 
         except VersionTaken:
             store.pause(tries)
     else:
-        raise Failed(f"model {alias} changed {MAX_TRIES} times while it was looked at: try again in a minute")
+        raise Failed(
+            f"model {alias} changed {MAX_TRIES} times while it was looked at: try again in a minute"
+        )
     answer(f"{alias} {decision.sentence}")
 
 
 def _configured(here: Deployment, alias: str) -> None:
     if alias not in here.models:
-        raise NotFound(f"deployment {here.name} has no model {alias!r}; it has {', '.join(sorted(here.models))}")
+        raise NotFound(
+            f"deployment {here.name} has no model {alias!r}; it has "
+            f"{', '.join(sorted(here.models))}"
+        )
 
 
 def _ids(arguments: Sequence[str]) -> list[str]:
-    """The ids, each once, from arguments or standard input. Raises NotFound for what cannot be one, before anything is done."""
-    lines = [line for given in arguments for line in (sys.stdin.read().split() if given == "-" else [given])]
+    """The ids, each once, from arguments or standard input. Raises NotFound for what cannot be one,
+    before anything is done.
+    """
+    lines = [
+        line
+        for given in arguments
+        for line in (sys.stdin.read().split() if given == "-" else [given])
+    ]
     ids = list(dict.fromkeys(lines))
     for job_id in ids:
         queries.check_id(job_id)
     if len(ids) > MAX_JOBS:
-        raise Fault(f"{len(ids):,} jobs are more than {MAX_JOBS:,}: do it in parts, nothing was done")
+        raise Fault(
+            f"{len(ids):,} jobs are more than {MAX_JOBS:,}: do it in parts, nothing was done"
+        )
     if not ids:
         raise Fault("no job was named: give ids, or - and ids on standard input")
     return ids

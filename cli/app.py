@@ -1,18 +1,20 @@
 """The command-line tool `bbq`: its options, its exit codes, and how whatever goes wrong is said.
 
-Each command lives in the file of its subject and registers itself with `app`; `main.py` imports them all. A command prints its
-result to standard output and everything else to standard error. It never ends with a traceback: `run` turns whatever rises into
-one sentence that says what to do, and an exit code.
+Each command lives in the file of its subject and registers itself with `app`; `main.py` imports
+them all. A command prints its result to standard output and everything else to standard error. It
+never ends with a traceback: `run` turns whatever rises into one sentence that says what to do, and
+an exit code.
 """
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from botocore.exceptions import (
@@ -33,7 +35,13 @@ from bbq.shared.tables import Contended
 
 PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
 # The groups of commands in `bbq --help`, in their order.
-LOOK, SUBMIT, ON_JOBS, ON_MODELS, REPAIR = "Look", "Submit and fetch", "Act on jobs", "Act on models", "Repair"
+LOOK, SUBMIT, ON_JOBS, ON_MODELS, REPAIR = (
+    "Look",
+    "Submit and fetch",
+    "Act on jobs",
+    "Act on models",
+    "Repair",
+)
 
 
 class Exit(IntEnum):
@@ -65,7 +73,27 @@ class Failed(Fault):
     code = Exit.FAILED
 
 
-app = typer.Typer(
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Commands(typer.Typer):
+    """Typer shows each line of a docstring as a line of its own: here a paragraph is one, and wraps
+    at the terminal's width.
+    """
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+        """See Typer."""
+        register = super().command(name, **options)
+
+        def registered(function: Function) -> Function:
+            paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+            function.__doc__ = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+            return register(function)
+
+        return registered
+
+
+app = _Commands(
     name="bbq",
     help="The queue for Amazon Bedrock batch inference: submit files, look at jobs, act on them.",
     no_args_is_help=True,
@@ -76,15 +104,19 @@ app = typer.Typer(
 
 
 def console(**options: Any) -> Console:
-    """The only way to a terminal. What is printed holds words of other people: no text is markup, `:100:` is no emoji, and
-    nothing is coloured but by a style of ours.
+    """The only way to a terminal. What is printed holds words of other people: no text is markup,
+    `:100:` is no emoji, and nothing is coloured but by a style of ours.
     """
     return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 def out() -> Console:
-    """Where results go. No colour and no redraw where this is not a terminal, or with NO_COLOR (rich knows both)."""
-    return console(width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", PLAIN_WIDTH)))
+    """Where results go. No colour and no redraw where this is not a terminal, or with NO_COLOR
+    (rich knows both).
+    """
+    return console(
+        width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", PLAIN_WIDTH))
+    )
 
 
 def err() -> Console:
@@ -94,7 +126,12 @@ def err() -> Console:
 
 def bars() -> Progress:
     """Bars for what takes long, on standard error. None where that is not a terminal."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=err(), transient=True, disable=not err().is_terminal)
 
 
@@ -109,7 +146,9 @@ def say(text: str) -> None:
 
 
 def nobody_reads() -> None:
-    """Standard output is closed at its other end: what is still in its buffer goes nowhere, without a word."""
+    """Standard output is closed at its other end: what is still in its buffer goes nowhere, without
+    a word.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -141,9 +180,14 @@ def print_jsonl(documents: Sequence[object]) -> None:
 
 
 def _json(document: object, indent: int | None = None) -> str:
-    """JSON that a terminal may show: names are other people's, and JSON leaves DEL, C1 and what turns text around as they are."""
+    """JSON that a terminal may show: names are other people's, and JSON leaves DEL, C1 and what
+    turns text around as they are.
+    """
     text = json.dumps(plain(document), indent=indent, ensure_ascii=False)
-    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1]
+        for letter in text
+    )
 
 
 def plain(value: object) -> Any:
@@ -160,8 +204,15 @@ def plain(value: object) -> Any:
 
 
 def who() -> str:
-    """Who acts, for the events: the name this machine knows, unless BBQ_USER says better. At most 64 characters."""
-    name = os.environ.get("BBQ_USER") or os.environ.get("USER") or os.environ.get("USERNAME") or "operator"
+    """Who acts, for the events: the name this machine knows, unless BBQ_USER says better. At most
+    64 characters.
+    """
+    name = (
+        os.environ.get("BBQ_USER")
+        or os.environ.get("USER")
+        or os.environ.get("USERNAME")
+        or "operator"
+    )
     return "".join(letter for letter in name if letter.isprintable())[:64]
 
 
@@ -193,32 +244,53 @@ def explain(error: Exception) -> tuple[int, str]:  # noqa: C901 - a table of wha
         case Fault():
             return error.code, str(error)
         case NoCredentialsError():
-            return Exit.NO_ACCESS, "AWS knows no credentials here: sign in (aws configure, aws sso login) or name a --profile"
+            return (
+                Exit.NO_ACCESS,
+                (
+                    "AWS knows no credentials here: sign in (aws configure, aws sso login) or name "
+                    "a --profile"
+                ),
+            )
         case NoRegionError():
             return Exit.USAGE, "no AWS Region is set: say --region, or set AWS_REGION"
         case ProfileNotFound():
             return Exit.USAGE, f"{error}: say another --profile, or set AWS_PROFILE"
         case EndpointConnectionError():
-            return Exit.NO_ACCESS, f"{error} Check --endpoint-url or AWS_ENDPOINT_URL, and the network"
+            return (
+                Exit.NO_ACCESS,
+                f"{error} Check --endpoint-url or AWS_ENDPOINT_URL, and the network",
+            )
         case ClientError():
             return _of_aws(error)
         case BotoCoreError():
             return Exit.NO_ACCESS, f"AWS could not be asked: {error}"
         case Contended():
-            return Exit.FAILED, "others write to the same rows at this moment: try again in a minute"
+            return (
+                Exit.FAILED,
+                "others write to the same rows at this moment: try again in a minute",
+            )
         case UnknownEvent():
             return Exit.FAILED, f"{error}"
         case OSError() if error.strerror:
             return Exit.FAILED, f"{error.filename or 'a file'}: {error.strerror}"
-    if (code := getattr(error, "exit_code", None)) is not None and hasattr(error, "format_message"):  # click's own
+    # click's own
+    if (code := getattr(error, "exit_code", None)) is not None and hasattr(error, "format_message"):
         return int(code), error.format_message()  # empty for bare `bbq`, which has printed its help
     return Exit.FAILED, f"{type(error).__name__}: {error} (BBQ_DEBUG=1 shows where)"
 
 
 _DENIED = {
-    "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "UnrecognizedClientException",
-    "InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException", "InvalidSignatureException", "SignatureDoesNotMatch",
-}  # fmt: skip
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "403",
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+}
 
 
 def _of_aws(error: ClientError) -> tuple[int, str]:
@@ -226,7 +298,8 @@ def _of_aws(error: ClientError) -> tuple[int, str]:
     said = error.response.get("Error", {}).get("Message", "")
     if code in _DENIED:
         return Exit.NO_ACCESS, (
-            f"AWS denied {error.operation_name} ({code}: {said}). docs/operating.md lists the rights; "
+            f"AWS denied {error.operation_name} ({code}: {said}). docs/operating.md lists the "
+            "rights; "
             "the policies <name>-<region>-operator and -viewer hold them"
         )
     return Exit.FAILED, f"AWS answered {error.operation_name} with {code}: {said}"

@@ -1,9 +1,12 @@
-"""`bbq cost`: what the jobs that are over have used, and what that costs by a price table of the operator's.
+"""`bbq cost`: what the jobs that are over have used, and what that costs by a price table of the
+operator's.
 
-Tokens are Bedrock's own counts, from each job's manifest. A job that was tried more than once counts with all its attempts: its
-view has the last one only, so its events are read. No price is invented: without a table there are tokens, and no cost.
+Tokens are Bedrock's own counts, from each job's manifest. A job that was tried more than once
+counts with all its attempts: its view has the last one only, so its events are read. No price is
+invented: without a table there are tokens, and no cost.
 
-IAM: dynamodb:Query on the projections table's index; dynamodb:Query on the events table for jobs with several attempts.
+IAM: dynamodb:Query on the projections table's index; dynamodb:Query on the events table for jobs
+with several attempts.
 """
 
 import os
@@ -45,7 +48,9 @@ class By(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """Of a group of jobs. `unknown` of them have no count, or not of every attempt; `unpriced` have tokens but no price."""
+    """Of a group of jobs. `unknown` of them have no count, or not of every attempt; `unpriced` have
+    tokens but no price.
+    """
 
     group: str
     jobs: int = 0
@@ -57,20 +62,37 @@ class Sum:
 
     def __add__(self, other: "Sum") -> "Sum":
         numbers = (field.name for field in fields(self) if field.name != "group")
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in numbers})
+        return replace(
+            self, **{name: getattr(self, name) + getattr(other, name) for name in numbers}
+        )
 
 
 @app.command(name="cost", rich_help_panel=LOOK)
 def cost_command(
     context: typer.Context,
     since: Annotated[
-        str | None, typer.Option(help="Of jobs that ended since: 90m, 2h, 3d, or a day (UTC). Default: 30d.", metavar="TIME")
+        str | None,
+        typer.Option(
+            help="Of jobs that ended since: 90m, 2h, 3d, or a day (UTC). Default: 30d.",
+            metavar="TIME",
+        ),
     ] = None,
-    by: Annotated[By, typer.Option(help="One line for each model, first folder of the key, or day (UTC) of the end.")] = By.MODEL,
-    prices: Annotated[Path | None, typer.Option(help="Price table, TOML or JSON. [dim]BBQ_PRICES[/dim]", metavar="FILE")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document; costs as text, exact.")] = False,
+    by: Annotated[
+        By,
+        typer.Option(
+            help="One line for each model, first folder of the key, or day (UTC) of the end."
+        ),
+    ] = By.MODEL,
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="Price table, TOML or JSON. [dim]BBQ_PRICES[/dim]", metavar="FILE"),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON document; costs as text, exact.")
+    ] = False,
 ) -> None:
-    """Add up tokens of the jobs that are over, and their cost by your price table (docs/commands.md shows one).
+    """Add up tokens of the jobs that are over, and their cost by your price table (docs/commands.md
+    shows one).
 
     Exit codes: 0, 2 the price table cannot be used.
 
@@ -85,11 +107,16 @@ def cost_command(
     if json:
         return print_json(_document(sums, known, by, since=beginning))
     console, total = out(), [sum(sums, Sum(group="all"))] if len(sums) > 1 else []
-    show_lines(console, table(_COLUMNS, [_row(each, known) for each in [*sums, *total]], console.width))
+    show_lines(
+        console, table(_COLUMNS, [_row(each, known) for each in [*sums, *total]], console.width)
+    )
     if not sums:
         say(f"no job ended since {moment(beginning)} UTC (--since)")
     if unknown := sum(each.unknown for each in sums):
-        say(f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these numbers")
+        say(
+            f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these "
+            "numbers"
+        )
     if unpriced := sum(each.unpriced for each in sums):
         missing = f"{counted(unpriced, 'job')} ran on models that the price table does not name"
         say(missing if known.models else "no cost: say --prices FILE or set BBQ_PRICES")
@@ -113,22 +140,34 @@ def used(view: View, store: Store, prices: Prices, by: By) -> Sum:
         history = [recorded.event for recorded in store.load(job_stream(view.job))]
         known, tokens_in, tokens_out = of_attempts(history)
     else:
-        known = view.arn is None or (view.input_tokens is not None and view.output_tokens is not None)
+        known = view.arn is None or (
+            view.input_tokens is not None and view.output_tokens is not None
+        )
         tokens_in, tokens_out = view.input_tokens or 0, view.output_tokens or 0
     price = prices.of(view.model, view.model_id)
     return Sum(
-        group=_group(view, by), jobs=1, unknown=int(not known), unpriced=int(price is None and bool(tokens_in or tokens_out)),
-        input_tokens=tokens_in, output_tokens=tokens_out,
+        group=_group(view, by),
+        jobs=1,
+        unknown=int(not known),
+        unpriced=int(price is None and bool(tokens_in or tokens_out)),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
         cost=cost(price, tokens_in, tokens_out) if price is not None else Decimal(0),
-    )  # fmt: skip
+    )
 
 
 def of_attempts(history: Sequence[e.Event]) -> tuple[bool, int, int]:
     """(whether all is known, tokens in, tokens out) of all attempts that Bedrock took."""
     taken = {event.attempt for event in history if isinstance(event, e.JobSubmitted)}
     tallies = {event.attempt: event for event in history if isinstance(event, e.JobTallied)}
-    counts = [(tally.input_tokens, tally.output_tokens) for attempt in taken if (tally := tallies.get(attempt)) is not None]
-    known = len(counts) == len(taken) and all(number is not None for pair in counts for number in pair)
+    counts = [
+        (tally.input_tokens, tally.output_tokens)
+        for attempt in taken
+        if (tally := tallies.get(attempt)) is not None
+    ]
+    known = len(counts) == len(taken) and all(
+        number is not None for pair in counts for number in pair
+    )
     return known, sum(pair[0] or 0 for pair in counts), sum(pair[1] or 0 for pair in counts)
 
 
@@ -145,7 +184,11 @@ def in_money(amount: Decimal, currency: str) -> str:
     return f"{amount.quantize(MONEY_PLACES):,} {currency}"
 
 
-_WITH_TOKENS = tuple(dict.fromkeys([*queries.OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if status in ENDS)]))
+_WITH_TOKENS = tuple(
+    dict.fromkeys(
+        [*queries.OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if status in ENDS)]
+    )
+)
 
 _COLUMNS = (
     Column(title=""),
@@ -170,18 +213,35 @@ def _group(view: View, by: By) -> str:
 
 def _row(of: Sum, prices: Prices) -> Row:
     """A cost that is not of all the group's tokens says so."""
-    money = in_money(of.cost, prices.currency) + ("+" if of.unpriced or of.unknown else "") if prices.models else ""
+    money = (
+        in_money(of.cost, prices.currency) + ("+" if of.unpriced or of.unknown else "")
+        if prices.models
+        else ""
+    )
     unknown = f"{of.unknown:,}" if of.unknown else ""
-    return Row(cells=(of.group, f"{of.jobs:,}", f"{of.input_tokens:,}", f"{of.output_tokens:,}", unknown, money))
+    return Row(
+        cells=(
+            of.group,
+            f"{of.jobs:,}",
+            f"{of.input_tokens:,}",
+            f"{of.output_tokens:,}",
+            unknown,
+            money,
+        )
+    )
 
 
 def _document(sums: Sequence[Sum], prices: Prices, by: By, since: Any) -> dict[str, Any]:
     groups = [
         {
-            by.value: of.group, "jobs": of.jobs, "jobs_with_unknown_tokens": of.unknown, "jobs_without_price": of.unpriced,
-            "input_tokens": of.input_tokens, "output_tokens": of.output_tokens,
+            by.value: of.group,
+            "jobs": of.jobs,
+            "jobs_with_unknown_tokens": of.unknown,
+            "jobs_without_price": of.unpriced,
+            "input_tokens": of.input_tokens,
+            "output_tokens": of.output_tokens,
             "cost": f"{of.cost:f}" if prices.models else None,
         }
         for of in sums
-    ]  # fmt: skip
+    ]
     return {"since": since, "by": by.value, "currency": prices.currency or None, "groups": groups}

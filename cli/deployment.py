@@ -1,8 +1,9 @@
 """Find a deployment by its name, and open what the tools need of it.
 
-Terraform publishes what a deployment is as one SSM parameter, `/bedrock-batch-queue/<name>` (terraform/operators.tf): one
-GetParameter finds everything, and one GetParametersByPath lists all deployments of an account and Region. Credentials, Region,
-profile and endpoint are the AWS SDKs' own; `--region`, `--profile` and `--endpoint-url` only set their variables.
+Terraform publishes what a deployment is as one SSM parameter, `/bedrock-batch-queue/<name>`
+(terraform/operators.tf): one GetParameter finds everything, and one GetParametersByPath lists all
+deployments of an account and Region. Credentials, Region, profile and endpoint are the AWS SDKs'
+own; `--region`, `--profile` and `--endpoint-url` only set their variables.
 """
 
 import json
@@ -41,7 +42,9 @@ class NoDeployment(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What Terraform says of a deployment. `lease` is the scheduler's; `dead_letter_queue_urls`: uploads, hints, stream."""
+    """What Terraform says of a deployment. `lease` is the scheduler's; `dead_letter_queue_urls`:
+    uploads, hints, stream.
+    """
 
     name: str
     region: str
@@ -79,7 +82,11 @@ class Deployment:
 
 def settle(*, region: str | None, profile: str | None, endpoint_url: str | None) -> None:
     """Make the options of the command line the settings of every SDK in this process."""
-    for name, value in (("AWS_REGION", region), ("AWS_PROFILE", profile), ("AWS_ENDPOINT_URL", endpoint_url)):
+    for name, value in (
+        ("AWS_REGION", region),
+        ("AWS_PROFILE", profile),
+        ("AWS_ENDPOINT_URL", endpoint_url),
+    ):
         if value:
             os.environ[name] = value
     # boto3 reads AWS_DEFAULT_REGION alone, the other tools read AWS_REGION first.
@@ -95,7 +102,10 @@ def find(name: str | None) -> Deployment:
         if not names:
             raise NoDeployment(f"no deployment was named, and {_NONE}")
         if len(names) > 1:
-            raise Fault(f"no deployment was named, and there are {', '.join(names)}: say which with --name or BBQ_NAME")
+            raise Fault(
+                f"no deployment was named, and there are {', '.join(names)}: say which with --name "
+                "or BBQ_NAME"
+            )
         name = names[0]
     try:
         answer = ssm.get_parameter(Name=PATH + name)
@@ -109,12 +119,25 @@ def find(name: str | None) -> Deployment:
 
 
 def without_aws(model: str) -> Deployment:
-    """What stands for a deployment if there is none to ask: no name, and one model with Bedrock's own limits."""
+    """What stands for a deployment if there is none to ask: no name, and one model with Bedrock's
+    own limits.
+    """
     models = {model: Model(alias=model, model_id="", limit=0, check_bodies=False)}
     return Deployment(
-        name="", region="", account_id="", bucket="", events_table="", projections_table="", models=models, default_model=model,
-        uploads_queue_url="", hints_queue_url="", dead_letter_queue_urls={}, events_topic_arn="", lease=timedelta(0),
-    )  # fmt: skip
+        name="",
+        region="",
+        account_id="",
+        bucket="",
+        events_table="",
+        projections_table="",
+        models=models,
+        default_model=model,
+        uploads_queue_url="",
+        hints_queue_url="",
+        dead_letter_queue_urls={},
+        events_topic_arn="",
+        lease=timedelta(0),
+    )
 
 
 def read(text: str) -> Deployment:
@@ -122,15 +145,25 @@ def read(text: str) -> Deployment:
     try:
         said: dict[str, Any] = json.loads(text)
         return Deployment(
-            name=said["name"], region=said["region"], account_id=said["account_id"], bucket=said["bucket"],
-            events_table=said["events_table"], projections_table=said["projections_table"],
-            models=parse_models(json.dumps(said["models"])), default_model=said["default_model"],
-            uploads_queue_url=said["uploads_queue_url"], hints_queue_url=said["hints_queue_url"],
-            dead_letter_queue_urls=said["dead_letter_queue_urls"], events_topic_arn=said["events_topic_arn"],
+            name=said["name"],
+            region=said["region"],
+            account_id=said["account_id"],
+            bucket=said["bucket"],
+            events_table=said["events_table"],
+            projections_table=said["projections_table"],
+            models=parse_models(json.dumps(said["models"])),
+            default_model=said["default_model"],
+            uploads_queue_url=said["uploads_queue_url"],
+            hints_queue_url=said["hints_queue_url"],
+            dead_letter_queue_urls=said["dead_letter_queue_urls"],
+            events_topic_arn=said["events_topic_arn"],
             lease=timedelta(seconds=said["lease_seconds"]),
-        )  # fmt: skip
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise Fault(f"the deployment describes itself in a way that this bbq cannot read ({error}): use its version") from None
+        raise Fault(
+            f"the deployment describes itself in a way that this bbq cannot read ({error}): use "
+            "its version"
+        ) from None
 
 
 @cache
@@ -144,12 +177,16 @@ def client(service: str) -> Any:
     return boto3.client(service, config=config)  # type: ignore[call-overload] # a name at run time
 
 
-_NONE = "there are none in this account and Region: check the Region, the profile and AWS_ENDPOINT_URL"
+_NONE = (
+    "there are none in this account and Region: check the Region, the profile and AWS_ENDPOINT_URL"
+)
 
 
 def _names(ssm: "SSMClient") -> list[str]:
     pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=PATH)
-    return sorted(parameter["Name"].removeprefix(PATH) for page in pages for parameter in page["Parameters"])
+    return sorted(
+        parameter["Name"].removeprefix(PATH) for page in pages for parameter in page["Parameters"]
+    )
 
 
 @cache

@@ -1,8 +1,9 @@
 """`bbq download`: all that Bedrock wrote for a job, into a directory.
 
-Each object is written to a hidden part file first, whose name stands for the object's key and ETag, and renamed when it is
-whole. A download that was broken off goes on where it was: with a Range request that holds only for that ETag. Nothing is ever
-written outside the directory, whatever the keys are and whatever links the directory holds.
+Each object is written to a hidden part file first, whose name stands for the object's key and ETag,
+and renamed when it is whole. A download that was broken off goes on where it was: with a Range
+request that holds only for that ETag. Nothing is ever written outside the directory, whatever the
+keys are and whatever links the directory holds.
 
 IAM: s3:ListBucket on the bucket, s3:GetObject on `processed/*`, dynamodb:Query on the events table.
 """
@@ -50,13 +51,17 @@ class S3Object:
 def download(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="Id of the job.", metavar="JOB")],
-    directory: Annotated[Path, typer.Argument(help="Where to; made if it is not there.", metavar="DIR")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files, also those that look finished.")] = False,
+    directory: Annotated[
+        Path, typer.Argument(help="Where to; made if it is not there.", metavar="DIR")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite files, also those that look finished.")
+    ] = False,
 ) -> None:
     """Fetch a job's outputs and manifest. Run it again after a break: it goes on where it was.
 
-    Prints the files' paths. Exit codes: 0 all is there, 1 the job is over and has no output, 2 a file is in the way,
-    3 no such job, 8 the job is not over yet.
+    Prints the files' paths. Exit codes: 0 all is there, 1 the job is over and has no output, 2 a
+    file is in the way, 3 no such job, 8 the job is not over yet.
 
     Example: [bold]bbq download abcdefghijklmnopqrstuvwxyz results/[/bold]
     """
@@ -66,37 +71,49 @@ def download(
     if state is None:
         raise NotFound(f"there is no job {job}")
     if state.status not in OVER:
-        raise Pending(f"job {job} is {state.status}: there is no whole output yet; `bbq show {job}` says more")
+        raise Pending(
+            f"job {job} is {state.status}: there is no whole output yet; `bbq show {job}` says more"
+        )
     things, refused = _things(here, state)
     if not things and not refused:
         why = f": {state.reason}" if state.reason else ""
         raise Failed(f"job {job} is over ({outcome(state)}) and left no output{safe(why)}")
     fetched = fetch_all(here.bucket, things, directory, force=force)
     left = len(things) - fetched
-    say(f"{counted(fetched, 'file')} fetched, {left:,} there already, {size(sum(t.size_bytes for t in things))} in all")
+    say(
+        f"{counted(fetched, 'file')} fetched, {left:,} there already, "
+        f"{size(sum(t.size_bytes for t in things))} in all"
+    )
     for key in refused:
         say(f"left out, its name is not one for a file: {safe(key)}")
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 
 def fetch_all(bucket: str, things: Sequence[S3Object], directory: Path, *, force: bool) -> int:
-    """Fetch what is not there. Answers how many were fetched. Raises Fault, before it writes, where a file is in the way."""
+    """Fetch what is not there. Answers how many were fetched. Raises Fault, before it writes, where
+    a file is in the way.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
     due = {thing.key: thing for thing in things if force or not _finished(root, thing)}
     for thing in due.values():
         _must_be_inside(root, thing)
     with bars() as progress:
-        task = progress.add_task("downloading", total=sum(thing.size_bytes for thing in due.values()))
+        task = progress.add_task(
+            "downloading", total=sum(thing.size_bytes for thing in due.values())
+        )
         for thing in due.values():
             _fetch(bucket, thing, root, lambda count: progress.advance(task, count), afresh=force)
     for thing in things:
-        typer.echo(str(directory / thing.path))  # not beside a bar, which takes standard output over
+        # not beside a bar, which takes standard output over
+        typer.echo(str(directory / thing.path))
     return len(due)
 
 
 def local_path(relative: str) -> Path | None:
-    """Where an object goes whose key ends in `relative`; None where that is no name for a file below a directory."""
+    """Where an object goes whose key ends in `relative`; None where that is no name for a file
+    below a directory.
+    """
     parts = relative.split("/")
     if any(not _plain(part) for part in parts):
         return None
@@ -119,22 +136,38 @@ def _things(here: Deployment, job: Job) -> tuple[list[S3Object], list[str]]:
         return [], []
     bucket, prefix = split_s3_uri(job.output_uri)
     if bucket != here.bucket or not prefix.endswith(f"{job.id}/"):
-        raise Failed(f"the output of job {job.id} is said to be at {job.output_uri}, which is not a place of this deployment")
+        raise Failed(
+            f"the output of job {job.id} is said to be at {job.output_uri}, which is not a place "
+            "of this deployment"
+        )
     things, refused = [], []
     for item in _listed(bucket, prefix):
         name = item["Key"].removeprefix(prefix)
         path = local_path(name)
         if path is None:
             refused.append(item["Key"])
-        elif "/" in name:  # output is in a folder of its Bedrock job; beside it may lie what only tried the role's permissions
-            things.append(S3Object(key=item["Key"], etag=item["ETag"], size_bytes=int(item["Size"]), path=path))
+        elif "/" in name:
+            # output is in a folder of its Bedrock job; beside it may lie what only tried the role's
+            # permissions
+            things.append(
+                S3Object(
+                    key=item["Key"], etag=item["ETag"], size_bytes=int(item["Size"]), path=path
+                )
+            )
         if len(things) > MAX_OBJECTS:
-            raise Failed(f"job {job.id} left more than {MAX_OBJECTS:,} objects: fetch them with `aws s3 sync {job.output_uri} .`")
+            raise Failed(
+                f"job {job.id} left more than {MAX_OBJECTS:,} objects: fetch them with `aws s3 "
+                f"sync {job.output_uri} .`"
+            )
     return things, refused
 
 
 def _listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-    pages = deployments.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    pages = (
+        deployments.client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=bucket, Prefix=prefix)
+    )
     for page in pages:
         yield from page.get("Contents", [])
 
@@ -146,14 +179,19 @@ def _finished(root: Path, thing: S3Object) -> bool:
         return False
     if path.is_file() and path.stat().st_size == thing.size_bytes:
         return True
-    raise Fault(f"{path} is in the way, with another size: say --force to overwrite it, or name another directory")
+    raise Fault(
+        f"{path} is in the way, with another size: say --force to overwrite it, or name another "
+        "directory"
+    )
 
 
 def _must_be_inside(root: Path, thing: S3Object) -> None:
     """A link in the directory may lead out of it. Raises Fault."""
     parent = (root / thing.path).parent
     if not parent.resolve().is_relative_to(root):
-        raise Fault(f"{parent} leads out of {root}: nothing is written there; name another directory")
+        raise Fault(
+            f"{parent} leads out of {root}: nothing is written there; name another directory"
+        )
 
 
 def _fetch(bucket: str, thing: S3Object, root: Path, step: Step, *, afresh: bool) -> None:
@@ -193,17 +231,25 @@ def _fill(bucket: str, thing: S3Object, file: Any, step: Step) -> None:
         except ClientError as error:
             code = error.response["Error"].get("Code")
             if code in {"PreconditionFailed", "412", "NoSuchKey", "404"}:
-                raise Failed(f"{thing.key} was changed or removed while it was fetched: run the command again") from None
+                raise Failed(
+                    f"{thing.key} was changed or removed while it was fetched: run the command "
+                    "again"
+                ) from None
             raise
         except BotoCoreError:
             if not tries_left:
                 raise
     if file.seek(0, os.SEEK_END) != thing.size_bytes:
-        raise Failed(f"{thing.key} could not be fetched in {MAX_TRIES} tries: run the command again, it goes on where it was")
+        raise Failed(
+            f"{thing.key} could not be fetched in {MAX_TRIES} tries: run the command again, it "
+            "goes on where it was"
+        )
 
 
 def _continue(bucket: str, thing: S3Object, file: Any, have: int, step: Step) -> None:
-    answer = deployments.client("s3").get_object(Bucket=bucket, Key=thing.key, IfMatch=thing.etag, Range=f"bytes={have}-")
+    answer = deployments.client("s3").get_object(
+        Bucket=bucket, Key=thing.key, IfMatch=thing.etag, Range=f"bytes={have}-"
+    )
     with closing(answer["Body"]) as body:
         begins = _first_byte(answer)
         if begins != have:  # whoever does not know Range sends all of it

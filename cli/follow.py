@@ -1,8 +1,9 @@
 """Stay with jobs until they are over for good: for `--wait`.
 
-The view is read with pauses that grow from one second to fifteen, and never more than READS_PER_SECOND however many jobs there
-are. A job counts as over when its records are counted too, because `Completed` may mean that every record failed, and when
-policy does not try it again. Leaving changes nothing: the jobs go on.
+The view is read with pauses that grow from one second to fifteen, and never more than
+READS_PER_SECOND however many jobs there are. A job counts as over when its records are counted too,
+because `Completed` may mean that every record failed, and when policy does not try it again.
+Leaving changes nothing: the jobs go on.
 
 IAM: dynamodb:GetItem on the projections table, dynamodb:Query on the events table.
 """
@@ -28,9 +29,13 @@ LONGEST_PAUSE_SECONDS = 15.0
 GROWTH = 1.4
 READS_PER_SECOND = 20.0
 UNSEEN_SECONDS = 60.0  # after which it is said that a job has not been seen yet
-MAX_FAULTS = 5  # readings in a row that may fail: a network that is gone for a moment does not end hours of waiting
+# readings in a row that may fail: a network that is gone for a moment does not end hours of waiting
+MAX_FAULTS = 5
 
-Timeout = Annotated[str | None, typer.Option(help="With --wait: wait no longer than this (90s, 30m, 12h, 2d).", metavar="TIME")]
+Timeout = Annotated[
+    str | None,
+    typer.Option(help="With --wait: wait no longer than this (90s, 30m, 12h, 2d).", metavar="TIME"),
+]
 
 
 class Pending(Fault):
@@ -45,7 +50,9 @@ def seconds_of(text: str | None) -> float | None:
 
 
 def follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) -> list[Job]:
-    """Wait until all are over, telling each change on standard error. Raises Pending; ends the command at Ctrl-C."""
+    """Wait until all are over, telling each change on standard error. Raises Pending; ends the
+    command at Ctrl-C.
+    """
     try:
         return _follow(here, jobs, limit_seconds)
     except KeyboardInterrupt:
@@ -76,10 +83,18 @@ def _follow(here: Deployment, jobs: Sequence[str], limit_seconds: float | None) 
         unseen = [job_id for job_id in pending if job_id not in seen]
         if unseen and waited > UNSEEN_SECONDS and not told:
             told = True
-            say(f"{unseen[0]} has not been taken in yet: `bbq status` tells of uploads that could not be taken in")
+            say(
+                f"{unseen[0]} has not been taken in yet: `bbq status` tells of uploads that could "
+                "not be taken in"
+            )
         if limit_seconds is not None and waited >= limit_seconds:
-            states = ", ".join(f"{job_id} is {seen.get(job_id, 'not seen yet')}" for job_id in pending[:3])
-            raise Pending(f"{len(pending)} of {len(ends) + len(pending)} not over after {limit_seconds:g} s: {states}")
+            states = ", ".join(
+                f"{job_id} is {seen.get(job_id, 'not seen yet')}" for job_id in pending[:3]
+            )
+            raise Pending(
+                f"{len(pending)} of {len(ends) + len(pending)} not over after {limit_seconds:g} s: "
+                f"{states}"
+            )
         left = limit_seconds - waited if limit_seconds is not None else pause
         time.sleep(max(min(pause, left), len(pending) / READS_PER_SECOND))
         pause = min(pause * GROWTH, LONGEST_PAUSE_SECONDS)
@@ -91,7 +106,9 @@ def _look(here: Deployment, job_id: str, seen: dict[str, str]) -> Job | None:
         return None
     job = here.store.job(job_id) if row.status in OVER else None
     model = here.models.get(row.model)
-    over = job is not None and settled(job, model.max_attempts if model is not None else MAX_ATTEMPTS)
+    over = job is not None and settled(
+        job, model.max_attempts if model is not None else MAX_ATTEMPTS
+    )
     word = outcome(job) if job is not None and over else row.status
     if seen.get(job_id) != word:
         seen[job_id] = word

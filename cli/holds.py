@@ -1,4 +1,6 @@
-"""Why nothing but a probe is sent to Bedrock for a model (shared/hold.py), as people read it. Pure."""
+"""Why nothing but a probe is sent to Bedrock for a model (shared/hold.py), as people read it.
+Pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,21 +8,45 @@ from datetime import datetime
 
 from bbq.cli.times import duration
 from bbq.cli.wording import counted
-from bbq.shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED
+from bbq.shared.hold import (
+    ACCESS,
+    FAILING,
+    INVALID,
+    NAME_TAKEN,
+    NOT_FOUND,
+    QUOTA,
+    THROTTLED,
+    UNANSWERED,
+)
 from bbq.shared.slots import Slots
 
 # kind -> (what is wrong, what to do)
 KINDS: Mapping[str, tuple[str, str]] = {
-    QUOTA: ("Bedrock's quota of jobs is full", "nothing: the next end makes room; a limit above the quota only asks in vain"),
+    QUOTA: (
+        "Bedrock's quota of jobs is full",
+        "nothing: the next end makes room; a limit above the quota only asks in vain",
+    ),
     THROTTLED: ("Bedrock throttles", "nothing: it is asked less often"),
     ACCESS: (
         "Bedrock denies access",
-        "check the scheduler's rights, iam:PassRole on Bedrock's role, and the account's access to the model",
+        (
+            "check the scheduler's rights, iam:PassRole on Bedrock's role, and the account's "
+            "access to the model"
+        ),
     ),
-    INVALID: ("Bedrock refuses the jobs", "check that the model can run batch jobs in this Region, and the account may"),
+    INVALID: (
+        "Bedrock refuses the jobs",
+        "check that the model can run batch jobs in this Region, and the account may",
+    ),
     NOT_FOUND: ("Bedrock does not know the model", "check model_id in the deployment's variables"),
-    NAME_TAKEN: ("another job has the name of one of ours", "find out in Bedrock's console who made it, or cancel our job"),
-    UNANSWERED: ("Bedrock does not answer", "check Bedrock's health in this Region; what is unsure is looked up first"),
+    NAME_TAKEN: (
+        "another job has the name of one of ours",
+        "find out in Bedrock's console who made it, or cancel our job",
+    ),
+    UNANSWERED: (
+        "Bedrock does not answer",
+        "check Bedrock's health in this Region; what is unsure is looked up first",
+    ),
     FAILING: (
         "jobs are taken, and fail before a record is processed",
         "check what Bedrock's role may: read staged/*, write processed/*, invoke the model",
@@ -30,7 +56,9 @@ KINDS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """One reason for a model's hold: its kind, Bedrock's words, since when, how often it was asked, and when it is asked next."""
+    """One reason for a model's hold: its kind, Bedrock's words, since when, how often it was asked,
+    and when it is asked next.
+    """
 
     kind: str
     message: str
@@ -42,7 +70,13 @@ class Held:
 def holds(slots: Slots | None) -> tuple[Held, ...]:
     """Why a model is on hold; empty if it is not."""
     return tuple(
-        Held(kind=hold.kind, message=hold.message, since=hold.since, asked=hold.count, next_try=hold.until)
+        Held(
+            kind=hold.kind,
+            message=hold.message,
+            since=hold.since,
+            asked=hold.count,
+            next_try=hold.until,
+        )
         for hold in (slots.holds if slots is not None else ())
     )
 

@@ -41,14 +41,24 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
     context: typer.Context,
     status: Annotated[
         list[str] | None,
-        typer.Option(help="Only jobs with this status or outcome, or 'live', or 'over'. May be said several times."),
+        typer.Option(
+            help="Only jobs with this status or outcome, or 'live', or 'over'. May be said "
+            "several times."
+        ),
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only this model's jobs. May be said several times.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only this model's jobs. May be said several times.")
+    ] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Of the jobs that are over, those that ended since: 90m, 2h, 3d, or a day (UTC). Default: 7d."),
+        typer.Option(
+            help="Of the jobs that are over, those that ended since: 90m, 2h, 3d, or a day (UTC). "
+            "Default: 7d."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=MAX_LIMIT)] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int, typer.Option(help="At most so many.", min=1, max=MAX_LIMIT)
+    ] = DEFAULT_LIMIT,
     json: Annotated[bool, typer.Option("--json", help="One JSON document: a list.")] = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON document a line.")] = False,
 ) -> None:
@@ -66,29 +76,60 @@ def jobs(  # noqa: PLR0917 - typer passes each by its name
     if json:
         return print_json([document(view, now) for view in found[:limit]])
     console = out()
-    show_lines(console, [*job_lines(found[:limit], now, console.width), *_hold_lines(deployment, found, now, console.width)])
+    show_lines(
+        console,
+        [
+            *job_lines(found[:limit], now, console.width),
+            *_hold_lines(deployment, found, now, console.width),
+        ],
+    )
     if len(found) > limit:
-        err().print(f"there are more than these {limit:,}: say --limit, --status, --model or --since", style="dim")
+        err().print(
+            f"there are more than these {limit:,}: say --limit, --status, --model or --since",
+            style="dim",
+        )
     if not found:
         kind = "such job" if words or model else "job"
-        err().print(f"no {kind} is waiting or running, and none ended since {moment(beginning)} UTC (--since)", style="dim")
+        err().print(
+            f"no {kind} is waiting or running, and none ended since {moment(beginning)} UTC "
+            "(--since)",
+            style="dim",
+        )
     return None
 
 
-def job_lines(views: Sequence[View], now: datetime, width: int, processed: Mapping[str, int] | None = None) -> list[Text]:
-    """The table; no lines for no jobs. Why a job is as it is stands below it. `processed`: records so far, of jobs that run."""
-    folders = all(view.file.startswith(f"{view.model}/") for view in views if view.model)  # the file says the model already
-    return table(_COLUMNS, [_row(view, now, (processed or {}).get(view.job), folders=folders) for view in views], width)
+def job_lines(
+    views: Sequence[View], now: datetime, width: int, processed: Mapping[str, int] | None = None
+) -> list[Text]:
+    """The table; no lines for no jobs. Why a job is as it is stands below it. `processed`: records
+    so far, of jobs that run.
+    """
+    # the file says the model already
+    folders = all(view.file.startswith(f"{view.model}/") for view in views if view.model)
+    return table(
+        _COLUMNS,
+        [_row(view, now, (processed or {}).get(view.job), folders=folders) for view in views],
+        width,
+    )
 
 
-def _hold_lines(deployment: Deployment, views: Sequence[View], now: datetime, width: int) -> list[Text]:
+def _hold_lines(
+    deployment: Deployment, views: Sequence[View], now: datetime, width: int
+) -> list[Text]:
     """Why the lines of models stand still that somebody waits for."""
     made: list[Text] = []
     for model in dict.fromkeys(view.model for view in views if view.status == QUEUED):
         for held in holds(deployment.store.slots(model)):
             text = f"{model} is on hold for {duration(now - held.since)}: {what_is_wrong(held)}"
             more = f"{next_try(held, now, paused_model=None)}; to do: {what_to_do(held, model)}"
-            made += [Text(), *(Text(line, style="yellow") for part in (text, more) for line in wrap(safe(part), width))]
+            made += [
+                Text(),
+                *(
+                    Text(line, style="yellow")
+                    for part in (text, more)
+                    for line in wrap(safe(part), width)
+                ),
+            ]
     return made
 
 
@@ -109,9 +150,15 @@ def records(view: View, processed: int | None = None) -> str:
 
 
 def _found(
-    deployment: Deployment, named: Sequence[str] | None, words: set[str], since: datetime, limit: int
-) -> list[View]:  # fmt: skip
-    """Live ones first. A model that is not configured any more may still have jobs; one that never was has none."""
+    deployment: Deployment,
+    named: Sequence[str] | None,
+    words: set[str],
+    since: datetime,
+    limit: int,
+) -> list[View]:
+    """Live ones first. A model that is not configured any more may still have jobs; one that never
+    was has none.
+    """
     models = list(dict.fromkeys(named)) if named else [*deployment.models, NO_MODEL]
     outcomes = (words & set(OUTCOMES)) if words else set(OUTCOMES)
     statuses = (words & set(LIVE_STATUSES)) if words else set(LIVE_STATUSES)
@@ -122,9 +169,16 @@ def _found(
     ended = {view.job for view in over}
     found = [view for view in live if view.job not in ended] + over
     known = {*deployment.models, *(() if named else (NO_MODEL,))}
-    unknown = [alias for alias in models if alias not in known and alias not in {view.model for view in found}]
+    unknown = [
+        alias
+        for alias in models
+        if alias not in known and alias not in {view.model for view in found}
+    ]
     if unknown:
-        raise NotFound(f"there is no model {unknown[0]!r} and no job of it: the models are {', '.join(deployment.models)}")
+        raise NotFound(
+            f"there is no model {unknown[0]!r} and no job of it: the models are "
+            f"{', '.join(deployment.models)}"
+        )
     return found
 
 
@@ -134,7 +188,10 @@ def _wanted(said: Iterable[str]) -> set[str]:
     wanted: set[str] = set()
     for word in said:
         if word.lower() not in known:
-            raise Fault(f"there is no status {word!r}: say live, over, {', '.join((*LIVE_STATUSES, *OUTCOMES))}")
+            raise Fault(
+                f"there is no status {word!r}: say live, over, "
+                f"{', '.join((*LIVE_STATUSES, *OUTCOMES))}"
+            )
         wanted.update(known[word.lower()])
     return wanted
 
@@ -143,12 +200,17 @@ def _row(view: View, now: datetime, processed: int | None, *, folders: bool) -> 
     waited, ran = view.waited(now), view.ran(now)
     return Row(
         cells=(
-            view.job, view.file, "" if folders else view.model or "-", wording.status(view.word), records(view, processed),
-            duration(now - view.queued_at), duration(waited) if waited is not None else "",
+            view.job,
+            view.file,
+            "" if folders else view.model or "-",
+            wording.status(view.word),
+            records(view, processed),
+            duration(now - view.queued_at),
+            duration(waited) if waited is not None else "",
             duration(ran) if ran is not None else "",
         ),
         under=why(view),
-    )  # fmt: skip
+    )
 
 
 def why(view: View) -> str:

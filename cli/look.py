@@ -1,4 +1,5 @@
-"""One look at a row, at a job or at a model: what differs from the events, and the writes that would repair it.
+"""One look at a row, at a job or at a model: what differs from the events, and the writes that
+would repair it.
 
 Everything is read again at each look, strongly consistent; what is kept of a walk is in `Walk`.
 """
@@ -28,9 +29,10 @@ Key = tuple[str, str]
 
 @dataclass(kw_only=True)
 class Walk:
-    """What a walk has met. `models`, and how many events of each there were when it was paused (None: it was not). `live`: ids of
-    jobs whose attempt holds a slot, or has ended and is to be tallied, by model. `counts`: what each row of counts should hold;
-    `changes`: how often each was changed before the walk through the events began, and by repairs since then; of the shards in
+    """What a walk has met. `models`, and how many events of each there were when it was paused
+    (None: it was not). `live`: ids of jobs whose attempt holds a slot, or has ended and is to be
+    tallied, by model. `counts`: what each row of counts should hold; `changes`: how often each was
+    changed before the walk through the events began, and by repairs since then; of the shards in
     `unread` not every job can be read. `goes_on`: a run before this one was killed.
     """
 
@@ -45,14 +47,20 @@ class Walk:
 
     @property
     def sums(self) -> list[Key]:
-        """What many jobs add up to, once all are known: slots and counts, those that are there and those that should be."""
-        return [*((rows.slots_pk(alias), SLOTS_KEY) for alias in self.models), *sorted({*self.counts, *self.changes})]
+        """What many jobs add up to, once all are known: slots and counts, those that are there and
+        those that should be.
+        """
+        return [
+            *((rows.slots_pk(alias), SLOTS_KEY) for alias in self.models),
+            *sorted({*self.counts, *self.changes}),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One reading of a row or a job. `writes` would repair it, not before `until`; without them `why` says why not. `notes` are
-    for a person, once they are made. `counted` is the `job` as the counts have it.
+    """One reading of a row or a job. `writes` would repair it, not before `until`; without them
+    `why` says why not. `notes` are for a person, once they are made. `counted` is the `job` as the
+    counts have it.
     """
 
     differences: list[Difference]
@@ -81,49 +89,79 @@ def look(walk: Walk, key: Key) -> Seen:
                     return _look_at_count(walk, key)
                 case _:
                     unknown = Difference(pk=pk, sk=sk, found="a row of no known kind")
-                    return Seen(differences=[unknown], why="look at it, and remove it by hand if it is not needed")
+                    return Seen(
+                        differences=[unknown],
+                        why="look at it, and remove it by hand if it is not needed",
+                    )
     except UNREADABLE_JOB as error:
-        unreadable = Difference(pk=pk, sk=sk, found=f"{expected.UNREADABLE}: {error}", expected="what this code can read")
+        unreadable = Difference(
+            pk=pk,
+            sk=sk,
+            found=f"{expected.UNREADABLE}: {error}",
+            expected="what this code can read",
+        )
         return Seen(differences=[unreadable], why=str(error))
 
 
 def _look_at_job(context: RepairContext, job_id: str) -> Seen:
-    """The view, and the job's own place in line. Entries at other places are met by the walk through the projections."""
+    """The view, and the job's own place in line. Entries at other places are met by the walk
+    through the projections.
+    """
     events = _events(context, job_id)
     job, view = fold(job_id, events), context.tables.get(ViewRow, rows.view_pk(job_id), VIEW_KEY)
     if job is None:
         ghost = ViewRow(pk=rows.view_pk(job_id), sk=VIEW_KEY)
-        return Seen(differences=expected.row_differences(view, None), writes=expected.removed_ghost(ghost, job_id, 0))
-    # The counts have it as far as its view has seen it, and at least up to the last event that came with its own projection,
-    # whatever has become of the view since.
-    own = [version for version, event in enumerate(events, 1) if event.NAME not in APPENDED_BY_OTHERS]
+        return Seen(
+            differences=expected.row_differences(view, None),
+            writes=expected.removed_ghost(ghost, job_id, 0),
+        )
+    # The counts have it as far as its view has seen it, and at least up to the last event that came
+    # with its own projection, whatever has become of the view since.
+    own = [
+        version for version, event in enumerate(events, 1) if event.NAME not in APPENDED_BY_OTHERS
+    ]
     was = fold(job_id, events[: max([int(view.version or 0) if view is not None else 0, *own])])
     line = rows.line_row(job)
     entry = context.tables.get(LineRow, line.pk, line.sk)
-    differences = expected.row_differences(view, rows.view_row(job)) + expected.row_differences(entry, expected.place(job))
-    return Seen(differences=differences, writes=expected.rebuilt_view(job, view, was), job=job, counted=was)
+    differences = expected.row_differences(view, rows.view_row(job)) + expected.row_differences(
+        entry, expected.place(job)
+    )
+    return Seen(
+        differences=differences, writes=expected.rebuilt_view(job, view, was), job=job, counted=was
+    )
 
 
 def _look_at_entry(context: RepairContext, alias: str, sk: str) -> Seen:
-    """An entry in line, by the job that its key names: its own place, which is looked at with the job, or a ghost."""
+    """An entry in line, by the job that its key names: its own place, which is looked at with the
+    job, or a ghost.
+    """
     entry, job_id = LineRow(pk=rows.line_pk(alias), sk=sk), sk.rpartition("#")[2]
     job = fold(job_id, _events(context, job_id))
     own = expected.place(job) if job is not None else None
     if own is not None and (own.pk, own.sk) == (entry.pk, sk):
         return Seen(differences=[])
     ghost = expected.removed_ghost(entry, job_id, job.version if job is not None else 0)
-    return Seen(differences=expected.row_differences(context.tables.get(LineRow, entry.pk, sk), None), writes=ghost, job=job)
+    return Seen(
+        differences=expected.row_differences(context.tables.get(LineRow, entry.pk, sk), None),
+        writes=ghost,
+        job=job,
+    )
 
 
 def _look_at_slots(walk: Walk, alias: str) -> Seen:
-    """A model's item first, then everything that the item should follow from. Raises UnknownEvent if the model's own events
-    cannot be read, Damaged if its item cannot.
+    """A model's item first, then everything that the item should follow from. Raises UnknownEvent
+    if the model's own events cannot be read, Damaged if its item cannot.
     """
     context, jobs, unknown, notes = walk.context, list[Job](), set[str](), list[str]()
     row = slots_row(context, alias)
     found = expected.slots_found(row)
     state = fold_model(alias, model_events(context, alias))
-    for job_id in sorted({*walk.live.get(alias, ()), *map(expected.job_of, found.holders if found is not None else ())}):
+    for job_id in sorted(
+        {
+            *walk.live.get(alias, ()),
+            *map(expected.job_of, found.holders if found is not None else ()),
+        }
+    ):
         try:
             with one_job():
                 job = fold(job_id, _events(context, job_id))
@@ -133,14 +171,25 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
     today = e.text_of(context.now())[:10]
     over = context.store.day(alias, today) if found is None else {}
     ended = Day(date=today, jobs=over.get("slot_ends", 0), records=over.get("records", 0))
-    slots = expected.slots_from_events(state, jobs, found, longest_lease=context.lease, unknown=unknown, ended=ended)
+    slots = expected.slots_from_events(
+        state, jobs, found, longest_lease=context.lease, unknown=unknown, ended=ended
+    )
     differences = expected.slots_differences(state, row, slots)
     if differences and row is not None and walk.models.get(alias) != state.model_version:
-        return Seen(differences=differences, why=f"it was changed, or not paused, while jobs were read: {AGAIN}")
+        return Seen(
+            differences=differences,
+            why=f"it was changed, or not paused, while jobs were read: {AGAIN}",
+        )
     if found is None:
-        notes.append(f"the slots of {alias} were lost. What began today was counted from what ended and what lives, or higher")
+        notes.append(
+            f"the slots of {alias} were lost. What began today was counted from what ended and "
+            "what lives, or higher"
+        )
     if unknown:
-        notes.append(f"jobs that cannot be read keep what they have in the slots of {alias}: {', '.join(sorted(unknown))}")
+        notes.append(
+            f"jobs that cannot be read keep what they have in the slots of {alias}: "
+            f"{', '.join(sorted(unknown))}"
+        )
     writes, until = expected.rebuilt_slots(row, slots), _leased_until(context, found)
     return Seen(differences=differences, writes=writes, until=until, notes=tuple(notes))
 
@@ -162,15 +211,21 @@ def _leased_until(context: RepairContext, slots: Slots | None) -> datetime | Non
 def _look_at_count(walk: Walk, key: Key) -> Seen:
     row, should = walk.context.tables.get(CountRow, *key), walk.counts.get(key, {})
     if key[1].rpartition("#")[2] in map(str, walk.unread):
-        walk.context.say(f"{' / '.join(key)} cannot be compared: a job that it may count cannot be read")
+        walk.context.say(
+            f"{' / '.join(key)} cannot be compared: a job that it may count cannot be read"
+        )
         return Seen(differences=[])
     if changes(row) != walk.changes.get(key, 0):
-        walk.context.say(f"{' / '.join(key)} cannot be compared: it changed while the jobs were read; look in a quiet minute")
+        walk.context.say(
+            f"{' / '.join(key)} cannot be compared: it changed while the jobs were read; look in a "
+            "quiet minute"
+        )
         return Seen(differences=[])
     found = numbers_of(row) if row is not None else {}
     zeros = dict.fromkeys([*found, *should], 0)
     return Seen(
-        differences=expected.field_differences(*key, zeros | found, zeros | should), writes=expected.recounted(row, *key, should)
+        differences=expected.field_differences(*key, zeros | found, zeros | should),
+        writes=expected.recounted(row, *key, should),
     )
 
 

@@ -36,12 +36,17 @@ def say_version(asked: bool) -> None:
 @app.callback()
 def options(
     context: typer.Context,
-    name: Annotated[str | None, typer.Option(help="Name of the deployment. [dim]BBQ_NAME[/dim]", metavar="NAME")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the deployment. [dim]BBQ_NAME[/dim]", metavar="NAME")
+    ] = None,
     region: Annotated[str | None, typer.Option(help="AWS Region.")] = None,
     profile: Annotated[str | None, typer.Option(help="AWS profile.")] = None,
     endpoint_url: Annotated[str | None, typer.Option(help="Where AWS is, for an emulator.")] = None,
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version of bbq.", callback=say_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version of bbq.", callback=say_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Say what every command shares."""

@@ -1,6 +1,8 @@
-"""What tokens cost, by a table that the operator supplies. Pure arithmetic with Decimal; no price is known here.
+"""What tokens cost, by a table that the operator supplies. Pure arithmetic with Decimal; no price
+is known here.
 
-A table is a TOML or JSON file. `models` are named by alias or by model id; what a job really ran on, its model id, counts first:
+A table is a TOML or JSON file. `models` are named by alias or by model id; what a job really ran
+on, its model id, counts first:
 
 ```toml
 currency = "USD"
@@ -21,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 PER = 1000  # tokens
-BYTES_PER_TOKEN = 4  # of an estimate: a common rule for English text; the file's JSON and metadata count as text too
+# of an estimate: a common rule for English text; the file's JSON and metadata count as text too
+BYTES_PER_TOKEN = 4
 MAX_TABLE_BYTES = 1024**2
 VARIABLE = "BBQ_PRICES"
 
@@ -49,7 +52,9 @@ class Prices:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Before a job runs: input by BYTES_PER_TOKEN, output as what the records allow at most. None where nobody can say."""
+    """Before a job runs: input by BYTES_PER_TOKEN, output as what the records allow at most. None
+    where nobody can say.
+    """
 
     input_tokens: int
     output_tokens_at_most: int | None
@@ -67,24 +72,32 @@ def cost(price: Price, input_tokens: int, output_tokens: int) -> Decimal:
 
 
 def estimate(size_bytes: int, output_tokens_at_most: int | None, price: Price | None) -> Estimate:
-    """A guess at what a file of so many bytes comes to. An image in a record makes it far too high."""
+    """A guess at what a file of so many bytes comes to. An image in a record makes it far too
+    high.
+    """
     tokens = -(-size_bytes // BYTES_PER_TOKEN)
     if price is None:
         return Estimate(input_tokens=tokens, output_tokens_at_most=output_tokens_at_most)
     most = cost(price, tokens, output_tokens_at_most) if output_tokens_at_most is not None else None
     return Estimate(
-        input_tokens=tokens, output_tokens_at_most=output_tokens_at_most, input_cost=cost(price, tokens, 0), cost_at_most=most
+        input_tokens=tokens,
+        output_tokens_at_most=output_tokens_at_most,
+        input_cost=cost(price, tokens, 0),
+        cost_at_most=most,
     )
 
 
 def most_output_tokens(records: Iterable[bytes]) -> int | None:
-    """The sum of what each record allows as output; None where one does not say. Lines of a file that was inspected."""
+    """The sum of what each record allows as output; None where one does not say. Lines of a file
+    that was inspected.
+    """
     total = 0
     for line in records:
         if line.strip():
             try:
                 most = _allowed(json.loads(line.removeprefix(codecs.BOM_UTF8)).get("modelInput"))
-            except (ValueError, RecursionError):  # a number or a nesting that Python does not read, though it is JSON
+            except (ValueError, RecursionError):
+                # a number or a nesting that Python does not read, though it is JSON
                 most = None
             if most is None:
                 return None
@@ -103,7 +116,9 @@ def read_prices(path: Path) -> Prices:
         raise NotPrices(f"{path} is larger than a price table ever is")
     try:
         said: Any = (
-            json.loads(text, parse_float=Decimal) if path.suffix == ".json" else tomllib.loads(text.decode(), parse_float=Decimal)
+            json.loads(text, parse_float=Decimal)
+            if path.suffix == ".json"
+            else tomllib.loads(text.decode(), parse_float=Decimal)
         )
     except (ValueError, RecursionError) as error:
         raise NotPrices(f"{path} is neither TOML nor (as .json) JSON: {error}") from None
@@ -120,7 +135,11 @@ def parse_prices(said: Any, name: str) -> Prices:
     models: dict[str, Price] = {}
     for model, numbers in said["models"].items():
         read = {word: _number(numbers, word) for word in ("input_per_1000", "output_per_1000")}
-        problems += [f"{model}: {word} must be a number of at least 0" for word, number in read.items() if number is None]
+        problems += [
+            f"{model}: {word} must be a number of at least 0"
+            for word, number in read.items()
+            if number is None
+        ]
         models[model] = Price(**{word: number or Decimal(0) for word, number in read.items()})
     if problems:
         raise NotPrices(f"{name}: {'; '.join(problems)}")
@@ -146,5 +165,9 @@ def _allowed(body: Any) -> int | None:
     places = [body.get("max_tokens")]
     if isinstance(config, dict):
         places += [config.get("maxTokens"), config.get("max_new_tokens")]
-    said = [value for value in places if isinstance(value, int) and not isinstance(value, bool) and value >= 0]
+    said = [
+        value
+        for value in places
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    ]
     return said[0] if said else None

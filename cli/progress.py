@@ -1,7 +1,9 @@
-"""How far Bedrock is with a job that runs: its own count of processed records (GetModelInvocationJob), which lags up to a minute.
+"""How far Bedrock is with a job that runs: its own count of processed records
+(GetModelInvocationJob), which lags up to a minute.
 
-Nice to have and nothing more: where Bedrock says no, or nothing, there is no count, and whoever waits for other things does not
-wait for it: one try, a short one, and after a failure a minute of silence. IAM: bedrock:GetModelInvocationJob.
+Nice to have and nothing more: where Bedrock says no, or nothing, there is no count, and whoever
+waits for other things does not wait for it: one try, a short one, and after a failure a minute of
+silence. IAM: bedrock:GetModelInvocationJob.
 """
 
 from collections.abc import Callable
@@ -15,11 +17,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 TIMEOUT_SECONDS = 2
 BETWEEN = timedelta(minutes=1)  # of two questions about one job: the count is no fresher
-_DENIED = {"AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException"}
+_DENIED = {
+    "AccessDeniedException",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "ExpiredTokenException",
+}
 
 
 class Progress:
-    """Counts by ARN, each asked for at most once a minute, and never again once Bedrock denied an answer."""
+    """Counts by ARN, each asked for at most once a minute, and never again once Bedrock denied an
+    answer.
+    """
 
     def __init__(self, bedrock: Callable[[], Any] | None = None) -> None:
         self._bedrock = bedrock or client
@@ -37,12 +46,18 @@ class Progress:
         return self._known[arn][1] if arn in self._known else None
 
     def ask(self, arn: str, now: datetime) -> int | None:
-        """The count now, or the last one where it is not yet time to ask again; None where nobody can say."""
+        """The count now, or the last one where it is not yet time to ask again; None where nobody
+        can say.
+        """
         if self.due(arn, now):
             before = self.known(arn)
             self._known[arn] = (now, before)  # also when it fails
             try:
-                count = self._bedrock().get_model_invocation_job(jobIdentifier=arn).get("processedRecordCount")
+                count = (
+                    self._bedrock()
+                    .get_model_invocation_job(jobIdentifier=arn)
+                    .get("processedRecordCount")
+                )
                 self._known[arn] = (now, int(count) if count is not None else before)
             except ClientError as error:
                 self._denied = error.response["Error"].get("Code") in _DENIED
@@ -59,5 +74,9 @@ class Progress:
 @cache
 def client() -> Any:
     """Bedrock, asked once and not for long."""
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT_SECONDS, read_timeout=TIMEOUT_SECONDS)
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=TIMEOUT_SECONDS,
+        read_timeout=TIMEOUT_SECONDS,
+    )
     return boto3.client("bedrock", config=config)

@@ -1,12 +1,14 @@
-"""What the tables say, for people: views by status and day, a job and its history and a place in line.
+"""What the tables say, for people: views by status and day, a job and its history and a place in
+line.
 
-There is no scan here, and nothing grows with history. Views are found by the status index, which has one partition for each model
-and status, and for each day once jobs are over: the number of requests is bounded by models x statuses x days asked for, each
-partition read no further than asked. The index is eventually consistent: a job that was changed a moment ago may be seen as it
+There is no scan here, and nothing grows with history. Views are found by the status index, which
+has one partition for each model and status, and for each day once jobs are over: the number of
+requests is bounded by models x statuses x days asked for, each partition read no further than
+asked. The index is eventually consistent: a job that was changed a moment ago may be seen as it
 was. Nobody decides anything on these answers.
 
-IAM: dynamodb:Query on the projections table and its index, dynamodb:GetItem on the projections table, dynamodb:Query on the
-events table; s3:GetObject for `by_object` (HeadObject asks for that).
+IAM: dynamodb:Query on the projections table and its index, dynamodb:GetItem on the projections
+table, dynamodb:Query on the events table; s3:GetObject for `by_object` (HeadObject asks for that).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +25,15 @@ from bbq.cli.deployment import Deployment, client
 from bbq.cli.estimates import MAX_POSITION, Position, mean_slot_seconds
 from bbq.shared.events import Json, moment_of
 from bbq.shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
-from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, JOB_ID_LENGTH, is_job_id, job_id, job_stream, split_s3_uri
+from bbq.shared.names import (
+    INPUT_PREFIX,
+    INPUT_SUFFIX,
+    JOB_ID_LENGTH,
+    is_job_id,
+    job_id,
+    job_stream,
+    split_s3_uri,
+)
 from bbq.shared.rows import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
 from bbq.shared.store import Store
 from bbq.shared.tables import STATUS_INDEX, EventRow, ViewRow
@@ -31,17 +41,21 @@ from bbq.shared.tables import STATUS_INDEX, EventRow, ViewRow
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice rather than not at all.
+# The order of a job's life: whoever reads in this order meets a job that moves on meanwhile twice
+# rather than not at all.
 LIVE_STATUSES = (UNREADABLE, QUEUED, CLAIMED, *RANK)
-NO_MODEL = ""  # of a rejected file that named none of ours, and of an upload that intake could not read
+# of a rejected file that named none of ours, and of an upload that intake could not read
+NO_MODEL = ""
 OVER_STATUSES = (*sorted(ENDS), CANCELLED, REJECTED)
 # What became of a Completed job may have a word of its own (shared/job.py: outcome).
 OUTCOMES_OF_COMPLETED = ("Completed", "CompletedWithErrors", "NoRecordSucceeded")
 OUTCOMES = (*OUTCOMES_OF_COMPLETED, *(status for status in OVER_STATUSES if status != "Completed"))
 
 PARALLEL = 10  # requests at once: botocore's pool of connections
-DAY_ROWS = 300  # at least so many of a day are read, of one model and status, to find those that ended last
-MAX_PAGES = 5  # of one partition, each of at most 1 MB (DynamoDB's limit), where something is sought in it
+# at least so many of a day are read, of one model and status, to find those that ended last
+DAY_ROWS = 300
+# of one partition, each of at most 1 MB (DynamoDB's limit), where something is sought in it
+MAX_PAGES = 5
 MAX_DAYS = 400  # asked for at once
 
 T = TypeVar("T")
@@ -59,7 +73,9 @@ class Object:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A job as its view says. Absent numbers, times and texts are None. `outcome` is None until the job is over."""
+    """A job as its view says. Absent numbers, times and texts are None. `outcome` is None until the
+    job is over.
+    """
 
     job: str
     model: str
@@ -114,19 +130,25 @@ class View:
         return self.outcome or self.status
 
     def waited(self, now: datetime) -> timedelta | None:
-        """From its upload until Bedrock took it, it was over, or now. None for a file that was rejected: it never waited."""
+        """From its upload until Bedrock took it, it was over, or now. None for a file that was
+        rejected: it never waited.
+        """
         if self.status == REJECTED:
             return None
         return (self.submitted_at or self.ended_at or now) - self.queued_at
 
     def ran(self, now: datetime) -> timedelta | None:
-        """From the moment when Bedrock took it until it was over, or now. None where Bedrock never had it."""
+        """From the moment when Bedrock took it until it was over, or now. None where Bedrock never
+        had it.
+        """
         return (self.ended_at or now) - self.submitted_at if self.submitted_at else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Happened:
-    """One event of a job as it is stored: `data` is what it says, whichever version of the code wrote it."""
+    """One event of a job as it is stored: `data` is what it says, whichever version of the code
+    wrote it.
+    """
 
     version: int
     at: datetime
@@ -136,52 +158,78 @@ class Happened:
 
 
 def live_views(
-    deployment: Deployment, models: Sequence[str], statuses: Iterable[str] = LIVE_STATUSES, limit: int | None = None
+    deployment: Deployment,
+    models: Sequence[str],
+    statuses: Iterable[str] = LIVE_STATUSES,
+    limit: int | None = None,
 ) -> list[View]:
-    """Jobs that are not over, those furthest along first, then those queued first; `limit` in all. For each model one request
-    for those that have a slot and one for the waiting, and for each further MB of them where there is no limit. Uploads that
-    intake may not read yet have the model "", and a request of their own.
+    """Jobs that are not over, those furthest along first, then those queued first; `limit` in all.
+    For each model one request for those that have a slot and one for the waiting, and for each
+    further MB of them where there is no limit. Uploads that intake may not read yet have the model
+    "", and a request of their own.
     """
     wanted = set(statuses)
-    # In the order in which jobs go through them: one that moves on meanwhile is met twice rather than not at all.
+    # In the order in which jobs go through them: one that moves on meanwhile is met twice rather
+    # than not at all.
     pairs = [(model, each) for each in LIVE_STATUSES if each in wanted for model in models]
     keys = list(
-        dict.fromkeys(status_partition(model, each) for model, each in pairs if (model == NO_MODEL) == (each == UNREADABLE))
+        dict.fromkeys(
+            status_partition(model, each)
+            for model, each in pairs
+            if (model == NO_MODEL) == (each == UNREADABLE)
+        )
     )
 
-    def read(key: str) -> list[View]:  # those in a slot are no more than there are slots, and are told apart here
+    # those in a slot are no more than there are slots, and are told apart here
+    def read(key: str) -> list[View]:
         return _indexed(deployment, key, None if key.endswith(f"#{IN_SLOT}") else limit)
 
     newest_of_all = newest(view for views in at_once(read, keys) for view in views)
     found = [view for view in newest_of_all if view.status in wanted]
     rank = {status: number for number, status in enumerate(reversed(LIVE_STATUSES))}
-    return sorted(found, key=lambda view: (rank.get(view.status, 0), view.queued_at, view.job))[:limit]
+    return sorted(found, key=lambda view: (rank.get(view.status, 0), view.queued_at, view.job))[
+        :limit
+    ]
 
 
 def over_views(
-    deployment: Deployment, models: Sequence[str], since: datetime, outcomes: Iterable[str] = OUTCOMES, limit: int | None = None
+    deployment: Deployment,
+    models: Sequence[str],
+    since: datetime,
+    outcomes: Iterable[str] = OUTCOMES,
+    limit: int | None = None,
 ) -> list[View]:
-    """Jobs that ended since then, last ended first; stops at the first day (UTC) that brings it to `limit`.
+    """Jobs that ended since then, last ended first; stops at the first day (UTC) that brings it to
+    `limit`.
 
-    One request for each model, status and day, some more where a partition is larger than a page. With a limit a partition is
-    not read further than needed to find so many, DAY_ROWS at least: on a day with more ends of one kind, those that were queued
-    last are found. Rejected files that named no model of ours, and what was cancelled
-    before it could be read, count as the model "". Raises Fault for more than MAX_DAYS.
+    One request for each model, status and day, some more where a partition is larger than a page.
+    With a limit a partition is not read further than needed to find so many, DAY_ROWS at least: on
+    a day with more ends of one kind, those that were queued last are found. Rejected files that
+    named no model of ours, and what was cancelled before it could be read, count as the model "".
+    Raises Fault for more than MAX_DAYS.
     """
     wanted = set(outcomes)
     found: list[View] = []
     for day in _days_back(since):
         ended = _over_that_day(deployment, models, day, wanted, limit)
-        found += sorted((view for view in ended if view.last_at >= since), key=lambda view: view.last_at, reverse=True)
+        found += sorted(
+            (view for view in ended if view.last_at >= since),
+            key=lambda view: view.last_at,
+            reverse=True,
+        )
         if limit is not None and len(found) >= limit:
             break
     return found[:limit]
 
 
-def jobs_since(deployment: Deployment, since: datetime, models: Sequence[str] | None = None) -> Iterator[View]:
-    """Every job that was alive (waiting or running) at any time since then, in no order, each once. Rejected files never were.
+def jobs_since(
+    deployment: Deployment, since: datetime, models: Sequence[str] | None = None
+) -> Iterator[View]:
+    """Every job that was alive (waiting or running) at any time since then, in no order, each once.
+    Rejected files never were.
 
-    Reads all of it: one request for each model and live status and for each model, status and day, and for each further MB.
+    Reads all of it: one request for each model and live status and for each model, status and day,
+    and for each further MB.
     """
     models = list(deployment.models) if models is None else models
     seen: set[str] = set()
@@ -204,7 +252,13 @@ def view(deployment: Deployment, job: str) -> View | None:
 def history(deployment: Deployment, job: str) -> list[Happened]:
     """The job's events, oldest first, strongly consistent; of events newer than this code too."""
     return [
-        Happened(version=int(row.version), at=moment_of(row.at), name=row.name, schema=int(row.schema), data=row.data)
+        Happened(
+            version=int(row.version),
+            at=moment_of(row.at),
+            name=row.name,
+            schema=int(row.schema),
+            data=row.data,
+        )
         for row in deployment.tables.query(EventRow, job_stream(job))
     ]
 
@@ -212,26 +266,34 @@ def history(deployment: Deployment, job: str) -> list[Happened]:
 def check_id(text: str) -> None:
     """Raises NotFound for what cannot be the id of a job."""
     if not is_job_id(text):
-        raise NotFound(f"{text!r} is not a job's id ({JOB_ID_LENGTH} small letters and digits): `bbq jobs` lists them")
+        raise NotFound(
+            f"{text!r} is not a job's id ({JOB_ID_LENGTH} small letters and digits): `bbq jobs` "
+            "lists them"
+        )
 
 
 def by_object(deployment: Deployment, what: str) -> str:
-    """The job id of what a person named: an id, a key of the bucket, with or without `to-process/`, or `s3://bucket/key`. Of a
-    key the newest version counts. A file's name alone, or its path here, is looked for in the folder of each model, where
-    `bbq submit` puts it: one HeadObject for each. Raises NotFound, Fault.
+    """The job id of what a person named: an id, a key of the bucket, with or without `to-process/`,
+    or `s3://bucket/key`. Of a key the newest version counts. A file's name alone, or its path here,
+    is looked for in the folder of each model, where `bbq submit` puts it: one HeadObject for each.
+    Raises NotFound, Fault.
     """
     if is_job_id(what):
         return what
     unknown = NotFound(
-        f"there is no job and no file {what!r}: `bbq jobs` lists both (an id has {JOB_ID_LENGTH} letters and digits; a file that "
+        f"there is no job and no file {what!r}: `bbq jobs` lists both (an id has {JOB_ID_LENGTH} "
+        "letters and digits; a file that "
         "was submitted with --as is found by the key that was said there)"
     )
     if "/" not in what and not what.endswith(INPUT_SUFFIX):
         raise unknown
     bucket, key = split_s3_uri(what) if what.startswith("s3://") else (deployment.bucket, what)
     if bucket != deployment.bucket:
-        raise Fault(f"the bucket of deployment {deployment.name!r} is {deployment.bucket}, not {bucket}")
-    key = key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key  # nothing else is a job, or a viewer's to read
+        raise Fault(
+            f"the bucket of deployment {deployment.name!r} is {deployment.bucket}, not {bucket}"
+        )
+    # nothing else is a job, or a viewer's to read
+    key = key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key
     version = _newest_version(bucket, key)
     if version is None and not what.startswith("s3://"):
         key, version = _submitted(deployment, what.rpartition("/")[2]) or (key, None)
@@ -241,34 +303,49 @@ def by_object(deployment: Deployment, what: str) -> str:
 
 
 def _submitted(deployment: Deployment, name: str) -> tuple[str, str] | None:
-    """Key and version of the file of that name where `bbq submit` puts it without --as. Raises Fault for several models'."""
+    """Key and version of the file of that name where `bbq submit` puts it without --as. Raises
+    Fault for several models'.
+    """
     keys = [f"{INPUT_PREFIX}{alias}/{name}" for alias in deployment.models]
     versions = at_once(lambda key: _newest_version(deployment.bucket, key), keys)
-    found = [(key, version) for key, version in zip(keys, versions, strict=True) if version is not None]
+    found = [
+        (key, version) for key, version in zip(keys, versions, strict=True) if version is not None
+    ]
     if len(found) > 1:
-        raise Fault(f"{name!r} was submitted for several models: say {' or '.join(key for key, _ in found)}")
+        raise Fault(
+            f"{name!r} was submitted for several models: say {' or '.join(key for key, _ in found)}"
+        )
     return found[0] if found else None
 
 
 def place(deployment: Deployment, job: Job) -> Position | None:
-    """Where a waiting job is in its line, strongly consistent; None where it is not in line (any more, or yet). Two requests."""
+    """Where a waiting job is in its line, strongly consistent; None where it is not in line (any
+    more, or yet). Two requests.
+    """
     key = line_row(job).sk
     dynamodb = _dynamodb()
     there = dynamodb.get_item(
-        TableName=deployment.projections_table, Key={"pk": {"S": line_pk(job.model)}, "sk": {"S": key}}, ConsistentRead=True
+        TableName=deployment.projections_table,
+        Key={"pk": {"S": line_pk(job.model)}, "sk": {"S": key}},
+        ConsistentRead=True,
     )
     if "Item" not in there:
         return None
     answer = dynamodb.query(
-        TableName=deployment.projections_table, KeyConditionExpression="pk = :line AND sk < :place", Select="COUNT",
+        TableName=deployment.projections_table,
+        KeyConditionExpression="pk = :line AND sk < :place",
+        Select="COUNT",
         ExpressionAttributeValues={":line": {"S": line_pk(job.model)}, ":place": {"S": key}},
-        ConsistentRead=True, Limit=MAX_POSITION,
-    )  # fmt: skip
+        ConsistentRead=True,
+        Limit=MAX_POSITION,
+    )
     return Position(ahead=answer["Count"], exact="LastEvaluatedKey" not in answer)
 
 
 def recent_mean_slot_seconds(store: Store, model: str, now: datetime) -> float | None:
-    """How long a job held its slot on average today, or yesterday if none ended today. Two queries."""
+    """How long a job held its slot on average today, or yesterday if none ended today. Two
+    queries.
+    """
     return mean_slot_seconds(*(store.day(model, day) for day in times.days(now)))
 
 
@@ -292,7 +369,9 @@ def view_of(row: ViewRow) -> View:
 
     values = {field.name: read(field.name) for field in fields(View)}
     names = [field.name for field in fields(Object)]
-    values["sources"] = tuple(Object(**{name: source[name] for name in names}) for source in map(_plain, row.sources))
+    values["sources"] = tuple(
+        Object(**{name: source[name] for name in names}) for source in map(_plain, row.sources)
+    )
     values["labels"] = {label["name"]: label["value"] for label in map(_plain, row.labels or ())}
     values["problems"] = tuple(_plain(problem) for problem in row.problems or ())
     values["warnings"] = tuple(str(warning) for warning in row.warnings or ())
@@ -307,7 +386,9 @@ def at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:
         return list(pool.map(read, keys))
 
 
-def _over_that_day(deployment: Deployment, models: Sequence[str], day: str, outcomes: set[str], limit: int | None) -> list[View]:
+def _over_that_day(
+    deployment: Deployment, models: Sequence[str], day: str, outcomes: set[str], limit: int | None
+) -> list[View]:
     statuses = [status for status in OVER_STATUSES if status in outcomes]
     of_completed = outcomes & set(OUTCOMES_OF_COMPLETED)
     if of_completed and "Completed" not in statuses:
@@ -318,18 +399,32 @@ def _over_that_day(deployment: Deployment, models: Sequence[str], day: str, outc
         model, status = key
         some = status == "Completed" and of_completed != set(OUTCOMES_OF_COMPLETED)
         return _indexed(
-            deployment, f"{model}#{status}#{day}", most, newest_first=True, outcomes=sorted(of_completed) if some else ()
+            deployment,
+            f"{model}#{status}#{day}",
+            most,
+            newest_first=True,
+            outcomes=sorted(of_completed) if some else (),
         )
 
-    keys = [(model, status) for model in models for status in statuses if model or status in {REJECTED, CANCELLED}]
+    keys = [
+        (model, status)
+        for model in models
+        for status in statuses
+        if model or status in {REJECTED, CANCELLED}
+    ]
     return newest(view for views in at_once(read, keys) for view in views)
 
 
 def _indexed(
-    deployment: Deployment, status_key: str, most: int | None, *, newest_first: bool = False, outcomes: Sequence[str] = ()
+    deployment: Deployment,
+    status_key: str,
+    most: int | None,
+    *,
+    newest_first: bool = False,
+    outcomes: Sequence[str] = (),
 ) -> list[View]:
-    """Views of one partition of the index by the time they were queued: all, or the first `most`, of these outcomes if any are
-    named (then no more than MAX_PAGES pages are read).
+    """Views of one partition of the index by the time they were queued: all, or the first `most`,
+    of these outcomes if any are named (then no more than MAX_PAGES pages are read).
     """
     arguments: dict[str, Any] = {
         "TableName": deployment.projections_table,
@@ -364,7 +459,10 @@ def _days_back(since: datetime) -> list[str]:
     first, today = since.astimezone(UTC).date(), times.now().date()
     count = (today - first).days + 1
     if count > MAX_DAYS:
-        raise Fault(f"that would be {count} days, and at most {MAX_DAYS} are read at once: say a later --since")
+        raise Fault(
+            f"that would be {count} days, and at most {MAX_DAYS} are read at once: say a later "
+            "--since"
+        )
     return [(today - timedelta(days=back)).isoformat() for back in range(count)]
 
 

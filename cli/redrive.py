@@ -1,13 +1,15 @@
-"""What was dropped is picked up again: unfinished jobs are woken (`wake_unfinished`), dead letters are sent again (`redrive`).
+"""What was dropped is picked up again: unfinished jobs are woken (`wake_unfinished`), dead letters
+are sent again (`redrive`).
 
 Hints may come twice and late, so all of this may be done at any time, and done again.
 
-**The stream's failures are not letters.** A message in `<name>-stream-failures` names a range of the stream (shard, first and
-last sequence number), not the records, and the stream forgets a record after 24 hours: when a person comes to look, what the
-message names may be gone. The events themselves are in the table for ever, and all that such a record could have said is "look
-at this job", or model. So each unfinished job and every model is looked at, found from the events, and only then are the
-messages deleted: those that were sent before the walk began. What they name was appended before they were sent, so the walk,
-which reads consistently, has met it.
+**The stream's failures are not letters.** A message in `<name>-stream-failures` names a range of
+the stream (shard, first and last sequence number), not the records, and the stream forgets a record
+after 24 hours: when a person comes to look, what the message names may be gone. The events
+themselves are in the table for ever, and all that such a record could have said is "look at this
+job", or model. So each unfinished job and every model is looked at, found from the events, and only
+then are the messages deleted: those that were sent before the walk began. What they name was
+appended before they were sent, so the walk, which reads consistently, has met it.
 """
 
 from collections.abc import Callable
@@ -27,9 +29,11 @@ CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and SQS's
 
 
 def wake_unfinished(context: RepairContext) -> int:
-    """Send a hint for every job with anything left to do, found from the events and not from the index. Answers how many jobs.
+    """Send a hint for every job with anything left to do, found from the events and not from the
+    index. Answers how many jobs.
 
-    "Anything left" is more than "not ended": over, but not projected, tallied or tried again, counts too (`unfinished`).
+    "Anything left" is more than "not ended": over, but not projected, tallied or tried again,
+    counts too (`unfinished`).
     """
     woken = 0
     for stream in context.streams():
@@ -42,11 +46,17 @@ def wake_unfinished(context: RepairContext) -> int:
 
 
 def redrive(
-    dead: Queue, source: Queue, *, most: int, sleep: Callable[[float], None],
-    progress: Callable[[int], None] = lambda _: None, per_second: float = DEFAULT_PER_SECOND,
-) -> int:  # fmt: skip
-    """Move dead letters back to the queue they were for, at most `most` and no more than are there now, so that a letter which
-    dies again does not go round for ever. Answers how many. Sent first, then deleted: never lost, at worst there twice.
+    dead: Queue,
+    source: Queue,
+    *,
+    most: int,
+    sleep: Callable[[float], None],
+    progress: Callable[[int], None] = lambda _: None,
+    per_second: float = DEFAULT_PER_SECOND,
+) -> int:
+    """Move dead letters back to the queue they were for, at most `most` and no more than are there
+    now, so that a letter which dies again does not go round for ever. Answers how many. Sent first,
+    then deleted: never lost, at worst there twice.
     """
 
     def again(message: Message) -> bool:
@@ -57,22 +67,31 @@ def redrive(
 
 
 def redrive_stream_failures(context: RepairContext, failures: Queue, *, most: int) -> int:
-    """Wake every unfinished job and every model, and then delete the messages that were sent before. Answers how many; later
-    ones stay.
+    """Wake every unfinished job and every model, and then delete the messages that were sent
+    before. Answers how many; later ones stay.
     """
     if not failures.depth():
         return 0
     began = context.now()
     wake_unfinished(context)
     context.hints.wake_model(ALL)
-    return _drain(failures, lambda message: message.sent_at < began - CLOCK_MARGIN, most=most, sleep=context.sleep)
+    return _drain(
+        failures,
+        lambda message: message.sent_at < began - CLOCK_MARGIN,
+        most=most,
+        sleep=context.sleep,
+    )
 
 
 def _unfinished(context: RepairContext, job_id: str) -> bool:
-    """By the events. The view is asked only where the last event is one that is projected by somebody else than its author."""
+    """By the events. The view is asked only where the last event is one that is projected by
+    somebody else than its author.
+    """
     try:
         with one_job():
-            job = fold(job_id, (recorded.event for recorded in context.store.load(job_stream(job_id))))
+            job = fold(
+                job_id, (recorded.event for recorded in context.store.load(job_stream(job_id)))
+            )
             if job is None:
                 return False
             asked = job.status in OVER and job.latest in APPENDED_BY_OTHERS
@@ -84,10 +103,17 @@ def _unfinished(context: RepairContext, job_id: str) -> bool:
 
 
 def _drain(
-    queue: Queue, handle: Callable[[Message], bool], *, most: int, sleep: Callable[[float], None],
-    progress: Callable[[int], None] = lambda _: None, per_second: float = DEFAULT_PER_SECOND,
-) -> int:  # fmt: skip
-    """Receive, `handle`, and delete what it said True to, for as many messages as there are now. Answers how many it deleted."""
+    queue: Queue,
+    handle: Callable[[Message], bool],
+    *,
+    most: int,
+    sleep: Callable[[float], None],
+    progress: Callable[[int], None] = lambda _: None,
+    per_second: float = DEFAULT_PER_SECOND,
+) -> int:
+    """Receive, `handle`, and delete what it said True to, for as many messages as there are now.
+    Answers how many it deleted.
+    """
     bound = min(most, queue.depth())
     received = deleted = empty = 0
     while received < bound and empty < EMPTY_RECEIVES:

@@ -1,23 +1,29 @@
-"""When the worst has happened: is what is there what the events say (`verify`), and if not, make it so (`rebuild`).
+"""When the worst has happened: is what is there what the events say (`verify`), and if not, make it
+so (`rebuild`).
 
-Both read the whole of both tables, which no service ever does; a person starts them. `verify` only reads, beside a living
-system. What differs is read again a little later, and reported if it differs the same way.
+Both read the whole of both tables, which no service ever does; a person starts them. `verify` only
+reads, beside a living system. What differs is read again a little later, and reported if it differs
+the same way.
 
-`rebuild` removes rows that no event asks for, then pauses every model, so that no job can be claimed after it was read (R20).
-Uploads, cancels and ends go on:
+`rebuild` removes rows that no event asks for, then pauses every model, so that no job can be
+claimed after it was read (R20). Uploads, cancels and ends go on:
 
-- **A job** is repaired in a transaction that checks that the job has no newer event than those that were read. Whatever
-  happens to it meanwhile is either in what is written or makes the write fail; then it is read again.
-- **A model's slots** are written when no lease is running, and only if the item is exactly as it was read. Every answer,
-  take-over, end and change of the model changes the item in one transaction with its event. If the model's own events have
-  changed since the pause (a resume, a deployment), the slots are left. What becomes of a lost lease (R32): `expected.py`.
-- **A row of counts** is written only if it counted nothing but repairs since the walk began (`CountRow.changes`).
+- **A job** is repaired in a transaction that checks that the job has no newer event than those that
+  were read. Whatever happens to it meanwhile is either in what is written or makes the write fail;
+  then it is read again.
+- **A model's slots** are written when no lease is running, and only if the item is exactly as it
+  was read. Every answer, take-over, end and change of the model changes the item in one transaction
+  with its event. If the model's own events have changed since the pause (a resume, a deployment),
+  the slots are left. What becomes of a lost lease (R32): `expected.py`.
+- **A row of counts** is written only if it counted nothing but repairs since the walk began
+  (`CountRow.changes`).
 
-In the end it resumes the models that it paused, known by the reason of their pause (REBUILDING): so a run that was killed is made
-good by the next one. A model that a person has paused stays paused.
+In the end it resumes the models that it paused, known by the reason of their pause (REBUILDING): so
+a run that was killed is made good by the next one. A model that a person has paused stays paused.
 
-Memory: of most jobs nothing is kept but their share in the counts. About 200 bytes are kept for each job that holds a slot, 1 KB
-for each row of counts (eight for a model and day), and a few KB for each row that differs.
+Memory: of most jobs nothing is kept but their share in the counts. About 200 bytes are kept for
+each job that holds a slot, 1 KB for each row of counts (eight for a model and day), and a few KB
+for each row that differs.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,7 +68,9 @@ class Rebuilt:
 
 
 def verify(context: RepairContext) -> Report:
-    """Compare the projections with the fold of the events. Changes nothing. Says what cannot be compared now."""
+    """Compare the projections with the fold of the events. Changes nothing. Says what cannot be
+    compared now.
+    """
     walk, wrong = Walk(context=context), dict[Key, list[Difference]]()
 
     def compare(key: Key) -> Seen:
@@ -77,14 +85,22 @@ def verify(context: RepairContext) -> Report:
         compare(key)
     if wrong:
         context.sleep(SETTLE_SECONDS)
-    lasting = [each for key, first in wrong.items() for each in look(walk, key).differences if each in first]
-    return Report(differences=tuple(lasting), complete=len(wrong) < MAX_DIFFERENT, streams=walk.streams)
+    lasting = [
+        each
+        for key, first in wrong.items()
+        for each in look(walk, key).differences
+        if each in first
+    ]
+    return Report(
+        differences=tuple(lasting), complete=len(wrong) < MAX_DIFFERENT, streams=walk.streams
+    )
 
 
 def rebuild(context: RepairContext) -> Rebuilt:
-    """Pause, make the projections equal to the fold again, and resume. Wake every job that was repaired or whose name must be
-    looked up, and in the end every model; if a run before this one was killed, every job with anything left to do. Says what it
-    waits for, and what else a person must know.
+    """Pause, make the projections equal to the fold again, and resume. Wake every job that was
+    repaired or whose name must be looked up, and in the end every model; if a run before this one
+    was killed, every job with anything left to do. Says what it waits for, and what else a person
+    must know.
     """
     walk, done, left = Walk(context=context), list[Key](), dict[Key, str]()
 
@@ -95,7 +111,9 @@ def rebuild(context: RepairContext) -> Rebuilt:
         elif seen.differences:
             left[key] = seen.why
         job = seen.job
-        if job is not None and (seen.repaired or (walk.goes_on and expected.unfinished(job, job.version))):
+        if job is not None and (
+            seen.repaired or (walk.goes_on and expected.unfinished(job, job.version))
+        ):
             context.hints.wake_job(job.id)
         return seen
 
@@ -115,7 +133,9 @@ def rebuild(context: RepairContext) -> Rebuilt:
 
 
 def _walk_rows(walk: Walk, visit: Callable[[Key], Seen]) -> None:
-    """Through the projections: places in line, and rows that no event asks for. Everything else is met with its events."""
+    """Through the projections: places in line, and rows that no event asks for. Everything else is
+    met with its events.
+    """
     for pk, text in walk.context.keys(PROJECTIONS):
         sk, (kind, _, name) = str(text), pk.partition("#")
         if (kind, sk) == ("slots", SLOTS_KEY):
@@ -155,7 +175,10 @@ def _repair(walk: Walk, key: Key) -> Seen:
         if not seen.differences or not seen.writes:
             return seen
         if seen.until is not None:
-            context.say(f"waiting until {seen.until:%H:%M:%S} UTC for a lease on {key[0]}: a job may be on its way to Bedrock")
+            context.say(
+                f"waiting until {seen.until:%H:%M:%S} UTC for a lease on {key[0]}: a job may be on "
+                "its way to Bedrock"
+            )
             context.sleep((seen.until - context.now()).total_seconds())
             continue
         try:
@@ -190,7 +213,9 @@ def _wake_due(context: RepairContext, alias: str) -> None:
 
 
 def _pause(walk: Walk, alias: str) -> None:
-    """Pause a model, by its events and in its item, unless it is. One that has neither has nothing to pause."""
+    """Pause a model, by its events and in its item, unless it is. One that has neither has nothing
+    to pause.
+    """
     context = walk.context
     for tries in range(MAX_TRIES):
         try:
@@ -216,8 +241,8 @@ def _pause(walk: Walk, alias: str) -> None:
 
 
 def _resume(context: RepairContext, alias: str, *, slots_left: bool) -> bool:
-    """Resume a model that this run, or a killed one, has paused. False if it stays paused: slots that are left as they are may
-    let too many in.
+    """Resume a model that this run, or a killed one, has paused. False if it stays paused: slots
+    that are left as they are may let too many in.
     """
     for tries in range(MAX_TRIES):
         try:
@@ -229,7 +254,11 @@ def _resume(context: RepairContext, alias: str, *, slots_left: bool) -> bool:
         if slots_left:
             break
         try:
-            context.store.append_to_model(alias, len(events) + 1, e.ModelResumed(at=context.now(), by=context.by, why=REBUILDING))
+            context.store.append_to_model(
+                alias,
+                len(events) + 1,
+                e.ModelResumed(at=context.now(), by=context.by, why=REBUILDING),
+            )
         except VersionTaken:
             context.store.pause(tries)
         else:
@@ -239,5 +268,10 @@ def _resume(context: RepairContext, alias: str, *, slots_left: bool) -> bool:
 
 def _is_own_pause(events: Sequence[e.Event]) -> bool:
     """Whether the model is paused, and by rebuilds alone."""
-    resumed = max((number for number, event in enumerate(events, 1) if isinstance(event, e.ModelResumed)), default=0)
-    return {event.why for event in events[resumed:] if isinstance(event, e.ModelPaused)} == {REBUILDING}
+    resumed = max(
+        (number for number, event in enumerate(events, 1) if isinstance(event, e.ModelResumed)),
+        default=0,
+    )
+    return {event.why for event in events[resumed:] if isinstance(event, e.ModelPaused)} == {
+        REBUILDING
+    }

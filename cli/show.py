@@ -38,10 +38,11 @@ _HISTORY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """What a job waits for: `what` is right, slot, answer, end, scheduler or nothing, and `text` says it.
+    """What a job waits for: `what` is right, slot, answer, end, scheduler or nothing, and `text`
+    says it.
 
-    The rest is None if it is unknown. `position` counts from 1; not `exact`, it is beyond that. `processed_records` is Bedrock's
-    own count while it runs.
+    The rest is None if it is unknown. `position` counts from 1; not `exact`, it is beyond that.
+    `processed_records` is Bedrock's own count while it runs.
     """
 
     what: str
@@ -58,7 +59,12 @@ class Wait:
 @app.command(rich_help_panel=LOOK)
 def show(
     context: typer.Context,
-    job: Annotated[str, typer.Argument(help="Its id, or its file: name, key of the bucket, or s3://BUCKET/KEY.", metavar="JOB")],
+    job: Annotated[
+        str,
+        typer.Argument(
+            help="Its id, or its file: name, key of the bucket, or s3://BUCKET/KEY.", metavar="JOB"
+        ),
+    ],
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show one job: what it is, what happened to it, and what it waits for.
@@ -71,41 +77,62 @@ def show(
     happened = queries.history(deployment, found)
     if not happened:
         raise NotFound(
-            f"there is no job {found}" + ("" if job == found else f" for {job!r} (yet)") + ": `bbq jobs` lists the jobs"
+            f"there is no job {found}"
+            + ("" if job == found else f" for {job!r} (yet)")
+            + ": `bbq jobs` lists the jobs"
         )
     view, state = queries.view(deployment, found), _folded(found, happened)
     projected = view is not None
     if view is None and state is not None:
         view = queries.view_of(view_row(state))
     if view is None:
-        raise NotFound(f"job {found} has events that this bbq cannot read, and no view: use the version that is deployed")
+        raise NotFound(
+            f"job {found} has events that this bbq cannot read, and no view: use the version that "
+            "is deployed"
+        )
     wait = waits_for(deployment, view, state, now, projected=projected)
     if json:
         print_json({**document(view, now), "waits_for": plain(wait), "history": plain(happened)})
         return
     console = out()
-    _tell_what(console, view, now, problem_count=max([int(event.data.get("problem_count", 0)) for event in happened]))
+    _tell_what(
+        console,
+        view,
+        now,
+        problem_count=max([int(event.data.get("problem_count", 0)) for event in happened]),
+    )
     console.print()
     _tell_history(console, happened, console.width)
     console.print()
     console.print(Text.assemble(("waits for  ", "bold"), safe(wait.text)), soft_wrap=True)
 
 
-def waits_for(deployment: Deployment, view: View, job: Job | None, now: datetime, *, projected: bool) -> Wait:
+def waits_for(
+    deployment: Deployment, view: View, job: Job | None, now: datetime, *, projected: bool
+) -> Wait:
     """What the job waits for, from its model's slots and line as they are now."""
     if view.over:
         return Wait(what="nothing", text="nothing: it is over")
     if view.status == UNREADABLE:
-        text = "a right that intake lacks: it tries again by itself for nine hours, at least every half hour, and on `bbq wake`"
+        text = (
+            "a right that intake lacks: it tries again by itself for nine hours, at least every "
+            "half hour, and on `bbq wake`"
+        )
         return Wait(what="right", text=text)
     if not projected or job is None:
-        return Wait(what="scheduler", text="the scheduler, which has not taken it up yet (a second or two)")
+        return Wait(
+            what="scheduler", text="the scheduler, which has not taken it up yet (a second or two)"
+        )
     if view.status == QUEUED:
         return _for_a_slot(deployment, job, now)
     if view.status == CLAIMED:
         return _for_bedrock(deployment, view, now)
     processed = Progress().ask(view.arn, now) if view.arn and view.status == "InProgress" else None
-    count = f", {processed:,} of {view.records:,} records processed so far" if processed is not None else ""
+    count = (
+        f", {processed:,} of {view.records:,} records processed so far"
+        if processed is not None
+        else ""
+    )
     return Wait(what="end", text=f"its end at Bedrock{count}", processed_records=processed)
 
 
@@ -118,16 +145,27 @@ def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
     start = expected_start(slots, place.ahead, mean) if place.exact else None
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
-        text += f"; {model} is paused" + (f" by {slots.pause.by}" if slots.pause else "") + f": bbq resume {model}"
+        text += (
+            f"; {model} is paused"
+            + (f" by {slots.pause.by}" if slots.pause else "")
+            + f": bbq resume {model}"
+        )
     elif slots and not slots.limit:
         text += f"; {model} has a limit of 0, so nothing starts"
     elif held:
-        text += "".join(f"; on hold: {what_is_wrong(each)}; {next_try(each, now, paused_model=None)}" for each in held)
+        text += "".join(
+            f"; on hold: {what_is_wrong(each)}; {next_try(each, now, paused_model=None)}"
+            for each in held
+        )
         text += f"; to do: {what_to_do(held[0], model)}"
     elif start is not None:
         text += ", should start any moment" if not start else f", should start in {rough(start)}"
     else:
-        text += "; when it starts is unknown, because no job of the model ended today or yesterday" if mean is None else ""
+        text += (
+            "; when it starts is unknown, because no job of the model ended today or yesterday"
+            if mean is None
+            else ""
+        )
     return Wait(
         what="slot",
         text=text,
@@ -158,9 +196,13 @@ def _tell_what(console: Console, view: View, now: datetime, *, problem_count: in
     waited, ran = view.waited(now), view.ran(now)
     say("job", view.job)
     say("file", view.file)
-    say("status", wording.status(view.word), f" ({view.status})" if view.word != view.status else "")
+    say(
+        "status", wording.status(view.word), f" ({view.status})" if view.word != view.status else ""
+    )
     say("why", why(view) if not view.problems else "")
-    problems = [Problem(line=problem.get("line"), text=problem["text"]) for problem in view.problems]
+    problems = [
+        Problem(line=problem.get("line"), text=problem["text"]) for problem in view.problems
+    ]
     for number, (line, text) in enumerate(problem_lines(problems, problem_count)):
         say("" if number else "why", f"line {line:,}: {text}" if line is not None else text)
     for warning in view.warnings:
@@ -168,7 +210,8 @@ def _tell_what(console: Console, view: View, now: datetime, *, problem_count: in
     attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
     say(
         "model",
-        view.model or ("not known before it can be read" if view.status == UNREADABLE else "none of ours"),
+        view.model
+        or ("not known before it can be read" if view.status == UNREADABLE else "none of ours"),
         f" ({view.model_id})" if view.model_id else "",
         f", priority {view.priority}" if view.status not in {UNREADABLE, REJECTED} else "",
         attempt,
@@ -176,13 +219,24 @@ def _tell_what(console: Console, view: View, now: datetime, *, problem_count: in
     say("records", _records(view) if view.status not in {UNREADABLE, REJECTED} else "")
     if view.input_tokens is not None and view.output_tokens is not None:
         say("tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out")
-    say("queued", f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, {size(view.size_bytes)}")
+    say(
+        "queued",
+        f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, "
+        f"{size(view.size_bytes)}",
+    )
     say("waited", duration(waited) if waited is not None and view.submitted_at else "")
-    say("waits", duration(waited) if waited is not None and not view.submitted_at and not view.over else "")
+    say(
+        "waits",
+        duration(waited) if waited is not None and not view.submitted_at and not view.over else "",
+    )
     say("ran" if view.over else "runs", duration(ran) if ran is not None else "")
     say("labels", " ".join(f"{name}={value}" for name, value in view.labels.items()))
     for source in view.sources:
-        say("source", f"s3://{source.bucket}/{source.key}", f" version {source.version_id}" if source.version_id else "")
+        say(
+            "source",
+            f"s3://{source.bucket}/{source.key}",
+            f" version {source.version_id}" if source.version_id else "",
+        )
     say("input", view.input_uri or "")
     say("output", view.output_uri or "")
     say("arn", view.arn or "")
@@ -190,7 +244,9 @@ def _tell_what(console: Console, view: View, now: datetime, *, problem_count: in
 
 def _records(view: View) -> str:
     if view.succeeded_records is None:
-        return f"{view.records:,}" + (f", {view.processed_records:,} processed" if view.processed_records is not None else "")
+        return f"{view.records:,}" + (
+            f", {view.processed_records:,} processed" if view.processed_records is not None else ""
+        )
     failed = f", {view.failed_records:,} failed" if view.failed_records is not None else ""
     return f"{view.succeeded_records:,} of {view.records:,} succeeded{failed}"
 
@@ -205,13 +261,17 @@ def _tell_history(console: Console, happened: Sequence[Happened], width: int) ->
             rows.append(Row(cells=("", day, "", "", "")))
         after = "" if before is None else f"+{exact((event.at - before).total_seconds())}"
         said, words = what_it_says(event)
-        rows.append(Row(cells=(str(event.version), time, after, event.name, said), under=words, whole=True))
+        rows.append(
+            Row(cells=(str(event.version), time, after, event.name, said), under=words, whole=True)
+        )
         before = event.at
     show_lines(console, table(_HISTORY, rows, width))
 
 
 def what_it_says(event: Happened) -> tuple[str, str]:
-    """The part of an event that a person wants to read: in short, and the words of whoever made it, which may be many."""
+    """The part of an event that a person wants to read: in short, and the words of whoever made it,
+    which may be many.
+    """
     said: Json = event.data
     match event.name:
         case "job-queued":
@@ -237,14 +297,21 @@ def what_it_says(event: Happened) -> tuple[str, str]:
 def _tallied(said: Json) -> str:
     if said.get("succeeded_records") is None:
         return "counts unknown"
-    tokens = f", {said['output_tokens']:,} tokens out" if said.get("output_tokens") is not None else ""
+    tokens = (
+        f", {said['output_tokens']:,} tokens out" if said.get("output_tokens") is not None else ""
+    )
     return f"{said['succeeded_records']:,}/{said.get('total_records') or 0:,} succeeded{tokens}"
 
 
 def _folded(job: str, happened: Sequence[Happened]) -> Job | None:
-    """The state by the events; None where one of them is newer than this code, or cannot follow the others."""
+    """The state by the events; None where one of them is newer than this code, or cannot follow the
+    others.
+    """
     try:
-        events: list[Event] = [from_stored(event.name, event.schema, text_of(event.at), event.data) for event in happened]
+        events: list[Event] = [
+            from_stored(event.name, event.schema, text_of(event.at), event.data)
+            for event in happened
+        ]
         return fold(job, events)
     except (UnknownEvent, IllegalEvent):
         return None

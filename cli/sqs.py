@@ -22,7 +22,9 @@ class Message:
 
 
 class Queue(Protocol):
-    """One queue. `depth` is approximate, and does not count what somebody has received and not deleted."""
+    """One queue. `depth` is approximate, and does not count what somebody has received and not
+    deleted.
+    """
 
     def depth(self) -> int: ...
     def receive(self, most: int) -> list[Message]: ...
@@ -31,26 +33,35 @@ class Queue(Protocol):
 
 
 class SqsQueue:
-    """`Queue` on SQS. IAM: sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:SendMessage and sqs:DeleteMessage on it."""
+    """`Queue` on SQS. IAM: sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:SendMessage and
+    sqs:DeleteMessage on it.
+    """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
     def depth(self) -> int:
-        answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
+        answer = self._client.get_queue_attributes(
+            QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def receive(self, most: int) -> list[Message]:
         answer = self._client.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=min(most, MAX_RECEIVED), WaitTimeSeconds=WAIT_SECONDS,
-            VisibilityTimeout=HIDE_SECONDS, MessageSystemAttributeNames=["SentTimestamp"],
-        )  # fmt: skip
+            QueueUrl=self._url,
+            MaxNumberOfMessages=min(most, MAX_RECEIVED),
+            WaitTimeSeconds=WAIT_SECONDS,
+            VisibilityTimeout=HIDE_SECONDS,
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
         return [
             Message(
                 body=message["Body"],
                 receipt=message["ReceiptHandle"],
-                sent_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+                sent_at=datetime.fromtimestamp(
+                    int(message["Attributes"]["SentTimestamp"]) / 1000, UTC
+                ),
             )
             for message in answer.get("Messages", [])
         ]

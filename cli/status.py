@@ -1,7 +1,9 @@
-"""`bbq status`: each model at a glance: its slots, its line, why it is on hold, what ended today, and how long it will take.
+"""`bbq status`: each model at a glance: its slots, its line, why it is on hold, what ended today,
+and how long it will take.
 
-A bounded number of reads whatever the history: for each model its slots, its counts of the line and of two days, and the head of
-each priority in its line, eleven at most; the counts of uploads without a model; and the depth of three queues.
+A bounded number of reads whatever the history: for each model its slots, its counts of the line and
+of two days, and the head of each priority in its line, eleven at most; the counts of uploads
+without a model; and the depth of three queues.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +49,9 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True)
 class Began:
-    """What began today (UTC), of what may; None where there is no such ceiling. `parked`: next in line must wait for tomorrow."""
+    """What began today (UTC), of what may; None where there is no such ceiling. `parked`: next in
+    line must wait for tomorrow.
+    """
 
     jobs: int
     max_jobs: int | None
@@ -58,8 +62,9 @@ class Began:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """One model. `began_today` is None for a model without a ceiling of the day; `mean_slot_seconds` and `drain_seconds` are None
-    where there is nothing to go by. `ended_today`: by outcome.
+    """One model. `began_today` is None for a model without a ceiling of the day;
+    `mean_slot_seconds` and `drain_seconds` are None where there is nothing to go by. `ended_today`:
+    by outcome.
     """
 
     model: str
@@ -78,7 +83,9 @@ class ModelStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """Uploads that intake may not read: how many (no more than MOST_UNREADABLE are counted), since when the first, and why it."""
+    """Uploads that intake may not read: how many (no more than MOST_UNREADABLE are counted), since
+    when the first, and why it.
+    """
 
     uploads: int
     since: datetime
@@ -87,8 +94,9 @@ class Unreadable:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The whole deployment. `ended_without_model`: by outcome, uploads of today whose model was never known (a folder that is
-    nearly an alias, or cancelled before it could be read). `dead_letters`: messages by queue (uploads, hints, stream).
+    """The whole deployment. `ended_without_model`: by outcome, uploads of today whose model was
+    never known (a folder that is nearly an alias, or cancelled before it could be read).
+    `dead_letters`: messages by queue (uploads, hints, stream).
     """
 
     deployment: str
@@ -124,10 +132,13 @@ def read(deployment: Deployment, models: Sequence[str]) -> Status:
     found = queries.at_once(lambda alias: model_status(deployment, alias, now), models)
     depths = queries.at_once(lambda url: deployment.queue(url).depth(), list(queues.values()))
     return Status(
-        deployment=deployment.name, at=now, models=tuple(found),
-        ended_without_model=_outcomes(deployment.store.day(NO_MODEL, times.days(now)[0])), unreadable=unreadable(deployment),
+        deployment=deployment.name,
+        at=now,
+        models=tuple(found),
+        ended_without_model=_outcomes(deployment.store.day(NO_MODEL, times.days(now)[0])),
+        unreadable=unreadable(deployment),
         dead_letters=dict(zip(queues, depths, strict=True)),
-    )  # fmt: skip
+    )
 
 
 def unreadable(deployment: Deployment) -> Unreadable | None:
@@ -135,36 +146,50 @@ def unreadable(deployment: Deployment) -> Unreadable | None:
     found = queries.live_views(deployment, [NO_MODEL], {UNREADABLE}, limit=MOST_UNREADABLE)
     if not found:
         return None
-    return Unreadable(uploads=len(found), since=found[0].queued_at, reason=found[0].reason or "unknown")
+    return Unreadable(
+        uploads=len(found), since=found[0].queued_at, reason=found[0].reason or "unknown"
+    )
 
 
 def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStatus:
     """One model as it is now."""
     store = deployment.store
-    slots = store.slots(alias) or Slots(model=alias, limit=0)  # before its first limit was set, nothing starts
+    # before its first limit was set, nothing starts
+    slots = store.slots(alias) or Slots(model=alias, limit=0)
     today, yesterday = (store.day(alias, day) for day in times.days(now))
     waiting = store.waiting(alias)
     mean = mean_slot_seconds(today, yesterday)
     model = deployment.models.get(alias)
-    began = began_today(store, slots, model, now) if model is not None and model.ceiling != UNBOUNDED else None
+    began = (
+        began_today(store, slots, model, now)
+        if model is not None and model.ceiling != UNBOUNDED
+        else None
+    )
     stuck = slots.paused or (began is not None and began.parked) or bool(slots.holds)
     drain = None if stuck else time_to_drain(waiting.get("jobs", 0), slots.limit, mean)
     return ModelStatus(
-        model=alias, slots_held=len(slots.holders), slot_limit=slots.limit,
+        model=alias,
+        slots_held=len(slots.holders),
+        slot_limit=slots.limit,
         paused=pause_of(slots),
-        waiting_jobs=waiting.get("jobs", 0), waiting_records=waiting.get("records", 0),
-        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None, on_hold=holds(slots),
+        waiting_jobs=waiting.get("jobs", 0),
+        waiting_records=waiting.get("records", 0),
+        oldest_wait_since=store.oldest_place(alias) if waiting.get("jobs") else None,
+        on_hold=holds(slots),
         began_today=began,
         ended_today=_outcomes(today),
-        mean_slot_seconds=mean, drain_seconds=drain.total_seconds() if drain is not None else None,
-    )  # fmt: skip
+        mean_slot_seconds=mean,
+        drain_seconds=drain.total_seconds() if drain is not None else None,
+    )
 
 
 def pause_of(slots: Slots) -> Pause | None:
     """None for a model that is not paused."""
     if not slots.paused:
         return None
-    return Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
+    return (
+        Pause(by=slots.pause.by, at=slots.pause.at, why=slots.pause.why) if slots.pause else Pause()
+    )
 
 
 def began_today(store: Store, slots: Slots, model: Model, now: datetime) -> Began:
@@ -173,25 +198,45 @@ def began_today(store: Store, slots: Slots, model: Model, now: datetime) -> Bega
     head = next(iter(store.line(slots.model, 1)), None)
     job = store.job(head) if head is not None else None
     parked = job is not None and not ceiling.allows(day, job.record_count)
-    return Began(jobs=day.jobs, max_jobs=ceiling.jobs, records=day.records, max_records=ceiling.records, parked=parked)
+    return Began(
+        jobs=day.jobs,
+        max_jobs=ceiling.jobs,
+        records=day.records,
+        max_records=ceiling.records,
+        parked=parked,
+    )
 
 
 def status_lines(found: Status, width: int) -> list[Text]:
     """A block for each model, and what needs a person at the end."""
     indent = max(len(model.model) for model in found.models) + 2
     blocks = [_block(model, found.at, width, indent) for model in found.models]
-    made = [line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block]
+    made = [
+        line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block
+    ]
     if found.ended_without_model:
-        ended = [Text.assemble(f"{count:,} ", styled(outcome)) for outcome, count in found.ended_without_model.items()]
+        ended = [
+            Text.assemble(f"{count:,} ", styled(outcome))
+            for outcome, count in found.ended_without_model.items()
+        ]
         ended[0] = Text("today without a model: ").append_text(ended[0])
-        look = " ".join(["look at them with: bbq jobs", *(f"--status {outcome}" for outcome in found.ended_without_model)])
+        look = " ".join(
+            [
+                "look at them with: bbq jobs",
+                *(f"--status {outcome}" for outcome in found.ended_without_model),
+            ]
+        )
         made += [Text(), *paragraph([*ended, look], width, indent=0)]
     if found.unreadable is not None:
         made += [Text(), *paragraph(_unreadable(found.unreadable, found.at), width, indent=0)]
     for queue, depth in found.dead_letters.items():
         if depth:
             what, command = LETTERS[queue]
-            made += [Text(), Text(f"{depth:,} {what}", style="red"), Text(f"  look at them with: {command}")]
+            made += [
+                Text(),
+                Text(f"{depth:,} {what}", style="red"),
+                Text(f"  look at them with: {command}"),
+            ]
     return made
 
 
@@ -201,17 +246,23 @@ def _outcomes(day: Mapping[str, int]) -> dict[str, int]:
 
 def _unreadable(found: Unreadable, now: datetime) -> list[str | Text]:
     more = " or more" if found.uploads == MOST_UNREADABLE else ""
-    what = f"{counted(found.uploads, 'upload')}{more} cannot be read, the first for {duration(now - found.since)}"
+    what = (
+        f"{counted(found.uploads, 'upload')}{more} cannot be read, the first for "
+        f"{duration(now - found.since)}"
+    )
     return [Text(safe(f"{what}: {found.reason}"), style="red"), "mend it, then: bbq wake"]
 
 
 def _block(model: ModelStatus, now: datetime, width: int, indent: int) -> list[Text]:
     slots: str | Text = Text.assemble(
-        bar(model.slots_held, model.slot_limit), f" {model.slots_held} of {counted(model.slot_limit, 'slot')}"
+        bar(model.slots_held, model.slot_limit),
+        f" {model.slots_held} of {counted(model.slot_limit, 'slot')}",
     )
     made = paragraph([slots, _waiting(model, now)], width, indent=indent, between="   ")
     if model.paused:
-        made += paragraph([Text(safe(paused(model.paused, now)), style="yellow")], width, indent=indent)
+        made += paragraph(
+            [Text(safe(paused(model.paused, now)), style="yellow")], width, indent=indent
+        )
     if model.began_today is not None:
         style = "yellow" if model.began_today.parked else ""
         made += paragraph([Text(_began(model.began_today), style=style)], width, indent=indent)
@@ -233,14 +284,22 @@ def paused(pause: Pause, now: datetime) -> str:
 def _waiting(model: ModelStatus, now: datetime) -> str:
     if not model.waiting_jobs:
         return "nothing in line"
-    oldest = f", oldest {duration(now - model.oldest_wait_since)}" if model.oldest_wait_since else ""
-    return f"{counted(model.waiting_jobs, 'job')} in line ({counted(model.waiting_records, 'record')}){oldest}"
+    oldest = (
+        f", oldest {duration(now - model.oldest_wait_since)}" if model.oldest_wait_since else ""
+    )
+    return (
+        f"{counted(model.waiting_jobs, 'job')} in line "
+        f"({counted(model.waiting_records, 'record')}){oldest}"
+    )
 
 
 def _began(began: Began) -> str:
     of = [
         f"{count:,} of {most:,} {what} today"
-        for count, most, what in ((began.jobs, began.max_jobs, "jobs"), (began.records, began.max_records, "records"))
+        for count, most, what in (
+            (began.jobs, began.max_jobs, "jobs"),
+            (began.records, began.max_records, "records"),
+        )
         if most is not None
     ]
     return ("parked until midnight UTC: " if began.parked else "began: ") + ", ".join(of)
@@ -248,7 +307,11 @@ def _began(began: Began) -> str:
 
 def _held(held: Held, model: ModelStatus, now: datetime) -> tuple[str, str, str]:
     tried = next_try(held, now, paused_model=model.model if model.paused else None)
-    return f"on hold for {duration(now - held.since)}: {safe(what_is_wrong(held))}", tried, what_to_do(held, model.model)
+    return (
+        f"on hold for {duration(now - held.since)}: {safe(what_is_wrong(held))}",
+        tried,
+        what_to_do(held, model.model),
+    )
 
 
 def _today(model: ModelStatus) -> list[str | Text]:
@@ -273,4 +336,8 @@ def _drain(model: ModelStatus) -> str:
         return f"the line takes {rough(timedelta(seconds=model.drain_seconds))}"
     if model.on_hold:
         return "the line waits for Bedrock"
-    return "how long the line takes is unknown" if model.slot_limit else "a limit of 0 lets nothing start"
+    return (
+        "how long the line takes is unknown"
+        if model.slot_limit
+        else "a limit of 0 lets nothing start"
+    )

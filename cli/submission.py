@@ -1,8 +1,9 @@
 """One file to submit: its key and labels, the check that intake makes too, and the upload.
 
-S3 makes a version only when a multipart upload is completed, so even small files are uploaded that way: a call repeated after a
-lost answer, or a command that was killed, cannot leave two versions, which would be two jobs. The file's digest is in the
-object's metadata, so that the same file is noticed when it is submitted again.
+S3 makes a version only when a multipart upload is completed, so even small files are uploaded that
+way: a call repeated after a lost answer, or a command that was killed, cannot leave two versions,
+which would be two jobs. The file's digest is in the object's metadata, so that the same file is
+noticed when it is submitted again.
 
 IAM: s3:PutObject and s3:AbortMultipartUpload on `to-process/*`.
 """
@@ -23,7 +24,14 @@ from bbq.cli.app import Failed, Fault
 from bbq.cli.deployment import Deployment
 from bbq.cli.prices import most_output_tokens
 from bbq.services.intake.intake import limits_for
-from bbq.services.intake.uploads import DIGEST, MAX_KEY_BYTES, ORDERS, UNVERSIONED, choose_model, choose_priority
+from bbq.services.intake.uploads import (
+    DIGEST,
+    MAX_KEY_BYTES,
+    ORDERS,
+    UNVERSIONED,
+    choose_model,
+    choose_priority,
+)
 from bbq.shared.events import Problem
 from bbq.shared.inspection import Inspection, inspect
 from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX, job_id
@@ -45,7 +53,9 @@ Step = Callable[[int], None]  # is told how many bytes more were read or sent
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """One file, where it goes, and what its uploader asks for. `metadata` is what the object will carry."""
+    """One file, where it goes, and what its uploader asks for. `metadata` is what the object will
+    carry.
+    """
 
     path: Path
     key: str
@@ -78,7 +88,10 @@ def labels_of(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not _NAME.fullmatch(name):
-            raise Fault(f"--meta {text!r}: say name=value, the name of small letters, digits and hyphens, at most 64")
+            raise Fault(
+                f"--meta {text!r}: say name=value, the name of small letters, digits and hyphens, "
+                "at most 64"
+            )
         if name == DIGEST:
             raise Fault(f"--meta {name}: bbq itself writes it, choose another name")
         if name in ORDERS:
@@ -86,7 +99,10 @@ def labels_of(given: Sequence[str]) -> dict[str, str]:
         if name in labels:
             raise Fault(f"--meta {name} was given twice")
         if len(value) > MAX_VALUE or not _VALUE.fullmatch(value) or value != value.strip():
-            raise Fault(f"--meta {name}: a value has 1 to {MAX_VALUE} printable ASCII characters, and no space at its ends")
+            raise Fault(
+                f"--meta {name}: a value has 1 to {MAX_VALUE} printable ASCII characters, and no "
+                "space at its ends"
+            )
         labels[name] = value
     return labels
 
@@ -106,34 +122,68 @@ def submissions_of(
     if key is not None and len(files) > 1:
         raise Fault("--as names the key of one file: submit the others on their own")
     if model is not None and model not in here.models:
-        raise Fault(f"deployment {here.name} has no model {model!r}: choose one of {', '.join(sorted(here.models))}")
+        raise Fault(
+            f"deployment {here.name} has no model {model!r}: choose one of "
+            f"{', '.join(sorted(here.models))}"
+        )
     seen: set[Path] = set()
     for path in files:
         if (real := path.resolve()) in seen:
             raise Fault(f"{path} was given twice: each upload is a job of its own")
         seen.add(real)
-    return [_submission(here, path, model=model, priority=priority, labels=labels, key=key) for path in files]
+    return [
+        _submission(here, path, model=model, priority=priority, labels=labels, key=key)
+        for path in files
+    ]
 
 
 def _submission(
-    here: Deployment, path: Path, *, model: str | None, priority: int | None, labels: Mapping[str, str], key: str | None
+    here: Deployment,
+    path: Path,
+    *,
+    model: str | None,
+    priority: int | None,
+    labels: Mapping[str, str],
+    key: str | None,
 ) -> Submission:
-    whole = INPUT_PREFIX + (key.removeprefix(INPUT_PREFIX) if key is not None else f"{model or here.default_model}/{path.name}")
+    whole = INPUT_PREFIX + (
+        key.removeprefix(INPUT_PREFIX)
+        if key is not None
+        else f"{model or here.default_model}/{path.name}"
+    )
     name = whole.rpartition("/")[2]
-    if not whole.isprintable() or len(whole.encode(errors="replace")) > MAX_KEY_BYTES or name == INPUT_SUFFIX:
-        raise Fault(f"{whole!r} cannot be the object's key: say --as with a plain name of at most {MAX_KEY_BYTES} bytes")
+    if (
+        not whole.isprintable()
+        or len(whole.encode(errors="replace")) > MAX_KEY_BYTES
+        or name == INPUT_SUFFIX
+    ):
+        raise Fault(
+            f"{whole!r} cannot be the object's key: say --as with a plain name of at most "
+            f"{MAX_KEY_BYTES} bytes"
+        )
     if not whole.endswith(INPUT_SUFFIX):
-        compressed = ", and unpack it first" if name.endswith((".gz", ".zip", ".zst", ".bz2", ".xz")) else ""
-        raise Fault(f"only keys that end in {INPUT_SUFFIX} are taken in: rename {name!r}, or say --as{compressed}")
+        compressed = (
+            ", and unpack it first" if name.endswith((".gz", ".zip", ".zst", ".bz2", ".xz")) else ""
+        )
+        raise Fault(
+            f"only keys that end in {INPUT_SUFFIX} are taken in: rename {name!r}, or say "
+            f"--as{compressed}"
+        )
     metadata = dict(labels)
     if priority is not None:
         metadata["priority"] = str(priority)
-    if model is not None and choose_model(whole, metadata, here.models, here.default_model)[0] != model:
+    if (
+        model is not None
+        and choose_model(whole, metadata, here.models, here.default_model)[0] != model
+    ):
         metadata["model"] = model
     letters = sum(len(word) for pair in metadata.items() for word in pair)
     if letters > MAX_METADATA_BYTES - DIGEST_BYTES:
         most = MAX_METADATA_BYTES - DIGEST_BYTES
-        raise Fault(f"the labels have {letters:,} bytes, more than the {most:,} that S3 has room for: leave some out")
+        raise Fault(
+            f"the labels have {letters:,} bytes, more than the {most:,} that S3 has room for: "
+            "leave some out"
+        )
     alias, wrong_model = choose_model(whole, metadata, here.models, here.default_model)
     chosen, wrong_priority = choose_priority(metadata)
     if alias is None or wrong_priority:
@@ -141,7 +191,9 @@ def _submission(
     return Submission(path=path, key=whole, model=alias, priority=chosen, metadata=metadata)
 
 
-def check(here: Deployment, submission: Submission, step: Step, *, count_output: bool = False) -> Checked:
+def check(
+    here: Deployment, submission: Submission, step: Step, *, count_output: bool = False
+) -> Checked:
     """Read the file once, as intake reads the object. Raises Fault where it cannot be read."""
     limits = limits_for(here.models, submission.model)
     digest = hashlib.sha256()
@@ -149,7 +201,12 @@ def check(here: Deployment, submission: Submission, step: Step, *, count_output:
         whole = os.fstat(file.fileno()).st_size
         if whole > limits.max_bytes:
             text = f"the file has {whole:,} bytes, more than {limits.max_bytes:,}"
-            found = Inspection(record_count=0, size_bytes=whole, problems=(Problem(line=None, text=text),), problem_count=1)
+            found = Inspection(
+                record_count=0,
+                size_bytes=whole,
+                problems=(Problem(line=None, text=text),),
+                problem_count=1,
+            )
             return Checked(submission=submission, found=found)
 
         def chunks() -> Iterator[bytes]:
@@ -163,7 +220,9 @@ def check(here: Deployment, submission: Submission, step: Step, *, count_output:
         if count_output and not found.problem_count:
             file.seek(0)
             most = most_output_tokens(file)
-    return Checked(submission=submission, found=found, digest=digest.digest(), output_tokens_at_most=most)
+    return Checked(
+        submission=submission, found=found, digest=digest.digest(), output_tokens_at_most=most
+    )
 
 
 def upload(here: Deployment, checked: Checked, step: Step) -> Submitted:
@@ -178,19 +237,38 @@ def upload(here: Deployment, checked: Checked, step: Step) -> Submitted:
     try:
         with opened(submission.path) as file:
             s3.upload_fileobj(
-                file, here.bucket, submission.key, Callback=step,
-                ExtraArgs={"Metadata": {**submission.metadata, DIGEST: checked.digest.hex()}, "ContentType": "application/jsonl"},
-                Config=TransferConfig(multipart_threshold=1, multipart_chunksize=PART_BYTES, max_concurrency=PARALLEL_PARTS),
-            )  # fmt: skip
+                file,
+                here.bucket,
+                submission.key,
+                Callback=step,
+                ExtraArgs={
+                    "Metadata": {**submission.metadata, DIGEST: checked.digest.hex()},
+                    "ContentType": "application/jsonl",
+                },
+                Config=TransferConfig(
+                    multipart_threshold=1,
+                    multipart_chunksize=PART_BYTES,
+                    max_concurrency=PARALLEL_PARTS,
+                ),
+            )
     except ClientError as error:
-        if error.operation_name == "CompleteMultipartUpload" and error.response["Error"].get("Code") == "NoSuchUpload":
-            raise Failed(f"S3 may have taken {submission.path} already: look at `bbq jobs` before you submit it again") from None
+        if (
+            error.operation_name == "CompleteMultipartUpload"
+            and error.response["Error"].get("Code") == "NoSuchUpload"
+        ):
+            raise Failed(
+                f"S3 may have taken {submission.path} already: look at `bbq jobs` before you "
+                "submit it again"
+            ) from None
         raise
     finally:
         s3.meta.events.unregister(_IDENTITY, unique_id=_IDENTITY)
     version = answers[-1].get("VersionId", "") if answers else ""
     if version in {"", UNVERSIONED}:
-        raise Failed(f"{submission.path} was uploaded, but the bucket keeps no versions, so its job is unknown: turn them on")
+        raise Failed(
+            f"{submission.path} was uploaded, but the bucket keeps no versions, so its job is "
+            "unknown: turn them on"
+        )
     return Submitted(job=job_id(here.bucket, submission.key, version, "", ""), version_id=version)
 
 

@@ -1,7 +1,8 @@
-"""Lines that fit the screen: tables whose columns go before they wrap, and paragraphs. Pure: text in, text out.
+"""Lines that fit the screen: tables whose columns go before they wrap, and paragraphs. Pure: text
+in, text out.
 
-rich's own table cuts every column at its end or wraps it. Here a file's name is cut in its middle, columns that can be spared go
-first, and a sentence may stand below its row.
+rich's own table cuts every column at its end or wraps it. Here a file's name is cut in its middle,
+columns that can be spared go first, and a sentence may stand below its row.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,12 +16,15 @@ from rich.text import Text
 from bbq.cli.wording import safe
 
 GAP = 2  # between columns
-GOOD_FILE, MIN_FILE = 22, 14  # columns of a file's name: before another column goes, and when none can go any more
+# columns of a file's name: before another column goes, and when none can go any more
+GOOD_FILE, MIN_FILE = 22, 14
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column. `spare`: the lower, the sooner it goes if there is no room (0: it stays). A `file` is cut in its middle."""
+    """One column. `spare`: the lower, the sooner it goes if there is no room (0: it stays). A
+    `file` is cut in its middle.
+    """
 
     title: str
     right: bool = False
@@ -30,7 +34,9 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line, one cell for each column. Below it `under`, cut at the edge, or on as many lines as it needs, if `whole`."""
+    """One line, one cell for each column. Below it `under`, cut at the edge, or on as many lines as
+    it needs, if `whole`.
+    """
 
     cells: Sequence[str | Text]
     under: str = ""
@@ -44,17 +50,27 @@ def show_lines(console: Console, lines: Iterable[Text]) -> None:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[Text]:
-    """A heading and one line a row, none wider than `width`: a column without any text is left out, then those that can be
-    spared, then the file's name is cut, and then whatever is behind the edge. No lines without rows.
+    """A heading and one line a row, none wider than `width`: a column without any text is left out,
+    then those that can be spared, then the file's name is cut, and then whatever is behind the
+    edge. No lines without rows.
     """
     if not rows:
         return []
-    texts = [[cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row.cells] for row in rows]
-    kept = [number for number, _ in enumerate(columns) if any(cells[number].plain for cells in texts)]
-    widths = [max(cell_len(column.title), *(cells[n].cell_len for cells in texts)) for n, column in enumerate(columns)]
+    texts = [
+        [cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row.cells] for row in rows
+    ]
+    kept = [
+        number for number, _ in enumerate(columns) if any(cells[number].plain for cells in texts)
+    ]
+    widths = [
+        max(cell_len(column.title), *(cells[n].cell_len for cells in texts))
+        for n, column in enumerate(columns)
+    ]
 
     def needed() -> int:
-        return sum(min(widths[n], GOOD_FILE) if columns[n].file else widths[n] for n in kept) + GAP * (len(kept) - 1)
+        return sum(
+            min(widths[n], GOOD_FILE) if columns[n].file else widths[n] for n in kept
+        ) + GAP * (len(kept) - 1)
 
     def line(cells: Sequence[Text]) -> Text:
         shown = []
@@ -78,13 +94,17 @@ def table(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[Te
     made = [line([Text(column.title, style="bold") for column in columns])]
     for row, cells in zip(rows, texts, strict=True):
         under = safe(row.under)
-        below = wrap(under, width - GAP) if row.whole else [cut(under, width - GAP)] if under else []
+        below = (
+            wrap(under, width - GAP) if row.whole else [cut(under, width - GAP)] if under else []
+        )
         made += [line(cells), *(Text(" " * GAP + part.rstrip(), style="dim") for part in below)]
     return made
 
 
 def cut(text: str, width: int, *, middle: bool = False) -> str:
-    """At most so many columns, with … for what is left out: the end, or what is behind the first third."""
+    """At most so many columns, with … for what is left out: the end, or what is behind the first
+    third.
+    """
     if cell_len(text) <= width:
         return text
     head = chop_cells(text, (width - 1) // 3 if middle else width - 1)[0]
@@ -92,8 +112,12 @@ def cut(text: str, width: int, *, middle: bool = False) -> str:
     return f"{head}…{tail}"
 
 
-def paragraph(items: Iterable[str | Text], width: int, *, indent: int, between: str = ", ") -> list[Text]:
-    """Items one behind the other, on as many lines as they need, all indented. An item that fits on a line is not broken."""
+def paragraph(
+    items: Iterable[str | Text], width: int, *, indent: int, between: str = ", "
+) -> list[Text]:
+    """Items one behind the other, on as many lines as they need, all indented. An item that fits on
+    a line is not broken.
+    """
     made: list[Text] = []
     for item in items:
         text = item if isinstance(item, Text) else Text(safe(item))
@@ -103,5 +127,8 @@ def paragraph(items: Iterable[str | Text], width: int, *, indent: int, between: 
         if made:
             made[-1].append(between.rstrip())
         broken = wrap(text.plain, width - indent) if text.cell_len > width - indent else []
-        made += [Text(" " * indent).append_text(line) for line in ([Text(part, style=text.style) for part in broken] or [text])]
+        made += [
+            Text(" " * indent).append_text(line)
+            for line in ([Text(part, style=text.style) for part in broken] or [text])
+        ]
     return made

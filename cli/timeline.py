@@ -1,7 +1,9 @@
-"""`bbq timeline`: the slots of a deployment over time, as a page to look at or as data, made from the events of its jobs alone.
+"""`bbq timeline`: the slots of a deployment over time, as a page to look at or as data, made from
+the events of its jobs alone.
 
-Views only say which jobs there were; what they did is read from their events, one strongly consistent Query for each job, some at
-once. IAM: what `cli/queries.py` needs, dynamodb:Query on the events table among it.
+Views only say which jobs there were; what they did is read from their events, one strongly
+consistent Query for each job, some at once. IAM: what `cli/queries.py` needs, dynamodb:Query on the
+events table among it.
 """
 
 from collections.abc import Sequence
@@ -33,21 +35,37 @@ SOME = 3  # of the jobs that cannot be read are named
 def timeline(  # noqa: PLR0917 - typer passes each by its name
     context: typer.Context,
     since: Annotated[str, typer.Option(help="From when on: 90m, 24h, 3d, or a day (UTC).")] = "24h",
-    until: Annotated[str | None, typer.Option(help="Until when, as --since: shows a part of that time larger.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only this model's slots. May be said several times.")] = None,
-    out_file: Annotated[
-        Path | None, typer.Option("--out", help="The page's file. Default: <name>-timeline.html in this folder.", dir_okay=False)
+    until: Annotated[
+        str | None, typer.Option(help="Until when, as --since: shows a part of that time larger.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Bars and gaps as one JSON document; a page only with --out.")] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only this model's slots. May be said several times.")
+    ] = None,
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The page's file. Default: <name>-timeline.html in this folder.",
+            dir_okay=False,
+        ),
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Bars and gaps as one JSON document; a page only with --out."),
+    ] = False,
 ) -> None:
-    """Draw which job was on which slot when, how many waited, and how fast freed slots were filled again.
+    """Draw which job was on which slot when, how many waited, and how fast freed slots were filled
+    again.
 
     Writes one HTML file that opens without a network, in place of one that is there.
 
     Example: [bold]bbq timeline --since 3d --model haiku --out haiku.html[/bold]
     """
     now = times.now()
-    beginning, end = since_when(since, now), min(now, since_when(until, now, "--until")) if until else now
+    beginning, end = (
+        since_when(since, now),
+        min(now, since_when(until, now, "--until")) if until else now,
+    )
     if beginning >= end:
         before = f"before --until {until!r}" if until else "in the past"
         raise Fault(f"--since {since!r} is not {before}: say when the picture begins")
@@ -56,11 +74,19 @@ def timeline(  # noqa: PLR0917 - typer passes each by its name
     target = out_file or (None if json else Path(f"{deployment.name}-timeline.html"))
     if target is not None and not target.parent.is_dir():  # said before anything is read
         raise Fault(f"there is no folder {target.parent}: make it, or say another --out")
-    views = [view for view in queries.jobs_since(deployment, beginning, models) if view.queued_at <= end]
+    views = [
+        view for view in queries.jobs_since(deployment, beginning, models) if view.queued_at <= end
+    ]
     if unknown := set(models) - set(deployment.models) - {view.model for view in views}:
-        raise NotFound(f"there is no model {min(unknown)!r} and no job of it: the models are {', '.join(deployment.models)}")
+        raise NotFound(
+            f"there is no model {min(unknown)!r} and no job of it: the models are "
+            f"{', '.join(deployment.models)}"
+        )
     if len(views) > MAX_JOBS:
-        raise Fault(f"{len(views):,} jobs lived then, and a picture shows {MAX_JOBS:,}: say a later --since, or one --model")
+        raise Fault(
+            f"{len(views):,} jobs lived then, and a picture shows {MAX_JOBS:,}: say a later "
+            "--since, or one --model"
+        )
     panels, notes = draw(deployment.store, models, views, beginning, end)
     if target is not None and panels:
         target.write_text(page(deployment.name, panels, beginning, end, notes), "utf-8")
@@ -69,7 +95,10 @@ def timeline(  # noqa: PLR0917 - typer passes each by its name
     if json:
         print_json(document(deployment.name, panels, beginning, end, notes))
         return
-    for line in [*(f"{found.model}: {figures(found)}" for found in panels), *([str(target)] if panels else [])]:
+    for line in [
+        *(f"{found.model}: {figures(found)}" for found in panels),
+        *([str(target)] if panels else []),
+    ]:
         answer(safe(line))
 
 
@@ -79,7 +108,9 @@ def draw(
     """A panel for each model that had jobs, and sentences about what is missing from them."""
 
     def read(view: View) -> list[Bar] | None:
-        """None if this code cannot read the job: a newer deployment wrote it, or its stream is damaged."""
+        """None if this code cannot read the job: a newer deployment wrote it, or its stream is
+        damaged.
+        """
         try:
             return bars_of(view.job, _events(store, job_stream(view.job), until))
         except (UnknownEvent, IllegalEvent):
@@ -93,28 +124,54 @@ def draw(
     if unread := [view.job for view, bars in zip(views, jobs, strict=True) if bars is None]:
         some = ", ".join(unread[:SOME]) + (", …" if len(unread) > SOME else "")
         notes.append(
-            f"{counted(len(unread), 'job')} cannot be read (written by a newer version, or damaged) and left out, so that slots "
+            f"{counted(len(unread), 'job')} cannot be read (written by a newer version, or "
+            "damaged) and left out, so that slots "
             f"may seem free which were not: {some}"
         )
-    of_model = {alias: [bar for bars in jobs for bar in bars or () if bar.model == alias] for alias in models}
-    panels = [panel(alias, bars, model_events[alias], since, until) for alias, bars in of_model.items() if bars]
+    of_model = {
+        alias: [bar for bars in jobs for bar in bars or () if bar.model == alias]
+        for alias in models
+    }
+    panels = [
+        panel(alias, bars, model_events[alias], since, until)
+        for alias, bars in of_model.items()
+        if bars
+    ]
     if not panels:
         notes.append(f"no job was alive since {moment(since)} UTC, and no page is written")
     return panels, notes
 
 
-def document(name: str, panels: Sequence[Panel], since: datetime, until: datetime, notes: Sequence[str]) -> dict[str, Any]:
+def document(
+    name: str, panels: Sequence[Panel], since: datetime, until: datetime, notes: Sequence[str]
+) -> dict[str, Any]:
     """What --json prints; docs/timeline.md says what the fields mean."""
     models = [
         {
-            "model": panel.model, "limit": panel.limit, "slots_used": panel.lanes, "jobs": panel.jobs, "waits": panel.waits,
+            "model": panel.model,
+            "limit": panel.limit,
+            "slots_used": panel.lanes,
+            "jobs": panel.jobs,
+            "waits": panel.waits,
             "refills": panel.refills,
         }
         for panel in panels
-    ]  # fmt: skip
-    gaps = [{"model": panel.model, **asdict(gap), "refill": gap.refill} for panel in panels for gap in panel.gaps]
+    ]
+    gaps = [
+        {"model": panel.model, **asdict(gap), "refill": gap.refill}
+        for panel in panels
+        for gap in panel.gaps
+    ]
     bars = [bar for panel in panels for bar in panel.bars]
-    return {"deployment": name, "since": since, "until": until, "notes": notes, "models": models, "bars": bars, "gaps": gaps}
+    return {
+        "deployment": name,
+        "since": since,
+        "until": until,
+        "notes": notes,
+        "models": models,
+        "bars": bars,
+        "gaps": gaps,
+    }
 
 
 def _events(store: Store, stream: str, until: datetime) -> list[Event]:

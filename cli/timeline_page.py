@@ -1,9 +1,12 @@
-"""The page that `bbq timeline` writes: one HTML file around one SVG picture. It needs neither a network nor a script.
+"""The page that `bbq timeline` writes: one HTML file around one SVG picture. It needs neither a
+network nor a script.
 
-Pure: panels in, text out. A model has one panel: a row for each lane, thin rows for held jobs below them, and how many waited as
-an area. A bar is thin until Bedrock says InProgress; its `<title>` is the box that a browser shows beside the mouse. Keys,
-reasons and names are other people's: each passes `_text`. The stylesheet is in the picture in timeline.html, so that it can stand
-alone; a bar's class is its outcome. Okabe and Ito's colours are told apart with every kind of colour blindness.
+Pure: panels in, text out. A model has one panel: a row for each lane, thin rows for held jobs below
+them, and how many waited as an area. A bar is thin until Bedrock says InProgress; its `<title>` is
+the box that a browser shows beside the mouse. Keys, reasons and names are other people's: each
+passes `_text`. The stylesheet is in the picture in timeline.html, so that it can stand alone; a
+bar's class is its outcome. Okabe and Ito's colours are told apart with every kind of colour
+blindness.
 """
 
 import html
@@ -19,23 +22,50 @@ from bbq.cli.times import DAY, HOUR, MINUTE, clock, exact, moment
 from bbq.cli.wording import counted, safe
 from bbq.shared.names import INPUT_PREFIX
 
-NOTABLE_GAP_SECONDS = 5.0  # shorter ones are as they should be (a function may have to start first), and get no mark
+# shorter ones are as they should be (a function may have to start first), and get no mark
+NOTABLE_GAP_SECONDS = 5.0
 LEGEND = {
-    "Running": "Still on its slot", "Completed": "Completed", "CompletedWithErrors": "Completed with errors",
-    "PartiallyCompleted": "Partially completed", "NoRecordSucceeded": "No record succeeded", "Failed": "Failed",
-    "Expired": "Expired", "Stopped": "Stopped", "Cancelled": "Cancelled", REFUSED: "Refused by Bedrock",
-    "Held": "Held, without a slot", "Gap": f"Slot free for over {NOTABLE_GAP_SECONDS:g} s, a job waited", "Line": "In line",
+    "Running": "Still on its slot",
+    "Completed": "Completed",
+    "CompletedWithErrors": "Completed with errors",
+    "PartiallyCompleted": "Partially completed",
+    "NoRecordSucceeded": "No record succeeded",
+    "Failed": "Failed",
+    "Expired": "Expired",
+    "Stopped": "Stopped",
+    "Cancelled": "Cancelled",
+    REFUSED: "Refused by Bedrock",
+    "Held": "Held, without a slot",
+    "Gap": f"Slot free for over {NOTABLE_GAP_SECONDS:g} s, a job waited",
+    "Line": "In line",
     "paused": "Model paused",
-}  # fmt: skip
+}
 RAN = {"Completed", "CompletedWithErrors", "NoRecordSucceeded", "PartiallyCompleted"}
 # Pixels: the left and right end of the times, the heights of a panel's parts, and of a label.
 LEFT, RIGHT, HEADING, GAPS, AREA, AXIS, LABEL = 56, 1120, 36, 12, 64, 34, 14
 LEGEND_COLUMN, LEGEND_COLUMNS = 270, 4
-TICK_SECONDS = (1, 5, 15, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY)
+TICK_SECONDS = (
+    1,
+    5,
+    15,
+    MINUTE,
+    5 * MINUTE,
+    15 * MINUTE,
+    HOUR,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    2 * DAY,
+    7 * DAY,
+    14 * DAY,
+)
 MAX_TICKS = 10
 
 
-def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, notes: Sequence[str]) -> str:
+def page(
+    name: str, panels: Sequence[Panel], since: datetime, until: datetime, notes: Sequence[str]
+) -> str:
     """The whole file. `notes`: sentences about what the picture lacks."""
     scale = _scale(panels, since, until)
     marks, bottom = _legend(panels)
@@ -43,9 +73,11 @@ def page(name: str, panels: Sequence[Panel], since: datetime, until: datetime, n
         more, bottom = _panel(panel, scale, bottom)
         marks += more
     return Template(files("bbq.cli").joinpath("timeline.html").read_text("utf-8")).substitute(
-        title=_text(f"Slots of {name}, {moment(since)} to {moment(until)} UTC"), height=bottom,
-        notes="".join(f'<p class="note">{_text(note, 400)}</p>' for note in notes), picture="\n".join(marks),
-    )  # fmt: skip
+        title=_text(f"Slots of {name}, {moment(since)} to {moment(until)} UTC"),
+        height=bottom,
+        notes="".join(f'<p class="note">{_text(note, 400)}</p>' for note in notes),
+        picture="\n".join(marks),
+    )
 
 
 def figures(panel: Panel) -> str:
@@ -57,9 +89,18 @@ def figures(panel: Panel) -> str:
 
 
 def _said(found: Times) -> str:
-    figures = (("median", found.median_seconds), ("p99", found.p99_seconds), ("longest", found.largest_seconds))
+    figures = (
+        ("median", found.median_seconds),
+        ("p99", found.p99_seconds),
+        ("longest", found.largest_seconds),
+    )
     return (
-        ": " + ", ".join(f"{name} {_lasted(seconds)}" for name, seconds in figures if seconds is not None) if found.count else ""
+        ": "
+        + ", ".join(
+            f"{name} {_lasted(seconds)}" for name, seconds in figures if seconds is not None
+        )
+        if found.count
+        else ""
     )
 
 
@@ -91,8 +132,12 @@ class _Scale:
 def _scale(panels: Sequence[Panel], since: datetime, until: datetime) -> _Scale:
     """From the first thing that happened since `since` to the last one."""
     busy = [at for panel in panels for at, waiting in panel.line.items() if waiting]
-    first = min([*busy, *(max(bar.begin, since) for panel in panels for bar in panel.bars)], default=since)
-    last = max([*busy, *(bar.end or until for panel in panels for bar in panel.bars)], default=until)
+    first = min(
+        [*busy, *(max(bar.begin, since) for panel in panels for bar in panel.bars)], default=since
+    )
+    last = max(
+        [*busy, *(bar.end or until for panel in panels for bar in panel.bars)], default=until
+    )
     return _Scale(first, max(last, first + timedelta(seconds=1)), until)
 
 
@@ -106,7 +151,10 @@ def _panel(panel: Panel, scale: _Scale, top: int) -> tuple[list[str], int]:
     base = area + AREA
     every = ceil(LABEL / row)  # so many lanes have room for one number
     marks = [
-        f'<text y="{top + HEADING - 8}" x="{LEFT}"><tspan class="name">{_text(panel.model)}</tspan> · {figures(panel)}</text>',
+        (
+            f'<text y="{top + HEADING - 8}" x="{LEFT}"><tspan '
+            f'class="name">{_text(panel.model)}</tspan> · {figures(panel)}</text>'
+        ),
         *_pauses(panel, scale, slots - GAPS, held - slots + GAPS),
         *_axis(scale, slots, base),
         *(
@@ -121,19 +169,31 @@ def _panel(panel: Panel, scale: _Scale, top: int) -> tuple[list[str], int]:
         if bar.kind == SLOT:
             shape = _slot_bar(bar, scale, slots + (bar.lane - 1) * row, row)
         else:
-            shape = scale.box(bar.begin, bar.end or scale.until, held + (bar.lane - 1) * thin, thin - 1)
-        marks.append(f'<path class="{_class(bar)}" d="{shape}"><title>{_about(bar, scale.until)}</title></path>')
+            shape = scale.box(
+                bar.begin, bar.end or scale.until, held + (bar.lane - 1) * thin, thin - 1
+            )
+        marks.append(
+            f'<path class="{_class(bar)}" '
+            f'd="{shape}"><title>{_about(bar, scale.until)}</title></path>'
+        )
     for gap in _notable(panel):
-        shape = f"M{scale.x(gap.begin):g} {slots - 2}l-4 -8h8z" + scale.box(gap.begin, gap.end or scale.until, slots - 6, 2)
+        shape = f"M{scale.x(gap.begin):g} {slots - 2}l-4 -8h8z" + scale.box(
+            gap.begin, gap.end or scale.until, slots - 6, 2
+        )
         marks.append(f'<path class="Gap" d="{shape}"><title>{_about_gap(gap)}</title></path>')
-    return [*marks, *_limits(panel, scale, slots, row), *_line(panel, scale, area, base)], base + AXIS
+    return [
+        *marks,
+        *_limits(panel, scale, slots, row),
+        *_line(panel, scale, area, base),
+    ], base + AXIS
 
 
 def _pauses(panel: Panel, scale: _Scale, top: int, height: int) -> Iterator[str]:
     for begin, end, _, paused in _spans(panel, scale.until):
         if paused:
             shape = scale.box(begin, end, top, height)
-            yield f'<path class="paused" d="{shape}"><title>paused from {clock(begin)}</title></path>'
+            title = f"<title>paused from {clock(begin)}</title>"
+            yield f'<path class="paused" d="{shape}">{title}</path>'
 
 
 def _limits(panel: Panel, scale: _Scale, top: int, row: int) -> Iterator[str]:
@@ -141,7 +201,10 @@ def _limits(panel: Panel, scale: _Scale, top: int, row: int) -> Iterator[str]:
     for begin, end, limit, _ in _spans(panel, scale.until):
         if limit is not None and limit <= panel.lanes:
             shape = f"M{scale.x(begin):g} {top + limit * row}H{scale.x(end):g}"
-            yield f'<path class="limit" d="{shape}"><title>limit {limit} from {clock(begin)}</title></path>'
+            yield (
+                f'<path class="limit" d="{shape}"><title>limit {limit} from '
+                f"{clock(begin)}</title></path>"
+            )
 
 
 def _spans(panel: Panel, until: datetime) -> Iterator[tuple[datetime, datetime, int | None, bool]]:
@@ -153,12 +216,18 @@ def _spans(panel: Panel, until: datetime) -> Iterator[tuple[datetime, datetime, 
 
 def _axis(scale: _Scale, top: int, base: int) -> Iterator[str]:
     span = (scale.last - scale.first).total_seconds()
-    step = next((step for step in TICK_SECONDS if span / step <= MAX_TICKS), ceil(span / MAX_TICKS / DAY) * DAY)
+    step = next(
+        (step for step in TICK_SECONDS if span / step <= MAX_TICKS),
+        ceil(span / MAX_TICKS / DAY) * DAY,
+    )
     tick = ceil(scale.first.timestamp() / step) * step
     while tick <= scale.last.timestamp():
         at = datetime.fromtimestamp(tick, UTC)
         yield f'<path class="grid" d="M{scale.x(at):g} {top}V{base + 4}"/>'
-        yield f'<text class="middle" x="{scale.x(at):g}" y="{base + 18}">{clock(at) if step < MINUTE else clock(at)[:-3]}</text>'
+        yield (
+            f'<text class="middle" x="{scale.x(at):g}" '
+            f'y="{base + 18}">{clock(at) if step < MINUTE else clock(at)[:-3]}</text>'
+        )
         tick += step
 
 
@@ -181,20 +250,37 @@ def _slot_bar(bar: Bar, scale: _Scale, top: int, row: int) -> str:
 def _line(panel: Panel, scale: _Scale, top: int, base: int) -> Iterator[str]:
     """How many waited, as an area of steps."""
     most = max(panel.line.values())
-    heights = {scale.x(at): round(base - (base - top) * waiting / max(most, 1), 1) for at, waiting in panel.line.items()}
+    heights = {
+        scale.x(at): round(base - (base - top) * waiting / max(most, 1), 1)
+        for at, waiting in panel.line.items()
+    }
     steps = "".join(f"H{x:g}V{y:g}" for x, y in heights.items())
     yield f'<path class="grid" d="M{LEFT} {base}H{RIGHT}"/>'
-    yield f'<path class="Line" d="M{LEFT} {base}{steps}V{base}z"><title>in line, at most {most:,} at once</title></path>'
-    yield _lane_name(f"{most:,}", top) + _lane_name("in line", (top + base) / 2) + _lane_name("0", base)
+    yield (
+        f'<path class="Line" d="M{LEFT} {base}{steps}V{base}z"><title>in line, at most {most:,} at '
+        "once</title></path>"
+    )
+    yield (
+        _lane_name(f"{most:,}", top)
+        + _lane_name("in line", (top + base) / 2)
+        + _lane_name("0", base)
+    )
 
 
 def _legend(panels: Sequence[Panel]) -> tuple[list[str], int]:
-    used = {"Line", *(_class(bar) for panel in panels for bar in panel.bars), *("Gap" for panel in panels if _notable(panel))}
+    used = {
+        "Line",
+        *(_class(bar) for panel in panels for bar in panel.bars),
+        *("Gap" for panel in panels if _notable(panel)),
+    }
     used |= {"paused" for panel in panels for _, paused in panel.settings.values() if paused}
     marks = []
     for number, name in enumerate(name for name in LEGEND if name in used):
         x, y = LEFT + number % LEGEND_COLUMNS * LEGEND_COLUMN, number // LEGEND_COLUMNS * 18 + 4
-        marks.append(f'<path class="{name}" d="M{x} {y}h14v11h-14z"/><text x="{x + 20}" y="{y + 10}">{LEGEND[name]}</text>')
+        marks.append(
+            f'<path class="{name}" d="M{x} {y}h14v11h-14z"/><text x="{x + 20}" '
+            f'y="{y + 10}">{LEGEND[name]}</text>'
+        )
     return marks, ceil(len(marks) / LEGEND_COLUMNS) * 18 + 4
 
 
@@ -210,7 +296,9 @@ def _about(bar: Bar, until: datetime) -> str:
     """What a browser shows beside the mouse."""
     word = LEGEND.get(bar.outcome) or bar.status
     if bar.kind == HELD:
-        word = f"Held, then {word.lower() if bar.outcome else 'claimed again'}" if bar.end else "Held"
+        word = (
+            f"Held, then {word.lower() if bar.outcome else 'claimed again'}" if bar.end else "Held"
+        )
     started = f", started by Bedrock {clock(bar.started)}" if bar.started else ""
     took = _lasted(((bar.end or until) - bar.begin).total_seconds())
     return "\n".join(
@@ -226,8 +314,18 @@ def _about(bar: Bar, until: datetime) -> str:
 
 
 def _about_gap(gap: Gap) -> str:
-    began = f"after the end of {_text(gap.ended_job)}" if gap.ended_job else "after an arrival, a refusal or a new limit"
-    then = f"until the start of {_text(gap.next_job)}" if gap.next_job else "until no job waited" if gap.end else "free still"
+    began = (
+        f"after the end of {_text(gap.ended_job)}"
+        if gap.ended_job
+        else "after an arrival, a refusal or a new limit"
+    )
+    then = (
+        f"until the start of {_text(gap.next_job)}"
+        if gap.next_job
+        else "until no job waited"
+        if gap.end
+        else "free still"
+    )
     return f"a free slot for {_lasted(gap.seconds)} from {clock(gap.begin)}\n{began}\n{then}"
 
 

@@ -1,4 +1,6 @@
-"""Times and durations as people say them, and read from what people say. All times are UTC. Pure, but for `now`."""
+"""Times and durations as people say them, and read from what people say. All times are UTC. Pure,
+but for `now`.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -51,7 +53,9 @@ def duration(time: timedelta) -> str:
 
 
 def exact(seconds: float, *, hundredths: bool = False) -> str:
-    """As `duration`, with tenths below ten seconds and, if asked for, hundredths below one: a refill takes less than that."""
+    """As `duration`, with tenths below ten seconds and, if asked for, hundredths below one: a
+    refill takes less than that.
+    """
     if seconds >= EXACT_SECONDS:
         return duration(timedelta(seconds=round(seconds)))
     return f"{max(seconds, 0):.{2 if hundredths and seconds < 1 else 1}f}s"
@@ -81,7 +85,9 @@ def length(text: str) -> timedelta:
 
 
 def since_when(text: str, at: datetime, option: str = "--since") -> datetime:
-    """`90m`, `2h`, `3d`, `1w` before `at`, `2026-11-23` or a whole time; UTC if no zone is named. Raises Fault."""
+    """`90m`, `2h`, `3d`, `1w` before `at`, `2026-11-23` or a whole time; UTC if no zone is named.
+    Raises Fault.
+    """
     try:
         if re.fullmatch(r"[0-9]+[mhdw]", text.strip()):
             return at - length(text)

@@ -1,7 +1,9 @@
-"""`bbq watch`: what `bbq status` and `bbq jobs --status live` say, read again and again, until Ctrl-C.
+"""`bbq watch`: what `bbq status` and `bbq jobs --status live` say, read again and again, until
+Ctrl-C.
 
-It is drawn on the terminal's other screen, which is left as it was found. A reading costs what those two commands cost; Bedrock's
-own count of records is asked for at most once a minute and job (`progress.py`).
+It is drawn on the terminal's other screen, which is left as it was found. A reading costs what
+those two commands cost; Bedrock's own count of records is asked for at most once a minute and job
+(`progress.py`).
 """
 
 import signal
@@ -39,9 +41,12 @@ MAX_FAILURES = 5  # readings in a row that failed: then it gives up
 @app.command(rich_help_panel=LOOK)
 def watch(
     context: typer.Context,
-    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be said several times.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only this model; may be said several times.")
+    ] = None,
     interval: Annotated[
-        float, typer.Option(help="Seconds between two readings.", min=MIN_INTERVAL_SECONDS, max=3600)
+        float,
+        typer.Option(help="Seconds between two readings.", min=MIN_INTERVAL_SECONDS, max=3600),
     ] = INTERVAL_SECONDS,
 ) -> None:
     """Watch the slots and the lines, until Ctrl-C.
@@ -50,14 +55,23 @@ def watch(
     """
     console = make_console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:
-        raise Fault("bbq watch draws on a terminal and there is none: `bbq status` says the same once, and has --json")
+        raise Fault(
+            "bbq watch draws on a terminal and there is none: `bbq status` says the same once, and "
+            "has --json"
+        )
     deployment = deployments.find(context.obj)
     if unknown := [alias for alias in model or () if alias not in deployment.models]:
-        raise NotFound(f"there is no model {unknown[0]!r}: the models are {', '.join(deployment.models)}")
+        raise NotFound(
+            f"there is no model {unknown[0]!r}: the models are {', '.join(deployment.models)}"
+        )
     models = list(dict.fromkeys(model)) if model else [*deployment.models]
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the terminal is left as it was, too
+    # so that the terminal is left as it was, too
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     progress, lines, failures = Progress(), [Text("reading ...", style="dim")], 0
-    with suppress(KeyboardInterrupt), Live(Group(*lines), console=console, screen=True, auto_refresh=False) as live:
+    with (
+        suppress(KeyboardInterrupt),
+        Live(Group(*lines), console=console, screen=True, auto_refresh=False) as live,
+    ):
         while True:
             try:
                 lines, failures = read(deployment, models, progress, times.now(), console.size), 0
@@ -72,7 +86,13 @@ def watch(
             time.sleep(interval)
 
 
-def read(deployment: Deployment, models: Sequence[str], progress: Progress, now: datetime, size: ConsoleDimensions) -> list[Text]:
+def read(
+    deployment: Deployment,
+    models: Sequence[str],
+    progress: Progress,
+    now: datetime,
+    size: ConsoleDimensions,
+) -> list[Text]:
     """All that is said, from one reading; of jobs no more than a screen has lines."""
     found = status.read(deployment, models)
     views = queries.live_views(deployment, [*models, NO_MODEL], limit=size.height)
@@ -87,12 +107,16 @@ def counts(progress: Progress, views: Sequence[View], now: datetime) -> dict[str
     progress.forget(but=set(running.values()))
     for arn in [arn for arn in running.values() if progress.due(arn, now)][:MAX_COUNTS_A_READING]:
         progress.ask(arn, now)
-    return {job: count for job, arn in running.items() if (count := progress.known(arn)) is not None}
+    return {
+        job: count for job, arn in running.items() if (count := progress.known(arn)) is not None
+    }
 
 
 def fitted(lines: Sequence[Text], size: ConsoleDimensions) -> list[Text]:
     """The lines that the screen has room for, and a word about the rest."""
-    more = [Text("and more: bbq jobs --status live", style="dim")] if len(lines) > size.height else []
+    more = (
+        [Text("and more: bbq jobs --status live", style="dim")] if len(lines) > size.height else []
+    )
     shown = [line.copy() for line in [*lines[: size.height - len(more)], *more]]
     for line in shown:
         line.truncate(size.width, overflow="ellipsis")

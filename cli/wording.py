@@ -1,6 +1,7 @@
 """How things are said: counts, sizes, statuses. Pure: text in, text out.
 
-Whatever comes from outside (a file's name, Bedrock's message) passes `safe` before it meets a terminal.
+Whatever comes from outside (a file's name, Bedrock's message) passes `safe` before it meets a
+terminal.
 """
 
 from collections.abc import Mapping
@@ -10,16 +11,33 @@ from rich.text import Text
 from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE
 
 STYLES: Mapping[str, str] = {
-    QUEUED: "", CLAIMED: "blue", "Submitted": "blue", "Validating": "blue", "Scheduled": "blue",
-    "InProgress": "cyan", "Stopping": "yellow", "Completed": "green", "CompletedWithErrors": "yellow",
-    "NoRecordSucceeded": "red", "PartiallyCompleted": "yellow", "Failed": "red", "Stopped": "yellow", "Expired": "red",
-    "Cancelled": "dim", REJECTED: "red", UNREADABLE: "red",
-}  # fmt: skip
+    QUEUED: "",
+    CLAIMED: "blue",
+    "Submitted": "blue",
+    "Validating": "blue",
+    "Scheduled": "blue",
+    "InProgress": "cyan",
+    "Stopping": "yellow",
+    "Completed": "green",
+    "CompletedWithErrors": "yellow",
+    "NoRecordSucceeded": "red",
+    "PartiallyCompleted": "yellow",
+    "Failed": "red",
+    "Stopped": "yellow",
+    "Expired": "red",
+    "Cancelled": "dim",
+    REJECTED: "red",
+    UNREADABLE: "red",
+}
 
 
 def safe(text: str) -> str:
-    """Without what could move a cursor or colour a screen: names and messages are other people's."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """Without what could move a cursor or colour a screen: names and messages are other
+    people's.
+    """
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def size(size_bytes: int) -> str:
@@ -42,7 +60,9 @@ def bar(held: int, limit: int, width: int = 20) -> Text:
     most = max(held, limit)
     cells = min(most, width)
     full = held if most <= width else min(cells, -(-held * cells // most))
-    return Text.assemble(("■" * full, "green" if held <= limit else "yellow"), ("□" * (cells - full), "dim"))
+    return Text.assemble(
+        ("■" * full, "green" if held <= limit else "yellow"), ("□" * (cells - full), "dim")
+    )
 
 
 def status(word: str) -> Text:

@@ -1,4 +1,6 @@
-"""A local deployment as its user sees it: upload, look at the tables, look at the Bedrock simulator."""
+"""A local deployment as its user sees it: upload, look at the tables, look at the Bedrock
+simulator.
+"""
 
 import json
 import urllib.request
@@ -28,7 +30,9 @@ class Deployment:
         self.outputs = outputs
         environment = local_environment()
         self._session = boto3.Session(
-            environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=environment["AWS_REGION"]
+            environment["AWS_ACCESS_KEY_ID"],
+            environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_REGION"],
         )
         self._url = environment["AWS_ENDPOINT_URL"]
 
@@ -54,7 +58,9 @@ class Deployment:
     def upload(self, key: str, body: bytes, **metadata: str) -> str:
         """Put an object under the input prefix; its job's id."""
         key = key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key
-        answer = self.s3.put_object(Bucket=self.outputs["bucket"], Key=key, Body=body, Metadata=metadata)
+        answer = self.s3.put_object(
+            Bucket=self.outputs["bucket"], Key=key, Body=body, Metadata=metadata
+        )
         return job_id(self.outputs["bucket"], key, answer["VersionId"], "", "")
 
     def notify_again(self, key: str) -> None:
@@ -70,23 +76,32 @@ class Deployment:
                 "s3SchemaVersion": "1.0",
                 "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
                 "object": {
-                    "key": key, "size": head["ContentLength"], "eTag": head["ETag"].strip('"'), "versionId": head["VersionId"],
+                    "key": key,
+                    "size": head["ContentLength"],
+                    "eTag": head["ETag"].strip('"'),
+                    "versionId": head["VersionId"],
                     "sequencer": "0055AED6DCD90281E5",
                 },
             },
-        }  # fmt: skip
-        self.sqs.send_message(QueueUrl=self.outputs["intake_queue_url"], MessageBody=json.dumps({"Records": [record]}))
+        }
+        self.sqs.send_message(
+            QueueUrl=self.outputs["intake_queue_url"], MessageBody=json.dumps({"Records": [record]})
+        )
 
     def view(self, job: str) -> dict[str, Any]:
         """A job's view; empty before there is one."""
         key = {"pk": {"S": f"job#{job}"}, "sk": {"S": "view"}}
-        answer = self.dynamodb.get_item(TableName=self.outputs["projections_table"], Key=key, ConsistentRead=True)
+        answer = self.dynamodb.get_item(
+            TableName=self.outputs["projections_table"], Key=key, ConsistentRead=True
+        )
         return _plain(answer.get("Item", {}))
 
     def slots(self, model: str) -> dict[str, Any]:
         """A model's slots; empty before its first limit was set."""
         key = {"pk": {"S": f"slots#{model}"}, "sk": {"S": "slots"}}
-        answer = self.dynamodb.get_item(TableName=self.outputs["projections_table"], Key=key, ConsistentRead=True)
+        answer = self.dynamodb.get_item(
+            TableName=self.outputs["projections_table"], Key=key, ConsistentRead=True
+        )
         return _plain(answer.get("Item", {}))
 
     def line(self, model: str) -> list[str]:
@@ -94,8 +109,12 @@ class Deployment:
         return [item["job"] for item in self._query("projections_table", "pk", f"line#{model}")]
 
     def by_status(self, status_key: str) -> list[dict[str, Any]]:
-        """Views by the status index, such as `haiku#Queued` or `haiku#Completed#2026-11-23`. Eventually consistent."""
-        return list(self._query("projections_table", "status_key", status_key, IndexName="by-status"))
+        """Views by the status index, such as `haiku#Queued` or `haiku#Completed#2026-11-23`.
+        Eventually consistent.
+        """
+        return list(
+            self._query("projections_table", "status_key", status_key, IndexName="by-status")
+        )
 
     def history(self, job: str) -> list[dict[str, Any]]:
         """A job's events, oldest first."""
@@ -107,14 +126,20 @@ class Deployment:
 
     def keys(self, prefix: str) -> list[str]:
         """All keys under a prefix."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.outputs["bucket"], Prefix=prefix)
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.outputs["bucket"], Prefix=prefix
+        )
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def empty(self) -> None:
         """Remove every version of every object."""
-        for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=self.outputs["bucket"]):
+        for page in self.s3.get_paginator("list_object_versions").paginate(
+            Bucket=self.outputs["bucket"]
+        ):
             for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                self.s3.delete_object(Bucket=self.outputs["bucket"], Key=item["Key"], VersionId=item["VersionId"])
+                self.s3.delete_object(
+                    Bucket=self.outputs["bucket"], Key=item["Key"], VersionId=item["VersionId"]
+                )
 
     def queue_depth(self, url: str) -> int:
         """Messages in a queue, hidden ones too."""
@@ -123,7 +148,9 @@ class Deployment:
         return sum(int(attributes[name]) for name in names)
 
     def _query(self, table: str, key: str, value: str, **options: Any) -> Iterator[dict[str, Any]]:
-        resource = self._session.resource("dynamodb", endpoint_url=self._url).Table(self.outputs[table])
+        resource = self._session.resource("dynamodb", endpoint_url=self._url).Table(
+            self.outputs[table]
+        )
         start: dict[str, Any] = {}
         while True:
             page = resource.query(KeyConditionExpression=Key(key).eq(value), **options, **start)
@@ -134,28 +161,40 @@ class Deployment:
 
 
 def simulator(path: str, body: object = None, *, method: str | None = None) -> Any:
-    """A call of the Bedrock simulator's administration: `simulator("stats")`, `simulator("faults", {...})`."""
+    """A call of the Bedrock simulator's administration: `simulator("stats")`, `simulator("faults",
+    {...})`.
+    """
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(  # noqa: S310 - http to this machine
-        f"{bedrock_endpoint_of()}/_simulator/{path}", data=data, method=method or ("POST" if data else "GET")
+        f"{bedrock_endpoint_of()}/_simulator/{path}",
+        data=data,
+        method=method or ("POST" if data else "GET"),
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
         return json.load(answer)
 
 
 def records(count: int = RECORDS, words: str = "hello", *, converse: bool = False) -> bytes:
-    """A good input of so many records, in the shape of the Bedrock user guide's samples: for Claude, or for Converse."""
+    """A good input of so many records, in the shape of the Bedrock user guide's samples: for
+    Claude, or for Converse.
+    """
 
     def body(text: str) -> dict[str, Any]:
         if converse:
-            return {"messages": [{"role": "user", "content": [{"text": text}]}], "inferenceConfig": {"maxTokens": 1024}}
+            return {
+                "messages": [{"role": "user", "content": [{"text": text}]}],
+                "inferenceConfig": {"maxTokens": 1024},
+            }
         return {
             "anthropic_version": "bedrock-2023-05-31",
             "max_tokens": 1024,
             "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}],
         }
 
-    lines = [{"recordId": f"CALL{number:07d}", "modelInput": body(f"{words} {number}")} for number in range(1, count + 1)]
+    lines = [
+        {"recordId": f"CALL{number:07d}", "modelInput": body(f"{words} {number}")}
+        for number in range(1, count + 1)
+    ]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 

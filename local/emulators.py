@@ -1,8 +1,9 @@
-"""The emulators of AWS that `make up`, `make demo` and the end-to-end tests run on: EMULATOR names one.
+"""The emulators of AWS that `make up`, `make demo` and the end-to-end tests run on: EMULATOR names
+one.
 
 - MiniStack, the default: in the project's own environment, IAM enforced.
-- LocalStack's open-source edition, in an environment of its own (local/setup_localstack.py) with plugins of ours
-  (local/localstack): IAM stored and not enforced, DynamoDB by moto.
+- LocalStack's open-source edition, in an environment of its own (local/setup_localstack.py) with
+  plugins of ours (local/localstack): IAM stored and not enforced, DynamoDB by moto.
 """
 
 import os
@@ -17,7 +18,10 @@ MINISTACK, LOCALSTACK = "ministack", "localstack"
 ENVIRONMENTS = STATE / "localstack"  # of LocalStack, and of the functions that run on it
 LOCALSTACK_PYTHON = ENVIRONMENTS / "server" / "bin" / "python"
 FUNCTION_PYTHON = ENVIRONMENTS / "functions" / "bin" / "python"
-TITLES = {MINISTACK: "MiniStack (IAM enforced)", LOCALSTACK: "LocalStack (IAM stored and not enforced, DynamoDB by moto)"}
+TITLES = {
+    MINISTACK: "MiniStack (IAM enforced)",
+    LOCALSTACK: "LocalStack (IAM stored and not enforced, DynamoDB by moto)",
+}
 CUT_OFF, FILES = "cut-off.jsonl", "localstack/files"
 
 
@@ -48,8 +52,11 @@ def described(name: str, port: int, region: str, directory: Path) -> Emulator:
     if name == LOCALSTACK:
         return _localstack(port, directory / FILES, told)
     settings = {"AUTH": "true", "MINISTACK_REGION": region, "LAMBDA_STRICT": "0"}
-    settings |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}  # its broker listens everywhere
-    return Emulator(name=MINISTACK, command=(sys.executable, "-m", "local.ministack"), settings=settings | told)
+    # its broker listens everywhere
+    settings |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0"}
+    return Emulator(
+        name=MINISTACK, command=(sys.executable, "-m", "local.ministack"), settings=settings | told
+    )
 
 
 def _localstack(port: int, root: Path, told: Mapping[str, str]) -> Emulator:
@@ -63,9 +70,12 @@ def _localstack(port: int, root: Path, told: Mapping[str, str]) -> Emulator:
         # Its own provider would fetch and start DynamoDB Local, which is not open source.
         "PROVIDER_OVERRIDE_DYNAMODB": "moto",  # .../tables.py
         "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "moto",
-        "SQS_ENDPOINT_STRATEGY": "off",  # http://host:port/account/name: what Terraform takes, and what needs no DNS
-        "OVERRIDE_IN_DOCKER": "0",  # on a machine that looks like a container all would share, and clear, one directory
-        # Seconds until a queue or stream is asked for more; by default one, and up to ten once it was empty.
+        # http://host:port/account/name: what Terraform takes, and what needs no DNS
+        "SQS_ENDPOINT_STRATEGY": "off",
+        # on a machine that looks like a container all would share, and clear, one directory
+        "OVERRIDE_IN_DOCKER": "0",
+        # Seconds until a queue or stream is asked for more; by default one, and up to ten once it
+        # was empty.
         "LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC": "0",
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC": "0.5",
         "LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC": "5",  # by default a minute
@@ -80,5 +90,7 @@ def _localstack(port: int, root: Path, told: Mapping[str, str]) -> Emulator:
         "PATH": f"{LOCALSTACK_PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     return Emulator(
-        name=LOCALSTACK, command=(str(LOCALSTACK_PYTHON), "-m", "localstack.runtime.main"), settings=settings | dict(told)
+        name=LOCALSTACK,
+        command=(str(LOCALSTACK_PYTHON), "-m", "localstack.runtime.main"),
+        settings=settings | dict(told),
     )

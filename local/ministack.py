@@ -1,11 +1,13 @@
 """MiniStack, as local.stack starts it, with three things that are otherwise in 1.5.33:
 
-- It runs functions on the Python that Terraform names (local/function_python.py), and not on its own. That Python has none of
-  this environment's packages, so a function runs on what is in its zip, as on AWS.
-- A stream's batch with a record that its function reports as failed comes back, as on AWS. MiniStack reads `batchItemFailures` of
-  queues alone. On AWS the batch comes back from that record on; here it comes back whole, which a function must bear anyway.
-- Each invocation whose process ended before it answered is a line of JSON in the file that BBQ_CUT_OFF names:
-  `{"function": name, "source": "aws:sqs"}`.
+- It runs functions on the Python that Terraform names (local/function_python.py), and not on its
+  own. That Python has none of this environment's packages, so a function runs on what is in its
+  zip, as on AWS.
+- A stream's batch with a record that its function reports as failed comes back, as on AWS.
+  MiniStack reads `batchItemFailures` of queues alone. On AWS the batch comes back from that record
+  on; here it comes back whole, which a function must bear anyway.
+- Each invocation whose process ended before it answered is a line of JSON in the file that
+  BBQ_CUT_OFF names: `{"function": name, "source": "aws:sqs"}`.
 """
 
 import json
@@ -28,7 +30,9 @@ DIED = "Worker process died"  # MiniStack's own words
 
 
 def binary_and_script(runtime: str) -> tuple[str, str]:
-    """What MiniStack runs a function of this runtime with: an interpreter, and the text of its worker for it."""
+    """What MiniStack runs a function of this runtime with: an interpreter, and the text of its
+    worker for it.
+    """
     binary, script = _own_choice(runtime)
     return (function_python() if runtime.startswith("python") else binary), script
 
@@ -39,7 +43,10 @@ def invoke(worker: Any, event: Any, *arguments: Any, **options: Any) -> Any:
     if answer.get("error") == DIED and (file := os.environ.get("BBQ_CUT_OFF")):
         (first, *_) = event.get("Records") or [{}]
         with Path(file).open("a") as lines:
-            lines.write(json.dumps({"function": worker.func_name, "source": first.get("eventSource", "")}) + "\n")
+            lines.write(
+                json.dumps({"function": worker.func_name, "source": first.get("eventSource", "")})
+                + "\n"
+            )
     return answer
 
 
@@ -55,7 +62,10 @@ def as_on_a_stream(event: Mapping[str, Any], result: dict[str, Any]) -> dict[str
     if not failed or records[0].get("eventSource") != "aws:dynamodb":
         return result
     text = f"{len(failed)} of {len(records)} records failed"
-    return result | {"error": True, "body": {"errorType": "BatchItemFailures", "errorMessage": text}}
+    return result | {
+        "error": True,
+        "body": {"errorType": "BatchItemFailures", "errorMessage": text},
+    }
 
 
 def main() -> None:

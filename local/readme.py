@@ -1,5 +1,5 @@
-"""Write the parts of terraform/README.md and docs/events.md that could drift from the code: `python -m local.readme`
-(tests/unit/test_readme.py and test_docs.py check).
+"""Write the parts of terraform/README.md and docs/events.md that could drift from the code: `python
+-m local.readme` (tests/unit/test_readme.py and test_docs.py check).
 """
 
 import inspect
@@ -20,11 +20,16 @@ EVENTS_PAGE = ROOT / "docs" / "events.md"
 
 
 def variables_table() -> str:
-    """All variables of the Terraform module, from their own descriptions. Each setting of a model begins a line of its own."""
+    """All variables of the Terraform module, from their own descriptions. Each setting of a model
+    begins a line of its own.
+    """
     rows = ["| variable | default | |", "|---|---|---|"]
     for name, settings in _blocks("variable", TERRAFORM / "variables.tf"):
         default = f"`{_text(settings['default'])}`" if "default" in settings else "required"
-        rows.append(f"| `{name}` | {default} | {re.sub(r'[.] (?=`)', '.<br>', _bare(settings['description']))} |")
+        rows.append(
+            f"| `{name}` | {default} | "
+            f"{re.sub(r'[.] (?=`)', '.<br>', _bare(settings['description']))} |"
+        )
     return "\n".join(rows)
 
 
@@ -32,7 +37,10 @@ def outputs_table() -> str:
     """All outputs of the Terraform module, from their own descriptions."""
     rows = ["| output | |", "|---|---|"]
     for path in sorted(TERRAFORM.glob("*.tf")):
-        rows += [f"| `{name}` | {_bare(settings['description'])} |" for name, settings in _blocks("output", path)]
+        rows += [
+            f"| `{name}` | {_bare(settings['description'])} |"
+            for name, settings in _blocks("output", path)
+        ]
     return "\n".join(rows)
 
 
@@ -47,7 +55,11 @@ def events_table() -> str:
 
 def with_tables(text: str) -> str:
     """A page with its generated parts as the code says now."""
-    for name, table in (("variables", variables_table), ("outputs", outputs_table), ("events", events_table)):
+    for name, table in (
+        ("variables", variables_table),
+        ("outputs", outputs_table),
+        ("events", events_table),
+    ):
         text = _with(text, name, table())
     return text
 
@@ -66,7 +78,11 @@ def _with(text: str, name: str, table: str) -> str:
 
 def _fields(event: type[Event]) -> list[str]:
     """A field that may be missing in data of an older writer has a question mark."""
-    return [f"`{field.name}{'' if field.default is MISSING else '?'}`" for field in fields(event) if field.name != "at"]
+    return [
+        f"`{field.name}{'' if field.default is MISSING else '?'}`"
+        for field in fields(event)
+        if field.name != "at"
+    ]
 
 
 def _bare(text: object) -> str:

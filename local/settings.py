@@ -1,7 +1,7 @@
 """Where the local stand-ins for AWS are, and the environment that every local command shares.
 
-`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_BEDROCK` decide, as they do for the AWS SDKs: set them to use LocalStack, or any other
-emulator or Bedrock stand-in, instead of what `make up` starts.
+`AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_BEDROCK` decide, as they do for the AWS SDKs: set them to
+use LocalStack, or any other emulator or Bedrock stand-in, instead of what `make up` starts.
 """
 
 import os
@@ -29,7 +29,9 @@ def bedrock_endpoint_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def local_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for SDKs, the AWS CLI and Terraform against the stand-ins. Real credentials never enter it."""
+    """The environment for SDKs, the AWS CLI and Terraform against the stand-ins. Real credentials
+    never enter it.
+    """
     kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
     return kept | {
         "AWS_ENDPOINT_URL": endpoint_of(environment),
@@ -45,7 +47,10 @@ def local_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
 
 def free_endpoints() -> dict[str, str]:
     """Both endpoints on free ports of this machine: for a stack of one's own, beside any other."""
-    return {name: f"http://127.0.0.1:{free_port()}" for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK")}
+    return {
+        name: f"http://127.0.0.1:{free_port()}"
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_BEDROCK")
+    }
 
 
 def free_port() -> int:

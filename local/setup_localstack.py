@@ -1,4 +1,5 @@
-"""The environments that LocalStack and the functions on it run in, in `.local/localstack`: from hashed locks, on Python 3.13.
+"""The environments that LocalStack and the functions on it run in, in `.local/localstack`: from
+hashed locks, on Python 3.13.
 
 `python -m local.setup_localstack`, run by every target that is given EMULATOR=localstack.
 """
@@ -20,8 +21,10 @@ def main() -> int:
     """Make them; the exit code."""
     if missing():
         print(
-            f"LocalStack needs Python {VERSION}, and there is none (looked on PATH and in pyenv's versions): install"
-            f" it, for example with `pyenv install {VERSION}`, or leave EMULATOR=localstack out, for MiniStack",
+            f"LocalStack needs Python {VERSION}, and there is none (looked on PATH and in pyenv's "
+            "versions): install"
+            f" it, for example with `pyenv install {VERSION}`, or leave EMULATOR=localstack out, "
+            "for MiniStack",
             file=sys.stderr,
         )
         return 1

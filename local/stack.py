@@ -1,7 +1,9 @@
-"""Start and stop the stand-ins for AWS: the emulator that EMULATOR names (local/emulators.py), and the Bedrock simulator.
+"""Start and stop the stand-ins for AWS: the emulator that EMULATOR names (local/emulators.py), and
+the Bedrock simulator.
 
-`python -m local.stack up [simulator options]` starts both and waits until they answer; `down` ends exactly what was started;
-`env` prints the shell settings that point the AWS CLI at them. Both listen on 127.0.0.1 only.
+`python -m local.stack up [simulator options]` starts both and waits until they answer; `down` ends
+exactly what was started; `env` prints the shell settings that point the AWS CLI at them. Both
+listen on 127.0.0.1 only.
 """
 
 import contextlib
@@ -22,9 +24,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
-from local.emulators import CUT_OFF, FILES, LOCALSTACK, MINISTACK, TITLES, UnknownEmulator, chosen, described
+from local.emulators import (
+    CUT_OFF,
+    FILES,
+    LOCALSTACK,
+    MINISTACK,
+    TITLES,
+    UnknownEmulator,
+    chosen,
+    described,
+)
 from local.function_python import missing
-from local.settings import EVENT_SOURCE, ROOT, STATE, bedrock_endpoint_of, endpoint_of, local_environment
+from local.settings import (
+    EVENT_SOURCE,
+    ROOT,
+    STATE,
+    bedrock_endpoint_of,
+    endpoint_of,
+    local_environment,
+)
 
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
@@ -42,11 +60,14 @@ def up(
     emulator: str = "",
     with_command: Sequence[str] = (),
 ) -> dict[str, int]:
-    """Start both; the process ids by name. `emulator` is the name of one, else EMULATOR says it; `with_command` starts it
-    another way. Raises StackError, leaving nothing running.
+    """Start both; the process ids by name. `emulator` is the name of one, else EMULATOR says it;
+    `with_command` starts it another way. Raises StackError, leaving nothing running.
     """
     if record.exists():
-        raise StackError("the local stack is up already; next: make deploy-local (`make down` ends it and what is deployed)")
+        raise StackError(
+            "the local stack is up already; next: make deploy-local (`make down` ends it and what "
+            "is deployed)"
+        )
     _free(endpoint_of(), "AWS_ENDPOINT_URL")
     _free(bedrock_endpoint_of(), "AWS_ENDPOINT_URL_BEDROCK")
     started: dict[str, int] = {}
@@ -76,16 +97,23 @@ def kill(name: str, record: Path = STATE / "stack.json") -> None:
         os.waitpid(pid, 0)
 
 
-def again(name: str, simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json") -> None:
+def again(
+    name: str, simulator_options: Sequence[str] = (), record: Path = STATE / "stack.json"
+) -> None:
     """Start one of the two again that died, and wait until it answers."""
-    command, log = (_emulator(record) | _simulator(simulator_options))[name], record.parent / f"{name}.log"
+    command, log = (
+        (_emulator(record) | _simulator(simulator_options))[name],
+        record.parent / f"{name}.log",
+    )
     pid = _start(command, log, "ab")
     record.write_text(json.dumps(json.loads(record.read_text()) | {name: pid}))
     _wait(name, pid, command.health, log)
 
 
 def stop_on_sigterm() -> None:
-    """From now on SIGTERM is as Ctrl-C in this process: whoever started servers gets to end them."""
+    """From now on SIGTERM is as Ctrl-C in this process: whoever started servers gets to end
+    them.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -113,7 +141,9 @@ def emulator_pid(record: Path = STATE / "stack.json") -> int:
 
 
 def cut_off(record: Path = STATE / "stack.json") -> Counter[tuple[str, str]]:
-    """How many invocations ended with their process, by the function's name and its event's source, such as `aws:sqs`."""
+    """How many invocations ended with their process, by the function's name and its event's source,
+    such as `aws:sqs`.
+    """
     told = record.parent / CUT_OFF
     lines = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
     return Counter((line["function"], line["source"]) for line in lines)
@@ -128,10 +158,15 @@ class _Command:
 
 def _emulator(record: Path, name: str = "", command: Sequence[str] = ()) -> dict[str, _Command]:
     environment = local_environment()
-    found = described(name or chosen(), _port(endpoint_of()), environment["AWS_REGION"], record.parent)
+    found = described(
+        name or chosen(), _port(endpoint_of()), environment["AWS_REGION"], record.parent
+    )
     if not Path(found.command[0]).exists():
-        raise StackError(f"{found.name} is not set up: say `make up EMULATOR={found.name}`, which does it")
-    environment.pop("AWS_ENDPOINT_URL_BEDROCK")  # a function has only the environment that Terraform gave it
+        raise StackError(
+            f"{found.name} is not set up: say `make up EMULATOR={found.name}`, which does it"
+        )
+    # a function has only the environment that Terraform gave it
+    environment.pop("AWS_ENDPOINT_URL_BEDROCK")
     return {
         found.name: _Command(
             arguments=command or found.command,
@@ -142,7 +177,12 @@ def _emulator(record: Path, name: str = "", command: Sequence[str] = ()) -> dict
 
 
 def _simulator(options: Sequence[str]) -> dict[str, _Command]:
-    command = [sys.executable, "-m", "local.bedrock_simulator", f"--port={_port(bedrock_endpoint_of())}"]
+    command = [
+        sys.executable,
+        "-m",
+        "local.bedrock_simulator",
+        f"--port={_port(bedrock_endpoint_of())}",
+    ]
     return {
         "bedrock-simulator": _Command(
             arguments=[*command, f"--event-source={EVENT_SOURCE}", *options],
@@ -156,9 +196,14 @@ def _start(command: _Command, log: Path, mode: str) -> int:
     """The process id."""
     with log.open(mode) as file:
         return subprocess.Popen(  # noqa: S603 - our own commands
-            command.arguments, cwd=ROOT, env=command.environment, stdout=file, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        ).pid  # fmt: skip
+            command.arguments,
+            cwd=ROOT,
+            env=command.environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        ).pid
 
 
 def _port(url: str) -> int:
@@ -168,23 +213,34 @@ def _port(url: str) -> int:
 def _free(url: str, variable: str) -> None:
     port = _port(url)
     if urlparse(url).hostname not in LOCAL_HOSTS:
-        raise StackError(f"{variable} is {url}, which is not on this machine: nothing to start, go on with `make deploy-local`")
+        raise StackError(
+            f"{variable} is {url}, which is not on this machine: nothing to start, go on with "
+            "`make deploy-local`"
+        )
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise StackError(f"port {port} is busy: stop what listens there, or set {variable} to another port of 127.0.0.1")
+            raise StackError(
+                f"port {port} is busy: stop what listens there, or set {variable} to another port "
+                "of 127.0.0.1"
+            )
 
 
 def _wait(name: str, pid: int, health: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(health, timeout=2):  # noqa: S310 - http
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(health, timeout=2),  # noqa: S310 - an address of our own
+        ):
             return
         with contextlib.suppress(ChildProcessError):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 break
         time.sleep(0.1)
     lines = log.read_text(errors="replace").splitlines()
-    raise StackError(f"{name} did not start: {lines[-1] if lines else 'it said nothing'} (more in {log})")
+    raise StackError(
+        f"{name} did not start: {lines[-1] if lines else 'it said nothing'} (more in {log})"
+    )
 
 
 def _end(name: str, pid: int) -> bool:
@@ -209,21 +265,32 @@ def _is_ours(name: str, pid: int) -> bool:
     ps = shutil.which("ps")
     if ps is None:
         return True
-    shown = subprocess.run([ps, "-p", str(pid), "-o", "stat=,command="], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    shown = subprocess.run(  # noqa: S603 - our own words
+        [ps, "-p", str(pid), "-o", "stat=,command="], capture_output=True, text=True, check=False
+    ).stdout
     alive = shown.strip() and not shown.startswith("Z")
     return bool(alive) and name.replace("-", "_") in shown.replace("-", "_")
 
 
 def shell_settings(state: Path = STATE) -> dict[str, str]:
-    """What a shell needs for the AWS CLI and `bbq` on the local deployment: endpoints, our tools, and, once it is deployed, what
-    the README's commands call its parts.
+    """What a shell needs for the AWS CLI and `bbq` on the local deployment: endpoints, our tools,
+    and, once it is deployed, what the README's commands call its parts.
     """
-    settings = local_environment({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
+    settings = local_environment(
+        {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    )
     settings["PATH"] = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     recorded = state / "terraform" / "terraform.tfstate"
     outputs = json.loads(recorded.read_text()).get("outputs", {}) if recorded.exists() else {}
-    named = {"BUCKET": "bucket", "PROJECTIONS": "projections_table", "EVENTS": "events_table", "TOPIC": "events_topic_arn"}
-    return settings | {name: outputs[output]["value"] for name, output in named.items() if output in outputs}
+    named = {
+        "BUCKET": "bucket",
+        "PROJECTIONS": "projections_table",
+        "EVENTS": "events_table",
+        "TOPIC": "events_topic_arn",
+    }
+    return settings | {
+        name: outputs[output]["value"] for name, output in named.items() if output in outputs
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -233,7 +300,10 @@ def main(arguments: Sequence[str]) -> int:
             up(options)
             if warning := missing():
                 print(warning)
-            print(f"{TITLES[chosen()]} answers on {endpoint_of()}, the Bedrock simulator on {bedrock_endpoint_of()}")
+            print(
+                f"{TITLES[chosen()]} answers on {endpoint_of()}, the Bedrock simulator on "
+                f"{bedrock_endpoint_of()}"
+            )
             print("next: make deploy-local; end it with: make down")
         case ["down"]:
             ended = down()
@@ -242,7 +312,9 @@ def main(arguments: Sequence[str]) -> int:
             for name, value in shell_settings().items():
                 print(f"export {name}={shlex.quote(value)}")
         case _:
-            print("usage: python -m local.stack up [simulator options] | down | env", file=sys.stderr)
+            print(
+                "usage: python -m local.stack up [simulator options] | down | env", file=sys.stderr
+            )
             return 2
     return 0
 

@@ -1,4 +1,6 @@
-"""The bytes of an input as blocks of whole lines; a line that is too long is made small while it streams by. Pure."""
+"""The bytes of an input as blocks of whole lines; a line that is too long is made small while it
+streams by. Pure.
+"""
 
 import codecs
 import hashlib
@@ -11,13 +13,17 @@ from typing import Any
 from bbq.shared.json_text import FAST, not_json
 
 BLOCK_BYTES = 256 * 1024
-LONG_LINE_BYTES = 1024**2  # a longer line is made small before it is parsed; well formed ones hold images or documents
+# a longer line is made small before it is parsed; well formed ones hold images or documents
+LONG_LINE_BYTES = 1024**2
 LONG_STRING = 256  # characters; a longer string in a long line gives way to its digest
-MAX_STRUCTURE = 4 * 1024**2  # characters of a long line without its long strings; parsing may need thirty times as much memory
+# characters of a long line without its long strings; parsing may need thirty times as much memory
+MAX_STRUCTURE = 4 * 1024**2
 
 
 def blocks(chunks: Iterable[bytes], long_line_bytes: int) -> "Iterator[bytes | LongLine]":
-    """Whole lines, without the last newline, in blocks; lines of more than `long_line_bytes` by themselves."""
+    """Whole lines, without the last newline, in blocks; lines of more than `long_line_bytes` by
+    themselves.
+    """
     held: list[bytes] = []  # the beginning of a line whose end has not come
     size = 0
     long: LongLine | None = None
@@ -59,9 +65,11 @@ _LONGEST_OPEN_ESCAPE = 11
 
 
 class LongLine:
-    """A line made small while it streams by: each string over LONG_STRING characters, once checked, becomes its digest.
+    """A line made small while it streams by: each string over LONG_STRING characters, once checked,
+    becomes its digest.
 
-    What remains is valid JSON exactly if the line is. Once a problem is found or MAX_STRUCTURE is passed, the rest is skipped.
+    What remains is valid JSON exactly if the line is. Once a problem is found or MAX_STRUCTURE is
+    passed, the rest is skipped.
     """
 
     def __init__(self, held: Iterable[bytes]) -> None:
@@ -100,8 +108,8 @@ class LongLine:
         return self
 
     def _feed_text(self, text: str, *, last: bool) -> None:
-        # Same length, without escaped backslashes and quotes: every quote left begins or ends a string. Should an escape stand
-        # outside of a string, it is kept, and no parser takes it.
+        # Same length, without escaped backslashes and quotes: every quote left begins or ends a
+        # string. Should an escape stand outside of a string, it is kept, and no parser takes it.
         plain = text.replace(r"\\", "__").replace(r"\"", "__") if "\\" in text else text
         until = len(text)
         if not last and (cut := _OPEN_ESCAPE.search(plain, max(0, until - _LONGEST_OPEN_ESCAPE))):
@@ -122,7 +130,10 @@ class LongLine:
     def _keep(self, text: str) -> None:
         self._kept_size += len(text)
         if self._kept_size > MAX_STRUCTURE:
-            self.problem = f"holds more than {MAX_STRUCTURE:,} characters without its long strings: make several records of it"
+            self.problem = (
+                f"holds more than {MAX_STRUCTURE:,} characters without its long strings: make "
+                "several records of it"
+            )
             self._kept = io.StringIO()
         else:
             self._kept.write(text)

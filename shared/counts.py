@@ -1,10 +1,13 @@
-"""How many jobs wait, and what became of those that are over: counted as they move, so that nobody ever has to count them.
+"""How many jobs wait, and what became of those that are over: counted as they move, so that nobody
+ever has to count them.
 
-Pure. What a job counts for is a function of its state (`counted`); a transaction that changes a job's view also changes its
-count, by the difference between before and after (`moved`). So the counts are as exact as the views, whatever the history, and
-a status page costs the same for ten jobs and for ten million.
+Pure. What a job counts for is a function of its state (`counted`); a transaction that changes a
+job's view also changes its count, by the difference between before and after (`moved`). So the
+counts are as exact as the views, whatever the history, and a status page costs the same for ten
+jobs and for ten million.
 
-A model's waiting jobs and each day's jobs are kept in SHARDS rows, by the job's id, so that a burst does not fight over one.
+A model's waiting jobs and each day's jobs are kept in SHARDS rows, by the job's id, so that a burst
+does not fight over one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +30,9 @@ Numbers = dict[str, int]
 
 
 def counts_pk(model: str) -> str:
-    """Hash key of a model's counts. Jobs rejected because nobody knows their model are counted under the empty name."""
+    """Hash key of a model's counts. Jobs rejected because nobody knows their model are counted
+    under the empty name.
+    """
     return f"counts#{model}"
 
 
@@ -42,8 +47,8 @@ def shard(job_id: str) -> int:
 
 
 def counted(job: Job | None) -> tuple[str, Numbers]:
-    """What a job counts for, and where: among the waiting, or on the day (UTC) it was over. Nowhere while it has a slot, and
-    until its tally, which follows its end and says what became of it.
+    """What a job counts for, and where: among the waiting, or on the day (UTC) it was over. Nowhere
+    while it has a slot, and until its tally, which follows its end and says what became of it.
     """
     if job is not None and job.status == QUEUED:
         return count_sk(WAITING, job.id), {"jobs": 1, "records": job.record_count}
@@ -51,22 +56,31 @@ def counted(job: Job | None) -> tuple[str, Numbers]:
         return "", {}
     numbers = {outcome(job): 1, "records": job.record_count}
     if job.status in ENDS and job.submitted_at is not None and job.ended_at is not None:
-        numbers |= {"slot_ends": 1, "slot_seconds": int((job.ended_at - job.submitted_at).total_seconds())}
+        numbers |= {
+            "slot_ends": 1,
+            "slot_seconds": int((job.ended_at - job.submitted_at).total_seconds()),
+        }
     if job.tally is not None:
         numbers |= {
-            "succeeded_records": job.tally.succeeded_records or 0, "failed_records": job.tally.failed_records or 0,
-            "input_tokens": job.tally.input_tokens or 0, "output_tokens": job.tally.output_tokens or 0,
-        }  # fmt: skip
+            "succeeded_records": job.tally.succeeded_records or 0,
+            "failed_records": job.tally.failed_records or 0,
+            "input_tokens": job.tally.input_tokens or 0,
+            "output_tokens": job.tally.output_tokens or 0,
+        }
     return count_sk(text_of(job.ended_at or job.updated_at)[:10], job.id), numbers
 
 
 def to_be_tallied(job: Job) -> bool:
-    """Whether its tally is still to come. What ended without an ARN was never at Bedrock, and is over as it is."""
+    """Whether its tally is still to come. What ended without an ARN was never at Bedrock, and is
+    over as it is.
+    """
     return job.status in ENDS and job.arn is not None and job.tally is None
 
 
 def moved(before: Job | None, after: Job) -> list[Update]:
-    """The changes of the counts when a job goes from one state to another; none where it counts for the same."""
+    """The changes of the counts when a job goes from one state to another; none where it counts for
+    the same.
+    """
     changes: dict[str, Numbers] = {}
     for job, sign in ((before, -1), (after, 1)):
         sk, numbers = counted(job)
@@ -76,7 +90,10 @@ def moved(before: Job | None, after: Job) -> list[Update]:
     return [
         Update(
             CountRow(pk=counts_pk(after.model), sk=sk),
-            [CountRow.changes.add(1), *(_attribute(name).add(number) for name, number in sorted(row.items()) if number)],
+            [
+                CountRow.changes.add(1),
+                *(_attribute(name).add(number) for name, number in sorted(row.items()) if number),
+            ],
         )
         for sk, row in changes.items()
         if any(row.values())

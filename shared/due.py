@@ -1,16 +1,20 @@
-"""When a timer is due. EventBridge Scheduler fires within a minute, so every due moment is a whole minute (UTC), and at least
-one full minute ahead: the minute is part of the timer's name, and a name that may have fired already arms nothing (R10, R35).
+"""When a timer is due. EventBridge Scheduler fires within a minute, so every due moment is a whole
+minute (UTC), and at least one full minute ahead: the minute is part of the timer's name, and a name
+that may have fired already arms nothing (R10, R35).
 
 Pure.
 """
 
 from datetime import UTC, datetime, timedelta
 
-MAX_EARLY = timedelta(days=1)  # no timer of ours fires earlier: a hint that claims so is not from one
+# no timer of ours fires earlier: a hint that claims so is not from one
+MAX_EARLY = timedelta(days=1)
 
 
 def grid_due(now: datetime, step_minutes: int, *, offset: int = 0) -> datetime:
-    """The first minute of the grid that is at least one full minute ahead. `offset` (in minutes) shifts the grid."""
+    """The first minute of the grid that is at least one full minute ahead. `offset` (in minutes)
+    shifts the grid.
+    """
     earliest = minute_number(now) + 2 if now.second or now.microsecond else minute_number(now) + 1
     steps = -(-(earliest - offset) // step_minutes)
     return at_minute(offset + steps * step_minutes)
@@ -22,21 +26,26 @@ def lease_due(until: datetime, now: datetime) -> datetime:
 
 
 def check_in_due(anchor: datetime, step_minutes: int, now: datetime) -> datetime:
-    """The minute of the next look at a running attempt: on a grid anchored at its claim, so that every hint names the same."""
+    """The minute of the next look at a running attempt: on a grid anchored at its claim, so that
+    every hint names the same.
+    """
     return grid_due(now, step_minutes, offset=minute_number(anchor) % step_minutes)
 
 
 def next_day_due(date: str, now: datetime) -> datetime:
-    """The first minute of the day after `date` (`2026-11-24`, at least today's), at least one full minute ahead."""
+    """The first minute of the day after `date` (`2026-11-24`, at least today's), at least one full
+    minute ahead.
+    """
     midnight = datetime.fromisoformat(date).replace(tzinfo=UTC) + timedelta(days=1)
     return max(midnight, grid_due(now, 1))
 
 
 def follow_up_due(due: datetime | None, now: datetime) -> datetime | None:
-    """When a timer for `due` that woke us early is to be followed by another; None if it was not early.
+    """When a timer for `due` that woke us early is to be followed by another; None if it was not
+    early.
 
-    It is used up, but may still have its name: whoever arms one for its minute is told that there is one. So each timer that
-    fires early leaves a later one behind, whatever it finds to do.
+    It is used up, but may still have its name: whoever arms one for its minute is told that there
+    is one. So each timer that fires early leaves a later one behind, whatever it finds to do.
     """
     if due is None or not now < due < now + MAX_EARLY:
         return None

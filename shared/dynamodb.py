@@ -1,10 +1,12 @@
 """The tables on DynamoDB, through PynamoDB's connection.
 
-IAM, on the events table: get = GetItem, query = Query, Put = PutItem, Check = ConditionCheckItem. On the projections table
-also Update = UpdateItem and Delete = DeleteItem. Nothing here can update or delete an event.
+IAM, on the events table: get = GetItem, query = Query, Put = PutItem, Check = ConditionCheckItem.
+On the projections table also Update = UpdateItem and Delete = DeleteItem. Nothing here can update
+or delete an event.
 
-A transaction carries a ClientRequestToken (botocore adds one), so the SDK's own retry of it is harmless. A single write does
-not: repeated after a lost answer it meets itself and says ConditionFailed, which callers must take as "read again" anyway.
+A transaction carries a ClientRequestToken (botocore adds one), so the SDK's own retry of it is
+harmless. A single write does not: repeated after a lost answer it meets itself and says
+ConditionFailed, which callers must take as "read again" anyway.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,12 +50,16 @@ _CONDITION = {"ConditionalCheckFailed", "ConditionalCheckFailedException"}
 
 
 class DynamoTables:
-    """`Tables` on DynamoDB. `names` maps "events" and "projections" to the real table names; one of them may be left out.
+    """`Tables` on DynamoDB. `names` maps "events" and "projections" to the real table names; one of
+    them may be left out.
 
-    `session` is one that others use, too: each session reads the SDK's description of AWS anew, an eighth of a cold start.
+    `session` is one that others use, too: each session reads the SDK's description of AWS anew, an
+    eighth of a cold start.
     """
 
-    def __init__(self, names: Mapping[str, str], region: str | None = None, session: Session | None = None) -> None:
+    def __init__(
+        self, names: Mapping[str, str], region: str | None = None, session: Session | None = None
+    ) -> None:
         self._names = names
         self._connection = _Connection(
             session or get_session(),
@@ -64,18 +70,29 @@ class DynamoTables:
         )
         for table, (hash_key, range_key, range_type) in _KEYS.items():
             if table in names:  # so that PynamoDB needs no DescribeTable
-                self._connection.add_meta_table(_schema(names[table], hash_key, range_key, range_type))
-        _ = self._connection.client  # made by one thread: a session does not promise to make clients for several at once
+                self._connection.add_meta_table(
+                    _schema(names[table], hash_key, range_key, range_type)
+                )
+        # made by one thread: a session does not promise to make clients for several at once
+        _ = self._connection.client
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables."""
-        answer = self._connection.get_item(self._names[kind.TABLE], hash_key, range_key=range_key, consistent_read=True)
+        answer = self._connection.get_item(
+            self._names[kind.TABLE], hash_key, range_key=range_key, consistent_read=True
+        )
         item = answer.get("Item")
         return _row(kind, item) if item else None
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
-    ) -> list[R]:  # fmt: skip
+        self,
+        kind: type[R],
+        hash_key: str,
+        *,
+        limit: int | None = None,
+        prefix: str = "",
+        after: str | int = "",
+    ) -> list[R]:
         """See Tables."""
         range_key = Path(_KEYS[kind.TABLE][1])
         part = range_key.startswith(prefix) if prefix else range_key > after if after else None
@@ -83,9 +100,13 @@ class DynamoTables:
         start: dict[str, Any] | None = None
         while True:
             page = self._connection.query(
-                self._names[kind.TABLE], hash_key, range_key_condition=part, consistent_read=True, limit=limit,
+                self._names[kind.TABLE],
+                hash_key,
+                range_key_condition=part,
+                consistent_read=True,
+                limit=limit,
                 exclusive_start_key=start,
-            )  # fmt: skip
+            )
             rows.extend(_row(kind, item) for item in page["Items"])
             start = page.get("LastEvaluatedKey")
             if not start or (limit is not None and len(rows) >= limit):
@@ -102,7 +123,10 @@ class DynamoTables:
                 case _:
                     self._transact(writes)
         except TransactWriteError as error:
-            raise _meaning({reason.code for reason in error.cancellation_reasons if reason} or {_code(error)}, error) from error
+            raise _meaning(
+                {reason.code for reason in error.cancellation_reasons if reason} or {_code(error)},
+                error,
+            ) from error
         except (PutError, UpdateError) as error:
             raise _meaning({_code(error)}, error) from error
 
@@ -110,10 +134,16 @@ class DynamoTables:
         def of(kind: type[Write]) -> list[dict[str, Any]]:
             key: dict[str, Any] = {"key": "Item"} if kind is Put else {}
             chosen = [write for write in writes if isinstance(write, kind)]
-            return [self._connection.get_operation_kwargs(**self._arguments(write), **key) for write in chosen]
+            return [
+                self._connection.get_operation_kwargs(**self._arguments(write), **key)
+                for write in chosen
+            ]
 
         self._connection.transact_write_items(
-            condition_check_items=of(Check), delete_items=of(Delete), put_items=of(Put), update_items=of(Update)
+            condition_check_items=of(Check),
+            delete_items=of(Delete),
+            put_items=of(Put),
+            update_items=of(Update),
         )
 
     def _arguments(self, write: Write) -> dict[str, Any]:

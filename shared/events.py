@@ -1,10 +1,12 @@
 """The events: what has happened, as it is stored for ever.
 
-An event is a frozen dataclass in the past tense. Its stored name and version are constants of ours, never a class path, so
-classes may be renamed freely. A stored event is never changed: when a shape must change, its version rises and one step in
-`UPCASTS` lifts the version before it, on read. `tests/history/` holds a sample of every version ever written.
+An event is a frozen dataclass in the past tense. Its stored name and version are constants of ours,
+never a class path, so classes may be renamed freely. A stored event is never changed: when a shape
+must change, its version rises and one step in `UPCASTS` lifts the version before it, on read.
+`tests/history/` holds a sample of every version ever written.
 
-Times are timezone-aware UTC `datetime`s; they are stored as fixed-width text (`text_of`), which sorts as time does.
+Times are timezone-aware UTC `datetime`s; they are stored as fixed-width text (`text_of`), which
+sorts as time does.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +21,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One upload: one version of one S3 object. `sequencer` is S3's own order of the versions of one key."""
+    """One upload: one version of one S3 object. `sequencer` is S3's own order of the versions of
+    one key.
+    """
 
     bucket: str
     key: str
@@ -32,7 +36,9 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """A word of the uploader's about the job, from the object's metadata. `owner` is one that subscribers can select on."""
+    """A word of the uploader's about the job, from the object's metadata. `owner` is one that
+    subscribers can select on.
+    """
 
     name: str
     value: str
@@ -40,7 +46,9 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why an upload was rejected. `line` counts from 1; None where the whole object is meant. Never holds record content."""
+    """Why an upload was rejected. `line` counts from 1; None where the whole object is meant. Never
+    holds record content.
+    """
 
     line: int | None
     text: str
@@ -59,8 +67,9 @@ class Event:
 class JobQueued(Event):
     """The upload is fit to run. A list of sources, so that splitting and packing need no new event.
 
-    `line_at`: its place in line is that of a job queued then, where its model does not serve first come, first served.
-    `warnings`: sentences for the uploader about what runs, but is probably not meant.
+    `line_at`: its place in line is that of a job queued then, where its model does not serve first
+    come, first served. `warnings`: sentences for the uploader about what runs, but is probably not
+    meant.
     """
 
     NAME: ClassVar[str] = "job-queued"
@@ -78,7 +87,9 @@ class JobQueued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobRejected(Event):
-    """The upload cannot run. `problems` holds the first ones, `problem_count` says how many there were."""
+    """The upload cannot run. `problems` holds the first ones, `problem_count` says how many there
+    were.
+    """
 
     NAME: ClassVar[str] = "job-rejected"
     model: str | None
@@ -91,8 +102,9 @@ class JobRejected(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class UploadUnreadable(Event):
-    """The deployment may not read the upload at this time, or not copy it: a right is missing, or a key cannot be used. `reason`
-    names them. No end: `job-queued` or `job-rejected` follows once it can be read. Again only with another reason.
+    """The deployment may not read the upload at this time, or not copy it: a right is missing, or a
+    key cannot be used. `reason` names them. No end: `job-queued` or `job-rejected` follows once it
+    can be read. Again only with another reason.
     """
 
     NAME: ClassVar[str] = "upload-unreadable"
@@ -102,7 +114,9 @@ class UploadUnreadable(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SlotClaimed(Event):
-    """Attempt n owns a slot and will call Create under `job_name`: the intent, before the effect."""
+    """Attempt n owns a slot and will call Create under `job_name`: the intent, before the
+    effect.
+    """
 
     NAME: ClassVar[str] = "slot-claimed"
     attempt: int
@@ -112,9 +126,11 @@ class SlotClaimed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionRefused(Event):
-    """Bedrock definitely did not take the attempt: it waits at its old place, and its model is on hold (shared/hold.py).
+    """Bedrock definitely did not take the attempt: it waits at its old place, and its model is on
+    hold (shared/hold.py).
 
-    `message` is in Bedrock's words. `taken` is how many jobs of the model Bedrock had taken before this Create.
+    `message` is in Bedrock's words. `taken` is how many jobs of the model Bedrock had taken before
+    this Create.
     """
 
     NAME: ClassVar[str] = "submission-refused"
@@ -126,7 +142,9 @@ class SubmissionRefused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobSubmitted(Event):
-    """Bedrock took the attempt. `found` says that a look-up or an event told us, not the answer of Create."""
+    """Bedrock took the attempt. `found` says that a look-up or an event told us, not the answer of
+    Create.
+    """
 
     NAME: ClassVar[str] = "job-submitted"
     attempt: int
@@ -145,10 +163,12 @@ class JobProgressed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobEnded(Event):
-    """The attempt is over: Completed, PartiallyCompleted, Failed, Stopped or Expired. No ARN if Bedrock never took it.
+    """The attempt is over: Completed, PartiallyCompleted, Failed, Stopped or Expired. No ARN if
+    Bedrock never took it.
 
-    What Get says of a job that Failed or Expired: `processed_records` (None: not asked, or not said), and whether it had
-    `started` to process any. `good_ends` is how many jobs of the model had ended well before it.
+    What Get says of a job that Failed or Expired: `processed_records` (None: not asked, or not
+    said), and whether it had `started` to process any. `good_ends` is how many jobs of the model
+    had ended well before it.
     """
 
     NAME: ClassVar[str] = "job-ended"
@@ -163,7 +183,9 @@ class JobEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobTallied(Event):
-    """What the attempt did, read when it ended: record and token counts, None where nobody could say."""
+    """What the attempt did, read when it ended: record and token counts, None where nobody could
+    say.
+    """
 
     NAME: ClassVar[str] = "job-tallied"
     attempt: int
@@ -215,7 +237,9 @@ class ForgetRequested(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class JobCancelled(Event):
-    """The job was not at Bedrock and never will be. A job that was there ends as Stopped instead."""
+    """The job was not at Bedrock and never will be. A job that was there ends as Stopped
+    instead.
+    """
 
     NAME: ClassVar[str] = "job-cancelled"
 
@@ -246,42 +270,72 @@ class ModelResumed(Event):
     why: str
 
 
-EVENTS: Mapping[str, type[Event]] = MappingProxyType({
-    event.NAME: event
-    for event in (
-        JobQueued, JobRejected, UploadUnreadable, SlotClaimed, SubmissionRefused, JobSubmitted, JobProgressed, JobEnded,
-        JobTallied, JobRequeued, PriorityChanged, CancelRequested, ForgetRequested, JobCancelled, LimitSet, ModelPaused,
-        ModelResumed,
-    )
-})  # fmt: skip
+EVENTS: Mapping[str, type[Event]] = MappingProxyType(
+    {
+        event.NAME: event
+        for event in (
+            JobQueued,
+            JobRejected,
+            UploadUnreadable,
+            SlotClaimed,
+            SubmissionRefused,
+            JobSubmitted,
+            JobProgressed,
+            JobEnded,
+            JobTallied,
+            JobRequeued,
+            PriorityChanged,
+            CancelRequested,
+            ForgetRequested,
+            JobCancelled,
+            LimitSet,
+            ModelPaused,
+            ModelResumed,
+        )
+    }
+)
 
 # (name, version) -> the step that lifts stored data of that version to the next one.
 UPCASTS: Mapping[tuple[str, int], Callable[[Json], Json]] = {}
 
 
 class UnknownEvent(Exception):
-    """A stored event this code cannot read: a newer deployment wrote it. Stops its own job only, never another."""
+    """A stored event this code cannot read: a newer deployment wrote it. Stops its own job only,
+    never another.
+    """
 
 
 def to_stored(event: Event) -> Json:
-    """The data of an event as JSON. `at`, the name and the version are stored beside it, not in it."""
-    return {field.name: to_plain(getattr(event, field.name)) for field in fields(event) if field.name != "at"}
+    """The data of an event as JSON. `at`, the name and the version are stored beside it, not
+    in it.
+    """
+    return {
+        field.name: to_plain(getattr(event, field.name))
+        for field in fields(event)
+        if field.name != "at"
+    }
 
 
 def from_stored(name: str, version: int, at: str, data: Json) -> Event:
-    """Read a stored event of any version up to ours. Fields this code does not know are left out (a newer writer's).
+    """Read a stored event of any version up to ours. Fields this code does not know are left out (a
+    newer writer's).
 
-    Raises UnknownEvent for a name or version that this code does not know, and for data that does not fit.
+    Raises UnknownEvent for a name or version that this code does not know, and for data that does
+    not fit.
     """
     cls: Any = EVENTS.get(name)
     if cls is None or not 0 < version <= cls.VERSION:
-        raise UnknownEvent(f"event {name!r} version {version} is not known to this code: deploy the newer version")
+        raise UnknownEvent(
+            f"event {name!r} version {version} is not known to this code: deploy the newer version"
+        )
     try:
         for step in range(version, cls.VERSION):
             data = UPCASTS[name, step](data)
         event = reader(cls)({**data, "at": at})
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise UnknownEvent(f"event {name!r} version {version} cannot be read: {type(error).__name__}") from error
+        raise UnknownEvent(
+            f"event {name!r} version {version} cannot be read: {type(error).__name__}"
+        ) from error
     assert isinstance(event, Event)  # noqa: S101 - for the type checker; reader(cls) built one
     return event
 
@@ -327,8 +381,14 @@ def reader(kind: Any) -> Callable[[Any], Any]:
         read = reader(inner)
         return lambda value: None if value is None else read(value)
     if isinstance(kind, type) and is_dataclass(kind):
-        known = {name: reader(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is not ClassVar}
-        return lambda value: kind(**{name: known[name](item) for name, item in value.items() if name in known})
+        known = {
+            name: reader(hint)
+            for name, hint in get_type_hints(kind).items()
+            if get_origin(hint) is not ClassVar
+        }
+        return lambda value: kind(
+            **{name: known[name](item) for name, item in value.items() if name in known}
+        )
     return partial(_plain_of, kind)
 
 

@@ -1,7 +1,8 @@
 """Which kind of file an upload is, told by its beginning, where it is not one record a line. Pure.
 
-People upload what their tools write: an archive, a table, a JSON array, another service's batch file. Read line by line such a
-file has a problem on each line, and none of them says what to do. So it gets one problem, for the file.
+People upload what their tools write: an archive, a table, a JSON array, another service's batch
+file. Read line by line such a file has a problem on each line, and none of them says what to do. So
+it gets one problem, for the file.
 
 Only the first HEAD_BYTES count, so the answer does not depend on how the file arrives.
 """
@@ -15,7 +16,8 @@ HEAD_BYTES = 64 * 1024
 _UNPACK = "unpack it, and upload the .jsonl file in it"
 _UTF_8 = "save it as UTF-8"
 
-# What the file begins with -> the problem. UTF-32 comes before UTF-16, whose mark is the beginning of its own.
+# What the file begins with -> the problem. UTF-32 comes before UTF-16, whose mark is the beginning
+# of its own.
 _MARKS = {
     b"\x1f\x8b": f"the file is compressed with gzip: {_UNPACK}",
     b"PK\x03\x04": f"the file is a zip archive (as an Excel workbook is): {_UNPACK}",
@@ -34,21 +36,26 @@ _MARKS = {
 }
 
 _ARRAY = (
-    "the file is a JSON array: write each of its objects on one line, without brackets and commas around (jq -c '.[]' does it)"
+    "the file is a JSON array: write each of its objects on one line, without brackets and commas "
+    "around (jq -c '.[]' does it)"
 )
 _SPREAD = "an object goes over several lines: write each record on one line (jq -c . does it)"
 _BEDROCK_LINE = (
-    'a line for Bedrock is {"recordId": "...", "modelInput": {...}}, where modelInput is the body that the model takes'
+    'a line for Bedrock is {"recordId": "...", "modelInput": {...}}, where modelInput is the body '
+    "that the model takes"
 )
 _OPENAI = f"the file is an OpenAI batch file (custom_id, body): {_BEDROCK_LINE}"
 _ANTHROPIC = f"the file is an Anthropic batch file (custom_id, params): {_BEDROCK_LINE}"
 
 _CUSTOM_ID_FIRST = re.compile(r'\{[ \t]*"custom_id"[ \t]*:')
-_DECODER = json.JSONDecoder(parse_int=bool, parse_float=bool)  # numbers are not converted: a long one takes quadratic time
+# numbers are not converted: a long one takes quadratic time
+_DECODER = json.JSONDecoder(parse_int=bool, parse_float=bool)
 
 
 def foreign(head: bytes) -> str | None:
-    """The problem of a file that begins with `head` (HEAD_BYTES of it, or all); None if it may hold one record a line."""
+    """The problem of a file that begins with `head` (HEAD_BYTES of it, or all); None if it may hold
+    one record a line.
+    """
     for mark, problem in _MARKS.items():
         if head.startswith(mark):
             return problem
@@ -62,7 +69,11 @@ def foreign(head: bytes) -> str | None:
     except json.JSONDecodeError as error:
         if _unfinished(line, error) and rest.lstrip(" \t\r\n").startswith('"'):
             return _SPREAD
-        record = {"custom_id": ""} if _CUSTOM_ID_FIRST.match(line) and '"modelInput"' not in line else None
+        record = (
+            {"custom_id": ""}
+            if _CUSTOM_ID_FIRST.match(line) and '"modelInput"' not in line
+            else None
+        )
     except RecursionError:
         record = None
     if isinstance(record, dict) and "custom_id" in record and "modelInput" not in record:
@@ -71,5 +82,7 @@ def foreign(head: bytes) -> str | None:
 
 
 def _unfinished(line: str, error: json.JSONDecodeError) -> bool:
-    """Whether the line is right so far, but its object does not end on it. The next line of a printed one begins with a name."""
+    """Whether the line is right so far, but its object does not end on it. The next line of a
+    printed one begins with a name.
+    """
     return line.startswith("{") and error.pos == len(line)

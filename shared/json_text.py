@@ -1,4 +1,6 @@
-"""JSON as an inspection reads it: decoders that convert nothing, faults in our words, and halves of surrogate pairs. Pure."""
+"""JSON as an inspection reads it: decoders that convert nothing, faults in our words, and halves of
+surrogate pairs. Pure.
+"""
 
 import json
 import re
@@ -23,15 +25,20 @@ def _refuse(_: str) -> NoReturn:
     raise NotANumber
 
 
-# Numbers are recognised but not converted: a million digits would take quadratic time. In the careful way an object becomes an
-# iterator over its members: that keeps double names, tells objects from arrays, and costs no call of Python code.
+# Numbers are recognised but not converted: a million digits would take quadratic time. In the
+# careful way an object becomes an iterator over its members: that keeps double names, tells objects
+# from arrays, and costs no call of Python code.
 FAST = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse)
-CAREFUL = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse, object_pairs_hook=iter)
+CAREFUL = json.JSONDecoder(
+    parse_int=bool, parse_float=bool, parse_constant=_refuse, object_pairs_hook=iter
+)
 OBJECT: type[Iterator[tuple[str, Any]]] = type(iter([("", None)]))
 
 
 def not_json(error: json.JSONDecodeError, before: int | None) -> str:
-    """What is wrong. `before`: characters in front of what was parsed; None if the column means nothing."""
+    """What is wrong. `before`: characters in front of what was parsed; None if the column means
+    nothing.
+    """
     column = "" if before is None else f" at column {before + error.pos + 1}"
     hint = f": {_HINTS[error.msg]}" if error.msg in _HINTS else ""
     return NOT_JSON + column + hint
@@ -42,12 +49,17 @@ _LONE = re.compile(
     r"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"  # a high one without a low one behind it
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])"  # a low one without a high one before it
 )
-_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])?.)")  # a pair, or any other; group 1: lone
+# a pair, or any other; group 1: lone
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])?.)")
 
 
 def may_hold_lone_surrogate(text: str) -> bool:
-    """Quick, and never wrongly no. An escaped backslash before a "u" is what the patterns may misread."""
-    return _SURROGATE.search(text) is not None and (_LONE.search(text) is not None or r"\\u" in text)
+    """Quick, and never wrongly no. An escaped backslash before a "u" is what the patterns may
+    misread.
+    """
+    return _SURROGATE.search(text) is not None and (
+        _LONE.search(text) is not None or r"\\u" in text
+    )
 
 
 def holds_lone_surrogate(text: str) -> bool:

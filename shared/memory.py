@@ -1,9 +1,10 @@
-"""The tables in memory, for tests and simulations: the same writes, the same conditions, no network.
+"""The tables in memory, for tests and simulations: the same writes, the same conditions, no
+network.
 
-Rows are kept in DynamoDB's own wire form and the very condition and action objects that DynamoDB would be sent are evaluated
-here. Only what this project uses is known; anything else raises NotImplementedError rather than guess. A stored item is never
-changed, only replaced, so whoever was given one may keep it; rows that were read are shared and must not be changed. Not for
-threads.
+Rows are kept in DynamoDB's own wire form and the very condition and action objects that DynamoDB
+would be sent are evaluated here. Only what this project uses is known; anything else raises
+NotImplementedError rather than guess. A stored item is never changed, only replaced, so whoever was
+given one may keep it; rows that were read are shared and must not be changed. Not for threads.
 """
 
 import heapq
@@ -14,35 +15,64 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action, AddAction, RemoveAction, SetAction
 
-from bbq.shared.tables import Check, ConditionFailed, Delete, EventRow, Put, R, Update, Write, key_of
+from bbq.shared.tables import (
+    Check,
+    ConditionFailed,
+    Delete,
+    EventRow,
+    Put,
+    R,
+    Update,
+    Write,
+    key_of,
+)
 
 Item = dict[str, Any]
 MAX_TRANSACTION_ITEMS = 100  # of TransactWriteItems (DynamoDB developer guide, constraints)
 
 
 class MemoryTables:
-    """`Tables` in a dictionary. `log` holds every row written, oldest first, as DynamoDB's stream would see it (table, item)."""
+    """`Tables` in a dictionary. `log` holds every row written, oldest first, as DynamoDB's stream
+    would see it (table, item).
+    """
 
     def __init__(self) -> None:
         self._items: dict[str, dict[str, dict[str | int, Item]]] = {}
-        self._rows: dict[int, tuple[Item, Any]] = {}  # by id of the item, which is kept so that the id stays its own
+        # by id of the item, which is kept so that the id stays its own
+        self._rows: dict[int, tuple[Item, Any]] = {}
         self.log: list[tuple[str, Item]] = []
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
         """See Tables."""
-        item = self._partition(kind.TABLE, hash_key).get(int(range_key) if kind is EventRow else range_key)
+        item = self._partition(kind.TABLE, hash_key).get(
+            int(range_key) if kind is EventRow else range_key
+        )
         return self._row(kind, item) if item is not None else None
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
-    ) -> list[R]:  # fmt: skip
+        self,
+        kind: type[R],
+        hash_key: str,
+        *,
+        limit: int | None = None,
+        prefix: str = "",
+        after: str | int = "",
+    ) -> list[R]:
         """See Tables."""
         partition = self._partition(kind.TABLE, hash_key)
         if prefix:
-            partition = {key: item for key, item in partition.items() if str(key).startswith(prefix)}
+            partition = {
+                key: item for key, item in partition.items() if str(key).startswith(prefix)
+            }
         if after:
-            partition = {key: item for key, item in partition.items() if _order(key) > _order(after)}
-        keys = sorted(partition, key=_order) if limit is None else heapq.nsmallest(limit, partition, key=_order)
+            partition = {
+                key: item for key, item in partition.items() if _order(key) > _order(after)
+            }
+        keys = (
+            sorted(partition, key=_order)
+            if limit is None
+            else heapq.nsmallest(limit, partition, key=_order)
+        )
         return [self._row(kind, partition[key]) for key in keys]
 
     def write(self, writes: Sequence[Write]) -> None:
@@ -50,12 +80,15 @@ class MemoryTables:
         keys = [(write.row.TABLE, key_of(write.row)) for write in writes]
         if len(set(keys)) != len(keys) or not 0 < len(keys) <= MAX_TRANSACTION_ITEMS:
             raise ValueError("a transaction takes 1 to 100 writes, each on an item of its own")
-        befores = [self._partition(table, hash_key).get(range_key) for table, (hash_key, range_key) in keys]
+        befores = [
+            self._partition(table, hash_key).get(range_key) for table, (hash_key, range_key) in keys
+        ]
         for write, before in zip(writes, befores, strict=True):
             condition = None if isinstance(write, Delete) else write.condition
             if condition is not None and not holds(condition, before or {}):
                 raise ConditionFailed(f"{type(write).__name__} of {key_of(write.row)}: {condition}")
-        afters = [_after(write, before) for write, before in zip(writes, befores, strict=True)]  # may raise: nothing written yet
+        # may raise: nothing written yet
+        afters = [_after(write, before) for write, before in zip(writes, befores, strict=True)]
         for write, (table, (hash_key, range_key)), after in zip(writes, keys, afters, strict=True):
             if isinstance(write, Check):
                 continue
@@ -83,7 +116,9 @@ class MemoryTables:
 
 
 def holds(condition: Condition, item: Item) -> bool:
-    """Whether a condition holds for an item in wire form. A comparison with something absent never holds, as in DynamoDB."""
+    """Whether a condition holds for an item in wire form. A comparison with something absent never
+    holds, as in DynamoDB.
+    """
     match condition.operator:
         case "AND":
             return all(holds(part, item) for part in condition.values)
@@ -142,7 +177,9 @@ def _after(write: Write, before: Item | None) -> Item | None:
             return dict(row.to_dynamodb_dict())
         case Update(row, actions):
             after = before if before is not None else dict(row.to_dynamodb_dict())
-            values = [_operand(a.values[1], before or {}) if len(a.values) > 1 else None for a in actions]
+            values = [
+                _operand(a.values[1], before or {}) if len(a.values) > 1 else None for a in actions
+            ]
             for action, value in zip(actions, values, strict=True):
                 after = _acted(after, action, value)
             return after
@@ -159,7 +196,8 @@ def _acted(item: Item, action: Action, value: Item | None) -> Item:
     changed = inner = dict(item)
     for segment in parents:
         if "M" not in inner.get(segment, {}):
-            raise ValueError(f"the document path {action} is invalid for update")  # what DynamoDB answers
+            # what DynamoDB answers
+            raise ValueError(f"the document path {action} is invalid for update")
         inner[segment] = {"M": dict(inner[segment]["M"])}
         inner = inner[segment]["M"]
     match action:

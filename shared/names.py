@@ -1,7 +1,8 @@
 """Names: ids, streams, keys and URIs, each derived so that the same thing always has the same name.
 
-No name is ever made from raw key text: an S3 key may hold anything, while Bedrock's `s3Uri` pattern, job names and table keys
-may not (Bedrock API reference: `s3Uri` allows `[-!_*'().a-z0-9A-Z]` in segments, at most 1,024 characters).
+No name is ever made from raw key text: an S3 key may hold anything, while Bedrock's `s3Uri`
+pattern, job names and table keys may not (Bedrock API reference: `s3Uri` allows
+`[-!_*'().a-z0-9A-Z]` in segments, at most 1,024 characters).
 """
 
 import base64
@@ -24,12 +25,14 @@ _JOB_ID = re.compile(rf"[a-z2-7]{{{JOB_ID_LENGTH}}}")
 
 
 def job_id(bucket: str, key: str, version_id: str, sequencer: str, etag: str) -> str:
-    """The id of the job of one upload. The same upload always has the same id, which is what makes a duplicate harmless.
+    """The id of the job of one upload. The same upload always has the same id, which is what makes
+    a duplicate harmless.
 
     `sequencer` and `etag` stand in for the version where the bucket is not versioned.
     """
     upload = [bucket, key, version_id] if version_id else [bucket, key, "", sequencer, etag]
-    digest = hashlib.sha256(json.dumps(upload).encode()).digest()  # JSON keeps the parts apart, whatever they hold
+    # JSON keeps the parts apart, whatever they hold
+    digest = hashlib.sha256(json.dumps(upload).encode()).digest()
     return base64.b32encode(digest).decode().lower()[:JOB_ID_LENGTH]
 
 
@@ -49,18 +52,26 @@ def model_stream(alias: str) -> str:
 
 
 def attempt_name(deployment: str, job: str, attempt: int) -> str:
-    """`jobName` and `clientRequestToken` of an attempt: at most 24 + 1 + 26 + 1 + 3 = 55 of Bedrock's 63 characters."""
+    """`jobName` and `clientRequestToken` of an attempt: at most 24 + 1 + 26 + 1 + 3 = 55 of
+    Bedrock's 63 characters.
+    """
     return f"{deployment}-{job}-{attempt}"
 
 
 def parse_attempt_name(deployment: str, name: str) -> tuple[str, int] | None:
     """(job id, attempt) of a job name of ours; None for every other name."""
-    match = re.fullmatch(rf"{re.escape(deployment)}-([a-z2-7]{{{JOB_ID_LENGTH}}})-([1-9][0-9]{{0,2}})", name, re.ASCII)
+    match = re.fullmatch(
+        rf"{re.escape(deployment)}-([a-z2-7]{{{JOB_ID_LENGTH}}})-([1-9][0-9]{{0,2}})",
+        name,
+        re.ASCII,
+    )
     return (match[1], int(match[2])) if match else None
 
 
 def holder(job: str, attempt: int) -> str:
-    """The attempt that holds a slot. By attempt, never by job: a late clean-up of attempt 1 must not free attempt 2."""
+    """The attempt that holds a slot. By attempt, never by job: a late clean-up of attempt 1 must
+    not free attempt 2.
+    """
     return f"{job}#{attempt}"
 
 
@@ -77,7 +88,9 @@ def staged_key(job: str, key: str) -> str:
 
 
 def output_prefix(job: str, key: str) -> str:
-    """Where Bedrock writes: the upload's path made safe, then the job id, which keeps look-alike paths apart."""
+    """Where Bedrock writes: the upload's path made safe, then the job id, which keeps look-alike
+    paths apart.
+    """
     path = key.removeprefix(INPUT_PREFIX).removesuffix(INPUT_SUFFIX)
     segments = [_safe(part, MAX_SEGMENT) for part in path.split("/") if part][:MAX_SEGMENTS]
     return OUTPUT_PREFIX + "/".join([*segments, job]) + "/"

@@ -1,7 +1,8 @@
 """What each event changes in the projections, as the writes of one transaction.
 
-Every rule about capacity is the condition of a write in this file; nothing anywhere else decides it.
-Each function takes the job as it was loaded and the event that is to follow, and returns writes to be committed together.
+Every rule about capacity is the condition of a write in this file; nothing anywhere else decides
+it. Each function takes the job as it was loaded and the event that is to follow, and returns writes
+to be committed together.
 """
 
 from dataclasses import replace
@@ -15,7 +16,16 @@ from bbq.shared.events import text_of
 from bbq.shared.hold import Hold, failed, probed
 from bbq.shared.job import QUEUED, Job, evolve, fails_for_its_own_reason, may_come_back, outcome
 from bbq.shared.names import job_stream, model_stream
-from bbq.shared.rows import hold_map, lease_map, line_row, place_row, slots_key, slots_row, text_or_none, view_row
+from bbq.shared.rows import (
+    hold_map,
+    lease_map,
+    line_row,
+    place_row,
+    slots_key,
+    slots_row,
+    text_or_none,
+    view_row,
+)
 from bbq.shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
 from bbq.shared.tables import (
     ConditionFailed,
@@ -30,7 +40,9 @@ from bbq.shared.tables import (
 
 
 def append(job: Job, event: e.Event) -> Put:
-    """The event that made the job what it is, as the version that it is, if that version is free."""
+    """The event that made the job what it is, as the version that it is, if that version is
+    free.
+    """
     row = _event_row(job_stream(job.id), job.version, event, job.model)
     row.job, row.status, row.outcome, row.owner = job.id, job.status, _told(job, event), job.owner
     row.key = job.sources[0].key if job.sources else ""
@@ -38,8 +50,8 @@ def append(job: Job, event: e.Event) -> Put:
 
 
 def _told(job: Job, event: e.Event) -> str:
-    """The outcome that subscribers are told with this event: none while the job may come back, and of what did not complete only
-    once, by its end, unless its counts have decided it.
+    """The outcome that subscribers are told with this event: none while the job may come back, and
+    of what did not complete only once, by its end, unless its counts have decided it.
     """
     if job.status == "Failed" and may_come_back(job):
         return ""
@@ -51,30 +63,42 @@ def _told(job: Job, event: e.Event) -> str:
 
 def append_to_model(model: str, version: int, event: e.Event) -> Put:
     """The event as version `version` of the model's stream, if that version is free."""
-    return Put(_event_row(model_stream(model), version, event, model), EventRow.stream.does_not_exist())
+    return Put(
+        _event_row(model_stream(model), version, event, model), EventRow.stream.does_not_exist()
+    )
 
 
 def projected(seen: Job | None, job: Job) -> list[Write]:
-    """Bring view, line and counts up to what somebody else appended. `seen` is the job as the view shows it now: if that is not
-    so any more, this fails.
+    """Bring view, line and counts up to what somebody else appended. `seen` is the job as the view
+    shows it now: if that is not so any more, this fails.
     """
     as_seen = ViewRow.pk.does_not_exist() if seen is None else same(ViewRow.version, seen.version)
     return [Put(view_row(job), as_seen), *_line(job), *moved(seen, job)]
 
 
 def appended(before: Job, event: e.Event, as_seen: Condition | None = None) -> list[Write]:
-    """An event that touches no slot: the event, the view, the counts, and the place in line if the job waits again."""
+    """An event that touches no slot: the event, the view, the counts, and the place in line if the
+    job waits again.
+    """
     job = evolve(before.id, before, event)
     return [append(job, event), Put(view_row(job), as_seen), *_line(job), *moved(before, job)]
 
 
 def claimed(
-    before: Job, event: e.Event, holder: str, lease: Lease, slots: Slots, *, ceiling: Ceiling = UNBOUNDED
-) -> list[Write]:  # fmt: skip
-    """The claim: the only way to a slot. `slots` as they were read; if they were on hold, this is the probe.
+    before: Job,
+    event: e.Event,
+    holder: str,
+    lease: Lease,
+    slots: Slots,
+    *,
+    ceiling: Ceiling = UNBOUNDED,
+) -> list[Write]:
+    """The claim: the only way to a slot. `slots` as they were read; if they were on hold, this is
+    the probe.
 
-    Fails unless there is room, by DynamoDB's own count, the model is not paused, its holds are exactly as they were read (whoever
-    probes moves them on), and its ceiling of the day lets one more job begin.
+    Fails unless there is room, by DynamoDB's own count, the model is not paused, its holds are
+    exactly as they were read (whoever probes moves them on), and its ceiling of the day lets one
+    more job begin.
     """
     counting, below = _begun(slots.day, slots.day.at(event.at), before.record_count, ceiling)
     holds = [
@@ -91,30 +115,43 @@ def claimed(
 def taken_over(model: str, holder: str, old: Lease, new: Lease) -> list[Write]:
     """A lease that is over goes to another owner, if it is still exactly the one that was read."""
     path = SlotsRow.holders[holder]
-    unchanged = (path["owner"] == old.owner) & (path["until"] == text_of(old.until)) & (path["submitted"] == False)  # noqa: E712
+    unchanged = (
+        (path["owner"] == old.owner)
+        & (path["until"] == text_of(old.until))
+        & (path["submitted"] == False)  # noqa: E712 - PynamoDB's way to say it
+    )
     return [Update(slots_key(model), [path.set(lease_map(new))], unchanged)]
 
 
 def submitted(before: Job, event: e.JobSubmitted, holder: str) -> list[Write]:
-    """Bedrock has the job: the slot is held until the end. Also of a job that was thought not to be there, and stands in line:
-    what lives at Bedrock counts, even beyond the limit. If Create has just said so, Bedrock takes jobs. A job that was found may
-    have been taken before Bedrock began to refuse: that is a reason to ask, and no more.
+    """Bedrock has the job: the slot is held until the end. Also of a job that was thought not to be
+    there, and stands in line: what lives at Bedrock counts, even beyond the limit. If Create has
+    just said so, Bedrock takes jobs. A job that was found may have been taken before Bedrock began
+    to refuse: that is a reason to ask, and no more.
     """
     taken = [SlotsRow.refused.remove(), SlotsRow.taken.set(SlotsRow.taken + 1)]
     actions = [
-        SlotsRow.holders[holder].set(lease_map(AT_BEDROCK)), *([SlotsRow.ends.set(SlotsRow.ends + 1)] if event.found else taken)
-    ]  # fmt: skip
+        SlotsRow.holders[holder].set(lease_map(AT_BEDROCK)),
+        *([SlotsRow.ends.set(SlotsRow.ends + 1)] if event.found else taken),
+    ]
     update = Update(slots_key(before.model), actions, SlotsRow.pk.exists())
     if before.status != QUEUED:
         return [*appended(before, event), update]
     return [*appended(before, event, _known_to_wait(before)), *_no_place(before), update]
 
 
-def given_up(before: Job, event: e.Event, holder: str, lease: Lease, slots: Slots, *, hold: Hold) -> list[Write]:
-    """A definite refusal: out of the slot, back to the old place in line, and the model on `hold`. Only by the lease's owner, and
-    only if `slots` are as they were read. What the claim counted for its day is given back: nothing began.
+def given_up(
+    before: Job, event: e.Event, holder: str, lease: Lease, slots: Slots, *, hold: Hold
+) -> list[Write]:
+    """A definite refusal: out of the slot, back to the old place in line, and the model on `hold`.
+    Only by the lease's owner, and only if `slots` are as they were read. What the claim counted for
+    its day is given back: nothing began.
     """
-    condition = _mine(holder, lease) & _hold_as_read(SlotsRow.refused, slots.refused) & same(SlotsRow.taken, slots.taken)
+    condition = (
+        _mine(holder, lease)
+        & _hold_as_read(SlotsRow.refused, slots.refused)
+        & same(SlotsRow.taken, slots.taken)
+    )
     actions = [SlotsRow.holders[holder].remove(), *_set_hold("refused", slots.refused, hold)]
     if before.claimed_at is not None and text_of(before.claimed_at)[:10] == slots.day.date:
         condition &= SlotsRow.day == slots.day.date
@@ -126,36 +163,54 @@ def given_up(before: Job, event: e.Event, holder: str, lease: Lease, slots: Slot
 
 
 def ended(before: Job, event: e.JobEnded, holder: str, slots: Slots) -> list[Write]:
-    """An end at Bedrock: its holder leaves, and everybody can see that a job of the model ended. `slots` as they were read.
+    """An end at Bedrock: its holder leaves, and everybody can see that a job of the model ended.
+    `slots` as they were read.
 
-    Of a job that failed before a record was processed, the model keeps how many did so in a row, and goes on hold at the third
-    (fails if another was counted meanwhile). A job that got further, and was claimed since they fail, takes that hold away.
+    Of a job that failed before a record was processed, the model keeps how many did so in a row,
+    and goes on hold at the third (fails if another was counted meanwhile). A job that got further,
+    and was claimed since they fail, takes that hold away.
     """
     after = evolve(before.id, before, event)
     actions = _leaving(holder)
     condition: Condition = SlotsRow.pk.exists()
     if failed_at_once(after):
         failures = slots.failures + 1
-        hold = failed(slots.failing, failures=failures, message=event.message, ends=slots.ends + 1, now=event.at)
+        hold = failed(
+            slots.failing,
+            failures=failures,
+            message=event.message,
+            ends=slots.ends + 1,
+            now=event.at,
+        )
         actions += [SlotsRow.failures.set(failures), *_set_hold("failing", slots.failing, hold)]
         if not slots.failures:
             actions.append(SlotsRow.failed_since.set(text_of(event.at)))
         if event.started:
             actions.append(SlotsRow.failed_late.set(True))
-        condition &= same(SlotsRow.failures, slots.failures or None) & _hold_as_read(SlotsRow.failing, slots.failing)
-    elif (event.status in {"Completed", "PartiallyCompleted"} or event.processed_records) and after_the_failures(before, slots):
+        condition &= same(SlotsRow.failures, slots.failures or None) & _hold_as_read(
+            SlotsRow.failing, slots.failing
+        )
+    elif (
+        event.status in {"Completed", "PartiallyCompleted"} or event.processed_records
+    ) and after_the_failures(before, slots):
         actions += [SlotsRow.good_ends.set(SlotsRow.good_ends + 1), *_no_failures()]
         condition &= same(SlotsRow.failed_since, text_or_none(slots.failed_since))
     return [*appended(before, event), Update(slots_key(before.model), actions, condition)]
 
 
 def failed_at_once(job: Job) -> bool:
-    """Whether an ended job failed before a record was processed, and maybe for a reason of the account, the role or the model."""
-    return job.status == "Failed" and job.processed_records == 0 and not fails_for_its_own_reason(job)
+    """Whether an ended job failed before a record was processed, and maybe for a reason of the
+    account, the role or the model.
+    """
+    return (
+        job.status == "Failed" and job.processed_records == 0 and not fails_for_its_own_reason(job)
+    )
 
 
 def begun(before: Job, event: e.Event, slots: Slots) -> list[Write]:
-    """Bedrock processes the job's records. If jobs failed before that, and none after it, those that are tried go further now."""
+    """Bedrock processes the job's records. If jobs failed before that, and none after it, those
+    that are tried go further now.
+    """
     writes = appended(before, event)
     if not slots.failures or slots.failed_late or not after_the_failures(before, slots):
         return writes
@@ -164,18 +219,29 @@ def begun(before: Job, event: e.Event, slots: Slots) -> list[Write]:
 
 
 def gone_well(slots: Slots) -> list[Write]:
-    """What failed so is mended, or was none: a job that was claimed since then processes records. `slots` as they were read."""
+    """What failed so is mended, or was none: a job that was claimed since then processes records.
+    `slots` as they were read.
+    """
     return [Update(slots_key(slots.model), _no_failures(), _failures_as_read(slots))]
 
 
 def after_the_failures(job: Job, slots: Slots) -> bool:
-    """Whether the job was claimed since the first of the failures in a row: one from before them proves nothing (P9)."""
-    return slots.failed_since is None or (job.claimed_at is not None and job.claimed_at >= slots.failed_since)
+    """Whether the job was claimed since the first of the failures in a row: one from before them
+    proves nothing (P9).
+    """
+    return slots.failed_since is None or (
+        job.claimed_at is not None and job.claimed_at >= slots.failed_since
+    )
 
 
 def over_without_bedrock(before: Job, event: e.Event, holder: str, lease: Lease) -> list[Write]:
-    """An end or a cancel of a claimed attempt that Bedrock certainly does not have: only by the owner of its lease."""
-    return [*appended(before, event), Update(slots_key(before.model), _leaving(holder), _mine(holder, lease))]
+    """An end or a cancel of a claimed attempt that Bedrock certainly does not have: only by the
+    owner of its lease.
+    """
+    return [
+        *appended(before, event),
+        Update(slots_key(before.model), _leaving(holder), _mine(holder, lease)),
+    ]
 
 
 def left_line(before: Job, event: e.Event) -> list[Write]:
@@ -184,13 +250,16 @@ def left_line(before: Job, event: e.Event) -> list[Write]:
 
 
 def reason_to_ask(model: str) -> list[Write]:
-    """Something that may have made room or mended something: a job that was not ours ended, or a person says so."""
+    """Something that may have made room or mended something: a job that was not ours ended, or a
+    person says so.
+    """
     return [Update(slots_key(model), [SlotsRow.ends.set(SlotsRow.ends + 1)], SlotsRow.pk.exists())]
 
 
 def model_changed(slots: Slots | None, changed: Slots, *, resumed: bool) -> list[Write]:
-    """Limit and pause, as the whole stream of the model says; never by an older reading of it. Each change is a reason to ask
-    Bedrock again; a resume since the version before (`resumed`) takes the holds away.
+    """Limit and pause, as the whole stream of the model says; never by an older reading of it. Each
+    change is a reason to ask Bedrock again; a resume since the version before (`resumed`) takes the
+    holds away.
     """
     if slots is None:
         return [Put(slots_row(changed), SlotsRow.pk.does_not_exist())]
@@ -202,7 +271,9 @@ def model_changed(slots: Slots | None, changed: Slots, *, resumed: bool) -> list
         *pause_actions(changed),
         *([SlotsRow.refused.remove(), *_no_failures()] if resumed else []),
     ]
-    return [Update(slots_key(changed.model), actions, SlotsRow.model_version < changed.model_version)]
+    return [
+        Update(slots_key(changed.model), actions, SlotsRow.model_version < changed.model_version)
+    ]
 
 
 def places(job: Job) -> list[Write]:
@@ -213,7 +284,11 @@ def places(job: Job) -> list[Write]:
 def pause_actions(state: Slots) -> list[Any]:
     """What a slots item says of the pause of its model."""
     if state.pause is None:
-        return [SlotsRow.paused_by.remove(), SlotsRow.paused_at.remove(), SlotsRow.paused_why.remove()]
+        return [
+            SlotsRow.paused_by.remove(),
+            SlotsRow.paused_at.remove(),
+            SlotsRow.paused_why.remove(),
+        ]
     return [
         SlotsRow.paused_by.set(state.pause.by),
         SlotsRow.paused_at.set(text_of(state.pause.at)),
@@ -229,26 +304,39 @@ def same(path: Any, value: Any) -> Condition:
 
 def _event_row(stream: str, version: int, event: e.Event, model: str) -> EventRow:
     return EventRow(
-        stream=stream, version=version, name=event.NAME, schema=event.VERSION, at=text_of(event.at), data=e.to_stored(event),
+        stream=stream,
+        version=version,
+        name=event.NAME,
+        schema=event.VERSION,
+        at=text_of(event.at),
+        data=e.to_stored(event),
         model=model,
-    )  # fmt: skip
+    )
 
 
 def _line(job: Job) -> list[Write]:
     """A waiting job has its place in line, and none at a priority that it had before."""
     if job.status != QUEUED:
         return []
-    return [Put(line_row(job)), *(Delete(place_row(job, priority)) for priority in sorted(job.left_places))]
+    return [
+        Put(line_row(job)),
+        *(Delete(place_row(job, priority)) for priority in sorted(job.left_places)),
+    ]
 
 
 def _no_place(job: Job) -> list[Write]:
-    """No place in line, at any priority that it has had: a change of priority may not be projected yet."""
-    return [Delete(place_row(job, priority)) for priority in sorted({job.priority, *job.left_places})]
+    """No place in line, at any priority that it has had: a change of priority may not be projected
+    yet.
+    """
+    return [
+        Delete(place_row(job, priority)) for priority in sorted({job.priority, *job.left_places})
+    ]
 
 
 def _known_to_wait(job: Job) -> Condition:
-    """The view knows that the job waits, and so do the counts, from which it is about to be taken: a requeue that is not yet
-    projected never counted. A view that is lost is for a rebuild to mend, and holds up no line.
+    """The view knows that the job waits, and so do the counts, from which it is about to be taken:
+    a requeue that is not yet projected never counted. A view that is lost is for a rebuild to mend,
+    and holds up no line.
     """
     condition: Condition = ViewRow.pk.does_not_exist() | (ViewRow.version >= job.queued_version)
     return condition
@@ -261,14 +349,19 @@ def _leaving(holder: str) -> list[Any]:
 
 def _failures_as_read(slots: Slots) -> Condition:
     """The very row of failures that was read: another may have begun since, and be as long."""
-    condition: Condition = same(SlotsRow.failures, slots.failures) & same(SlotsRow.failed_since, text_or_none(slots.failed_since))
+    condition: Condition = same(SlotsRow.failures, slots.failures) & same(
+        SlotsRow.failed_since, text_or_none(slots.failed_since)
+    )
     return condition
 
 
 def _no_failures() -> list[Any]:
     return [
-        SlotsRow.failing.remove(), SlotsRow.failures.remove(), SlotsRow.failed_late.remove(), SlotsRow.failed_since.remove()
-    ]  # fmt: skip
+        SlotsRow.failing.remove(),
+        SlotsRow.failures.remove(),
+        SlotsRow.failed_late.remove(),
+        SlotsRow.failed_since.remove(),
+    ]
 
 
 def _room() -> Condition:
@@ -278,16 +371,25 @@ def _room() -> Condition:
 
 
 def _holds_as_read(slots: Slots) -> Condition:
-    refused, failing = _hold_as_read(SlotsRow.refused, slots.refused), _hold_as_read(SlotsRow.failing, slots.failing)
+    refused, failing = (
+        _hold_as_read(SlotsRow.refused, slots.refused),
+        _hold_as_read(SlotsRow.failing, slots.failing),
+    )
     return And(refused, failing)
 
 
 def _hold_as_read(path: Any, hold: Hold | None) -> Condition:
-    """Its time, `ends` and count say whether a probe may ask, its kind whose turn it is; a claim writes them and its words."""
+    """Its time, `ends` and count say whether a probe may ask, its kind whose turn it is; a claim
+    writes them and its words.
+    """
     if hold is None:
         absent: Condition = path.does_not_exist()
         return absent
-    unchanged: Condition = (path["until"] == text_of(hold.until)) & (path["ends"] == hold.ends) & (path["count"] == hold.count)
+    unchanged: Condition = (
+        (path["until"] == text_of(hold.until))
+        & (path["ends"] == hold.ends)
+        & (path["count"] == hold.count)
+    )
     return And(unchanged, (path["kind"] == hold.kind) & (path["message"] == hold.message))
 
 
@@ -296,20 +398,28 @@ def _set_hold(name: str, before: Hold | None, after: Hold | None) -> list[Any]:
 
 
 def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[Any], Condition]:
-    """One more job begins on `day`: what changes, and on which condition. Raises ConditionFailed where a day that is new has no
-    room for it. A day that another has begun meanwhile fails the condition.
+    """One more job begins on `day`: what changes, and on which condition. Raises ConditionFailed
+    where a day that is new has no room for it. A day that another has begun meanwhile fails the
+    condition.
     """
     if day.date != seen.date:
         if not ceiling.allows(day, records):
             raise ConditionFailed(f"{records} records are more than may begin in a day")
         new: Condition = SlotsRow.day.does_not_exist() | (SlotsRow.day < day.date)
-        return [SlotsRow.day.set(day.date), SlotsRow.day_jobs.set(1), SlotsRow.day_records.set(records)], new
+        return [
+            SlotsRow.day.set(day.date),
+            SlotsRow.day_jobs.set(1),
+            SlotsRow.day_records.set(records),
+        ], new
     below: Condition = SlotsRow.day == day.date
     if ceiling.jobs is not None:
         below &= SlotsRow.day_jobs < ceiling.jobs
     if ceiling.records is not None:
         below &= SlotsRow.day_records < ceiling.records - records + 1
-    adding = [SlotsRow.day_jobs.set(SlotsRow.day_jobs + 1), SlotsRow.day_records.set(SlotsRow.day_records + records)]
+    adding = [
+        SlotsRow.day_jobs.set(SlotsRow.day_jobs + 1),
+        SlotsRow.day_records.set(SlotsRow.day_records + records),
+    ]
     return adding, below
 
 

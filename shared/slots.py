@@ -1,8 +1,9 @@
 """A model's slots: who holds one, under which lease, and what that allows.
 
-Pure. A *holder* (`<job>#<attempt>`) owns a slot. Its *lease* says which invocation may call Create for it, until when; once
-Bedrock has taken the job the lease is replaced by the mark that it is submitted, which is never removed or cleared before the
-end: absence would look like "given up". Why a free slot may be left alone: shared/hold.py.
+Pure. A *holder* (`<job>#<attempt>`) owns a slot. Its *lease* says which invocation may call Create
+for it, until when; once Bedrock has taken the job the lease is replaced by the mark that it is
+submitted, which is never removed or cleared before the end: absence would look like "given up". Why
+a free slot may be left alone: shared/hold.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,14 +30,18 @@ AT_BEDROCK = Lease(owner="", until=datetime.max.replace(tzinfo=UTC), submitted=T
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """What has begun on a day (UTC, `2026-11-24`): how many attempts, and how many records their jobs have."""
+    """What has begun on a day (UTC, `2026-11-24`): how many attempts, and how many records their
+    jobs have.
+    """
 
     date: str = ""
     jobs: int = 0
     records: int = 0
 
     def at(self, now: datetime) -> "Day":
-        """This day, or a new one on which nothing has begun. Never an earlier one: the clocks of two invocations differ."""
+        """This day, or a new one on which nothing has begun. Never an earlier one: the clocks of
+        two invocations differ.
+        """
         date = text_of(now)[:10]
         return self if date <= self.date else Day(date=date)
 
@@ -49,8 +54,12 @@ class Ceiling:
     records: int | None = None
 
     def allows(self, day: Day, records: int) -> bool:
-        """Whether a job of so many records may begin. Only the condition of the claim itself decides."""
-        return (self.jobs is None or day.jobs < self.jobs) and (self.records is None or day.records + records <= self.records)
+        """Whether a job of so many records may begin. Only the condition of the claim itself
+        decides.
+        """
+        return (self.jobs is None or day.jobs < self.jobs) and (
+            self.records is None or day.records + records <= self.records
+        )
 
 
 NO_DAY, UNBOUNDED = Day(), Ceiling()
@@ -60,10 +69,11 @@ NO_DAY, UNBOUNDED = Day(), Ceiling()
 class Slots:
     """The slots of one model. `day` counts every claim of the last day on which there was one.
 
-    Counters that only rise: `ends`, whatever may have made room or mended something (every end of the model, ours or not, a
-    cancel, a change of the model, `bbq wake`); `taken`, jobs that Bedrock took; `good_ends`, jobs that ended with a processed
-    record, and were claimed since the failures in a row. `failures` of jobs in a row ended without one, the first of them at
-    `failed_since`; `failed_late`: one of them after it was InProgress.
+    Counters that only rise: `ends`, whatever may have made room or mended something (every end of
+    the model, ours or not, a cancel, a change of the model, `bbq wake`); `taken`, jobs that Bedrock
+    took; `good_ends`, jobs that ended with a processed record, and were claimed since the failures
+    in a row. `failures` of jobs in a row ended without one, the first of them at `failed_since`;
+    `failed_late`: one of them after it was InProgress.
     """
 
     model: str
@@ -93,19 +103,27 @@ class Slots:
         return not self.paused and len(self.holders) < self.limit
 
     def is_open(self, now: datetime) -> bool:
-        """Whether a claim could pass now: there is room, and no hold, or each is open to a probe. Only its condition decides."""
+        """Whether a claim could pass now: there is room, and no hold, or each is open to a probe.
+        Only its condition decides.
+        """
         return self.has_room and all(hold.is_open(self.ends, now) for hold in self.holds)
 
     @property
     def quota_matters(self) -> bool:
-        """Whether an end elsewhere could matter: Bedrock refused for want of room, or may be refusing at this moment."""
+        """Whether an end elsewhere could matter: Bedrock refused for want of room, or may be
+        refusing at this moment.
+        """
         if any(hold.kind not in PASSING for hold in self.holds):
             return False
-        return self.refused is not None or any(not lease.submitted for lease in self.holders.values())
+        return self.refused is not None or any(
+            not lease.submitted for lease in self.holders.values()
+        )
 
 
 def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
-    """Limit and pause as the stream of a model says. Only these and `model_version` mean anything in the answer."""
+    """Limit and pause as the stream of a model says. Only these and `model_version` mean anything
+    in the answer.
+    """
     slots = Slots(model=alias, limit=0)
     for event in events:
         match event:

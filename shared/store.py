@@ -1,7 +1,8 @@
 """Load, fold, decide, append: the event store on top of the tables.
 
-Whoever acts on a job loads its events (strongly consistent), folds them, decides, and commits the event together with all it
-changes, on condition that its version is still free. A conflict means: load and decide again, a bounded number of times.
+Whoever acts on a job loads its events (strongly consistent), folds them, decides, and commits the
+event together with all it changes, on condition that its version is still free. A conflict means:
+load and decide again, a bounded number of times.
 """
 
 import random
@@ -15,7 +16,17 @@ from bbq.shared.fold import unfolded
 from bbq.shared.job import Job, evolve, fold
 from bbq.shared.names import job_stream
 from bbq.shared.slots import Slots
-from bbq.shared.tables import ConditionFailed, Contended, CountRow, EventRow, LineRow, SlotsRow, Tables, ViewRow, Write
+from bbq.shared.tables import (
+    ConditionFailed,
+    Contended,
+    CountRow,
+    EventRow,
+    LineRow,
+    SlotsRow,
+    Tables,
+    ViewRow,
+    Write,
+)
 
 MAX_TRIES = 10  # of one write under contention: ten fillers on a hundred free slots need it
 BASE_PAUSE_SECONDS = 0.02
@@ -44,23 +55,35 @@ class Loaded:
 
 
 class Store:
-    """Events and projections. `sleep` and `draw` (0 to 1) are arguments so that simulations own time and chance."""
+    """Events and projections. `sleep` and `draw` (0 to 1) are arguments so that simulations own
+    time and chance.
+    """
 
-    def __init__(self, tables: Tables, sleep: Callable[[float], None], draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        sleep: Callable[[float], None],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self._tables = tables
         self._sleep = sleep
         self._draw = draw
 
     def load(self, stream: str, after: int = 0) -> list[Recorded]:
-        """The events of a stream after version `after`, oldest first. Raises UnknownEvent if a newer deployment wrote one."""
+        """The events of a stream after version `after`, oldest first. Raises UnknownEvent if a
+        newer deployment wrote one.
+        """
         return [
-            Recorded(stream, int(row.version), from_stored(row.name, int(row.schema), row.at, row.data))
+            Recorded(
+                stream, int(row.version), from_stored(row.name, int(row.schema), row.at, row.data)
+            )
             for row in self._tables.query(EventRow, stream, after=after)
         ]
 
     def load_job(self, job_id: str) -> Loaded:
-        """A job by its view and the events after it. All events are read if the view does not say, or does not end where an event
-        is: a view ahead of its events would leave a gap in them. Raises UnknownEvent, IllegalEvent.
+        """A job by its view and the events after it. All events are read if the view does not say,
+        or does not end where an event is: a view ahead of its events would leave a gap in them.
+        Raises UnknownEvent, IllegalEvent.
         """
         row = self._tables.get(ViewRow, rows.view_pk(job_id), rows.VIEW_KEY)
         seen = unfolded(row) if row is not None else None
@@ -86,19 +109,30 @@ class Store:
 
     def row(self, stream: str, version: int) -> EventRow | None:
         """One event of a stream as it is stored, also if this code cannot read its data."""
-        return next((row for row in self._tables.query(EventRow, stream) if int(row.version) == version), None)
+        return next(
+            (row for row in self._tables.query(EventRow, stream) if int(row.version) == version),
+            None,
+        )
 
     def append(self, job_id: str, job: Job | None, event: Event) -> None:
-        """Append an event of an uploader or an operator to the job as it was loaded (None: its first); the scheduler projects it.
+        """Append an event of an uploader or an operator to the job as it was loaded (None: its
+        first); the scheduler projects it.
 
         Raises VersionTaken where the job has moved on: load it and decide again.
         """
         after = evolve(job_id, job, event)
-        self._append(projections.append(after, event), f"version {after.version} of {job_stream(job_id)}")
+        self._append(
+            projections.append(after, event), f"version {after.version} of {job_stream(job_id)}"
+        )
 
     def append_to_model(self, model: str, version: int, event: Event) -> None:
-        """Append an operator's event to a model's stream; the scheduler projects it. Raises VersionTaken."""
-        self._append(projections.append_to_model(model, version, event), f"version {version} of model {model}")
+        """Append an operator's event to a model's stream; the scheduler projects it. Raises
+        VersionTaken.
+        """
+        self._append(
+            projections.append_to_model(model, version, event),
+            f"version {version} of model {model}",
+        )
 
     def slots(self, model: str) -> Slots | None:
         """The slots of a model; None before its first limit was set."""
@@ -106,19 +140,25 @@ class Store:
         return rows.slots_of(row) if row is not None else None
 
     def line(self, model: str, limit: int, prefix: str = "") -> list[str]:
-        """The ids of the first `limit` jobs in line, or of those of one priority (`prefix` "5#")."""
-        return [row.job for row in self._tables.query(LineRow, rows.line_pk(model), limit=limit, prefix=prefix)]
+        """The ids of the first `limit` jobs in line, or of those of one priority (`prefix`
+        "5#").
+        """
+        return [
+            row.job
+            for row in self._tables.query(LineRow, rows.line_pk(model), limit=limit, prefix=prefix)
+        ]
 
     def oldest_place(self, model: str) -> datetime | None:
-        """When the oldest of those was queued who are first at their priority. One query for each priority that somebody waits
-        at, and one more.
+        """When the oldest of those was queued who are first at their priority. One query for each
+        priority that somebody waits at, and one more.
         """
         found: list[datetime] = []
         after = ""
         while first := self._tables.query(LineRow, rows.line_pk(model), limit=1, after=after):
             priority, line_at, _ = first[0].sk.split("#")
             found.append(moment_of(first[0].queued_at or line_at))
-            after = f"{priority}$"  # behind every place of this priority, before every one of the next
+            # behind every place of this priority, before every one of the next
+            after = f"{priority}$"
         return min(found, default=None)
 
     def waiting(self, model: str) -> counts.Numbers:
@@ -126,7 +166,9 @@ class Store:
         return self._counts(model, counts.WAITING)
 
     def day(self, model: str, day: str) -> counts.Numbers:
-        """What was over on a day (`2026-11-23`, UTC): jobs by outcome, and what they add up to (see `shared/counts.py`)."""
+        """What was over on a day (`2026-11-23`, UTC): jobs by outcome, and what they add up to (see
+        `shared/counts.py`).
+        """
         return self._counts(model, day)
 
     def view_version(self, job_id: str) -> int:
@@ -135,7 +177,9 @@ class Store:
         return int(row.version) if row is not None else 0
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Write, and try again under contention with growing pauses and full jitter. Raises ConditionFailed, Contended."""
+        """Write, and try again under contention with growing pauses and full jitter. Raises
+        ConditionFailed, Contended.
+        """
         for attempt in range(MAX_TRIES):
             try:
                 return self._tables.write(writes)
@@ -152,7 +196,9 @@ class Store:
             raise VersionTaken(f"{what} is taken") from error
 
     def _counts(self, model: str, what: str) -> counts.Numbers:
-        return counts.total(self._tables.query(CountRow, counts.counts_pk(model), prefix=f"{what}#"))
+        return counts.total(
+            self._tables.query(CountRow, counts.counts_pk(model), prefix=f"{what}#")
+        )
 
     def pause(self, attempt: int) -> None:
         """A pause that grows with `attempt` (from 0), anywhere between nothing and its bound."""

@@ -1,8 +1,9 @@
 """The two tables: their rows, and the writes that can be made to them.
 
-Rows are PynamoDB models used as schema only; a `Write` is data. What executes them is `dynamodb.py` on AWS and `memory.py` in
-simulations, both under the same contract tests (`tests/contract/test_tables.py`): a rule about capacity is a condition here,
-written once, and the simulation runs the very condition that DynamoDB will evaluate.
+Rows are PynamoDB models used as schema only; a `Write` is data. What executes them is `dynamodb.py`
+on AWS and `memory.py` in simulations, both under the same contract tests
+(`tests/contract/test_tables.py`): a rule about capacity is a condition here, written once, and the
+simulation runs the very condition that DynamoDB will evaluate.
 
 events: hash `stream`, range `version`. projections: hash `pk`, range `sk`:
 
@@ -35,7 +36,9 @@ STATUS_INDEX = "by-status"
 
 
 def storable(text: str) -> str:
-    """Text as DynamoDB takes it, which is UTF-8. JSON can say half of a surrogate pair, UTF-8 cannot: it becomes "?"."""
+    """Text as DynamoDB takes it, which is UTF-8. JSON can say half of a surrogate pair, UTF-8
+    cannot: it becomes "?".
+    """
     return text.encode(errors="replace").decode()
 
 
@@ -50,8 +53,9 @@ class Words(UnicodeAttribute):
 class EventRow(Model):
     """One event. `data` is JSON text: what `events.to_stored` gave.
 
-    The rest is for subscribers to select on, and read by nobody here: the job as it is after the event, words of its own where
-    they are known and empty where not. The events of a model have only `model`.
+    The rest is for subscribers to select on, and read by nobody here: the job as it is after the
+    event, words of its own where they are known and empty where not. The events of a model have
+    only `model`.
     """
 
     TABLE: ClassVar[str] = EVENTS
@@ -95,7 +99,8 @@ class ViewRow(Model):
     reason = Words(null=True)
     problems: ListAttribute[Any] = ListAttribute(null=True)
     warnings: ListAttribute[Any] = ListAttribute(null=True)
-    labels: ListAttribute[Any] = ListAttribute(null=True)  # of {name, value}: people's words are values, never names
+    # of {name, value}: people's words are values, never names
+    labels: ListAttribute[Any] = ListAttribute(null=True)
     cancel_by = Words(null=True)
     queued_at = UnicodeAttribute()
     claimed_at = UnicodeAttribute(null=True)
@@ -124,10 +129,10 @@ class LineRow(Model):
 
 
 class SlotsRow(Model):
-    """A model's slots. `holders` exists, empty, from the first moment: `size()` of an absent attribute is less than no limit.
-    `refused` and `failing` are its holds (shared/hold.py), absent while all is well, as `failures`,
-    `failed_late` and `failed_since` are.
-    `day_jobs` and `day_records` are what began on `day`.
+    """A model's slots. `holders` exists, empty, from the first moment: `size()` of an absent
+    attribute is less than no limit. `refused` and `failing` are its holds (shared/hold.py), absent
+    while all is well, as `failures`, `failed_late` and `failed_since` are. `day_jobs` and
+    `day_records` are what began on `day`.
     """
 
     TABLE: ClassVar[str] = PROJECTIONS
@@ -154,8 +159,9 @@ class SlotsRow(Model):
 
 
 class CountRow(Model):
-    """How many jobs wait, or were over on a day, and what they add up to (shared/counts.py). One of several shards, so that the
-    jobs of a model do not all change one item. `changes` counts the transactions that changed it.
+    """How many jobs wait, or were over on a day, and what they add up to (shared/counts.py). One of
+    several shards, so that the jobs of a model do not all change one item. `changes` counts the
+    transactions that changed it.
     """
 
     TABLE: ClassVar[str] = PROJECTIONS
@@ -195,7 +201,9 @@ class Put:
 
 @dataclass(frozen=True)
 class Update:
-    """Change parts of the row with this row's key; without a condition it is made where there is none."""
+    """Change parts of the row with this row's key; without a condition it is made where there is
+    none.
+    """
 
     row: Row
     actions: Sequence[Action]
@@ -221,11 +229,15 @@ Write = Put | Update | Delete | Check
 
 
 class ConditionFailed(Exception):
-    """A condition did not hold, or a repeat of the same write met its own first try. Not an answer: read again."""
+    """A condition did not hold, or a repeat of the same write met its own first try. Not an answer:
+    read again.
+    """
 
 
 class Contended(Exception):
-    """Others write to the same items at this moment, or DynamoDB throttles: the same write may pass if tried again."""
+    """Others write to the same items at this moment, or DynamoDB throttles: the same write may pass
+    if tried again.
+    """
 
 
 class Tables(Protocol):
@@ -235,14 +247,23 @@ class Tables(Protocol):
         """The row with this key."""
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
-    ) -> list[R]:  # fmt: skip
-        """The first `limit` rows of a partition (all of them by default), in the order of their range key; only those whose range
-        key begins with `prefix`, or is greater than `after` (text, or the version of an event).
+        self,
+        kind: type[R],
+        hash_key: str,
+        *,
+        limit: int | None = None,
+        prefix: str = "",
+        after: str | int = "",
+    ) -> list[R]:
+        """The first `limit` rows of a partition (all of them by default), in the order of their
+        range key; only those whose range key begins with `prefix`, or is greater than `after`
+        (text, or the version of an event).
         """
 
     def write(self, writes: Sequence[Write]) -> None:
-        """All of it or nothing. One write alone is not a transaction and costs half. Raises ConditionFailed, Contended."""
+        """All of it or nothing. One write alone is not a transaction and costs half. Raises
+        ConditionFailed, Contended.
+        """
 
 
 def key_of(row: Row) -> tuple[str, str | int]:

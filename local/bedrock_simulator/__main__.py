@@ -1,4 +1,6 @@
-"""`python -m local.bedrock_simulator`: see `--help`. Exit code 2 when the port is taken or an argument is wrong."""
+"""`python -m local.bedrock_simulator`: see `--help`. Exit code 2 when the port is taken or an
+argument is wrong.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    become(local_environment())  # S3 and EventBridge are an emulator's: what the shell knows of a real account is forgotten
+    # S3 and EventBridge are an emulator's: what the shell knows of a real account is forgotten
+    become(local_environment())
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="bedrock-simulator: %(message)s")
     try:
@@ -46,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        print(f"Port {options.port} is in use: stop what listens there, or give another --port.", file=sys.stderr)
+        print(
+            f"Port {options.port} is in use: stop what listens there, or give another --port.",
+            file=sys.stderr,
+        )
         return 2
     with listener:
         _run(options, listener)
@@ -67,15 +73,26 @@ def _run(options: argparse.Namespace, listener: socket.socket) -> None:
         max_records=options.max_records,
     )
     chance = random.Random(f"{options.seed}/faults")  # noqa: S311 - repeatable on purpose
-    events = Events(settings, options.event_source, lambda: _event_bus(session), random.Random(options.seed))  # noqa: S311
+    chance_of_events = random.Random(options.seed)  # noqa: S311 - as above
+    events = Events(settings, options.event_source, lambda: _event_bus(session), chance_of_events)
     memory = Memory(options.state) if options.state else None
-    driver = Driver(settings, options.faults, S3Clients(session, assume_role=options.assume_role), events, memory)
+    driver = Driver(
+        settings,
+        options.faults,
+        S3Clients(session, assume_role=options.assume_role),
+        events,
+        memory,
+    )
     access = Access(session) if options.enforce_iam else None
     server = serve(App(driver, events, chance, access), listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         # shutdown() waits for serve_forever, which this very thread runs.
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
-    print(f"Bedrock simulator on http://127.0.0.1:{listener.getsockname()[1]} ({region}, seed {options.seed})", flush=True)
+    print(
+        f"Bedrock simulator on http://127.0.0.1:{listener.getsockname()[1]} ({region}, seed "
+        f"{options.seed})",
+        flush=True,
+    )
     try:
         server.serve_forever()
     finally:
@@ -88,7 +105,11 @@ _session_lock = threading.Lock()
 
 def _event_bus(session: boto3.Session) -> EventBus:
     with _session_lock:  # clients may be shared between threads, making them may not
-        config = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4})
+        config = Config(
+            connect_timeout=2,
+            read_timeout=10,
+            retries={"mode": "standard", "total_max_attempts": 4},
+        )
         client = session.client("events", config=config)
 
     def put(entries: list[PutEventsRequestEntryTypeDef]) -> int:
@@ -100,26 +121,58 @@ def _event_bus(session: boto3.Session) -> EventBus:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local.bedrock_simulator",
-        description="Amazon Bedrock's batch inference, simulated on 127.0.0.1. S3 and EventBridge are an emulator's, at "
-        f"AWS_ENDPOINT_URL or {AWS_URL}.",
+        description="Amazon Bedrock's batch inference, simulated on 127.0.0.1. S3 and "
+        f"EventBridge are an emulator's, at AWS_ENDPOINT_URL or {AWS_URL}.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on, if containers are to reach it")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on, if containers are to reach it"
+    )
     parser.add_argument("--port", type=int, default=4567)
     parser.add_argument("--quota", type=int, default=100, help="jobs alive at once per model id")
-    parser.add_argument("--model-quota", type=_model_quota, action="append", default=[], metavar="MODEL=N")
-    parser.add_argument("--job-seconds", type=_range, default=(1.0, 3.0), metavar="LOW-HIGH", help="time InProgress")
     parser.add_argument(
-        "--stage-seconds", type=_range, default=(0.05, 0.2), metavar="LOW-HIGH", help="in each status before InProgress"
+        "--model-quota", type=_model_quota, action="append", default=[], metavar="MODEL=N"
+    )
+    parser.add_argument(
+        "--job-seconds", type=_range, default=(1.0, 3.0), metavar="LOW-HIGH", help="time InProgress"
+    )
+    parser.add_argument(
+        "--stage-seconds",
+        type=_range,
+        default=(0.05, 0.2),
+        metavar="LOW-HIGH",
+        help="in each status before InProgress",
     )
     parser.add_argument("--stopping-seconds", type=_range, default=(0.05, 0.2), metavar="LOW-HIGH")
     parser.add_argument("--min-records", type=int, default=100)
     parser.add_argument("--max-records", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="repeats ids, durations and faults")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=secrets.randbelow(1_000_000),
+        help="repeats ids, durations and faults",
+    )
     parser.add_argument("--event-source", default=os.environ.get("BBQ_EVENT_SOURCE", EVENT_SOURCE))
-    parser.add_argument("--faults", type=_faults, default=Faults(), metavar="JSON", help="as POST /_simulator/faults")
-    parser.add_argument("--state", type=Path, metavar="FILE", help="keep jobs, quotas, faults in it; go on with what it holds")
-    parser.add_argument("--assume-role", action="store_true", help="read and write S3 under each job's roleArn")
-    parser.add_argument("--enforce-iam", action="store_true", help="refuse what MiniStack's IAM does not let the caller do")
+    parser.add_argument(
+        "--faults",
+        type=_faults,
+        default=Faults(),
+        metavar="JSON",
+        help="as POST /_simulator/faults",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep jobs, quotas, faults in it; go on with what it holds",
+    )
+    parser.add_argument(
+        "--assume-role", action="store_true", help="read and write S3 under each job's roleArn"
+    )
+    parser.add_argument(
+        "--enforce-iam",
+        action="store_true",
+        help="refuse what MiniStack's IAM does not let the caller do",
+    )
     return parser
 
 

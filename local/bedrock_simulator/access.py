@@ -1,8 +1,10 @@
-"""May the caller do this? Asked of the emulator's IAM for every call, as Bedrock asks AWS's (`--enforce-iam`).
+"""May the caller do this? Asked of the emulator's IAM for every call, as Bedrock asks AWS's
+(`--enforce-iam`).
 
-Who calls is told by the access key of the signature. MiniStack makes a function's key of the function's ARN and its role's
-(ministack.core.lambda_runtime.execution_credentials); a user's key is found at IAM. The signature itself is not checked. The
-policies are read again each time, so that a change is in force at once, and decided on by MiniStack's own evaluator.
+Who calls is told by the access key of the signature. MiniStack makes a function's key of the
+function's ARN and its role's (ministack.core.lambda_runtime.execution_credentials); a user's key is
+found at IAM. The signature itself is not checked. The policies are read again each time, so that a
+change is in force at once, and decided on by MiniStack's own evaluator.
 """
 
 from __future__ import annotations
@@ -38,12 +40,19 @@ class Access:
         self.denied: list[tuple[str, str, str]] = []
 
     def create(self, authorization: str, body: Mapping[str, Any]) -> None:
-        """CreateModelInvocationJob, with iam:PassRole; and the passed role's own bedrock:InvokeModel where a profile is used."""
+        """CreateModelInvocationJob, with iam:PassRole; and the passed role's own
+        bedrock:InvokeModel where a profile is used.
+        """
         caller, role = self._caller(authorization), str(body.get("roleArn", ""))
         models = self._models(str(body.get("modelId", "")))
         # PassRole first: recorded 2026-09-06, METResearchGroup/mirrorView-task FINDINGS.md.
-        self._require(caller, "iam:PassRole", role, {"iam:passedtoservice": "bedrock.amazonaws.com"})
-        for resource in (f"arn:aws:bedrock:{self._region}:{self._account}:model-invocation-job/new", *models):
+        self._require(
+            caller, "iam:PassRole", role, {"iam:passedtoservice": "bedrock.amazonaws.com"}
+        )
+        for resource in (
+            f"arn:aws:bedrock:{self._region}:{self._account}:model-invocation-job/new",
+            *models,
+        ):
             self._require(caller, "bedrock:CreateModelInvocationJob", resource)
         if len(models) > 1:
             for resource in models:
@@ -54,21 +63,36 @@ class Access:
         self._require(self._caller(authorization), f"bedrock:{action}", resource)
 
     def _models(self, model: str) -> list[str]:
-        """What IAM sees of a model id: itself; and for a profile, the model it runs, here in one Region."""
+        """What IAM sees of a model id: itself; and for a profile, the model it runs, here in one
+        Region.
+        """
         own = model_arn(model, self._region, self._account)
         return [own, foundation_model_arn(model, self._region)] if is_profile(model) else [own]
 
-    def _require(self, who: tuple[str, str] | None, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
+    def _require(
+        self,
+        who: tuple[str, str] | None,
+        action: str,
+        resource: str,
+        context: Mapping[str, str] | None = None,
+    ) -> None:
         if who is None:
             return
         caller = f"arn:aws:iam::{self._account}:{'/'.join(who)}"
         with self._lock:
-            policies = [self._evaluator.parse_policy_document(document) for document in self._documents(*who)]
+            policies = [
+                self._evaluator.parse_policy_document(document)
+                for document in self._documents(*who)
+            ]
             asked = self._evaluator.EvalContext(
-                principal_arn=caller, principal_type=who[0],
-                principal_account=self._account, action=action, resource_arn=resource, region=self._region,
+                principal_arn=caller,
+                principal_type=who[0],
+                principal_account=self._account,
+                action=action,
+                resource_arn=resource,
+                region=self._region,
                 service_context=dict(context or {}),
-            )  # fmt: skip
+            )
             if self._evaluator.evaluate(asked, policies).decision == "Allow":
                 return
             self.denied.append((who[1], action, resource))
@@ -98,10 +122,16 @@ class Access:
         of = {f"{kind.title()}Name": name}
         names: Sequence[str] = getattr(self._iam, f"list_{kind}_policies")(**of)["PolicyNames"]
         for policy in names:
-            document = getattr(self._iam, f"get_{kind}_policy")(**of, PolicyName=policy)["PolicyDocument"]
+            document = getattr(self._iam, f"get_{kind}_policy")(**of, PolicyName=policy)[
+                "PolicyDocument"
+            ]
             yield document if isinstance(document, str) else json.dumps(document)
-        for policy in getattr(self._iam, f"list_attached_{kind}_policies")(**of)["AttachedPolicies"]:
-            version = self._iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+        for policy in getattr(self._iam, f"list_attached_{kind}_policies")(**of)[
+            "AttachedPolicies"
+        ]:
+            version = self._iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"][
+                "DefaultVersionId"
+            ]
             answer = self._iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)
             document = answer["PolicyVersion"]["Document"]
             yield document if isinstance(document, str) else json.dumps(document)

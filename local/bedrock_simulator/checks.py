@@ -1,8 +1,8 @@
 """Is a request to Bedrock well formed? The answer comes from botocore's own service model.
 
-botocore's client sends patterns, maxima and enums unchecked (it only checks required fields, types and minima), the
-service refuses them. Reading the limits from the model keeps one copy of them: the one that AWS publishes.
-Pure, apart from reading the model from botocore's files on first use.
+botocore's client sends patterns, maxima and enums unchecked (it only checks required fields, types
+and minima), the service refuses them. Reading the limits from the model keeps one copy of them: the
+one that AWS publishes. Pure, apart from reading the model from botocore's files on first use.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ListShape, ServiceModel, Shape, StringShape, StructureShape
 
-# The published pattern of a job name, `[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}`, takes exponential time on a row of
-# dashes. Within 63 characters this one accepts the same names in linear time.
+# The published pattern of a job name, `[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}`, takes
+# exponential time on a row of dashes. Within 63 characters this one accepts the same names in
+# linear time.
 _LINEAR_PATTERNS = {"ModelInvocationJobName": r"[a-zA-Z0-9][a-zA-Z0-9+.\-]*"}
 
 
@@ -41,7 +42,8 @@ def _pattern(shape_name: str, published: str) -> re.Pattern[str]:
 def problems(operation: str, request: Mapping[str, Any]) -> list[str]:
     """Everything wrong with the request, one sentence each; empty when the service would read it.
 
-    `operation` is a name of the API, like `CreateModelInvocationJob`. Timestamps are `datetime`s with a time zone.
+    `operation` is a name of the API, like `CreateModelInvocationJob`. Timestamps are `datetime`s
+    with a time zone.
     """
     return list(_walk(_input_shape(operation), request, ""))
 

@@ -1,7 +1,9 @@
-"""Runs the rules on the wall clock: one lock, one thread that sleeps exactly until the next change, a pool for S3.
+"""Runs the rules on the wall clock: one lock, one thread that sleeps exactly until the next change,
+a pool for S3.
 
-What is slow stays outside the lock: S3 is read and written by the pool, events are sent by their own threads. A job is
-in its final status only after its output exists, because the rules wait for `written`.
+What is slow stays outside the lock: S3 is read and written by the pool, events are sent by their
+own threads. A job is in its final status only after its output exists, because the rules wait for
+`written`.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Now:
 
 
 class Driver:
-    """With a `memory`, every change is kept before anybody hears of it: what was answered survives a SIGKILL."""
+    """With a `memory`, every change is kept before anybody hears of it: what was answered survives
+    a SIGKILL.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,9 @@ class Driver:
         self._clock.start()
 
     def call(self, act: Callable[[Now], Result]) -> Result:
-        """Do something to the rules at this instant; what is due goes first, and its events are on their way after."""
+        """Do something to the rules at this instant; what is due goes first, and its events are on
+        their way after.
+        """
         with self._wake:
             now = Now(self._bedrock, datetime.now(UTC))
             self._advance(now.time)
@@ -92,7 +98,9 @@ class Driver:
             while not self._closed:
                 self._advance(datetime.now(UTC))
                 due = self._bedrock.next_change_at()
-                self._wake.wait(max(0.0, (due - datetime.now(UTC)).total_seconds()) if due else None)
+                self._wake.wait(
+                    max(0.0, (due - datetime.now(UTC)).total_seconds()) if due else None
+                )
 
     def _advance(self, now: datetime) -> None:
         changes = self._bedrock.advance(now)

@@ -1,8 +1,10 @@
-"""State-change events: their documented shape, and how they reach the emulator's event bus (or do not).
+"""State-change events: their documented shape, and how they reach the emulator's event bus (or do
+not).
 
-Bedrock promises best effort, no order and no single delivery; `Faults` makes each of that happen. AWS and the emulator
-refuse PutEvents from sources that begin with `aws.`, so the source is a setting. Each job keeps to one sender thread:
-without a fault its events stay in order, and the rules never wait for the network.
+Bedrock promises best effort, no order and no single delivery; `Faults` makes each of that happen.
+AWS and the emulator refuse PutEvents from sources that begin with `aws.`, so the source is a
+setting. Each job keeps to one sender thread: without a fault its events stay in order, and the
+rules never wait for the network.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class EventBus(Protocol):
     def __call__(self, entries: list[PutEventsRequestEntryTypeDef], /) -> int: ...
 
 
-def event_entry(change: StatusChange, settings: Settings, source: str, faults: Faults) -> PutEventsRequestEntryTypeDef:
+def event_entry(
+    change: StatusChange, settings: Settings, source: str, faults: Faults
+) -> PutEventsRequestEntryTypeDef:
     """One PutEvents entry, with exactly the detail fields of the documented sample."""
     detail = {
         "version": "0.0",
@@ -66,7 +70,9 @@ def event_entry(change: StatusChange, settings: Settings, source: str, faults: F
 
 
 def _model_id(model: str, settings: Settings, faults: Faults) -> str:
-    """The documented sample names a foundation model by its ARN; how the event of a profile's job names it is not known."""
+    """The documented sample names a foundation model by its ARN; how the event of a profile's job
+    names it is not known.
+    """
     if faults.event_model_id == "as-given":
         return model
     if faults.event_model_id == "foundation-model":
@@ -82,7 +88,13 @@ def _creation_time(moment: datetime) -> str:
 class Events:
     """Takes changes without waiting and sends them from threads of its own. Stop with `close`."""
 
-    def __init__(self, settings: Settings, source: str, new_bus: Callable[[], EventBus], chance: random.Random) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        source: str,
+        new_bus: Callable[[], EventBus],
+        chance: random.Random,
+    ) -> None:
         self._settings, self._source, self._chance = settings, source, chance
         self._struck = Counter(dict.fromkeys(("dropped", "duplicated", "delayed", "reordered"), 0))
         self._senders = [_Sender(new_bus) for _ in range(SENDERS)]
@@ -102,8 +114,12 @@ class Events:
             sender.put(self._wait(faults), entry)
 
     def counts(self) -> dict[str, int]:
-        """Events by what became of them. `sent` counts duplicates too, `failed` those that the bus did not take."""
-        sent, failed = (sum(getattr(sender, name) for sender in self._senders) for name in ("sent", "failed"))
+        """Events by what became of them. `sent` counts duplicates too, `failed` those that the bus
+        did not take.
+        """
+        sent, failed = (
+            sum(getattr(sender, name) for sender in self._senders) for name in ("sent", "failed")
+        )
         return {"sent": sent, "failed": failed, **self._struck}
 
     def close(self) -> None:
@@ -150,7 +166,8 @@ class _Sender(threading.Thread):
             try:
                 failed = bus(entries)
             except (BotoCoreError, ClientError) as error:
-                # Best effort, like the service: what botocore's own retries could not deliver is lost, and counted.
+                # Best effort, like the service: what botocore's own retries could not deliver is
+                # lost, and counted.
                 log.warning("events were not delivered: %s", error)
                 failed = len(entries)
             self.failed += failed

@@ -1,7 +1,9 @@
-"""What can be made to go wrong, and how the simulator answers where neither a recording nor the documentation of AWS tells.
+"""What can be made to go wrong, and how the simulator answers where neither a recording nor the
+documentation of AWS tells.
 
-One frozen object: the rules read the switches, the driver and the server roll the dice. Rates are 0-1, ranges are
-`[lowest, highest]` in seconds. The defaults are a well-behaved Bedrock, as it was recorded.
+One frozen object: the rules read the switches, the driver and the server roll the dice. Rates are
+0-1, ranges are `[lowest, highest]` in seconds. The defaults are a well-behaved Bedrock, as it was
+recorded.
 """
 
 from __future__ import annotations
@@ -9,7 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from local.bedrock_simulator.errors import CONFLICT, PROCESSING_FAILURES, REFUSALS, VALIDATING_FAILURES, VALIDATION
+from local.bedrock_simulator.errors import (
+    CONFLICT,
+    PROCESSING_FAILURES,
+    REFUSALS,
+    VALIDATING_FAILURES,
+    VALIDATION,
+)
 from local.bedrock_simulator.jobs import STATUSES
 
 if TYPE_CHECKING:
@@ -31,7 +39,8 @@ class Faults:
     event_delay_seconds: tuple[float, float] = (1.0, 5.0)
     event_reorder: float = 0.0
     event_reorder_seconds: tuple[float, float] = (0.05, 1.0)
-    # Answers that do nothing. `fault_calls` says which calls throttle and fail; deny is Create only.
+    # Answers that do nothing. `fault_calls` says which calls throttle and fail; deny is Create
+    # only.
     throttle: float = 0.0
     fail: float = 0.0
     deny: float = 0.0
@@ -41,13 +50,15 @@ class Faults:
     timeout_seconds: float = 1.0
     timeout_answer: str = "close"
     timeout_makes_job: str = "before"
-    # Faults of the account, the Region, the role or a model. They strike every job that is not `foreign`, whatever is in it.
+    # Faults of the account, the Region, the role or a model. They strike every job that is not
+    # `foreign`, whatever is in it.
     refuse_create: str | None = None
     fail_validating: str | None = None
     fail_processing: str | None = None
     unsupported_models: tuple[str, ...] = ()
-    # Answers that are behind: a job made within so many seconds is not there yet. Of Get (and Stop): terraform-provider-aws
-    # PR #49877 retries NotFound for 5 minutes after Create. List was recorded to show a job within a second.
+    # Answers that are behind: a job made within so many seconds is not there yet. Of Get (and
+    # Stop): terraform-provider-aws PR #49877 retries NotFound for 5 minutes after Create. List was
+    # recorded to show a job within a second.
     get_behind_seconds: float = 0.0
     list_behind_seconds: float = 0.0
     # Records and jobs. A job's lot is drawn when it is created.
@@ -65,19 +76,22 @@ class Faults:
     # Which error says that a name is in use, and whether an ended job keeps its name.
     name_in_use_error: str = VALIDATION
     names_stay_taken: bool = False
-    # Stop of an ended job: recorded is a validation error, documented a conflict as well. Of a Stopping one nothing is known.
+    # Stop of an ended job: recorded is a validation error, documented a conflict as well. Of a
+    # Stopping one nothing is known.
     stop_ended_error: str = VALIDATION
     stop_twice_error: str | None = None
-    # How an event names the model ("arn" as Get does; a foundation model's ARN is documented), and which statuses are sent.
+    # How an event names the model ("arn" as Get does; a foundation model's ARN is documented), and
+    # which statuses are sent.
     event_model_id: str = "arn"
     event_statuses: tuple[str, ...] = STATUSES
     # An SDK of before April 2026 does not show Get's record counts.
     get_without_counts: bool = False
-    # What a job leaves in S3 that was stopped InProgress, or failed (`job_failure`): the records that were processed, or nothing.
+    # What a job leaves in S3 that was stopped InProgress, or failed (`job_failure`): the records
+    # that were processed, or nothing.
     stopped_output: str = "part"
     failed_output: str = "none"
-    # An object that may be written into the output place to try its permissions. The first is documented for customization of
-    # models; the second is hearsay.
+    # An object that may be written into the output place to try its permissions. The first is
+    # documented for customization of models; the second is hearsay.
     permission_check_object: str | None = None
 
 
@@ -94,7 +108,11 @@ _CHOICES: dict[str, tuple[str | None, ...]] = {
     "event_model_id": ("arn", "as-given", "foundation-model"),
     "stopped_output": ("part", "none"),
     "failed_output": ("none", "part"),
-    "permission_check_object": (None, ".write_access_check_file.tmp", "amazon-bedrock-permission-check"),
+    "permission_check_object": (
+        None,
+        ".write_access_check_file.tmp",
+        "amazon-bedrock-permission-check",
+    ),
 }
 _LISTS: dict[str, tuple[str, ...]] = {"fault_calls": CALLS, "event_statuses": STATUSES}
 
@@ -102,12 +120,16 @@ _LISTS: dict[str, tuple[str, ...]] = {"fault_calls": CALLS, "event_statuses": ST
 def changed(faults: Faults, wanted: Mapping[str, object]) -> Faults:
     """The faults with those in `wanted` (name to JSON value) replaced.
 
-    Raises UnknownFaultError with one sentence for an unknown name or a value of the wrong kind; then nothing changes.
+    Raises UnknownFaultError with one sentence for an unknown name or a value of the wrong kind;
+    then nothing changes.
     """
     readers = {field.name: _reader(field.name, str(field.type)) for field in fields(Faults)}
     unknown = sorted(set(wanted) - set(readers))
     if unknown:
-        raise UnknownFaultError(f"Unknown fault: {', '.join(unknown)}. The known ones are: {', '.join(sorted(readers))}.")
+        raise UnknownFaultError(
+            f"Unknown fault: {', '.join(unknown)}. The known ones are: "
+            f"{', '.join(sorted(readers))}."
+        )
     values: dict[str, Any] = {name: readers[name](value) for name, value in wanted.items()}
     return replace(faults, **values)
 
@@ -116,9 +138,15 @@ def _reader(name: str, kind: str) -> Callable[[object], object]:
     if name in _CHOICES:
         return lambda value: _choice(name, value)
     if name in _LISTS:
-        return lambda value: tuple(_one_of(name, _LISTS[name], item) for item in _strings(name, value))
+        return lambda value: tuple(
+            _one_of(name, _LISTS[name], item) for item in _strings(name, value)
+        )
     if name.endswith("_seconds"):
-        return (lambda value: _range(name, value)) if "tuple" in kind else lambda value: _seconds(name, kind, value)
+        return (
+            (lambda value: _range(name, value))
+            if "tuple" in kind
+            else lambda value: _seconds(name, kind, value)
+        )
     if kind == "bool":
         return lambda value: _boolean(name, value)
     if kind.startswith("tuple"):
@@ -132,7 +160,9 @@ def _choice(name: str, value: object) -> Any:
 
 def _one_of(name: str, known: tuple[str | None, ...], value: object) -> Any:
     if value not in known:
-        raise UnknownFaultError(f"{name} must be one of: {', '.join(str(choice) for choice in known)}.")
+        raise UnknownFaultError(
+            f"{name} must be one of: {', '.join(str(choice) for choice in known)}."
+        )
     return value
 
 
@@ -154,7 +184,9 @@ def _range(name: str, value: object) -> tuple[float, float]:
     match value:
         case [int() | float() as low, int() | float() as high] if 0 <= low <= high:
             return float(low), float(high)
-    raise UnknownFaultError(f"{name} must be a list of two numbers of seconds, the lower one first.")
+    raise UnknownFaultError(
+        f"{name} must be a list of two numbers of seconds, the lower one first."
+    )
 
 
 def _boolean(name: str, value: object) -> bool:

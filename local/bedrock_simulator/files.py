@@ -1,8 +1,9 @@
 """A job's files in S3: what `Validating` looks at, and the output it leaves.
 
-Everything is read line by line and written through a spooled temporary file, so memory stays bounded for files of any
-size; a job of 1,000 records costs two reads and two writes. Lines are split at "\n" only, as JSON lines are. The input is
-judged by the reader of intake (shared/inspection.py), without its limits and its rules for bodies.
+Everything is read line by line and written through a spooled temporary file, so memory stays
+bounded for files of any size; a job of 1,000 records costs two reads and two writes. Lines are
+split at "\n" only, as JSON lines are. The input is judged by the reader of intake
+(shared/inspection.py), without its limits and its rules for bodies.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 64 * 1024**2
 SHUFFLE_BYTES = 8 * 1024**2
 CHUNK_BYTES = 1024**2
-NO_LIMITS = inspection.Limits(min_records=0, max_records=10**9, max_bytes=10**15)  # those are in rules.py
+# those are in rules.py
+NO_LIMITS = inspection.Limits(min_records=0, max_records=10**9, max_bytes=10**15)
 _UNREADABLE = "Could not validate GetObject permissions to access S3 bucket"
 
 
@@ -48,7 +50,8 @@ class Work:
     output_uri: str
     model: str  # the id of the model itself
     converse: bool
-    check_object: str | None = None  # a name in the output place that is written to try its permissions
+    # a name in the output place that is written to try its permissions
+    check_object: str | None = None
     total_records: int = 0
     records: int = 0
     record_error: float = 0.0
@@ -56,7 +59,9 @@ class Work:
 
 
 def inspect(s3: S3Client, work: Work) -> Inspection:
-    """Read all input once. Never raises for what S3 or the content does: that is the inspection's `problem`."""
+    """Read all input once. Never raises for what S3 or the content does: that is the inspection's
+    `problem`.
+    """
     bucket, _ = _split(work.input_uri)
     if work.check_object and (problem := _try_to_write(s3, work.output_uri, work.check_object)):
         return Inspection(problem=problem)
@@ -86,12 +91,17 @@ def _try_to_write(s3: S3Client, output_uri: str, name: str) -> str:
     try:
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
     except (ClientError, BotoCoreError) as error:
-        return f"Could not validate PutObject permissions to access S3 bucket: {bucket} at key {key}: {error}"[:2048]
+        return (
+            f"Could not validate PutObject permissions to access S3 bucket: {bucket} at key {key}: "
+            f"{error}"
+        )[:2048]
     return ""
 
 
 def write(s3: S3Client, work: Work) -> Tally:
-    """Write one `.out` file per input file and then the manifest under `<output>/<job id>/`. Never raises for S3."""
+    """Write one `.out` file per input file and then the manifest under `<output>/<job id>/`. Never
+    raises for S3.
+    """
     output = _Output(s3, work)
     try:
         for key, _ in _input_keys(s3, work.input_uri):
@@ -121,16 +131,27 @@ class _Output:
             spool.seek(0)
             target = f"{self._prefix}/{key.rsplit('/', 1)[-1]}.out"
             # Threads of its own for each upload would cost more than these uploads take.
-            self._s3.upload_fileobj(spool, self._bucket, target, Config=TransferConfig(use_threads=False))
+            self._s3.upload_fileobj(
+                spool, self._bucket, target, Config=TransferConfig(use_threads=False)
+            )
 
     def _answer(self, number: int, record: dict[str, Any]) -> bytes:
         """One line of output: `modelOutput`, or `error` in its place."""
-        body, record_id = record.get("modelInput"), str(record.get("recordId") or f"GEN{number:09d}")
-        # The order of a line's members as recorded 2026-01, aquaticartists-video: input, answer or error, id.
+        body, record_id = (
+            record.get("modelInput"),
+            str(record.get("recordId") or f"GEN{number:09d}"),
+        )
+        # The order of a line's members as recorded 2026-01, aquaticartists-video: input, answer or
+        # error, id.
         line: dict[str, Any] = {"modelInput": body}
         if not isinstance(body, dict) or self._chance.random() < self._work.record_error:
             self.errors += 1
-            line["error"] = {"errorCode": 400, "errorMessage": "bad request", "expired": False, "retryable": False}
+            line["error"] = {
+                "errorCode": 400,
+                "errorMessage": "bad request",
+                "expired": False,
+                "retryable": False,
+            }
         else:
             text = f"Simulated answer to record {record_id}."
             tokens_in, tokens_out = max(1, len(json.dumps(body)) // 4), max(1, len(text) // 4)
@@ -160,7 +181,11 @@ def _model_output(text: str, tokens_in: int, tokens_out: int, work: Work) -> dic
         return {
             "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
             "stopReason": "end_turn",
-            "usage": {"inputTokens": tokens_in, "outputTokens": tokens_out, "totalTokens": tokens_in + tokens_out},
+            "usage": {
+                "inputTokens": tokens_in,
+                "outputTokens": tokens_out,
+                "totalTokens": tokens_in + tokens_out,
+            },
         }
     return {
         "id": "msg_bdrk_simulated",
@@ -175,10 +200,11 @@ def _model_output(text: str, tokens_in: int, tokens_out: int, work: Work) -> dic
 
 
 class S3Clients:
-    """The S3 client for a job's role: one for all, or with `assume_role` each under its own role's permissions.
+    """The S3 client for a job's role: one for all, or with `assume_role` each under its own role's
+    permissions.
 
-    With roles, an emulator that enforces IAM refuses what the real service role would be refused. A role's credentials
-    are asked for again after 15 minutes; they last an hour.
+    With roles, an emulator that enforces IAM refuses what the real service role would be refused. A
+    role's credentials are asked for again after 15 minutes; they last an hour.
     """
 
     def __init__(self, session: boto3.Session, *, assume_role: bool) -> None:
@@ -198,7 +224,9 @@ class S3Clients:
     def _new(self, role: str) -> S3Client:
         credentials = {}
         if role:
-            answer = self._session.client("sts").assume_role(RoleArn=role, RoleSessionName="bedrock-simulator")
+            answer = self._session.client("sts").assume_role(
+                RoleArn=role, RoleSessionName="bedrock-simulator"
+            )
             credentials = {
                 "aws_access_key_id": answer["Credentials"]["AccessKeyId"],
                 "aws_secret_access_key": answer["Credentials"]["SecretAccessKey"],
@@ -218,7 +246,11 @@ def _count(s3: S3Client, bucket: str, key: str) -> int:
         found = inspection.inspect(body.iter_chunks(CHUNK_BYTES), NO_LIMITS)
     for problem in found.problems:
         name = key.rsplit("/", 1)[-1]
-        raise _BadLineError(f"Line {problem.line} of {name} {problem.text}." if problem.line else f"{name}: {problem.text}.")
+        raise _BadLineError(
+            f"Line {problem.line} of {name} {problem.text}."
+            if problem.line
+            else f"{name}: {problem.text}."
+        )
     return found.record_count
 
 
@@ -249,8 +281,12 @@ def _first(records: Iterator[dict[str, Any]], limit: int) -> Iterator[tuple[int,
         yield number, record
 
 
-def _shuffled(records: Iterator[tuple[int, dict[str, Any]]], chance: random.Random) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The order of output is not promised. Small files are shuffled throughout, large ones within a window of 1,000."""
+def _shuffled(
+    records: Iterator[tuple[int, dict[str, Any]]], chance: random.Random
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The order of output is not promised. Small files are shuffled throughout, large ones within a
+    window of 1,000.
+    """
     window: list[tuple[int, dict[str, Any]]] = []
     for record in records:
         window.append(record)

@@ -1,4 +1,6 @@
-"""A batch job: its statuses, what was drawn for it, and what is known of it. Data only; `rules.py` moves it."""
+"""A batch job: its statuses, what was drawn for it, and what is known of it. Data only; `rules.py`
+moves it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,25 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 SUBMITTED, VALIDATING, SCHEDULED, IN_PROGRESS = "Submitted", "Validating", "Scheduled", "InProgress"
-STOPPING, STOPPED, COMPLETED, PARTIALLY_COMPLETED = "Stopping", "Stopped", "Completed", "PartiallyCompleted"
+STOPPING, STOPPED, COMPLETED, PARTIALLY_COMPLETED = (
+    "Stopping",
+    "Stopped",
+    "Completed",
+    "PartiallyCompleted",
+)
 FAILED, EXPIRED = "Failed", "Expired"
-STATUSES = (SUBMITTED, VALIDATING, SCHEDULED, IN_PROGRESS, STOPPING, STOPPED, COMPLETED, PARTIALLY_COMPLETED, FAILED, EXPIRED)
+STATUSES = (
+    SUBMITTED,
+    VALIDATING,
+    SCHEDULED,
+    IN_PROGRESS,
+    STOPPING,
+    STOPPED,
+    COMPLETED,
+    PARTIALLY_COMPLETED,
+    FAILED,
+    EXPIRED,
+)
 TERMINAL = frozenset({STOPPED, COMPLETED, PARTIALLY_COMPLETED, FAILED, EXPIRED})
 LEGAL_NEXT: Mapping[str, frozenset[str]] = {
     SUBMITTED: frozenset({VALIDATING, STOPPING}),
@@ -26,7 +44,9 @@ LEGAL_NEXT: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`*_seconds` are ranges from which each job draws; `stage_seconds` holds for Submitted, Validating and Scheduled."""
+    """`*_seconds` are ranges from which each job draws; `stage_seconds` holds for Submitted,
+    Validating and Scheduled.
+    """
 
     account: str = "000000000000"
     region: str = "us-east-1"
@@ -40,12 +60,15 @@ class Settings:
     max_records: int = 100_000
     max_file_bytes: int = 1024**3
     max_job_bytes: int = 5 * 1024**3
-    timeout_hours: int = 24  # of a job that asks for none: recorded 2026-03, cloud-custodian PR #10611
+    # of a job that asks for none: recorded 2026-03, cloud-custodian PR #10611
+    timeout_hours: int = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What `Validating` found in S3. `problem` is a sentence, and empty if every line of every file was readable."""
+    """What `Validating` found in S3. `problem` is a sentence, and empty if every line of every file
+    was readable.
+    """
 
     records: int = 0
     largest_file_records: int = 0
@@ -65,8 +88,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Plan:
-    """A job's lot, drawn when it is created: seconds in each status, how it will end if nothing else ends it, and which share of
-    its records will be processed by then (0-1).
+    """A job's lot, drawn when it is created: seconds in each status, how it will end if nothing
+    else ends it, and which share of its records will be processed by then (0-1).
     """
 
     seconds: Mapping[str, float]

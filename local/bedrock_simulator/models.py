@@ -1,15 +1,20 @@
-"""The names of one model: as it was asked for, as answers and events give it, and as IAM sees it. Pure."""
+"""The names of one model: as it was asked for, as answers and events give it, and as IAM sees it.
+Pure.
+"""
 
 import re
 
-_PROFILE = re.compile(r"(?:global|apac|us-gov|[a-z]{2})\.(.+)")  # an inference profile's id; terraform/models.tf has the same
+# an inference profile's id; terraform/models.tf has the same
+_PROFILE = re.compile(r"(?:global|apac|us-gov|[a-z]{2})\.(.+)")
 
 
 def model_arn(model: str, region: str, account: str) -> str:
-    """The full ARN of a model or an inference profile that was named by its id; an ARN stays as it is.
+    """The full ARN of a model or an inference profile that was named by its id; an ARN stays as it
+    is.
 
-    Recorded 2026-03, cloud-custodian PR #10611: Get and List answer the ARN although the bare id of a foundation model was sent.
-    Of a profile's id: said by terraform-provider-aws PR #49877 (2026-09).
+    Recorded 2026-03, cloud-custodian PR #10611: Get and List answer the ARN although the bare id of
+    a foundation model was sent. Of a profile's id: said by terraform-provider-aws PR #49877
+    (2026-09).
     """
     if model.startswith("arn:"):
         return model
@@ -24,7 +29,9 @@ def foundation_model_arn(model: str, region: str) -> str:
 
 
 def base_model(model: str) -> str:
-    """The id of the model itself: without an ARN's beginning and without a profile's group of Regions."""
+    """The id of the model itself: without an ARN's beginning and without a profile's group of
+    Regions.
+    """
     name = model.rpartition("/")[2]
     profile = _PROFILE.fullmatch(name)
     return profile[1] if profile else name

@@ -1,13 +1,15 @@
 """The rules of Bedrock batch inference, apart from HTTP, S3 and the wall clock.
 
-`Bedrock` holds the jobs, quotas, tokens and names of one account and Region. Every call gets the time as an argument and
-nothing here waits, so a driver can run it on the wall clock and a simulation test on a virtual one: call, then `advance`
-to `next_change_at()`, again and again. Everything drawn by chance comes from the seed and the number of the job.
+`Bedrock` holds the jobs, quotas, tokens and names of one account and Region. Every call gets the
+time as an argument and nothing here waits, so a driver can run it on the wall clock and a
+simulation test on a virtual one: call, then `advance` to `next_change_at()`, again and again.
+Everything drawn by chance comes from the seed and the number of the job.
 
-What was recorded from AWS is followed, then what AWS documents; where neither tells, `faults.Faults` holds a switch. Limits and
-simplifications: the quota counts every job that has not ended under the very string in `modelId` (an ARN, a profile and a plain
-id of one model are three models here); a job that expires leaves no output; history is kept until the process ends.
-Not safe under threads: the driver holds one lock.
+What was recorded from AWS is followed, then what AWS documents; where neither tells,
+`faults.Faults` holds a switch. Limits and simplifications: the quota counts every job that has not
+ended under the very string in `modelId` (an ARN, a profile and a plain id of one model are three
+models here); a job that expires leaves no output; history is kept until the process ends. Not safe
+under threads: the driver holds one lock.
 """
 
 from __future__ import annotations
@@ -66,29 +68,37 @@ from local.bedrock_simulator.models import base_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-# The service model's pattern of a job's identifier, without the bare id that it also allows: recorded to be refused.
-_JOB_ARN = re.compile(r"arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:model-invocation-job/[a-z0-9]{12}")
-# How long after its time a job is seen to be Expired: recorded were 16 to 41 s (2025-01, amazon-bedrock-samples).
+# The service model's pattern of a job's identifier, without the bare id that it also allows:
+# recorded to be refused.
+_JOB_ARN = re.compile(
+    r"arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:model-invocation-job/[a-z0-9]{12}"
+)
+# How long after its time a job is seen to be Expired: recorded were 16 to 41 s (2025-01,
+# amazon-bedrock-samples).
 EXPIRY_LAG = timedelta(seconds=30)
 
 
 class Bedrock:
     """One account's batch jobs in one Region.
 
-    `inspect(job)` is asked once when a job enters Validating, `write(job)` once when it leaves InProgress or Stopping and is
-    going to have output: `job.records_to_process` records. Either may answer at once (a simulation) or return None and answer
-    later through `inspected` and `written` (the driver, which reads S3 outside the lock); until then the job stays where it is.
+    `inspect(job)` is asked once when a job enters Validating, `write(job)` once when it leaves
+    InProgress or Stopping and is going to have output: `job.records_to_process` records. Either may
+    answer at once (a simulation) or return None and answer later through `inspected` and `written`
+    (the driver, which reads S3 outside the lock); until then the job stays where it is.
     """
 
     def __init__(
         self,
         settings: Settings,
         faults: Faults = Faults(),  # noqa: B008 - frozen
-        inspect: Callable[[Job], Inspection | None] = lambda _: Inspection(records=100, largest_file_records=100),
+        inspect: Callable[[Job], Inspection | None] = lambda _: Inspection(
+            records=100, largest_file_records=100
+        ),
         write: Callable[[Job], Tally | None] = lambda job: Tally(success=job.records_to_process),
     ) -> None:
         self.settings, self.faults = settings, faults
-        self.passing_faults: dict[str, tuple[datetime, Any]] = {}  # name -> until when, and what it is then again
+        # name -> until when, and what it is then again
+        self.passing_faults: dict[str, tuple[datetime, Any]] = {}
         self.jobs: dict[str, Job] = {}
         self.quotas = dict(settings.model_quotas)
         self.counts: Counter[str] = Counter(accepted=0, refused_by_quota=0, token_replays=0)
@@ -102,7 +112,8 @@ class Bedrock:
         self._order = itertools.count()
         self._changes: list[StatusChange] = []
 
-    # The four calls. Requests are the API's members as a dict, with datetimes for timestamps; answers likewise.
+    # The four calls. Requests are the API's members as a dict, with datetimes for timestamps;
+    # answers likewise.
 
     def create(self, request: Mapping[str, Any], now: datetime) -> str:
         """The new job's ARN, or the original one's if the token is known. Raises BedrockError."""
@@ -142,7 +153,8 @@ class Bedrock:
         if job.status == STOPPING and self.faults.stop_twice_error:
             raise BedrockError(self.faults.stop_twice_error, CANNOT_STOP.format(status=job.status))
         if job.status != STOPPING:
-            # Output that is being written is finished first, so that the counts describe what is in S3.
+            # Output that is being written is finished first, so that the counts describe what is in
+            # S3.
             writing = job.waiting and job.status == IN_PROGRESS and not job.open_ended
             job.stopped_records = self._processed(job, now)
             self._move(job, STOPPING, now, now)
@@ -151,9 +163,11 @@ class Bedrock:
     # The life of a job.
 
     def advance(self, now: datetime) -> tuple[StatusChange, ...]:
-        """Do everything due until now; every change of status since the last call, in the order it happened.
+        """Do everything due until now; every change of status since the last call, in the order it
+        happened.
 
-        A change is stamped `now`: the moment when the quota is free and a caller can see it, not when it was due.
+        A change is stamped `now`: the moment when the quota is free and a caller can see it, not
+        when it was due.
         """
         self._end_passing_faults(now)
         while self._due and self._due[0][0] <= now:
@@ -168,7 +182,9 @@ class Bedrock:
         return changes
 
     def next_change_at(self) -> datetime | None:
-        """When `advance` next has something to do; None while nothing is planned (or all wait for S3)."""
+        """When `advance` next has something to do; None while nothing is planned (or all wait for
+        S3).
+        """
         while self._due and self._due[0][2] != self._due[0][3].turn:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
@@ -188,20 +204,26 @@ class Bedrock:
             self._resume(job, now)
 
     def restore(self, jobs: Iterable[Job]) -> None:
-        """Go on with the jobs of an earlier process, in the order they were made. What waited for S3 is asked for again."""
+        """Go on with the jobs of an earlier process, in the order they were made. What waited for
+        S3 is asked for again.
+        """
         for job in jobs:
             self._know(job)
             if not job.ended:
                 self._count_alive(job)
                 if job.waiting and not job.open_ended:
-                    job.waiting = self._ask_for_input(job) if job.status == VALIDATING else self._ask_for_output(job)
+                    job.waiting = (
+                        self._ask_for_input(job)
+                        if job.status == VALIDATING
+                        else self._ask_for_output(job)
+                    )
                 self._schedule(job)
 
     # Faults, the account's other users, and its limits.
 
     def disturb(self, wanted: Mapping[str, object], seconds: float | None, now: datetime) -> None:
-        """Set the faults named in `wanted` (as `changed` takes them): for good, or for so many seconds, after which each is as it
-        was before. Raises UnknownFaultError.
+        """Set the faults named in `wanted` (as `changed` takes them): for good, or for so many
+        seconds, after which each is as it was before. Raises UnknownFaultError.
         """
         before, self.faults = self.faults, changed(self.faults, wanted)
         for name in wanted:
@@ -216,13 +238,21 @@ class Bedrock:
             for name in over:
                 del self.passing_faults[name]
 
-    def start_foreign(self, model: str, count: int, seconds: float | None, now: datetime) -> tuple[str, ...]:
-        """Others' jobs, InProgress for `seconds` or (None) until ended: the ARNs of those that the quota let in."""
+    def start_foreign(
+        self, model: str, count: int, seconds: float | None, now: datetime
+    ) -> tuple[str, ...]:
+        """Others' jobs, InProgress for `seconds` or (None) until ended: the ARNs of those that the
+        quota let in.
+        """
         room = max(0, self.quota(model) - self.alive(model))
-        return tuple(self._start_one_foreign(model, seconds, now).arn for _ in range(min(count, room)))
+        return tuple(
+            self._start_one_foreign(model, seconds, now).arn for _ in range(min(count, room))
+        )
 
     def end_foreign(self, now: datetime) -> int:
-        """Complete every job of others, with all events; the number of them. Takes effect in the next `advance`."""
+        """Complete every job of others, with all events; the number of them. Takes effect in the
+        next `advance`.
+        """
         jobs = [job for job in self.jobs.values() if job.foreign and not job.ended]
         for job in jobs:
             job.plan, job.open_ended, job.due = Plan({}), False, now
@@ -236,7 +266,9 @@ class Bedrock:
         return self.quotas.get(model, self.settings.quota)
 
     def alive(self, model: str) -> int:
-        """Jobs of anybody that have not ended, Stopping ones included: which ones AWS counts is not documented."""
+        """Jobs of anybody that have not ended, Stopping ones included: which ones AWS counts is not
+        documented.
+        """
         return sum(self._alive.get(model, Counter()).values())
 
     # How a request is judged.
@@ -244,7 +276,9 @@ class Bedrock:
     def _check(self, operation: str, request: Mapping[str, Any]) -> None:
         found = problems(operation, request)
         if found:
-            raise BedrockError(VALIDATION, f"{len(found)} validation error(s): {'; '.join(found)[:1800]}")
+            raise BedrockError(
+                VALIDATION, f"{len(found)} validation error(s): {'; '.join(found)[:1800]}"
+            )
 
     def _refusal(self, request: Mapping[str, Any]) -> BedrockError | None:
         """Why this account, Region, role or model is refused now, whatever the job."""
@@ -254,7 +288,12 @@ class Bedrock:
         model = str(request.get("modelId", ""))
         caller = f"arn:aws:sts::{self.settings.account}:assumed-role/caller/session"
         role, region = request.get("roleArn", ""), self.settings.region
-        return BedrockError(code, text.format(caller=caller, role=role, region=region, model=model, base=base_model(model)))
+        return BedrockError(
+            code,
+            text.format(
+                caller=caller, role=role, region=region, model=model, base=base_model(model)
+            ),
+        )
 
     def _check_quota(self, model: str) -> None:
         if self.alive(model) >= self.quota(model):
@@ -269,12 +308,19 @@ class Bedrock:
     def _known_token(self, request: Mapping[str, Any], now: datetime) -> Job | None:
         job = self._tokens.get(request.get("clientRequestToken", ""))
         memory = self.faults.token_memory_seconds
-        if job is None or self.faults.forget_tokens or (self.faults.token_ends_with_job and job.ended):
+        if (
+            job is None
+            or self.faults.forget_tokens
+            or (self.faults.token_ends_with_job and job.ended)
+        ):
             return None
         if memory is not None and now - job.submit_time > timedelta(seconds=memory):
             return None
         if self.faults.token_mismatch_error and dict(job.request) != dict(request):
-            raise BedrockError(self.faults.token_mismatch_error, "The client request token was used with other parameters.")
+            raise BedrockError(
+                self.faults.token_mismatch_error,
+                "The client request token was used with other parameters.",
+            )
         return job
 
     def _find(self, arn: str, now: datetime) -> Job:
@@ -336,7 +382,10 @@ class Bedrock:
 
     def _plan(self, chance: random.Random) -> Plan:
         settings, faults = self.settings, self.faults
-        seconds = {status: chance.uniform(*settings.stage_seconds) for status in (SUBMITTED, VALIDATING, SCHEDULED)}
+        seconds = {
+            status: chance.uniform(*settings.stage_seconds)
+            for status in (SUBMITTED, VALIDATING, SCHEDULED)
+        }
         seconds[IN_PROGRESS] = chance.uniform(*settings.job_seconds)
         seconds[STOPPING] = chance.uniform(*settings.stopping_seconds)
         for rate, outcome, share in (
@@ -368,17 +417,27 @@ class Bedrock:
         if self.faults.fail_validating is None or job.foreign:
             return ""
         bucket, _, key = job.input_uri.removeprefix("s3://").partition("/")
-        return VALIDATING_FAILURES[self.faults.fail_validating].format(bucket=bucket, key=key, uri=job.input_uri)
+        return VALIDATING_FAILURES[self.faults.fail_validating].format(
+            bucket=bucket, key=key, uri=job.input_uri
+        )
 
     def _input_problem(self, job: Job) -> str:
         settings, inspection = self.settings, job.inspection or Inspection()
         if inspection.problem:
             return inspection.problem
         if inspection.records < settings.min_records:
-            return TOO_FEW_RECORDS.format(arn=job.arn, records=inspection.records, minimum=settings.min_records)
+            return TOO_FEW_RECORDS.format(
+                arn=job.arn, records=inspection.records, minimum=settings.min_records
+            )
         if max(inspection.records, inspection.largest_file_records) > settings.max_records:
-            return f"The input has {inspection.records} records; the maximum is {settings.max_records}."
-        if inspection.largest_file_bytes > settings.max_file_bytes or inspection.total_bytes > settings.max_job_bytes:
+            return (
+                f"The input has {inspection.records} records; the maximum is "
+                f"{settings.max_records}."
+            )
+        if (
+            inspection.largest_file_bytes > settings.max_file_bytes
+            or inspection.total_bytes > settings.max_job_bytes
+        ):
             return "The input is larger than the quota allows."
         return ""
 
@@ -386,12 +445,15 @@ class Bedrock:
         if job.tally and job.tally.problem:
             return FAILED, job.tally.problem
         if self._fails_processing(job):
-            return FAILED, PROCESSING_FAILURES[self.faults.fail_processing or ""].format(role=job.role)
+            return FAILED, PROCESSING_FAILURES[self.faults.fail_processing or ""].format(
+                role=job.role
+            )
         messages = {
             FAILED: "The job failed because of an internal error.",
             PARTIALLY_COMPLETED: "Not all records could be processed in time.",
         }
-        # A lot of Expired has had its chance in Scheduled; end_foreign may have replaced it meanwhile.
+        # A lot of Expired has had its chance in Scheduled; end_foreign may have replaced it
+        # meanwhile.
         return job.plan.outcome, messages.get(job.plan.outcome, "")
 
     def _move(self, job: Job, status: str, due: datetime, now: datetime) -> None:
@@ -406,7 +468,11 @@ class Bedrock:
         job.due = due + timedelta(seconds=job.plan.seconds.get(status, 0.0))
         if status == SCHEDULED:
             job.due = min(job.due, job.expires_at + EXPIRY_LAG)
-        job.waiting = self._ask_for_input(job) if status == VALIDATING else status == IN_PROGRESS and job.open_ended
+        job.waiting = (
+            self._ask_for_input(job)
+            if status == VALIDATING
+            else status == IN_PROGRESS and job.open_ended
+        )
         self._schedule(job)
 
     def _ask_for_input(self, job: Job) -> bool:
@@ -455,14 +521,19 @@ class Bedrock:
     def list(self, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         """A page of summaries, newest first unless `sortOrder` says otherwise. Raises BedrockError.
 
-        Pages are cut by the number of the job, so that jobs created meanwhile neither repeat nor hide others.
+        Pages are cut by the number of the job, so that jobs created meanwhile neither repeat nor
+        hide others.
         """
         self._check("ListModelInvocationJobs", request)
         page_size = request.get("maxResults") or 100
         page = [*itertools.islice(self._matching(request, now), page_size + 1)]
-        answer: dict[str, Any] = {"invocationJobSummaries": [summary(job, self.settings) for job in page[:page_size]]}
+        answer: dict[str, Any] = {
+            "invocationJobSummaries": [summary(job, self.settings) for job in page[:page_size]]
+        }
         if len(page) > page_size:
-            answer["nextToken"] = base64.urlsafe_b64encode(b"%d" % page[page_size - 1].sequence).decode()
+            answer["nextToken"] = base64.urlsafe_b64encode(
+                b"%d" % page[page_size - 1].sequence
+            ).decode()
         return answer
 
     def _matching(self, request: Mapping[str, Any], now: datetime) -> Iterable[Job]:
@@ -472,9 +543,16 @@ class Bedrock:
         last = _sequence(request.get("nextToken"))
         newest = now - timedelta(seconds=self.faults.list_behind_seconds)
         for job in jobs:
-            seen = last is not None and (job.sequence <= last if ascending else job.sequence >= last)
-            wanted = request.get("statusEquals") in (None, job.status) and (request.get("nameContains") or "") in job.name
-            in_time = (after is None or job.submit_time > after) and (before is None or job.submit_time < before)
+            seen = last is not None and (
+                job.sequence <= last if ascending else job.sequence >= last
+            )
+            wanted = (
+                request.get("statusEquals") in (None, job.status)
+                and (request.get("nameContains") or "") in job.name
+            )
+            in_time = (after is None or job.submit_time > after) and (
+                before is None or job.submit_time < before
+            )
             if wanted and in_time and not seen and job.submit_time <= newest:
                 yield job
 

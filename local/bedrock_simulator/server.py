@@ -1,7 +1,9 @@
-"""HTTP for the simulator: the four calls as botocore sends and reads them, and `/_simulator/` to watch and disturb it.
+"""HTTP for the simulator: the four calls as botocore sends and reads them, and `/_simulator/` to
+watch and disturb it.
 
-Errors travel as botocore expects of rest-json: the code in `x-amzn-errortype`, the text as `message`. Only the loopback
-interface is served and no signature is checked: it stands in for Bedrock on a developer's machine, nothing else.
+Errors travel as botocore expects of rest-json: the code in `x-amzn-errortype`, the text as
+`message`. Only the loopback interface is served and no signature is checked: it stands in for
+Bedrock on a developer's machine, nothing else.
 """
 
 from __future__ import annotations
@@ -42,9 +44,13 @@ Handler = Callable[..., Response]
 
 
 class App:
-    """The WSGI application. `chance` decides on faults of calls; a job's own lot comes from the rules' seed."""
+    """The WSGI application. `chance` decides on faults of calls; a job's own lot comes from the
+    rules' seed.
+    """
 
-    def __init__(self, driver: Driver, events: Events, chance: random.Random, access: Access | None = None) -> None:
+    def __init__(
+        self, driver: Driver, events: Events, chance: random.Random, access: Access | None = None
+    ) -> None:
         self._driver, self._events, self._chance, self._access = driver, events, chance, access
         self._counts = Counter(throttled=0, failed=0, denied=0, accepted_then_timed_out=0)
         self._counts_lock = threading.Lock()
@@ -70,11 +76,13 @@ class App:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         request.max_content_length = MAX_BODY_BYTES
-        request.get_data()  # read even if not wanted: what is left would be taken for the connection's next request
+        # read even if not wanted: what is left would be taken for the connection's next request
+        request.get_data()
         return self._answer(request)(environ, start_response)
 
     def _answer(self, request: Request) -> Response:
-        # As it was sent: an ARN whose slash is not encoded is another path, and no operation of Bedrock's.
+        # As it was sent: an ARN whose slash is not encoded is another path, and no operation of
+        # Bedrock's.
         sent = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
         known_path = False
         for method, path, handler in self._routes:
@@ -84,7 +92,10 @@ class App:
                 return self._guarded(handler, request, *map(urllib.parse.unquote, found.groups()))
         if not sent.startswith("/_simulator/"):
             return _unknown_operation()
-        return _json({"message": f"There is no {request.method} {request.path} here."}, 405 if known_path else 404)
+        return _json(
+            {"message": f"There is no {request.method} {request.path} here."},
+            405 if known_path else 404,
+        )
 
     def _guarded(self, handler: Handler, request: Request, *groups: str) -> Response:
         try:
@@ -108,8 +119,12 @@ class App:
             return self._accept_then_time_out(request, body, faults)
         return _json({"jobArn": self._driver.call(lambda now: now.bedrock.create(body, now.time))})
 
-    def _accept_then_time_out(self, request: Request, body: dict[str, Any], faults: Faults) -> Response:
-        """Create makes the job, or is refused as ever; only the answer to an accepted one is lost."""
+    def _accept_then_time_out(
+        self, request: Request, body: dict[str, Any], faults: Faults
+    ) -> Response:
+        """Create makes the job, or is refused as ever; only the answer to an accepted one is
+        lost.
+        """
         if faults.timeout_makes_job == "after":
             time.sleep(faults.timeout_seconds)
             self._driver.call(lambda now: now.bedrock.create(body, now.time))
@@ -166,13 +181,21 @@ class App:
         return _json({"status": "ok"})
 
     def _jobs(self, _: Request) -> Response:
-        return _json({"jobs": self._driver.call(lambda now: [_job(job) for job in now.bedrock.jobs.values()])})
+        return _json(
+            {
+                "jobs": self._driver.call(
+                    lambda now: [_job(job) for job in now.bedrock.jobs.values()]
+                )
+            }
+        )
 
     def _stats(self, _: Request) -> Response:
         stats = self._driver.call(
             lambda now: {
                 **now.bedrock.counts,
-                "largest_alive": {model: dict(counts) for model, counts in now.bedrock.largest_alive.items()},
+                "largest_alive": {
+                    model: dict(counts) for model, counts in now.bedrock.largest_alive.items()
+                },
                 "alive": {model: now.bedrock.alive(model) for model in now.bedrock.largest_alive},
                 "quotas": {model: now.bedrock.quota(model) for model in now.bedrock.largest_alive},
             }
@@ -199,7 +222,9 @@ class App:
         body = _body(request)
         model, count = _text(body, "model"), _whole(body, "count")
         seconds = _seconds(body.get("seconds"))
-        arns = self._driver.call(lambda now: now.bedrock.start_foreign(model, count, seconds, now.time))
+        arns = self._driver.call(
+            lambda now: now.bedrock.start_foreign(model, count, seconds, now.time)
+        )
         return _json({"jobArns": arns, "refused": count - len(arns)})
 
     def _end_foreign(self, _: Request) -> Response:
@@ -213,13 +238,18 @@ class App:
 
 
 def serve(app: App, listener: socket.socket) -> BaseWSGIServer:
-    """A server on a socket that listens already, a thread for each connection; run it with `serve_forever`."""
+    """A server on a socket that listens already, a thread for each connection; run it with
+    `serve_forever`.
+    """
     host, port = listener.getsockname()
-    return make_server(host, port, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno())
+    return make_server(
+        host, port, app, threaded=True, request_handler=_QuietHandler, fd=listener.fileno()
+    )
 
 
 class _QuietHandler(WSGIRequestHandler):
-    disable_nagle_algorithm = True  # or each answer on a kept connection waits some 40 ms for an acknowledgement
+    # or each answer on a kept connection waits some 40 ms for an acknowledgement
+    disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing: a demo's output is about jobs."""

@@ -1,4 +1,6 @@
-"""Intake's configuration: one frozen object, read once from the environment, which Terraform writes."""
+"""Intake's configuration: one frozen object, read once from the environment, which Terraform
+writes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
-"""The intake function: batches of S3 notifications from the uploads queue, one event for each upload.
+"""The intake function: batches of S3 notifications from the uploads queue, one event for each
+upload.
 
-A message fails alone, and comes back, later each time (`retry_seconds`), until it is in the dead-letter queue. Environment, clock
-and clients enter here and nowhere else.
+A message fails alone, and comes back, later each time (`retry_seconds`), until it is in the
+dead-letter queue. Environment, clock and clients enter here and nowhere else.
 """
 
 import os
@@ -57,13 +58,17 @@ def _on_message(world: World, record: Record) -> None:
         take_in_message(world, record["body"])
     except Exception as error:
         receives = int(record["attributes"]["ApproximateReceiveCount"])
-        world.note("MessageFailed", message=record["messageId"], receives=receives, error=said(error))
+        world.note(
+            "MessageFailed", message=record["messageId"], receives=receives, error=said(error)
+        )
         world.hide(record["receiptHandle"], retry_seconds(receives, LONGEST_RETRY_SECONDS))
         raise
 
 
 def take_in_message(world: World, body: str) -> None:
-    """Take in all that a message announces. Then the first failure rises: what did not fail is not done twice."""
+    """Take in all that a message announces. Then the first failure rises: what did not fail is not
+    done twice.
+    """
     failures: list[Exception] = []
     for entry in announced(body, world.config.bucket):
         match entry:
@@ -93,7 +98,10 @@ def _session() -> Session:
 
 @cache
 def _store() -> Store:
-    return Store(DynamoTables({"events": _config().events_table}, _config().region, _session()), sleep=time.sleep)
+    return Store(
+        DynamoTables({"events": _config().events_table}, _config().region, _session()),
+        sleep=time.sleep,
+    )
 
 
 @cache
@@ -107,12 +115,18 @@ def _objects() -> Objects:
 
 
 def _hide(receipt_handle: str, seconds: int) -> None:
-    """Keep a failed message from coming back for so long. Its client is made when something fails, and not at a cold start."""
+    """Keep a failed message from coming back for so long. Its client is made when something fails,
+    and not at a cold start.
+    """
     _client("sqs").change_message_visibility(
-        QueueUrl=_config().uploads_queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
-    )  # fmt: skip
+        QueueUrl=_config().uploads_queue_url,
+        ReceiptHandle=receipt_handle,
+        VisibilityTimeout=seconds,
+    )
 
 
 def _client(service: str, **options: Any) -> Any:
-    """One of botocore's clients (local/build.py packs their data: SDK_SERVICES); their types name no service."""
+    """One of botocore's clients (local/build.py packs their data: SDK_SERVICES); their types name
+    no service.
+    """
     return _session().create_client(service, **options)

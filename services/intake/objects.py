@@ -1,10 +1,11 @@
 """S3: read an upload at its version, and copy it at that version.
 
-A right that is missing, or a KMS key that cannot be used, is a fault of the deployment and not of the upload: `Unreadable`.
+A right that is missing, or a KMS key that cannot be used, is a fault of the deployment and not of
+the upload: `Unreadable`.
 
-IAM: s3:GetObject, s3:GetObjectVersion and s3:ListBucketVersions on `to-process/*`, s3:PutObject on `staged/*`, s3:ListBucket so
-that a missing object answers 404 and not 403. Tags and metadata are not copied, which saves the right to read tags. One
-CopyObject takes up to 5 GB.
+IAM: s3:GetObject, s3:GetObjectVersion and s3:ListBucketVersions on `to-process/*`, s3:PutObject on
+`staged/*`, s3:ListBucket so that a missing object answers 404 and not 403. Tags and metadata are
+not copied, which saves the right to read tags. One CopyObject takes up to 5 GB.
 """
 
 import re
@@ -31,37 +32,50 @@ _LOST = {  # S3's code -> why no later try can read the upload
     "MethodNotAllowed": _DELETED,  # the version is a delete marker
     "PreconditionFailed": _REPLACED,
     "412": _REPLACED,
-    "InvalidObjectState": "the object is archived: upload it in a storage class that can be read at once",
+    "InvalidObjectState": "the object is archived: "
+    "upload it in a storage class that can be read at once",
     "InvalidRequest": "the object cannot be read: do not encrypt it with a key of your own (SSE-C)",
 }
 
 
-# S3 passes on what KMS answers with "KMS." before the code (KMS.DisabledException, KMS.KMSInvalidStateException: RDS user guide,
-# "Failure messages for Amazon S3 export tasks"). These pass by themselves (KMS API reference, Decrypt); others need a person.
+# S3 passes on what KMS answers with "KMS." before the code (KMS.DisabledException,
+# KMS.KMSInvalidStateException: RDS user guide, "Failure messages for Amazon S3 export tasks").
+# These pass by themselves (KMS API reference, Decrypt); others need a person.
 _KMS_PASSES = {
-    "KMS.ThrottlingException", "KMS.LimitExceededException", "KMS.DependencyTimeoutException", "KMS.KMSInternalException",
+    "KMS.ThrottlingException",
+    "KMS.LimitExceededException",
+    "KMS.DependencyTimeoutException",
+    "KMS.KMSInternalException",
     "KMS.KeyUnavailableException",
-}  # fmt: skip
+}
 _DENIED = {"AccessDenied", "403", "AllAccessDisabled"}  # S3 API reference, "Error responses"
 _KEY_IS = {
     "KMS.DisabledException": "is disabled",
     "KMS.NotFoundException": "does not exist",
     "KMS.KMSInvalidStateException": "cannot be used in its state (it may be pending deletion)",
 }
-# "User: … is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:… because no identity-based policy allows the
-# kms:Decrypt action", or "with an explicit deny in a … policy" (S3 user guide, "Troubleshoot access denied (403 Forbidden)").
+# "User: … is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:… because no
+# identity-based policy allows the kms:Decrypt action", or "with an explicit deny in a … policy" (S3
+# user guide, "Troubleshoot access denied (403 Forbidden)").
 _RIGHT = re.compile(r"not authorized to perform:? ([a-z0-9-]{1,30}:[A-Za-z*]{1,60})", re.ASCII)
-_KEY = re.compile(r"arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{1,30}:[0-9]{0,12}:(?:key|alias)/[A-Za-z0-9/_-]{1,256}", re.ASCII)
-_BY_POLICY = re.compile(r"(?:because|with) ((?:no|an explicit deny in an?) [a-z -]{1,60}?(?:policy|boundary))", re.ASCII)
+_KEY = re.compile(
+    r"arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{1,30}:[0-9]{0,12}:(?:key|alias)/[A-Za-z0-9/_-]{1,256}",
+    re.ASCII,
+)
+_BY_POLICY = re.compile(
+    r"(?:because|with) ((?:no|an explicit deny in an?) [a-z -]{1,60}?(?:policy|boundary))", re.ASCII
+)
 _RIGHTS_OF = {
-    "GetObject": "s3:GetObject and s3:GetObjectVersion on to-process/, or kms:Decrypt on the object's key",
+    "GetObject": "s3:GetObject and s3:GetObjectVersion on to-process/, "
+    "or kms:Decrypt on the object's key",
     "CopyObject": "s3:PutObject on staged/, or kms:GenerateDataKey on the bucket's key",
 }
 
 
 class Unreadable(Exception):
-    """The deployment may not read the upload, or not copy it, at this time. The message says which right on which key is missing.
-    It holds names of AWS's alone, and is the same for the same fault.
+    """The deployment may not read the upload, or not copy it, at this time. The message says which
+    right on which key is missing. It holds names of AWS's alone, and is the same for the same
+    fault.
     """
 
 
@@ -71,7 +85,9 @@ class Lost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """An upload being read. `chunks` raises where the connection breaks or the object ends early (botocore checks both)."""
+    """An upload being read. `chunks` raises where the connection breaks or the object ends early
+    (botocore checks both).
+    """
 
     size_bytes: int
     etag: str
@@ -81,7 +97,9 @@ class Opened:
 
 
 class Objects:
-    """The bucket. Errors other than Lost and Unreadable rise: they may pass, or an operator has to act."""
+    """The bucket. Errors other than Lost and Unreadable rise: they may pass, or an operator has to
+    act.
+    """
 
     def __init__(self, client: "S3Client") -> None:
         self._client = client
@@ -90,7 +108,9 @@ class Objects:
     def open(self, upload: Upload) -> Iterator[Opened]:
         """Read the upload, or a part of it. Raises Lost, Unreadable."""
         try:
-            answer = self._client.get_object(Bucket=upload.bucket, Key=upload.key, **_version(upload))
+            answer = self._client.get_object(
+                Bucket=upload.bucket, Key=upload.key, **_version(upload)
+            )
         except ClientError as error:
             raise _meaning(error) from error
         with closing(answer["Body"]) as body:
@@ -105,23 +125,32 @@ class Objects:
             )
 
     def version_before(self, upload: Upload, etag: str) -> str | None:
-        """The version of the same key just before this one, if it has this ETag: the same bytes. None as well if S3 does not say,
-        and if it encrypts with a KMS key: then the same bytes have another ETag each time (S3 API reference, "Object").
+        """The version of the same key just before this one, if it has this ETag: the same bytes.
+        None as well if S3 does not say, and if it encrypts with a KMS key: then the same bytes have
+        another ETag each time (S3 API reference, "Object").
         """
         try:
             page = self._client.list_object_versions(
-                Bucket=upload.bucket, Prefix=upload.key, KeyMarker=upload.key, VersionIdMarker=upload.version_id, MaxKeys=1
+                Bucket=upload.bucket,
+                Prefix=upload.key,
+                KeyMarker=upload.key,
+                VersionIdMarker=upload.version_id,
+                MaxKeys=1,
             )
         except (BotoCoreError, ClientError):
             return None  # it is only for a warning, which holds up no upload
         for version in page.get("Versions", []):
-            if version["Key"] == upload.key and version["ETag"] == etag and version["VersionId"] != upload.version_id:
+            if (
+                version["Key"] == upload.key
+                and version["ETag"] == etag
+                and version["VersionId"] != upload.version_id
+            ):
                 return version["VersionId"]
         return None
 
     def copy(self, upload: Upload, etag: str, key: str) -> None:
-        """Copy the version that was read to `key`, if it still has this ETag. A second copy is the same. Raises Lost,
-        Unreadable.
+        """Copy the version that was read to `key`, if it still has this ETag. A second copy is the
+        same. Raises Lost, Unreadable.
         """
         source: Any = {"Bucket": upload.bucket, "Key": upload.key, **_version(upload)}
         try:
@@ -143,7 +172,10 @@ def _version(upload: Upload) -> Any:
 
 
 def _meaning(error: ClientError) -> Exception:
-    code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+    code, message = (
+        error.response["Error"].get("Code", ""),
+        error.response["Error"].get("Message", ""),
+    )
     if code in _DENIED or (code.startswith("KMS.") and code not in _KMS_PASSES):
         return Unreadable(what_is_missing(code, message, error.operation_name))
     reason = _LOST.get(code)
@@ -151,7 +183,9 @@ def _meaning(error: ClientError) -> Exception:
 
 
 def what_is_missing(code: str, message: str, operation: str) -> str:
-    """A sentence about a refusal of S3's: the right and the key, if `message` names them, else the rights that may be missing."""
+    """A sentence about a refusal of S3's: the right and the key, if `message` names them, else the
+    rights that may be missing.
+    """
     right, key, policy = (pattern.search(message) for pattern in (_RIGHT, _KEY, _BY_POLICY))
     if code in _KEY_IS:
         what = f"the KMS key {key[0] if key else 'of the object'} {_KEY_IS[code]}"

@@ -1,7 +1,8 @@
 """S3 notifications: which uploads they announce, and what the uploader asked for. Pure.
 
-What S3 announces but is no input is ignored, with the reason. What S3 never sent raises, so that it ends in the dead-letter
-queue where a person sees it: it may be an upload in a shape that we do not know.
+What S3 announces but is no input is ignored, with the reason. What S3 never sent raises, so that it
+ends in the dead-letter queue where a person sees it: it may be an upload in a shape that we do not
+know.
 """
 
 import json
@@ -17,13 +18,17 @@ from bbq.shared.names import INPUT_PREFIX, INPUT_SUFFIX
 
 TEST_EVENT = "s3:TestEvent"  # S3 sends it once, when notifications are set up (S3 user guide)
 CREATED = "ObjectCreated:"
-UNVERSIONED = "null"  # the id of what is written while versioning is off or suspended; the next write replaces it
+# the id of what is written while versioning is off or suspended; the next write replaces it
+UNVERSIONED = "null"
 MAX_KEY_BYTES = 1024
 DEFAULT_PRIORITY = 5
 ORDERS = ("model", "priority")  # what metadata can ask for
-DIGEST = "bbq-sha256"  # what `bbq submit` writes into the metadata, to know the file again; every other word of it is a label
+# what `bbq submit` writes into the metadata, to know the file again; every other word of it is a
+# label
+DIGEST = "bbq-sha256"
 _INPUT_OF_OTHERS = re.compile(
-    r"\.(?:jsonl|jsonlines|ndjson|json|csv|parquet)(?P<packed>\.(?:gz|zip|zst|xz|bz2))?\Z", re.ASCII | re.IGNORECASE
+    r"\.(?:jsonl|jsonlines|ndjson|json|csv|parquet)(?P<packed>\.(?:gz|zip|zst|xz|bz2))?\Z",
+    re.ASCII | re.IGNORECASE,
 )
 SHORTEST_SLIP = 4  # letters; of a shorter alias, another letter is another word
 _PRIORITIES = {str(number): number for number in PRIORITIES}
@@ -35,7 +40,9 @@ class NotANotification(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """One version of one object. Without a `version_id` the next write replaces it; ETag and sequencer tell it apart."""
+    """One version of one object. Without a `version_id` the next write replaces it; ETag and
+    sequencer tell it apart.
+    """
 
     bucket: str
     key: str
@@ -53,7 +60,9 @@ class Ignored:
 
 
 def announced(body: str, bucket: str) -> list[Upload | Ignored | NotANotification]:
-    """What a message's body announces, one entry for each record. Raises NotANotification where it has no records at all."""
+    """What a message's body announces, one entry for each record. Raises NotANotification where it
+    has no records at all.
+    """
     try:
         message = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -69,14 +78,21 @@ def announced(body: str, bucket: str) -> list[Upload | Ignored | NotANotificatio
 def choose_model(
     key: str, metadata: Mapping[str, str], models: Mapping[str, Model], default: str
 ) -> tuple[str | None, str | None]:
-    """(alias, None) or (None, problem): what the metadata says, else the first folder if it is an alias, else the default. With
-    several models, a first folder that is nearly an alias is a problem: the default would run, and be paid for.
+    """(alias, None) or (None, problem): what the metadata says, else the first folder if it is an
+    alias, else the default. With several models, a first folder that is nearly an alias is a
+    problem: the default would run, and be paid for.
     """
     said = metadata.get("model")
     if said is not None:
         if said in models:
             return said, None
-        return None, f'metadata "model" is not a configured model; choose one of {", ".join(sorted(models))}'
+        return (
+            None,
+            (
+                'metadata "model" is not a configured model; choose one of '
+                f"{', '.join(sorted(models))}"
+            ),
+        )
     folder, slash, _ = key.removeprefix(INPUT_PREFIX).partition("/")
     if not slash or len(models) == 1:
         return default, None
@@ -87,7 +103,8 @@ def choose_model(
         return default, None
     aliases = ", ".join(sorted(models))
     return None, (
-        f'the first folder is nearly the alias of a model: name it {meant}/, or say the model in the metadata "model"; '
+        f"the first folder is nearly the alias of a model: name it {meant}/, or say the model in "
+        'the metadata "model"; '
         f"the aliases are {aliases}"
     )
 
@@ -103,18 +120,28 @@ def choose_priority(metadata: Mapping[str, str]) -> tuple[int, str | None]:
 
 
 def wrong_name(key: str) -> str | None:
-    """What is wrong with the name of an input; None for one that Bedrock takes, which ends in .jsonl."""
+    """What is wrong with the name of an input; None for one that Bedrock takes, which ends in
+    .jsonl.
+    """
     if key.endswith(INPUT_SUFFIX):
         return None
     packed = _INPUT_OF_OTHERS.search(key)
-    do = "unpack it, and upload it" if packed is not None and packed["packed"] else "upload one JSON object a line"
+    do = (
+        "unpack it, and upload it"
+        if packed is not None and packed["packed"]
+        else "upload one JSON object a line"
+    )
     return f"the key does not end in {INPUT_SUFFIX}: {do} under a key that does, in small letters"
 
 
 def _nearly(folder: str, alias: str) -> bool:
-    """Whether the alias was meant: in other letters (`Haiku`), as `model=haiku`, or with one slip of the hand (`hiaku`)."""
+    """Whether the alias was meant: in other letters (`Haiku`), as `model=haiku`, or with one slip
+    of the hand (`hiaku`).
+    """
     said = folder.casefold().strip()
-    return alias in {said, said.removeprefix("model=")} or (len(alias) >= SHORTEST_SLIP and _one_slip(said, alias))
+    return alias in {said, said.removeprefix("model=")} or (
+        len(alias) >= SHORTEST_SLIP and _one_slip(said, alias)
+    )
 
 
 def _one_slip(one: str, other: str) -> bool:
@@ -128,7 +155,10 @@ def _one_slip(one: str, other: str) -> bool:
 
 def _alike(one: str, other: str) -> int:
     """How many letters at their beginning are the same."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
 
 
 def _read(record: Any, bucket: str) -> Upload | Ignored | NotANotification:

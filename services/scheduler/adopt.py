@@ -1,4 +1,6 @@
-"""A job of ours at Bedrock, found or heard of: which of those with its name is ours, and the record that Bedrock has it."""
+"""A job of ours at Bedrock, found or heard of: which of those with its name is ours, and the record
+that Bedrock has it.
+"""
 
 from bbq.services.scheduler import bedrock
 from bbq.services.scheduler.world import World
@@ -12,7 +14,9 @@ MAX_APPENDS = 10  # tries to record an answer at the next free version
 
 
 def look_up(world: World, job: Job) -> tuple[bedrock.Found | None, list[bedrock.Found]]:
-    """(our job of this attempt's name, the jobs of others that have it). Ours is the one with our token."""
+    """(our job of this attempt's name, the jobs of others that have it). Ours is the one with our
+    token.
+    """
     name = attempt_name(world.config.deployment, job.id, job.attempt)
     found = world.bedrock.named(name, job.first_claimed_at or job.queued_at)
     ours = next((each for each in found if each.token == name), None)
@@ -20,13 +24,14 @@ def look_up(world: World, job: Job) -> tuple[bedrock.Found | None, list[bedrock.
 
 
 def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool:
-    """Append `job-submitted` to the attempt that `known` is in, after its last version that was read or at whatever is next.
-    False if it is recorded already, or over: ended is final.
+    """Append `job-submitted` to the attempt that `known` is in, after its last version that was
+    read or at whatever is next. False if it is recorded already, or over: ended is final.
     """
     job: Job | None = known
     for tries in range(MAX_APPENDS):
         if job is None or job.attempt != known.attempt or not job.may_be_at_bedrock:
-            if tries and job is not None and job.cancel is not None:  # it may be recorded by this very call, unheard
+            # it may be recorded by this very call, unheard
+            if tries and job is not None and job.cancel is not None:
                 world.outbox.wake_job(job.id)
             return False
         event = e.JobSubmitted(at=world.now(), attempt=job.attempt, arn=arn, found=found)
@@ -38,6 +43,11 @@ def record_submitted(world: World, known: Job, arn: str, *, found: bool) -> bool
             continue
         if job.cancel is not None:  # its own hint met our lease and left
             world.outbox.wake_job(job.id)
-        world.note("JobSubmitted", job=job.id, model=job.model, attempt=job.attempt, arn=arn, found=found)
+        world.note(
+            "JobSubmitted", job=job.id, model=job.model, attempt=job.attempt, arn=arn, found=found
+        )
         return True
-    raise RuntimeError(f"job-submitted of {known.id} could not be appended in {MAX_APPENDS} tries; the timer finds it again")
+    raise RuntimeError(
+        f"job-submitted of {known.id} could not be appended in {MAX_APPENDS} tries; the timer "
+        "finds it again"
+    )

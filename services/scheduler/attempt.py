@@ -1,15 +1,17 @@
-"""One attempt at Bedrock, from its claim to the record of what Create answered: to be read from top to bottom.
+"""One attempt at Bedrock, from its claim to the record of what Create answered: to be read from top
+to bottom.
 
-He who claims, creates; nobody else does. Create is called once for each claim, with the lease in hand, and its answer is recorded
-whatever happened meanwhile: the loser of an append does not decide again, it appends again. If the answer is never recorded, the
-lease runs out, and whoever takes it over looks the job up at Bedrock before the slot is given to another.
+He who claims, creates; nobody else does. Create is called once for each claim, with the lease in
+hand, and its answer is recorded whatever happened meanwhile: the loser of an append does not decide
+again, it appends again. If the answer is never recorded, the lease runs out, and whoever takes it
+over looks the job up at Bedrock before the slot is given to another.
 
 | Create answers | then |
 |---|---|
 | accepted | `job-submitted`; the model takes jobs, so its hold is lifted |
-| refused, for whatever reason | `submission-refused`: back to its old place in line, and the model on hold (shared/hold.py) |
+| refused, for whatever reason | `submission-refused`: back in line, the model on hold (hold.py) |
 | the name is in use | look it up: if it is ours, as accepted; else as no answer |
-| nothing, or anything else | everything stays as it is until the lease is over; the timer brings the take-over |
+| nothing, or anything else | nothing; the timer brings the take-over when the lease is over |
 """
 
 from dataclasses import replace
@@ -26,7 +28,17 @@ from bbq.services.scheduler.world import World
 from bbq.shared import events as e
 from bbq.shared import projections
 from bbq.shared.due import lease_due
-from bbq.shared.hold import MAX_TAKEN_OTHERS, NAME_TAKEN, OWN, PASSING, UNANSWERED, Hold, is_its_own, probed, refused
+from bbq.shared.hold import (
+    MAX_TAKEN_OTHERS,
+    NAME_TAKEN,
+    OWN,
+    PASSING,
+    UNANSWERED,
+    Hold,
+    is_its_own,
+    probed,
+    refused,
+)
 from bbq.shared.job import CLAIMED, Job, evolve
 from bbq.shared.names import attempt_name, holder
 from bbq.shared.slots import Lease, Slots
@@ -34,7 +46,10 @@ from bbq.shared.tables import ConditionFailed
 from bbq.shared.telemetry import said
 
 RECORD_SECONDS = 5.0  # kept for recording the answer
-NOT_FOUND = "Create gave no answer, and Bedrock has no job of this name: it is looked up again before the next try"
+NOT_FOUND = (
+    "Create gave no answer, and Bedrock has no job of this name: it is looked up again before the "
+    "next try"
+)
 
 
 class Outcome(Enum):
@@ -49,7 +64,9 @@ class Outcome(Enum):
 
 
 def claim_and_create(world: World, slots: Slots, job: Job) -> Outcome:
-    """Give a slot to a waiting job and send it to Bedrock. `slots` as read before `job` was: if they are on hold, it probes."""
+    """Give a slot to a waiting job and send it to Bedrock. `slots` as read before `job` was: if
+    they are on hold, it probes.
+    """
     claimed = _claim(world, slots, job)
     if claimed is None:
         return Outcome.LOST
@@ -57,7 +74,9 @@ def claim_and_create(world: World, slots: Slots, job: Job) -> Outcome:
     if job.unanswered and (found := _look_up_first(world, job, lease, slots)) is not None:
         return found
     if _too_late(world, lease):
-        world.note("SubmissionUnknown", job=job.id, model=job.model, reason="no time left to call Create")
+        world.note(
+            "SubmissionUnknown", job=job.id, model=job.model, reason="no time left to call Create"
+        )
         world.outbox.wake_model(slots.model)  # for the others in line
         return Outcome.UNKNOWN
     match world.bedrock.create(_request(world, job)):
@@ -74,19 +93,25 @@ def claim_and_create(world: World, slots: Slots, job: Job) -> Outcome:
 
 
 def _claim(world: World, slots: Slots, job: Job) -> tuple[Job, Lease] | None:
-    """The job as claimed, and its lease. None if the slots, their hold, the line or the job have changed."""
+    """The job as claimed, and its lease. None if the slots, their hold, the line or the job have
+    changed.
+    """
     lease, attempt = _new_lease(world), job.next_attempt
     _arm(world, job.id, attempt, lease)
     event = e.SlotClaimed(
-        at=world.now(), attempt=attempt, model_id=world.config.models[slots.model].model_id,
+        at=world.now(),
+        attempt=attempt,
+        model_id=world.config.models[slots.model].model_id,
         job_name=attempt_name(world.config.deployment, job.id, attempt),
-    )  # fmt: skip
+    )
     for hold in slots.holds:
         arm_hold(world, slots.model, probed(hold, slots.ends, event.at))
     holder_id = holder(job.id, attempt)
     ceiling = world.config.models[slots.model].ceiling
     try:
-        world.store.commit(projections.claimed(job, event, holder_id, lease, slots, ceiling=ceiling))
+        world.store.commit(
+            projections.claimed(job, event, holder_id, lease, slots, ceiling=ceiling)
+        )
     except ConditionFailed:
         if not _owns(world, slots.model, holder_id, lease):
             return None
@@ -96,8 +121,9 @@ def _claim(world: World, slots: Slots, job: Job) -> tuple[Job, Lease] | None:
 
 
 def _look_up_first(world: World, job: Job, lease: Lease, slots: Slots) -> Outcome | None:
-    """Before a Create after one that was never answered: Bedrock may show the job by now, and forgets the token of one that has
-    ended. None if it has no such job. A look-up that fails is no answer: then Create is not called.
+    """Before a Create after one that was never answered: Bedrock may show the job by now, and
+    forgets the token of one that has ended. None if it has no such job. A look-up that fails is no
+    answer: then Create is not called.
     """
     try:
         ours, _ = look_up(world, job)
@@ -111,11 +137,19 @@ def _look_up_first(world: World, job: Job, lease: Lease, slots: Slots) -> Outcom
 
 
 def give_up(  # noqa: PLR0917
-    world: World, job: Job, lease: Lease, kind: str, message: str, before: Slots, *, looked_up: bool = True
-) -> Outcome:  # fmt: skip
-    """After a definite refusal: out of the slot and back in line, with the model on hold; OVER if the job itself is at fault, or
-    cancelled. `before`: the slots as read before Create was called. Not `looked_up`: Bedrock may have it, so a cancel waits until
-    it is back in line, where it is looked up again.
+    world: World,
+    job: Job,
+    lease: Lease,
+    kind: str,
+    message: str,
+    before: Slots,
+    *,
+    looked_up: bool = True,
+) -> Outcome:
+    """After a definite refusal: out of the slot and back in line, with the model on hold; OVER if
+    the job itself is at fault, or cancelled. `before`: the slots as read before Create was called.
+    Not `looked_up`: Bedrock may have it, so a cancel waits until it is back in line, where it is
+    looked up again.
     """
     world.note("SubmissionRefused", job=job.id, model=job.model, kind=kind, reason=message)
     holder_id = holder(job.id, job.attempt)
@@ -126,15 +160,29 @@ def give_up(  # noqa: PLR0917
         if slots is None or slots.holders.get(holder_id) != lease:
             return Outcome.LOST  # taken over; or the write below was done, and its answer lost
         if kind in OWN and is_its_own(job.refused_under | {before.taken}):
-            why = f"refused each time, while {MAX_TAKEN_OTHERS} other jobs of the model were taken: {message}"
-            end = e.JobEnded(at=world.now(), attempt=job.attempt, status="Failed", message=why, arn=None)
-            writes, outcome = projections.over_without_bedrock(job, end, holder_id, lease), Outcome.OVER
+            why = (
+                f"refused each time, while {MAX_TAKEN_OTHERS} other jobs of the model were taken: "
+                f"{message}"
+            )
+            end = e.JobEnded(
+                at=world.now(), attempt=job.attempt, status="Failed", message=why, arn=None
+            )
+            writes, outcome = (
+                projections.over_without_bedrock(job, end, holder_id, lease),
+                Outcome.OVER,
+            )
         else:
-            ends = before.ends if slots.taken == before.taken else before.ends - 1  # others were taken since: a probe may ask now
+            # others were taken since: a probe may ask now
+            ends = before.ends if slots.taken == before.taken else before.ends - 1
             hold = refused(slots.refused, kind=kind, message=message, ends=ends, now=world.now())
             arm_hold(world, job.model, hold)
-            event = e.SubmissionRefused(at=world.now(), attempt=job.attempt, kind=kind, message=message, taken=before.taken)
-            writes, outcome = projections.given_up(job, event, holder_id, lease, slots, hold=hold), Outcome.REFUSED
+            event = e.SubmissionRefused(
+                at=world.now(), attempt=job.attempt, kind=kind, message=message, taken=before.taken
+            )
+            writes, outcome = (
+                projections.given_up(job, event, holder_id, lease, slots, hold=hold),
+                Outcome.REFUSED,
+            )
         try:
             world.store.commit(writes)
         except ConditionFailed:  # not an answer: read again
@@ -149,12 +197,15 @@ def give_up(  # noqa: PLR0917
         elif kind not in PASSING:
             world.note("ModelHeld", model=job.model, kind=kind, reason=message, job=job.id)
         return outcome
-    raise RuntimeError(f"the refusal of {job.id} could not be recorded in {MAX_APPENDS} tries; the timer takes its lease over")
+    raise RuntimeError(
+        f"the refusal of {job.id} could not be recorded in {MAX_APPENDS} tries; the timer takes "
+        "its lease over"
+    )
 
 
 def take_over(world: World, job: Job, old: Lease) -> bedrock.Found | None:
-    """The lease is over and no answer was recorded: look the job up. What Bedrock says of it if it has it; None if it was given
-    up, or somebody else was faster.
+    """The lease is over and no answer was recorded: look the job up. What Bedrock says of it if it
+    has it; None if it was given up, or somebody else was faster.
     """
     lease, holder_id = _new_lease(world), holder(job.id, job.attempt)
     _arm(world, job.id, job.attempt, lease)
@@ -175,7 +226,9 @@ def take_over(world: World, job: Job, old: Lease) -> bedrock.Found | None:
 
 
 def _name_in_use(world: World, job: Job, message: str) -> Outcome:
-    """Ours, from a call whose answer was lost. If not, List may not show ours yet: after the lease it shows everything."""
+    """Ours, from a call whose answer was lost. If not, List may not show ours yet: after the lease
+    it shows everything.
+    """
     try:
         ours, _ = look_up(world, job)
     except (ClientError, BotoCoreError, bedrock.NotYetKnown):
@@ -192,13 +245,17 @@ def _taken_by(strangers: list[bedrock.Found]) -> str:
 
 
 def arm_hold(world: World, alias: str, hold: Hold) -> None:
-    """The timer of a model's hold, armed before the hold is written. One whose time is over is open to whoever comes."""
+    """The timer of a model's hold, armed before the hold is written. One whose time is over is open
+    to whoever comes.
+    """
     if hold.until > world.now():
         world.timers.arm_model(alias, hold.until)
 
 
 def _new_lease(world: World) -> Lease:
-    """A lease of an owner that never was before: an owner is one acquisition by one invocation, not a container."""
+    """A lease of an owner that never was before: an owner is one acquisition by one invocation, not
+    a container.
+    """
     return Lease(owner=world.new_id(), until=world.now() + world.config.lease)
 
 
@@ -208,13 +265,17 @@ def _arm(world: World, job_id: str, attempt: int, lease: Lease) -> None:
 
 
 def _owns(world: World, alias: str, holder_id: str, lease: Lease) -> bool:
-    """A write that "failed" with me as the owner was won: its answer was lost, and the repeat met the first try."""
+    """A write that "failed" with me as the owner was won: its answer was lost, and the repeat met
+    the first try.
+    """
     slots = world.store.slots(alias)
     return slots is not None and slots.holders.get(holder_id) == lease
 
 
 def _too_late(world: World, lease: Lease) -> bool:
-    """Whether a Create called now could still run when the lease is over, or when this invocation is."""
+    """Whether a Create called now could still run when the lease is over, or when this invocation
+    is.
+    """
     needed = CREATE_TIMEOUT + timedelta(seconds=RECORD_SECONDS)
     return world.now() + needed > lease.until or world.seconds_left() < needed.total_seconds()
 
@@ -222,7 +283,8 @@ def _too_late(world: World, lease: Lease) -> bool:
 def _request(world: World, job: Job) -> bedrock.Request:
     return bedrock.Request(
         name=attempt_name(world.config.deployment, job.id, job.attempt),
-        model=replace(world.config.models[job.model], model_id=job.model_id),  # as claimed: the token stands for these words
+        # as claimed: the token stands for these words
+        model=replace(world.config.models[job.model], model_id=job.model_id),
         input_uri=job.input_uri,
         output_uri=job.output_uri,
         role_arn=world.config.bedrock_role_arn,

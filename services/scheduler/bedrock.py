@@ -1,7 +1,8 @@
 """Amazon Bedrock: the four batch calls, and what each answer of Create means.
 
-SDK retries are off: inside one retried call the first try may run while the second is refused, and the answer would hide the
-job that lives. A caller whose Get, List or Stop fails leaves it to its hint, which comes back later.
+SDK retries are off: inside one retried call the first try may run while the second is refused, and
+the answer would hide the job that lives. A caller whose Get, List or Stop fails leaves it to its
+hint, which comes back later.
 """
 
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 PAGE = 1000  # ListModelInvocationJobs' own maximum (Bedrock API reference)
 MAX_MESSAGE = 500
 LIST_MARGIN = timedelta(minutes=5)  # between a clock of ours and Bedrock's
-KNOWN_WITHIN = timedelta(minutes=10)  # Get may not know a job at first: Terraform's provider asks for 5 minutes (2026-09)
+# Get may not know a job at first: Terraform's provider asks for 5 minutes (2026-09)
+KNOWN_WITHIN = timedelta(minutes=10)
 
-# Answers that say for certain that no job was made (Bedrock API reference, errors of CreateModelInvocationJob). None of them was
-# ever recorded to be about the job itself, so each is a reason to hold its model. What is not listed here is unknown: it keeps
-# the slot.
+# Answers that say for certain that no job was made (Bedrock API reference, errors of
+# CreateModelInvocationJob). None of them was ever recorded to be about the job itself, so each is a
+# reason to hold its model. What is not listed here is unknown: it keeps the slot.
 REFUSED = {
     "ServiceQuotaExceededException": QUOTA,
     "ThrottlingException": THROTTLED,
@@ -37,7 +39,8 @@ REFUSED = {
     "ValidationException": INVALID,
     "ResourceNotFoundException": NOT_FOUND,
 }
-NOT_THERE = {"ResourceNotFoundException", "ValidationException"}  # of Get: no such job, or not an ARN of one
+# of Get: no such job, or not an ARN of one
+NOT_THERE = {"ResourceNotFoundException", "ValidationException"}
 NAME_IN_USE = "currently in use"  # which code carries it is not documented
 
 
@@ -121,13 +124,17 @@ class Bedrock:
                 clientRequestToken=request.name,
                 roleArn=request.role_arn,
                 modelId=request.model.model_id,
-                inputDataConfig={"s3InputDataConfig": {"s3Uri": request.input_uri, "s3InputFormat": "JSONL"}},
+                inputDataConfig={
+                    "s3InputDataConfig": {"s3Uri": request.input_uri, "s3InputFormat": "JSONL"}
+                },
                 outputDataConfig={"s3OutputDataConfig": output},  # type: ignore[typeddict-item] # built above
                 timeoutDurationInHours=request.model.timeout_hours,
                 modelInvocationType=request.model.invocation_type,  # type: ignore[arg-type] # checked by parse_models
             )
         except ClientError as error:
-            return meaning(error.response["Error"].get("Code", ""), error.response["Error"].get("Message", ""))
+            return meaning(
+                error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+            )
         except ParamValidationError as error:
             # The SDK is older than what we ask for: the deployment's fault.
             return Refused(INVALID, shortened(str(error), MAX_MESSAGE))
@@ -136,7 +143,9 @@ class Bedrock:
         return Accepted(answer["jobArn"])
 
     def get(self, arn: str) -> Found | None:
-        """One job, by ARN; None where Bedrock knows none (an event may be forged). Other errors rise."""
+        """One job, by ARN; None where Bedrock knows none (an event may be forged). Other errors
+        rise.
+        """
         try:
             return _found(self._client.get_model_invocation_job(jobIdentifier=arn))
         except ClientError as error:
@@ -145,13 +154,21 @@ class Bedrock:
             raise
 
     def named(self, name: str, since: datetime) -> list[Found]:
-        """Every job of exactly this name submitted since then, of whatever status. List shows no token (recorded 2025-2026: none
-        in 257 summaries), so Get is asked for each. Errors rise: an error is not "not found". Raises NotYetKnown.
+        """Every job of exactly this name submitted since then, of whatever status. List shows no
+        token (recorded 2025-2026: none in 257 summaries), so Get is asked for each. Errors rise: an
+        error is not "not found". Raises NotYetKnown.
         """
         pages = self._client.get_paginator("list_model_invocation_jobs").paginate(
-            nameContains=name, submitTimeAfter=since - LIST_MARGIN, PaginationConfig={"PageSize": PAGE}
+            nameContains=name,
+            submitTimeAfter=since - LIST_MARGIN,
+            PaginationConfig={"PageSize": PAGE},
         )
-        arns = [job["jobArn"] for page in pages for job in page.get("invocationJobSummaries", []) if job.get("jobName") == name]
+        arns = [
+            job["jobArn"]
+            for page in pages
+            for job in page.get("invocationJobSummaries", [])
+            if job.get("jobName") == name
+        ]
         return [self._listed(arn) for arn in arns]
 
     def _listed(self, arn: str) -> Found:
@@ -161,8 +178,9 @@ class Bedrock:
         return found
 
     def stop(self, arn: str) -> bool:
-        """Ask Bedrock to stop a job. False if it says that there is nothing to stop. Of a job that ended: ValidationException
-        with "State was: Completed" (recorded 2024-2026), or Conflict (documented). Of one it does not know: NotFound (recorded).
+        """Ask Bedrock to stop a job. False if it says that there is nothing to stop. Of a job that
+        ended: ValidationException with "State was: Completed" (recorded 2024-2026), or Conflict
+        (documented). Of one it does not know: NotFound (recorded).
         """
         try:
             self._client.stop_model_invocation_job(jobIdentifier=arn)

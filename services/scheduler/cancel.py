@@ -1,6 +1,7 @@
-"""A cancel, carried out. A job that Bedrock does not have becomes Cancelled: while it waits, by whoever sees it; while it is
-claimed, only by the owner of its lease, because anybody else could meet it in Create. One that was ever unanswered is looked up
-first. A job at Bedrock is stopped (reconcile.py).
+"""A cancel, carried out. A job that Bedrock does not have becomes Cancelled: while it waits, by
+whoever sees it; while it is claimed, only by the owner of its lease, because anybody else could
+meet it in Create. One that was ever unanswered is looked up first. A job at Bedrock is stopped
+(reconcile.py).
 """
 
 from bbq.services.scheduler.adopt import MAX_APPENDS, look_up, record_submitted
@@ -14,7 +15,9 @@ from bbq.shared.tables import ConditionFailed
 
 
 def cancel_waiting(world: World, job: Job) -> bool:
-    """Cancel a job in line; False if it left the line meanwhile, or if Bedrock has it after all. Raises what a look-up raises."""
+    """Cancel a job in line; False if it left the line meanwhile, or if Bedrock has it after all.
+    Raises what a look-up raises.
+    """
     if job.unanswered and (ours := look_up(world, job)[0]) is not None:
         record_submitted(world, job, ours.arn, found=True)
         return False
@@ -27,14 +30,18 @@ def cancel_waiting(world: World, job: Job) -> bool:
 
 
 def cancel_claimed(world: World, job: Job, lease: Lease) -> bool:
-    """The owner of the lease cancels an attempt that is certainly not at Bedrock. False if it lost the lease."""
+    """The owner of the lease cancels an attempt that is certainly not at Bedrock. False if it lost
+    the lease.
+    """
     known: Job | None = job
     for tries in range(MAX_APPENDS):
         if known is None or known.attempt != job.attempt or known.status != CLAIMED:
             return False
         event = e.JobCancelled(at=world.now())
         try:
-            world.store.commit(projections.over_without_bedrock(known, event, holder(job.id, job.attempt), lease))
+            world.store.commit(
+                projections.over_without_bedrock(known, event, holder(job.id, job.attempt), lease)
+            )
         except ConditionFailed:
             world.store.pause(tries)
             known = world.store.job(job.id)

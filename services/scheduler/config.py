@@ -1,4 +1,6 @@
-"""The scheduler's configuration: one frozen object, read once from the environment, which Terraform writes."""
+"""The scheduler's configuration: one frozen object, read once from the environment, which Terraform
+writes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +12,11 @@ from bbq.shared.models import Model, parse_models
 CREATE_CONNECT_TIMEOUT_SECONDS = 5
 CREATE_READ_TIMEOUT_SECONDS = 30
 CALL_CONNECT_TIMEOUT_SECONDS, CALL_READ_TIMEOUT_SECONDS = 2, 5  # of timers, hints and manifests
-CALL_ATTEMPTS = 3  # all of them take less time than an invocation has: a service that hangs is an error, not its end
+# all of them take less time than an invocation has: a service that hangs is an error, not its end
+CALL_ATTEMPTS = 3
 CREATE_TIMEOUT = timedelta(seconds=CREATE_CONNECT_TIMEOUT_SECONDS + CREATE_READ_TIMEOUT_SECONDS)
-LEASE_MARGIN = timedelta(minutes=1)  # clock skew between invocations, and Lambda's own slowness to stop one
+# clock skew between invocations, and Lambda's own slowness to stop one
+LEASE_MARGIN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
-"""What a deployment asks for, by a direct call of the function: `{"wake": "all", "limits": {alias: n}}`.
+"""What a deployment asks for, by a direct call of the function: `{"wake": "all", "limits": {alias:
+n}}`.
 
-It waits while AWS does not know the rights of the function's role yet, as in the apply that makes it.
+It waits while AWS does not know the rights of the function's role yet, as in the apply that makes
+it.
 """
 
 from contextlib import suppress
@@ -17,21 +19,30 @@ from bbq.shared.telemetry import said
 ROUND_SECONDS = 10.0  # no further round is begun with less time than this
 MAX_LIMIT = 10_000  # terraform/variables.tf
 LONGEST_PAUSE = 9  # of `Store.pause`, which is a second then
-# What AWS answers while a role or its policy is young (recorded 2026-03-24, terraform-aws-control_tower_account_factory #614;
-# IAM user guide, "Troubleshoot IAM": changes are not always immediately visible).
-NO_RIGHTS_YET = {"AccessDenied", "AccessDeniedException", "KMSAccessDeniedException", "UnrecognizedClientException"}
+# What AWS answers while a role or its policy is young (recorded 2026-03-24,
+# terraform-aws-control_tower_account_factory #614; IAM user guide, "Troubleshoot IAM": changes are
+# not always immediately visible).
+NO_RIGHTS_YET = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "KMSAccessDeniedException",
+    "UnrecognizedClientException",
+}
 
 
 def deployed(world: World, event: dict[str, Any]) -> list[str]:
-    """Set the limits and wake one model, or all: the aliases that were woken. Raises ValueError for what is no such call."""
+    """Set the limits and wake one model, or all: the aliases that were woken. Raises ValueError for
+    what is no such call.
+    """
     return _woken(world, *_asked(world, event))
 
 
 def _woken(world: World, alias: str | None, limits: dict[str, int] | None) -> list[str]:
-    """Wake one model, or all: what a deployment asks for. Raises what went wrong after every model had its turn.
+    """Wake one model, or all: what a deployment asks for. Raises what went wrong after every model
+    had its turn.
 
-    In the apply that makes the function's role its rights may not hold yet: then what failed for want of them is tried again,
-    until the time of the invocation is nearly over.
+    In the apply that makes the function's role its rights may not hold yet: then what failed for
+    want of them is tried again, until the time of the invocation is nearly over.
     """
     aliases = [alias] if alias is not None else list(world.config.models)
     left, errors, failed = aliases, list[Exception](), list[str]()
@@ -45,13 +56,16 @@ def _woken(world: World, alias: str | None, limits: dict[str, int] | None) -> li
                     world.note("RightsNotThereYet", model=each, error=said(error))
                     again.append(each)
                 else:
-                    errors.extend(error.exceptions if isinstance(error, ExceptionGroup) else [error])
+                    errors.extend(
+                        error.exceptions if isinstance(error, ExceptionGroup) else [error]
+                    )
                     failed.append(each)
         if again:
             world.store.pause(LONGEST_PAUSE)
         left = again
     if errors:
-        # A timer of its hold may have met a model that was not configured; a person may wait long before the next apply.
+        # A timer of its hold may have met a model that was not configured; a person may wait long
+        # before the next apply.
         for each in failed:
             with suppress(Exception):
                 world.outbox.wake_model(each)
@@ -72,7 +86,9 @@ def _no_rights_yet(error: BaseException) -> bool:
 
 
 def _asked(world: World, event: dict[str, Any]) -> tuple[str | None, dict[str, int] | None]:
-    """The model to wake (None: all) and the limits of a direct call. Raises ValueError, which its caller is told."""
+    """The model to wake (None: all) and the limits of a direct call. Raises ValueError, which its
+    caller is told.
+    """
     alias, limits = event.get("wake"), event.get("limits")
     models, problem = world.config.models, ""
     if not isinstance(alias, str) or (alias != ALL and alias not in models):
@@ -88,5 +104,6 @@ def _asked(world: World, event: dict[str, Any]) -> tuple[str | None, dict[str, i
 def _are_limits(limits: Any) -> bool:
     """They become events: what is not a limit would stop its model for good."""
     return isinstance(limits, dict) and all(
-        isinstance(limit, int) and not isinstance(limit, bool) and 0 <= limit <= MAX_LIMIT for limit in limits.values()
+        isinstance(limit, int) and not isinstance(limit, bool) and 0 <= limit <= MAX_LIMIT
+        for limit in limits.values()
     )

@@ -1,10 +1,11 @@
-"""The end of an attempt: recorded first, before any other job is looked at; then its slot goes to the next in line; then it is
-counted, or queued again.
+"""The end of an attempt: recorded first, before any other job is looked at; then its slot goes to
+the next in line; then it is counted, or queued again.
 
-A job that failed before a record was processed comes back by itself (`job.comes_back`): the reason is most likely the account's,
-the role's or the model's, and costs no upload (P9). Get is asked how far it came *before* its end is recorded, because the end
-also counts how many failed so in a row, and holds the model at the third (shared/hold.py); and asked again when its counts no
-longer lag, before the job is queued again: what was processed is not bought twice (P2).
+A job that failed before a record was processed comes back by itself (`job.comes_back`): the reason
+is most likely the account's, the role's or the model's, and costs no upload (P9). Get is asked how
+far it came *before* its end is recorded, because the end also counts how many failed so in a row,
+and holds the model at the third (shared/hold.py); and asked again when its counts no longer lag,
+before the job is queued again: what was processed is not bought twice (P2).
 """
 
 from collections.abc import Iterable
@@ -26,24 +27,39 @@ from bbq.shared.models import MAX_ATTEMPTS
 from bbq.shared.names import holder
 from bbq.shared.tables import ConditionFailed
 
-COUNTS_LAG = timedelta(minutes=2)  # Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
+# Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
+COUNTS_LAG = timedelta(minutes=2)
 
 
 def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
     """The job after its end; None if somebody recorded something first: read again."""
     slots = world.store.slots(job.model)
     if slots is None:
-        raise RuntimeError(f"model {job.model} has no slots, but job {job.id} runs: rebuild them with `bbq rebuild`")
+        raise RuntimeError(
+            f"model {job.model} has no slots, but job {job.id} runs: rebuild them with `bbq "
+            "rebuild`"
+        )
     found = asked(world, job) if status in {"Failed", "Expired"} else None
     event = e.JobEnded(
-        at=world.now(), attempt=job.attempt, status=status, message=message, arn=job.arn, good_ends=slots.good_ends,
+        at=world.now(),
+        attempt=job.attempt,
+        status=status,
+        message=message,
+        arn=job.arn,
+        good_ends=slots.good_ends,
         processed_records=found.processed_records if found else None,
         started=job.started_at is not None or bool(found and found.total_records),
-    )  # fmt: skip
+    )
     after = evolve(job.id, job, event)
     hold = None
     if projections.failed_at_once(after):
-        hold = failed(slots.failing, failures=slots.failures + 1, message=message, ends=slots.ends + 1, now=event.at)
+        hold = failed(
+            slots.failing,
+            failures=slots.failures + 1,
+            message=message,
+            ends=slots.ends + 1,
+            now=event.at,
+        )
     if hold is not None:
         arm_hold(world, job.model, hold)
     try:
@@ -59,29 +75,36 @@ def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
 
 
 def refill(world: World, job: Job, *, hint: bool) -> None:
-    """Give the slot of an ended job to the next in line, and tell other aliases of its model, which share the quota. If that
-    fails, `hint` leaves one behind: once for each end, or every try of its message would leave another.
+    """Give the slot of an ended job to the next in line, and tell other aliases of its model, which
+    share the quota. If that fails, `hint` leaves one behind: once for each end, or every try of its
+    message would leave another.
     """
     sharers = _others_of_the_model(world, job)
     try:
         fill(world, job.model, freed_at=job.ended_at, hint=hint)
         tell(world, sharers)
-    except Exception:  # whatever it is: it rises, and our own message, if it has failed often, comes back in an hour only
+    except Exception:
+        # whatever it is: it rises, and our own message, if it has failed often, comes back in an
+        # hour only
         for alias in (job.model, *sharers) if hint else ():
             world.outbox.wake_model(alias)
-        # Whatever is wrong with others does not keep it from coming back; its message then fills again.
+        # Whatever is wrong with others does not keep it from coming back; its message then fills
+        # again.
         if may_come_back(job):
             settle(world, job)
         raise
 
 
 def settle(world: World, job: Job) -> Job | None:
-    """What is left to do for an ended job, one step: count what was done, or queue it again. The job after the step, the same
-    one if nothing is left to do (now), None if somebody was faster.
+    """What is left to do for an ended job, one step: count what was done, or queue it again. The
+    job after the step, the same one if nothing is left to do (now), None if somebody was faster.
     """
     if _is_to_come_back(world, job):
-        # Also while its model is not configured: it waits in line for the model to come back, and nobody would look again.
-        return _append(world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job)))
+        # Also while its model is not configured: it waits in line for the model to come back, and
+        # nobody would look again.
+        return _append(
+            world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job))
+        )
     if job.tally is not None or job.arn is None:
         return job
     if may_come_back(job) and (wait := _counts_due(job)) > world.now():
@@ -103,7 +126,9 @@ def _is_to_come_back(world: World, job: Job) -> bool:
 
 
 def _was_none(world: World, job: Job) -> None:
-    """A failure that was counted as one before a record was processed, and was not: Get's counts had lagged."""
+    """A failure that was counted as one before a record was processed, and was not: Get's counts
+    had lagged.
+    """
     slots = world.store.slots(job.model)
     if slots is not None and slots.failures:
         with suppress(ConditionFailed):
@@ -116,7 +141,11 @@ def _counts_due(job: Job) -> datetime:
 
 
 def _why(job: Job) -> str:
-    return f"{job.status} before a record was processed: {job.reason}" if job.reason else f"{job.status} before it began"
+    return (
+        f"{job.status} before a record was processed: {job.reason}"
+        if job.reason
+        else f"{job.status} before it began"
+    )
 
 
 def _append(world: World, job: Job, event: e.Event) -> Job | None:
@@ -129,14 +158,18 @@ def _append(world: World, job: Job, event: e.Event) -> Job | None:
 
 def _measure(world: World, job: Job, tally: e.JobTallied) -> None:
     values = {
-        "InputTokens": tally.input_tokens, "OutputTokens": tally.output_tokens,
-        "RecordsSucceeded": tally.succeeded_records, "RecordsFailed": tally.failed_records,
-    }  # fmt: skip
+        "InputTokens": tally.input_tokens,
+        "OutputTokens": tally.output_tokens,
+        "RecordsSucceeded": tally.succeeded_records,
+        "RecordsFailed": tally.failed_records,
+    }
     world.measure(job.model, **{name: value for name, value in values.items() if value is not None})
 
 
 def _disarm(world: World, job: Job) -> None:
-    """Remove the timers this attempt may still have. One that is missed fires, and finds nothing to do."""
+    """Remove the timers this attempt may still have. One that is missed fires, and finds nothing to
+    do.
+    """
     if job.claimed_at is None:
         return
     now = world.now()
@@ -147,26 +180,38 @@ def _disarm(world: World, job: Job) -> None:
 
 
 def _tally(world: World, job: Job) -> e.JobTallied:
-    """Counts from the manifest, which alone knows the tokens; else from Get; else nobody could say."""
+    """Counts from the manifest, which alone knows the tokens; else from Get; else nobody
+    could say.
+    """
     manifest = world.results.manifest(job.output_uri, job.arn or "")
     if "totalRecordCount" in manifest:
         return e.JobTallied(
-            at=world.now(), attempt=job.attempt, total_records=manifest.get("totalRecordCount"),
-            processed_records=manifest.get("processedRecordCount"), succeeded_records=manifest.get("successRecordCount"),
-            failed_records=manifest.get("errorRecordCount"), input_tokens=manifest.get("inputTokenCount"),
+            at=world.now(),
+            attempt=job.attempt,
+            total_records=manifest.get("totalRecordCount"),
+            processed_records=manifest.get("processedRecordCount"),
+            succeeded_records=manifest.get("successRecordCount"),
+            failed_records=manifest.get("errorRecordCount"),
+            input_tokens=manifest.get("inputTokenCount"),
             output_tokens=manifest.get("outputTokenCount"),
-        )  # fmt: skip
+        )
     found = asked(world, job)
     if found is None:
         return e.JobTallied(at=world.now(), attempt=job.attempt)
     return e.JobTallied(
-        at=world.now(), attempt=job.attempt, total_records=found.total_records, processed_records=found.processed_records,
-        succeeded_records=found.succeeded_records, failed_records=found.failed_records,
-    )  # fmt: skip
+        at=world.now(),
+        attempt=job.attempt,
+        total_records=found.total_records,
+        processed_records=found.processed_records,
+        succeeded_records=found.succeeded_records,
+        failed_records=found.failed_records,
+    )
 
 
 def asked(world: World, job: Job) -> Found | None:
-    """What Get says of a job; None if Bedrock does not know it. Raises NotYetKnown if it is too young to be believed lost."""
+    """What Get says of a job; None if Bedrock does not know it. Raises NotYetKnown if it is too
+    young to be believed lost.
+    """
     found = world.bedrock.get(job.arn) if job.arn else None
     if found is None and world.now() - (job.submitted_at or job.queued_at) < KNOWN_WITHIN:
         raise NotYetKnown(f"job {job.id} was submitted, Get does not know it yet")
@@ -175,4 +220,11 @@ def asked(world: World, job: Job) -> Found | None:
 
 def _others_of_the_model(world: World, job: Job) -> Iterable[str]:
     """Further aliases of the model that the job runs on: they share its quota."""
-    return alias_of(job.model_id, {alias: model.model_id for alias, model in world.config.models.items() if alias != job.model})
+    return alias_of(
+        job.model_id,
+        {
+            alias: model.model_id
+            for alias, model in world.config.models.items()
+            if alias != job.model
+        },
+    )

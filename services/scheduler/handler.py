@@ -1,9 +1,12 @@
-"""The scheduler function. Three triggers, one purpose: find out which job or model is meant, and reconcile it.
+"""The scheduler function. Three triggers, one purpose: find out which job or model is meant, and
+reconcile it.
 
-- the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message in the hints queue and is
-  reported done; only if that fails too is the record reported failed, and Lambda tries again for as long as the stream lasts.
-  First comes the work of all the batch's jobs, then what is published of them (publish.py).
-- the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each time (`retry_seconds`).
+- the events table's stream (`aws:dynamodb`): never blocks its shard. What fails becomes a message
+  in the hints queue and is reported done; only if that fails too is the record reported failed, and
+  Lambda tries again for as long as the stream lasts. First comes the work of all the batch's jobs,
+  then what is published of them (publish.py).
+- the hints queue (`aws:sqs`): Bedrock's events, timers, wake-ups. What fails comes back, later each
+  time (`retry_seconds`).
 - a direct call: a deployment (deployed.py).
 """
 
@@ -29,7 +32,9 @@ RECORD_SECONDS = 10.0  # a record that begins with less time than this becomes a
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """The entry point. Answers a batch with its partial failures, a direct call with what it woke."""
+    """The entry point. Answers a batch with its partial failures, a direct call with what it
+    woke.
+    """
     started = time.monotonic()
     left = context.get_remaining_time_in_millis() / 1000
     world = wiring.world_of(lambda: left - (time.monotonic() - started))
@@ -53,7 +58,9 @@ def act_on(world: World, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def on_stream_record(world: World, record: Record, seen: set[str]) -> None:
-    """Reconcile what the record is about, once in a batch: one look does all that is needed. A failure becomes a hint."""
+    """Reconcile what the record is about, once in a batch: one look does all that is needed. A
+    failure becomes a hint.
+    """
     stream = record["dynamodb"]["Keys"]["stream"]["S"]
     kind, _, name = stream.partition("#")
     if stream in seen or kind not in {"job", "model"} or _event_name(record) in ONLY_PUBLISHED:
@@ -86,24 +93,32 @@ def publish_record(world: World, record: Record) -> None:
 
 
 def on_hint(world: World, body: str) -> None:
-    """Act on a message of the hints queue. What is not a hint changes nothing. Errors rise: the message comes back."""
+    """Act on a message of the hints queue. What is not a hint changes nothing. Errors rise: the
+    message comes back.
+    """
     config = world.config
     hint = hints.parse(
-        body, deployment=config.deployment, source=config.event_source, account=config.account_id, region=config.region
+        body,
+        deployment=config.deployment,
+        source=config.event_source,
+        account=config.account_id,
+        region=config.region,
     )
     match hint:
         case hints.Report():
             reconcile_report(world, hint)
         case hints.JobHint(job=job, attempt=attempt, due=due):
             again = follow_up_due(due, world.now())
-            if again is not None and world.store.exists(job_stream(job)):  # nobody arms timers for what never was
+            # nobody arms timers for what never was
+            if again is not None and world.store.exists(job_stream(job)):
                 world.timers.arm_attempt(job, attempt, again)
             try:
                 reconcile(world, job, Visit(look=True, timer=due is not None))
             except UNREADABLE:
                 if attempt or due is None:
                     raise
-                world.note("JobUnreadable", job=job)  # the timer of a fill that passed it: the next fill arms another
+                # the timer of a fill that passed it: the next fill arms another
+                world.note("JobUnreadable", job=job)
         case hints.PublishHint(job=job, version=version):
             _publish_stored(world, job, version)
         case hints.ModelHint(alias=hints.ALL, ask=ask):
@@ -117,7 +132,9 @@ def on_hint(world: World, body: str) -> None:
 
 
 def _publish_stored(world: World, job: str, version: int) -> None:
-    """Publish what the store has there: a forged hint publishes nothing that is no event of ours."""
+    """Publish what the store has there: a forged hint publishes nothing that is no event of
+    ours.
+    """
     row = world.store.row(job_stream(job), version)
     if row is None or row.name not in PUBLISHED:
         world.note("HintIgnored", reason="NoSuchEvent", job=job)

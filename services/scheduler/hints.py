@@ -1,8 +1,9 @@
 """Hints: what may wake the scheduler, read from messages that anybody may have forged.
 
-Pure. A hint may hurry the queue, not steer it, with one exception: a report that names a running attempt and its very ARN is
-believed without asking Bedrock again, for the sake of a fast refill. Who may send to the hints queue is therefore trusted that
-far; on the bus only AWS can (nobody else may send `aws.` events). Whatever cannot be read is None, and changes nothing.
+Pure. A hint may hurry the queue, not steer it, with one exception: a report that names a running
+attempt and its very ARN is believed without asking Bedrock again, for the sake of a fast refill.
+Who may send to the hints queue is therefore trusted that far; on the bus only AWS can (nobody else
+may send `aws.` events). Whatever cannot be read is None, and changes nothing.
 """
 
 import json
@@ -16,7 +17,8 @@ from bbq.shared.events import shortened
 from bbq.shared.job import ENDS, RANK
 from bbq.shared.names import is_job_id, parse_attempt_name
 
-DETAIL_TYPE = "Batch Inference Job State Change"  # Bedrock user guide, "Monitor Bedrock with EventBridge"
+# Bedrock user guide, "Monitor Bedrock with EventBridge"
+DETAIL_TYPE = "Batch Inference Job State Change"
 ALL = "all"
 MAX_BODY = 262_144  # SQS's own limit of a message was this for long; nothing of ours is near it
 MAX_TEXT = 500
@@ -27,7 +29,9 @@ _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a Bedrock event says of one Bedrock job, ours or not. `job` and `attempt` are None for jobs not named as ours are."""
+    """What a Bedrock event says of one Bedrock job, ours or not. `job` and `attempt` are None for
+    jobs not named as ours are.
+    """
 
     arn: str
     model_id: str
@@ -48,8 +52,8 @@ class JobHint:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHint:
-    """Look at this model, or at all of them. `due` is the minute of the timer that woke us; `ask`: Bedrock is to be asked again
-    although the model is on hold.
+    """Look at this model, or at all of them. `due` is the minute of the timer that woke us; `ask`:
+    Bedrock is to be asked again although the model is on hold.
     """
 
     alias: str
@@ -79,7 +83,9 @@ def parse(body: str, *, deployment: str, source: str, account: str, region: str)
     if not isinstance(message, dict):
         return None
     if "detail-type" in message:
-        return _report(message, deployment=deployment, source=source, account=account, region=region)
+        return _report(
+            message, deployment=deployment, source=source, account=account, region=region
+        )
     if "job" in message:
         return _job_hint(message)
     if "publish" in message:
@@ -88,15 +94,23 @@ def parse(body: str, *, deployment: str, source: str, account: str, region: str)
 
 
 def alias_of(model_id: str, models: Mapping[str, str]) -> list[str]:
-    """The aliases whose model id this is, given as an id or as an ARN that ends in it. Two aliases may share a model."""
-    return [alias for alias, known in models.items() if model_id == known or _resource(model_id) == _resource(known)]
+    """The aliases whose model id this is, given as an id or as an ARN that ends in it. Two aliases
+    may share a model.
+    """
+    return [
+        alias
+        for alias, known in models.items()
+        if model_id == known or _resource(model_id) == _resource(known)
+    ]
 
 
 def _resource(model_id: str) -> str:
     return model_id.rpartition("/")[2]
 
 
-def _report(message: dict[str, Any], *, deployment: str, source: str, account: str, region: str) -> Report | None:
+def _report(
+    message: dict[str, Any], *, deployment: str, source: str, account: str, region: str
+) -> Report | None:
     """The documented shape; no time is parsed: in the guide's own sample it is not ISO 8601."""
     detail = message.get("detail")
     sent = tuple(message.get(name) for name in ("detail-type", "source", "account", "region"))
@@ -104,7 +118,9 @@ def _report(message: dict[str, Any], *, deployment: str, source: str, account: s
         return None
     arn, status = _text(detail, "batchJobArn"), _text(detail, "status")
     here = f"{re.escape(region)}:{re.escape(account)}"
-    if status not in _STATUSES or not re.fullmatch(rf"arn:aws[a-z-]*:bedrock:{here}:model-invocation-job/[a-z0-9]{{12}}", arn):
+    if status not in _STATUSES or not re.fullmatch(
+        rf"arn:aws[a-z-]*:bedrock:{here}:model-invocation-job/[a-z0-9]{{12}}", arn
+    ):
         return None
     name = parse_attempt_name(deployment, _text(detail, "batchJobName"))
     return Report(

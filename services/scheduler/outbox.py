@@ -20,7 +20,9 @@ class Outbox:
         self._send({"job": job})
 
     def wake_model(self, alias: str, *, ask: bool = False) -> None:
-        """Somebody should look at this model, or at `hints.ALL`. `ask`: and ask Bedrock again although it is on hold."""
+        """Somebody should look at this model, or at `hints.ALL`. `ask`: and ask Bedrock again
+        although it is on hold.
+        """
         self._send({"wake": alias, "ask": True} if ask else {"wake": alias})
 
     def publish_later(self, job: str, version: int) -> None:
@@ -29,7 +31,9 @@ class Outbox:
 
     def hide(self, receipt_handle: str, seconds: int) -> None:
         """Keep a failed message from coming back for so long."""
-        self._client.change_message_visibility(QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
+        self._client.change_message_visibility(
+            QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+        )
 
     def _send(self, hint: Mapping[str, str | int]) -> None:
         self._client.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(hint))

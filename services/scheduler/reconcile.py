@@ -1,15 +1,16 @@
 """Reconcile: load a job, and do whatever its state still needs. Wake on an edge, act on the level.
 
-Any hint leads here; how often, in what order, or from whom changes nothing: every step is decided on the state as it is now
-and committed on condition that it still is. `reconcile` loops until nothing is left to do for the job; only then, or once its
-end is recorded, does it look at others in line: nothing that is wrong with another job's rows may keep an end from being told.
+Any hint leads here; how often, in what order, or from whom changes nothing: every step is decided
+on the state as it is now and committed on condition that it still is. `reconcile` loops until
+nothing is left to do for the job; only then, or once its end is recorded, does it look at others in
+line: nothing that is wrong with another job's rows may keep an end from being told.
 
 | state | what is left to do |
 |---|---|
-| Queued | a cancel; a Bedrock event of an attempt that was given up as unanswered: adopt it. Then `fill` |
+| Queued | a cancel; a Bedrock event of an unanswered attempt: adopt it. Then `fill` |
 | Claimed | a Bedrock event: adopt it. The lease runs: its timer. It is over: take over |
 | at Bedrock | record what Bedrock says; carry out a cancel; keep the timer |
-| ended | give the slot to the next; queue it again if policy says so, else count what was done (`ending.py`) |
+| ended | give the slot to the next; count what was done, or queue it again (`ending.py`) |
 """
 
 from contextlib import suppress
@@ -30,22 +31,37 @@ from bbq.shared import events as e
 from bbq.shared import projections
 from bbq.shared.due import check_in_due, lease_due
 from bbq.shared.events import text_of
-from bbq.shared.job import APPENDED_BY_OTHERS, CANCELLED, CLAIMED, ENDS, QUEUED, RUNNING, SUBMITTED, UNREADABLE, Job, evolve, news
+from bbq.shared.job import (
+    APPENDED_BY_OTHERS,
+    CANCELLED,
+    CLAIMED,
+    ENDS,
+    QUEUED,
+    RUNNING,
+    SUBMITTED,
+    UNREADABLE,
+    Job,
+    evolve,
+    news,
+)
 from bbq.shared.names import attempt_name, holder
 from bbq.shared.slots import Lease
 from bbq.shared.tables import ConditionFailed
 
 MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
-OVERDUE_MARGIN = timedelta(hours=1)  # beyond a job's own deadline, when a slot that is still held is worth an alarm
+# beyond a job's own deadline, when a slot that is still held is worth an alarm
+OVERDUE_MARGIN = timedelta(hours=1)
 
 
 @dataclass
 class Visit:
-    """One look at a job, and what woke us. `look` asks Bedrock once if nobody reported, `timer` says that a timer told us to.
+    """One look at a job, and what woke us. `look` asks Bedrock once if nobody reported, `timer`
+    says that a timer told us to.
 
-    What the visit has found: `matched`: the report was about this job; `counted`: that it was not has been said; `kept`: whoever
-    recorded what Bedrock said before has armed the attempt's timer; `fill`: others in line are to be looked at, at the end;
-    `ended`: the end was recorded by this visit; `refilled`: the attempt whose slot was given to the next.
+    What the visit has found: `matched`: the report was about this job; `counted`: that it was not
+    has been said; `kept`: whoever recorded what Bedrock said before has armed the attempt's timer;
+    `fill`: others in line are to be looked at, at the end; `ended`: the end was recorded by this
+    visit; `refilled`: the attempt whose slot was given to the next.
     """
 
     report: Report | None = None
@@ -81,15 +97,19 @@ def reconcile_report(world: World, report: Report) -> None:
     visit = Visit(report=report)
     if report.job is not None:
         reconcile(world, report.job, visit)
-        if not visit.matched and not visit.counted:  # late, or forged: of an attempt before, or of another job at Bedrock
-            world.note("HintIgnored", reason="NotThisAttempt", job=report.job, attempt=report.attempt)
+        # late, or forged: of an attempt before, or of another job at Bedrock
+        if not visit.matched and not visit.counted:
+            world.note(
+                "HintIgnored", reason="NotThisAttempt", job=report.job, attempt=report.attempt
+            )
     if not visit.matched and report.status in ENDS:
         foreign_end(world, report)
 
 
 def _read(world: World, job_id: str) -> Job | None:
-    """The job, and projected: what others appended is in the view, the line and the counts before anybody looks for a slot, so
-    that one of two sees the other. What counts is moved from where the view has it, so the view must still be as it was seen.
+    """The job, and projected: what others appended is in the view, the line and the counts before
+    anybody looks for a slot, so that one of two sees the other. What counts is moved from where the
+    view has it, so the view must still be as it was seen.
     """
     for tries in range(MAX_STEPS):
         loaded = world.store.load_job(job_id)
@@ -105,21 +125,32 @@ def _read(world: World, job_id: str) -> Job | None:
             world.store.pause(tries)
         else:
             return job
-    raise RuntimeError(f"the view of job {job_id} could not be brought up to date in {MAX_STEPS} tries")
+    raise RuntimeError(
+        f"the view of job {job_id} could not be brought up to date in {MAX_STEPS} tries"
+    )
 
 
 def _step(world: World, job: Job, visit: Visit) -> Job | None:
-    """One step of what the job's state still needs: the job after it, `job` itself if nothing is left to do, None to read it."""
+    """One step of what the job's state still needs: the job after it, `job` itself if nothing is
+    left to do, None to read it.
+    """
     visit.matched = visit.matched or _about(visit.report, job)
     if job.status == UNREADABLE:
         return _unreadable(world, job)
     if not job.model:
-        return job  # rejected, or cancelled before it could be read: no model's line or slots are concerned
-    if job.may_be_at_bedrock and visit.report is not None and visit.report.attempt == job.attempt and not visit.counted:
+        # rejected, or cancelled before it could be read: no model's line or slots are concerned
+        return job
+    if (
+        job.may_be_at_bedrock
+        and visit.report is not None
+        and visit.report.attempt == job.attempt
+        and not visit.counted
+    ):
         return _adopt(world, job, visit, visit.report)
     if job.status == QUEUED:
         if job.cancel is not None:
-            visit.fill = not cancel_waiting(world, job)  # the fill that claimed it stopped at the unknown answer
+            # the fill that claimed it stopped at the unknown answer
+            visit.fill = not cancel_waiting(world, job)
             return None
         visit.fill = True
     elif job.status == CLAIMED:
@@ -148,8 +179,9 @@ def _unreadable(world: World, job: Job) -> Job | None:
 
 
 def _adopt(world: World, job: Job, visit: Visit, report: Report) -> Job | None:
-    """An event for an attempt whose Create is not answered yet, or was given up as unanswered. Its name proves nothing; the token
-    that Get shows does. What else the event says is recorded next. Raises NotYetKnown.
+    """An event for an attempt whose Create is not answered yet, or was given up as unanswered. Its
+    name proves nothing; the token that Get shows does. What else the event says is recorded next.
+    Raises NotYetKnown.
     """
     name = attempt_name(world.config.deployment, job.id, job.attempt)
     found = world.bedrock.get(report.arn)
@@ -165,9 +197,16 @@ def _adopt(world: World, job: Job, visit: Visit, report: Report) -> Job | None:
 
 
 def _stop_stray(world: World, job: Job, visit: Visit) -> None:
-    """Bedrock has an attempt that was cancelled in line, although a look-up did not find it: stop it. It has no slot any more."""
+    """Bedrock has an attempt that was cancelled in line, although a look-up did not find it: stop
+    it. It has no slot any more.
+    """
     report = visit.report
-    if report is None or job.at_bedrock or report.attempt != job.attempt or report.status in {"Stopping", *ENDS}:
+    if (
+        report is None
+        or job.at_bedrock
+        or report.attempt != job.attempt
+        or report.status in {"Stopping", *ENDS}
+    ):
         return
     name = attempt_name(world.config.deployment, job.id, job.attempt)
     found = world.bedrock.get(report.arn)
@@ -178,10 +217,15 @@ def _stop_stray(world: World, job: Job, visit: Visit) -> None:
 
 
 def _claimed(world: World, job: Job, visit: Visit) -> Job | None:
-    """He who claims, creates: while the lease runs there is nothing to do but to make sure of the timer."""
+    """He who claims, creates: while the lease runs there is nothing to do but to make sure of the
+    timer.
+    """
     slots = world.store.slots(job.model)
     if slots is None:
-        raise RuntimeError(f"model {job.model} has no slots, but job {job.id} was claimed: rebuild them with `bbq rebuild`")
+        raise RuntimeError(
+            f"model {job.model} has no slots, but job {job.id} was claimed: rebuild them with `bbq "
+            "rebuild`"
+        )
     lease = slots.holders.get(holder(job.id, job.attempt))
     if lease is None or lease.submitted:
         return None  # it moved on between the two reads
@@ -196,7 +240,12 @@ def _taken_over(world: World, job: Job, visit: Visit, lease: Lease) -> Job | Non
     found = take_over(world, job, lease)
     if found is not None and visit.report is None:
         visit.report = Report(
-            arn=found.arn, model_id=job.model_id, status=found.status, message=found.message, job=job.id, attempt=job.attempt
+            arn=found.arn,
+            model_id=job.model_id,
+            status=found.status,
+            message=found.message,
+            job=job.id,
+            attempt=job.attempt,
         )
     return None
 
@@ -205,33 +254,59 @@ def _running(world: World, job: Job, visit: Visit) -> Job | None:
     said = _said(world, job, visit)
     if visit.timer:
         _check_in(world, job, missed=said is not None and news(job, said[0]))
-        visit.timer, visit.fill = False, True  # who adopted it may have died before it looked at the others
+        # who adopted it may have died before it looked at the others
+        visit.timer, visit.fill = False, True
     if said is not None and news(job, said[0]):
         return _record(world, job, visit, *said)
-    if job.forget is not None and said is None and job.arn is not None and world.bedrock.get(job.arn) is None:
+    if (
+        job.forget is not None
+        and said is None
+        and job.arn is not None
+        and world.bedrock.get(job.arn) is None
+    ):
         why = f": {job.forget.why}" if job.forget.why else ""
-        return _end(world, job, visit, "Failed", f"Bedrock does not know it; forgotten by {job.forget.by}{why}")
-    if job.cancel is not None and job.status != "Stopping" and (after := _stop(world, job, visit)) is not job:
+        return _end(
+            world,
+            job,
+            visit,
+            "Failed",
+            f"Bedrock does not know it; forgotten by {job.forget.by}{why}",
+        )
+    if (
+        job.cancel is not None
+        and job.status != "Stopping"
+        and (after := _stop(world, job, visit)) is not job
+    ):
         return after
     if not visit.kept:
-        due = check_in_due(job.claimed_at or job.queued_at, world.config.check_in_minutes, world.now())
+        due = check_in_due(
+            job.claimed_at or job.queued_at, world.config.check_in_minutes, world.now()
+        )
         world.timers.arm_attempt(job.id, job.attempt, due)
     return job
 
 
 def _check_in(world: World, job: Job, *, missed: bool) -> None:
-    """What only a timer notices: that an event had not come, and that a slot is held longer than Bedrock should let it be."""
+    """What only a timer notices: that an event had not come, and that a slot is held longer than
+    Bedrock should let it be.
+    """
     show(world, job.model)
     if missed:
         world.note("EventMissed", job=job.id, model=job.model)
     model = world.config.models.get(job.model)
     since = job.submitted_at or job.claimed_at or job.queued_at
-    if not missed and model is not None and world.now() - since > timedelta(hours=model.timeout_hours) + OVERDUE_MARGIN:
+    if (
+        not missed
+        and model is not None
+        and world.now() - since > timedelta(hours=model.timeout_hours) + OVERDUE_MARGIN
+    ):
         world.note("SlotOverdue", job=job.id, model=job.model, since=text_of(since))
 
 
 def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
-    """(status, message) by the event, which must name this attempt and this ARN; or, on a timer, by asking Bedrock once."""
+    """(status, message) by the event, which must name this attempt and this ARN; or, on a timer, by
+    asking Bedrock once.
+    """
     if visit.report is not None and _about(visit.report, job):
         return visit.report.status, visit.report.message
     if visit.look and job.arn is not None:
@@ -242,12 +317,15 @@ def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
                 _goes_well(world, job)
             return found.status, found.message
         if world.now() - (job.submitted_at or job.queued_at) > KNOWN_WITHIN:
-            world.note("JobUnknown", job=job.id, model=job.model, arn=job.arn)  # a way out: `bbq forget`
+            # a way out: `bbq forget`
+            world.note("JobUnknown", job=job.id, model=job.model, arn=job.arn)
     return None
 
 
 def _goes_well(world: World, job: Job) -> None:
-    """Records are processed: what made jobs fail in a row is mended, if this one was claimed since."""
+    """Records are processed: what made jobs fail in a row is mended, if this one was claimed
+    since.
+    """
     slots = world.store.slots(job.model)
     if slots is None or not slots.failures or not projections.after_the_failures(job, slots):
         return
@@ -256,7 +334,9 @@ def _goes_well(world: World, job: Job) -> None:
 
 
 def _about(report: Report | None, job: Job) -> bool:
-    """Whether an event is about the attempt as it is now: this very visit may have brought the job to its next one."""
+    """Whether an event is about the attempt as it is now: this very visit may have brought the job
+    to its next one.
+    """
     return report is not None and report.attempt == job.attempt and report.arn == job.arn
 
 
@@ -267,13 +347,18 @@ def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> 
     event = e.JobProgressed(at=world.now(), attempt=job.attempt, status=status)
     slots = world.store.slots(job.model) if status == "InProgress" else None
     try:
-        world.store.commit(projections.begun(job, event, slots) if slots is not None else projections.appended(job, event))
+        world.store.commit(
+            projections.begun(job, event, slots)
+            if slots is not None
+            else projections.appended(job, event)
+        )
     except ConditionFailed:
         return None
     world.note("JobProgressed", job=job.id, model=job.model, status=status)
     if slots is not None and slots.failing is not None:
         visit.fill = True  # jobs get further than they did: the hold is gone
-    # A report is done with when its timer is armed: so whoever recorded the first progress has armed it, or will.
+    # A report is done with when its timer is armed: so whoever recorded the first progress has
+    # armed it, or will.
     visit.kept = visit.report is not None and job.status != SUBMITTED
     return evolve(job.id, job, event)
 
@@ -285,19 +370,24 @@ def _end(world: World, job: Job, visit: Visit, status: str, message: str) -> Job
 
 
 def _stop(world: World, job: Job, visit: Visit) -> Job | None:
-    """Carry out a cancel at Bedrock. Its own events then tell the rest. Raises NotYetKnown: the cancel comes back soon."""
+    """Carry out a cancel at Bedrock. Its own events then tell the rest. Raises NotYetKnown: the
+    cancel comes back soon.
+    """
     if job.arn is None:
         raise RuntimeError(f"job {job.id} runs without an ARN")
     if world.bedrock.stop(job.arn):
         return _record(world, job, visit, "Stopping", "")
-    found = asked(world, job)  # nothing to stop: it has ended, or is about to be seen so, or neither Stop nor Get knows it yet
+    # nothing to stop: it has ended, or is about to be seen so, or neither Stop nor Get knows it yet
+    found = asked(world, job)
     if found is not None and news(job, found.status):
         return _record(world, job, visit, found.status, found.message)
     return job
 
 
 def _ended(world: World, job: Job, visit: Visit) -> Job | None:
-    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job has nothing left to do."""
+    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job
+    has nothing left to do.
+    """
     if job.tally is None and visit.refilled != job.attempt:
         visit.fill, visit.refilled = False, job.attempt
         refill(world, job, hint=visit.ended)

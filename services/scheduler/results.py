@@ -1,4 +1,6 @@
-"""Bedrock's results in S3: the manifest of an ended job, for its record and token counts. Never the records themselves."""
+"""Bedrock's results in S3: the manifest of an ended job, for its record and token counts. Never the
+records themselves.
+"""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json.out"
 MAX_MANIFEST_BYTES = 65_536
-MAX_COUNT = 2**53  # of records or tokens: what every reader of JSON and every table can hold, and no job comes near
+# of records or tokens: what every reader of JSON and every table can hold, and no job comes near
+MAX_COUNT = 2**53
 
 
 class Results:
@@ -24,9 +27,9 @@ class Results:
     def manifest(self, output_uri: str, arn: str) -> dict[str, int]:
         """The numbers of the manifest; empty where there is none that can be read.
 
-        Its place, `<output>/<last 12 characters of the ARN>/manifest.json.out`, is what others' code reads; the Bedrock user
-        guide names the file and not the folder. Without the right to list the bucket a missing object answers 403. Neither may
-        hold up an ended job.
+        Its place, `<output>/<last 12 characters of the ARN>/manifest.json.out`, is what others'
+        code reads; the Bedrock user guide names the file and not the folder. Without the right to
+        list the bucket a missing object answers 403. Neither may hold up an ended job.
         """
         bucket, prefix = split_s3_uri(output_uri)
         try:
@@ -37,7 +40,9 @@ class Results:
             raise
         body = answer["Body"]
         text = body.read(MAX_MANIFEST_BYTES)
-        if body.read(1):  # no manifest is so large; and only a read at the end raises if the connection broke before it
+        # no manifest is so large; and only a read at the end raises if the connection broke before
+        # it
+        if body.read(1):
             return {}
         return _numbers(text)
 
@@ -53,5 +58,7 @@ def _numbers(text: bytes) -> dict[str, int]:
 
 
 def _is_count(value: object) -> bool:
-    """What is none is left out, as if the manifest did not say: it would be added to the day's counts."""
+    """What is none is left out, as if the manifest did not say: it would be added to the day's
+    counts.
+    """
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT

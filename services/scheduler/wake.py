@@ -1,4 +1,6 @@
-"""Models: their slots brought up to their events, then filled; and whatever may have made room, or mended something."""
+"""Models: their slots brought up to their events, then filled; and whatever may have made room, or
+mended something.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,23 +16,36 @@ from bbq.shared.tables import ConditionFailed, Write
 MAX_STEPS = 20  # tries to bring a model up to date
 
 
-def wake(world: World, alias: str | None = None, limits: Mapping[str, int] | None = None, *, ask: bool = False) -> list[str]:
-    """Look at one model, or at all that are configured. `limits` come from a deployment; `ask`: a person wants Bedrock to be
-    asked again although a model is on hold.
+def wake(
+    world: World,
+    alias: str | None = None,
+    limits: Mapping[str, int] | None = None,
+    *,
+    ask: bool = False,
+) -> list[str]:
+    """Look at one model, or at all that are configured. `limits` come from a deployment; `ask`: a
+    person wants Bedrock to be asked again although a model is on hold.
     """
     aliases = [alias] if alias is not None else list(world.config.models)
     each(aliases, lambda name: reconcile_model(world, name, (limits or {}).get(name), ask=ask))
     return aliases
 
 
-def reconcile_model(world: World, alias: str, limit: int | None = None, *, ask: bool = False) -> None:
-    """Bring a model's slots up to its events, then fill. `limit` is what a deployment now says; None leaves it."""
+def reconcile_model(
+    world: World, alias: str, limit: int | None = None, *, ask: bool = False
+) -> None:
+    """Bring a model's slots up to its events, then fill. `limit` is what a deployment now says;
+    None leaves it.
+    """
     for tries in range(MAX_STEPS):
         events = [recorded.event for recorded in world.store.load(model_stream(alias))]
         state, slots = fold_model(alias, events), world.store.slots(alias)
         if slots is None and any(isinstance(event, e.LimitSet) for event in events):
             # Made anew it would be empty and open, whoever lives at Bedrock.
-            raise RuntimeError(f"the slots of model {alias} are missing, but it had them: rebuild them with `bbq rebuild`")
+            raise RuntimeError(
+                f"the slots of model {alias} are missing, but it had them: rebuild them with `bbq "
+                "rebuild`"
+            )
         writes: list[Write] = []
         if limit is not None and (not events or state.limit != limit):
             event = e.LimitSet(at=world.now(), limit=limit)
@@ -49,18 +64,23 @@ def reconcile_model(world: World, alias: str, limit: int | None = None, *, ask: 
         except ConditionFailed:
             world.store.pause(tries)
     else:
-        raise RuntimeError(f"the slots of model {alias} could not be brought up to date in {MAX_STEPS} tries")
+        raise RuntimeError(
+            f"the slots of model {alias} could not be brought up to date in {MAX_STEPS} tries"
+        )
     fill(world, alias)
 
 
 def foreign_end(world: World, report: Report) -> None:
     """Others share the quota: their end is a reason to ask again."""
     ids = {alias: model.model_id for alias, model in world.config.models.items()}
-    tell(world, alias_of(report.model_id, ids) or list(ids))  # a model that cannot be told may be any
+    # a model that cannot be told may be any
+    tell(world, alias_of(report.model_id, ids) or list(ids))
 
 
 def tell(world: World, aliases: Iterable[str]) -> None:
-    """A job ended that was not theirs: there may be room for a job that Bedrock refused, or is refusing right now."""
+    """A job ended that was not theirs: there may be room for a job that Bedrock refused, or is
+    refusing right now.
+    """
 
     def hear(alias: str) -> None:
         slots = world.store.slots(alias)

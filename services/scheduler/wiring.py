@@ -1,4 +1,6 @@
-"""The scheduler's `World` as it is on AWS: environment, clock, ids and clients enter here and nowhere else."""
+"""The scheduler's `World` as it is on AWS: environment, clock, ids and clients enter here and
+nowhere else.
+"""
 
 import os
 import secrets
@@ -31,11 +33,13 @@ from bbq.shared.dynamodb import DynamoTables
 from bbq.shared.store import Store
 from bbq.shared.telemetry import Telemetry
 
-ID_BYTES = 6  # of a lease's owner, who is told apart from the few others that one attempt may have had
+# of a lease's owner, who is told apart from the few others that one attempt may have had
+ID_BYTES = 6
 GAUGE_SECONDS = 30.0  # a model's line is measured at most so often by one container
 
 telemetry = Telemetry()
-_measured: dict[str, float] = {}  # model -> when this container measured its line last, by its monotonic clock
+# model -> when this container measured its line last, by its monotonic clock
+_measured: dict[str, float] = {}
 
 
 def world_of(seconds_left: Callable[[], float]) -> World:
@@ -43,11 +47,20 @@ def world_of(seconds_left: Callable[[], float]) -> World:
     config = _config()
     bedrock, timers, outbox, topic, results = _clients()
     return World(
-        config=config, store=Store(_tables(), sleep=time.sleep), bedrock=bedrock, timers=timers, outbox=outbox,
-        topic=topic, results=results, now=lambda: datetime.now(UTC), seconds_left=seconds_left,
+        config=config,
+        store=Store(_tables(), sleep=time.sleep),
+        bedrock=bedrock,
+        timers=timers,
+        outbox=outbox,
+        topic=topic,
+        results=results,
+        now=lambda: datetime.now(UTC),
+        seconds_left=seconds_left,
         new_id=lambda: secrets.token_urlsafe(ID_BYTES),
-        note=telemetry.note, measure=telemetry.measure, gauges_due=_gauges_due,
-    )  # fmt: skip
+        note=telemetry.note,
+        measure=telemetry.measure,
+        gauges_due=_gauges_due,
+    )
 
 
 def _gauges_due(alias: str) -> bool:
@@ -72,7 +85,11 @@ def _session() -> Session:
 @cache
 def _tables() -> DynamoTables:
     config = _config()
-    return DynamoTables({"events": config.events_table, "projections": config.projections_table}, config.region, _session())
+    return DynamoTables(
+        {"events": config.events_table, "projections": config.projections_table},
+        config.region,
+        _session(),
+    )
 
 
 @cache
@@ -102,9 +119,17 @@ def _clients() -> tuple[Bedrock, Timers, Outbox, Topic, Results]:
         read_timeout=publish.READ_TIMEOUT_SECONDS,
     )
     topic = Topic(lambda: _client("sns", config=short), config.events_topic_arn)
-    return Bedrock(_client("bedrock", config=once)), timers, outbox, topic, Results(_client("s3", config=soon))
+    return (
+        Bedrock(_client("bedrock", config=once)),
+        timers,
+        outbox,
+        topic,
+        Results(_client("s3", config=soon)),
+    )
 
 
 def _client(service: str, **options: Any) -> Any:
-    """One of botocore's clients (local/build.py packs their data: SDK_SERVICES); their types name no service."""
+    """One of botocore's clients (local/build.py packs their data: SDK_SERVICES); their types name
+    no service.
+    """
     return _session().create_client(service, **options)

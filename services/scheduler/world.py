@@ -1,6 +1,8 @@
-"""Everything the scheduler's decisions touch, in one argument: configuration, store, AWS, clock, ids.
+"""Everything the scheduler's decisions touch, in one argument: configuration, store, AWS, clock,
+ids.
 
-`handler.py` builds the real one; tests and simulations build theirs. One world lives as long as one invocation.
+`handler.py` builds the real one; tests and simulations build theirs. One world lives as long as one
+invocation.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,9 +55,9 @@ class ResultCalls(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats for one attempt; `note` logs and
-    counts; `measure` takes a model and values by metric (shared/telemetry.py); `gauges_due`: whether a model is to be
-    measured again.
+    """`now` is UTC; `seconds_left` is what the invocation still has; `new_id` never repeats for one
+    attempt; `note` logs and counts; `measure` takes a model and values by metric
+    (shared/telemetry.py); `gauges_due`: whether a model is to be measured again.
     """
 
     config: Config

@@ -1,4 +1,6 @@
-"""No figure without its command: what the pages say is what bench/results.json says, and that is what was run."""
+"""No figure without its command: what the pages say is what bench/results.json says, and that is
+what was run.
+"""
 
 import json
 import re
@@ -14,7 +16,9 @@ PARTS = results.read()["parts"]
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.stem)
 def test_the_generated_parts_are_what_the_results_say(page: Path) -> None:
-    assert pages.with_generated(page.read_text(), pages.generated(PARTS)) == page.read_text(), "run `python -m bench.pages`"
+    assert pages.with_generated(page.read_text(), pages.generated(PARTS)) == page.read_text(), (
+        "run `python -m bench.pages`"
+    )
 
 
 def test_everything_that_is_said_stands_in_a_page() -> None:
@@ -39,7 +43,10 @@ def test_results_that_are_kept_were_no_quick_run() -> None:
     assert [name for name, envelope in PARTS.items() if envelope["quick"]] == []
     assert set(PARTS) == set(results.PARTS)
     for name, envelope in PARTS.items():
-        assert re.fullmatch(rf"(BENCH_JOBS=\d+ )?(make bench ARGS={name}|pypy3 -m bench {name})", envelope["command"])
+        assert re.fullmatch(
+            rf"(BENCH_JOBS=\d+ )?(make bench ARGS={name}|pypy3 -m bench {name})",
+            envelope["command"],
+        )
         assert re.fullmatch(r"[0-9a-f]{40}", envelope["commit"])
 
 
@@ -63,7 +70,17 @@ def test_an_unknown_part_is_refused_by_name(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
-    some = {"parts": {"a": {"result": {"gaps": [1.5, 2.25, 3], "pairs": [[1, 2], [3, 4]], "words": ["x, [y  z]", "z"]}}}}
+    some = {
+        "parts": {
+            "a": {
+                "result": {
+                    "gaps": [1.5, 2.25, 3],
+                    "pairs": [[1, 2], [3, 4]],
+                    "words": ["x, [y  z]", "z"],
+                }
+            }
+        }
+    }
     results.write(some, tmp_path / "r.json")
     assert results.read(tmp_path / "r.json") == some
     assert "[1.5, 2.25, 3]" in (tmp_path / "r.json").read_text()

@@ -1,5 +1,5 @@
-"""Each part of the measurement that needs no emulator, run small, from the command line to its file: it measures what it says,
-and what does not depend on the machine is as promised.
+"""Each part of the measurement that needs no emulator, run small, from the command line to its
+file: it measures what it says, and what does not depend on the machine is as promised.
 """
 
 import subprocess
@@ -25,7 +25,9 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=1800)
     assert {path: path.read_text() for path in before} == before
     found: dict[str, Any] = results.read(out)["parts"]
-    assert [(name, envelope["quick"]) for name, envelope in sorted(found.items())] == [(name, True) for name in parts]
+    assert [(name, envelope["quick"]) for name, envelope in sorted(found.items())] == [
+        (name, True) for name in parts
+    ]
     return found
 
 
@@ -35,10 +37,14 @@ def work(quick: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def test_a_quick_run_measures_everything_the_pages_and_charts_show(quick: dict[str, Any], tmp_path: Path) -> None:
+def test_a_quick_run_measures_everything_the_pages_and_charts_show(
+    quick: dict[str, Any], tmp_path: Path
+) -> None:
     both = results.read()["parts"] | quick
     said = pages.generated(both)
-    assert all(pages.with_generated(page.read_text(), said) != page.read_text() for page in pages.PAGES)
+    assert all(
+        pages.with_generated(page.read_text(), said) != page.read_text() for page in pages.PAGES
+    )
     charts.write(pages.drawn(both), tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == pages.drawn(both).keys()
 
@@ -57,18 +63,29 @@ def test_the_poller_beside_it_grows_with_history(work: dict[str, Any]) -> None:
 
 def test_an_idle_day_is_nothing_at_all(work: dict[str, Any]) -> None:
     assert set(work["idle_day"].values()) == {0}
-    assert {"invocations", "dynamodb_requests", "sqs_requests", "timers_fired"} <= work["idle_day"].keys()
+    assert {"invocations", "dynamodb_requests", "sqs_requests", "timers_fired"} <= work[
+        "idle_day"
+    ].keys()
 
 
 def test_the_bill_is_the_sum_of_its_rows(work: dict[str, Any]) -> None:
-    assert work["total_dollars_per_million_jobs"] == round(sum(work["dollars_per_million_jobs"].values()), 2) > 0
+    assert (
+        work["total_dollars_per_million_jobs"]
+        == round(sum(work["dollars_per_million_jobs"].values()), 2)
+        > 0
+    )
 
 
 def test_throughput_is_measured_of_files_that_are_fit(quick: dict[str, Any]) -> None:
     found = quick["throughput"]["result"]
     for name, each in found["inspection"].items():
-        assert each["records"] * 0.99 < each["file_bytes"] / throughput.RECORD_BYTES.get(name, throughput.LONG_RECORD_BYTES)
-        assert all(len(samples["seconds"]) == throughput.QUICK_ROUNDS for samples in each["samples"].values())
+        assert each["records"] * 0.99 < each["file_bytes"] / throughput.RECORD_BYTES.get(
+            name, throughput.LONG_RECORD_BYTES
+        )
+        assert all(
+            len(samples["seconds"]) == throughput.QUICK_ROUNDS
+            for samples in each["samples"].values()
+        )
     assert next(one for one in found["targets"] if one["name"].startswith("memory"))["met"]
 
 

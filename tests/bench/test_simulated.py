@@ -1,5 +1,5 @@
-"""Our queue in simulation: every job takes as long as it was said to, in the line's order, and what is measured is what
-happened.
+"""Our queue in simulation: every job takes as long as it was said to, in the line's order, and what
+is measured is what happened.
 """
 
 import re
@@ -29,7 +29,8 @@ def test_the_line_is_the_order_in_which_jobs_begin() -> None:
     deployment = Deployment("a", 2)
     spans = deployment.run([600.0] * 10)
     begins = [spans[number][0] for number in deployment.line()]
-    later = [begin for begin in begins if begin > 600]  # the first two find slots free, whoever is seen first
+    # the first two find slots free, whoever is seen first
+    later = [begin for begin in begins if begin > 600]
     assert (len(later), later) == (8, sorted(later))
     assert sorted(deployment.line()) == list(range(10))
 
@@ -118,7 +119,9 @@ def test_constant_lengths_are_within_three_percent_and_the_same_each_time() -> N
 
 def test_long_tables_say_what_the_others_say() -> None:
     ours, theirs = LongTables(), MemoryTables()
-    rows = [LineRow(pk="line#m", sk=f"5#{number % 7}#{number}", job=str(number)) for number in range(30)]
+    rows = [
+        LineRow(pk="line#m", sk=f"5#{number % 7}#{number}", job=str(number)) for number in range(30)
+    ]
     for tables in (ours, theirs):
         for row in rows:
             tables.write([Put(row)])
@@ -127,7 +130,10 @@ def test_long_tables_say_what_the_others_say() -> None:
         assert [row.sk for row in ours.query(LineRow, "line#m", limit=limit)] == [
             row.sk for row in theirs.query(LineRow, "line#m", limit=limit)
         ]
-    with_prefix = [[row.sk for row in tables.query(LineRow, "line#m", limit=9, prefix="5#3")] for tables in (ours, theirs)]
+    with_prefix = [
+        [row.sk for row in tables.query(LineRow, "line#m", limit=9, prefix="5#3")]
+        for tables in (ours, theirs)
+    ]
     assert with_prefix[0] == with_prefix[1] != []
     assert ours.log == []
 
@@ -138,7 +144,8 @@ def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
     for _ in range(60):
         deployment.turn()
     assert deployment.items() - before <= 3 * 8 * 2  # counts of days, by shard
-    assert len(deployment.tables._items["events"]) == 3 + 3 * 6  # streams: of models, and of jobs that wait or run
+    # streams: of models, and of jobs that wait or run
+    assert len(deployment.tables._items["events"]) == 3 + 3 * 6
     assert deployment.bedrock.created == 6 + 60
     assert {len(running) for running in deployment.running.values()} == {2}
 
@@ -149,7 +156,9 @@ def test_growth_is_the_end_to_the_beginning() -> None:
 
 
 def test_concurrency_is_as_terraform_advises() -> None:
-    """What is measured is an account of a thousand executions; a new one has ten, which the defaults fit."""
+    """What is measured is an account of a thousand executions; a new one has ten, which the
+    defaults fit.
+    """
     text = (ROOT / "terraform" / "variables.tf").read_text()
     advised = re.findall(r"With a thousand: (\d+), (\d+) and (\d+)\.", text)
     assert advised == [tuple(map(str, (UPLOAD_CONCURRENCY, HINT_CONCURRENCY, STREAM_LANES)))]

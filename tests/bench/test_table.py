@@ -4,7 +4,11 @@ from bench.table import Table, percentile, printed, ratio_of_medians, rounded, t
 
 
 def test_a_table_is_markdown_in_columns_of_even_width_with_numbers_on_the_right() -> None:
-    table = Table("gaps", ("phase", "p50 (ms)", "", "said"), [("quiet", rounded(5.25, 1), "", "x"), ("load", 1000, "", "a word")])
+    table = Table(
+        "gaps",
+        ("phase", "p50 (ms)", "", "said"),
+        [("quiet", rounded(5.25, 1), "", "x"), ("load", 1000, "", "a word")],
+    )
     assert printed(table).splitlines() == [
         "| phase | p50 (ms) |     | said |",
         "| ----- | -------: | --: | --- |",

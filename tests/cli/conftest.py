@@ -1,8 +1,9 @@
-"""A deployment under moto for the command-line tool: tables, bucket, queues and the SSM parameter, and a scheduler to fill them.
+"""A deployment under moto for the command-line tool: tables, bucket, queues and the SSM parameter,
+and a scheduler to fill them.
 
-`deployed` is a `Deployed`: whatever is in its tables was written by the production code (intake's event, then the scheduler's
-`reconcile`), on a clock that stands at NOW until a test moves it, and that the commands are shown too. `bbq` runs a command as a
-shell would, in this process.
+`deployed` is a `Deployed`: whatever is in its tables was written by the production code (intake's
+event, then the scheduler's `reconcile`), on a clock that stands at NOW until a test moves it, and
+that the commands are shown too. `bbq` runs a command as a shell would, in this process.
 """
 
 import io
@@ -33,7 +34,15 @@ from bbq.shared import events as e
 from bbq.shared import projections as p
 from bbq.shared.job import Job
 from bbq.shared.models import Model
-from bbq.shared.names import INPUT_PREFIX, job_id, job_stream, model_stream, output_prefix, s3_uri, staged_key
+from bbq.shared.names import (
+    INPUT_PREFIX,
+    job_id,
+    job_stream,
+    model_stream,
+    output_prefix,
+    s3_uri,
+    staged_key,
+)
 from bbq.shared.slots import fold_model
 from bbq.shared.store import Store
 from tests.support.tables import create_tables
@@ -76,7 +85,9 @@ class Result:
 
 @dataclass
 class Deployed:
-    """A deployment that is filled by hand. `time` is the clock of the scheduler and of the commands."""
+    """A deployment that is filled by hand. `time` is the clock of the scheduler and of the
+    commands.
+    """
 
     deployment: Deployment
     time: datetime = NOW
@@ -84,7 +95,8 @@ class Deployed:
     results: FakeResults = field(default_factory=FakeResults)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     timers: FakeTimers = field(default_factory=FakeTimers)
-    processed: dict[str, int] = field(default_factory=dict)  # by ARN: what Bedrock counts while a job runs
+    # by ARN: what Bedrock counts while a job runs
+    processed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
@@ -99,21 +111,40 @@ class Deployed:
     def world(self) -> World:
         """For one invocation of the scheduler."""
         settings = config(
-            deployment=NAME, account_id=ACCOUNT, region=REGION, events_table=self.deployment.events_table,
-            projections_table=self.deployment.projections_table, models=self.deployment.models,
-        )  # fmt: skip
+            deployment=NAME,
+            account_id=ACCOUNT,
+            region=REGION,
+            events_table=self.deployment.events_table,
+            projections_table=self.deployment.projections_table,
+            models=self.deployment.models,
+        )
         return World(
-            config=settings, store=self.store, bedrock=self.bedrock, timers=self.timers, outbox=self.outbox, topic=FakeTopic(),
-            results=self.results, now=lambda: self.time, seconds_left=lambda: 110.0,
-            new_id=lambda: f"owner-{next(self._ids)}", note=lambda *_, **__: None,
-        )  # fmt: skip
+            config=settings,
+            store=self.store,
+            bedrock=self.bedrock,
+            timers=self.timers,
+            outbox=self.outbox,
+            topic=FakeTopic(),
+            results=self.results,
+            now=lambda: self.time,
+            seconds_left=lambda: 110.0,
+            new_id=lambda: f"owner-{next(self._ids)}",
+            note=lambda *_, **__: None,
+        )
 
     def wait(self, **time: float) -> None:
         """Let time pass."""
         self.time += timedelta(**time)
 
     def upload(
-        self, file: str, model: str = "haiku", *, priority: int = 5, records: int = 100, version: str = "v1", **labels: str
+        self,
+        file: str,
+        model: str = "haiku",
+        *,
+        priority: int = 5,
+        records: int = 100,
+        version: str = "v1",
+        **labels: str,
     ) -> str:
         """A fit upload, as intake records it and the scheduler takes it up; the job's id."""
         key = INPUT_PREFIX + file
@@ -121,12 +152,17 @@ class Deployed:
         self.append(
             job,
             e.JobQueued(
-                at=self.time, model=model, priority=priority, sources=(self._source(key, version),), record_count=records,
-                size_bytes=records * 1000, input_uri=s3_uri(BUCKET, staged_key(job, key)),
+                at=self.time,
+                model=model,
+                priority=priority,
+                sources=(self._source(key, version),),
+                record_count=records,
+                size_bytes=records * 1000,
+                input_uri=s3_uri(BUCKET, staged_key(job, key)),
                 output_uri=s3_uri(BUCKET, output_prefix(job, key)),
                 labels=tuple(e.Label(name=name, value=value) for name, value in labels.items()),
             ),
-        )  # fmt: skip
+        )
         self.wake(job)
         return job
 
@@ -137,25 +173,36 @@ class Deployed:
         self.append(
             job,
             e.JobRejected(
-                at=self.time, model=model, sources=(self._source(key, "v1"),), problems=problems,
-                problem_count=len(problems), size_bytes=10,
+                at=self.time,
+                model=model,
+                sources=(self._source(key, "v1"),),
+                problems=problems,
+                problem_count=len(problems),
+                size_bytes=10,
             ),
-        )  # fmt: skip
+        )
         self.wake(job)
         return job
 
-    def unreadable(self, file: str, reason: str = "kms:Decrypt is missing", version: str = "v1") -> str:
+    def unreadable(
+        self, file: str, reason: str = "kms:Decrypt is missing", version: str = "v1"
+    ) -> str:
         """An upload that intake may not read; the job's id."""
         key = INPUT_PREFIX + file
         job = job_id(BUCKET, key, version, "", "")
-        self.append(job, e.UploadUnreadable(at=self.time, sources=(self._source(key, version),), reason=reason))
+        self.append(
+            job,
+            e.UploadUnreadable(at=self.time, sources=(self._source(key, version),), reason=reason),
+        )
         self.wake(job)
         return job
 
-    def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
+    def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:
         """Bedrock, to the commands (its Get): moto does not know it."""
         count = self.processed.get(jobIdentifier)
-        return {"jobArn": jobIdentifier} | ({"processedRecordCount": count} if count is not None else {})
+        return {"jobArn": jobIdentifier} | (
+            {"processedRecordCount": count} if count is not None else {}
+        )
 
     def append(self, job: str, event: e.Event) -> None:
         """An event of intake's or an operator's; nothing is projected by this."""
@@ -170,21 +217,35 @@ class Deployed:
         reconcile_model(self.world(), model)
 
     def report(self, job: str, status: str, *, message: str = "", **counts: int) -> None:
-        """Bedrock says so of the running job. `counts` are the manifest's, as Bedrock names them."""
+        """Bedrock says so of the running job. `counts` are the manifest's, as Bedrock names
+        them.
+        """
         state = self.job(job)
         assert state.arn
         self.results.manifests[state.arn] = counts
         self.bedrock.turn(state.arn, status)
-        told = Report(arn=state.arn, model_id=state.model_id, status=status, message=message, job=job, attempt=state.attempt)
+        told = Report(
+            arn=state.arn,
+            model_id=state.model_id,
+            status=status,
+            message=message,
+            job=job,
+            attempt=state.attempt,
+        )
         reconcile_report(self.world(), told)
 
     def complete(self, job: str, *, succeeded: int = 100, failed: int = 0) -> None:
         """It ran and ended, with so many records and a thousand tokens for each."""
         self.report(
-            job, "Completed", totalRecordCount=succeeded + failed, processedRecordCount=succeeded + failed,
-            successRecordCount=succeeded, errorRecordCount=failed, inputTokenCount=succeeded * 900,
+            job,
+            "Completed",
+            totalRecordCount=succeeded + failed,
+            processedRecordCount=succeeded + failed,
+            successRecordCount=succeeded,
+            errorRecordCount=failed,
+            inputTokenCount=succeeded * 900,
             outputTokenCount=succeeded * 100,
-        )  # fmt: skip
+        )
 
     def refuse_next(self, kind: str = "quota", message: str = "the quota is full") -> None:
         """Bedrock turns the next Create away."""
@@ -203,7 +264,11 @@ class Deployed:
         events = [recorded.event for recorded in self.store.load(model_stream(model))]
         state = fold_model(model, [*events, event])
         self.store.append_to_model(model, state.model_version, event)
-        self.store.commit(p.model_changed(self.store.slots(model), state, resumed=isinstance(event, e.ModelResumed)))
+        self.store.commit(
+            p.model_changed(
+                self.store.slots(model), state, resumed=isinstance(event, e.ModelResumed)
+            )
+        )
 
     def history(self, job: str) -> list[str]:
         """The names of its events."""
@@ -216,7 +281,14 @@ class Deployed:
         return found
 
     def _source(self, key: str, version: str) -> e.Source:
-        return e.Source(bucket=BUCKET, key=key, version_id=version, etag="0" * 32, sequencer="00", size_bytes=1000)
+        return e.Source(
+            bucket=BUCKET,
+            key=key,
+            version_id=version,
+            etag="0" * 32,
+            sequencer="00",
+            size_bytes=1000,
+        )
 
 
 @pytest.fixture
@@ -224,7 +296,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """AWS by moto, and a process that has asked nothing of it yet."""
     for name in ("AWS_REGION", "AWS_PROFILE", "BBQ_NAME", "NO_COLOR", "COLUMNS", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)  # so that what a command sets is forgotten behind the test
+    # so that what a command sets is forgotten behind the test
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     _forget()
     with mock_aws():
         yield
@@ -277,19 +350,36 @@ def publish() -> Deployment:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    urls = {name: boto3.client("sqs").create_queue(QueueName=f"{NAME}-{name}")["QueueUrl"] for name in QUEUES}
+    urls = {
+        name: boto3.client("sqs").create_queue(QueueName=f"{NAME}-{name}")["QueueUrl"]
+        for name in QUEUES
+    }
     topic = boto3.client("sns").create_topic(Name=f"{NAME}-events")["TopicArn"]
     said = {
-        "name": NAME, "region": REGION, "account_id": ACCOUNT, "bucket": BUCKET, "events_table": f"{NAME}-events",
+        "name": NAME,
+        "region": REGION,
+        "account_id": ACCOUNT,
+        "bucket": BUCKET,
+        "events_table": f"{NAME}-events",
         "projections_table": f"{NAME}-projections",
-        "models": {alias: {"model_id": model.model_id, "limit": model.limit} for alias, model in MODELS.items()},
-        "default_model": "haiku", "uploads_queue_url": urls["uploads"], "hints_queue_url": urls["hints"],
-        "dead_letter_queue_urls": {
-            "uploads": urls["uploads-dlq"], "hints": urls["hints-dlq"], "stream": urls["stream-failures"],
+        "models": {
+            alias: {"model_id": model.model_id, "limit": model.limit}
+            for alias, model in MODELS.items()
         },
-        "events_topic_arn": topic, "lease_seconds": 215,
-    }  # fmt: skip
-    boto3.client("ssm").put_parameter(Name=cli_deployment.PATH + NAME, Value=json.dumps(said), Type="String")
+        "default_model": "haiku",
+        "uploads_queue_url": urls["uploads"],
+        "hints_queue_url": urls["hints"],
+        "dead_letter_queue_urls": {
+            "uploads": urls["uploads-dlq"],
+            "hints": urls["hints-dlq"],
+            "stream": urls["stream-failures"],
+        },
+        "events_topic_arn": topic,
+        "lease_seconds": 215,
+    }
+    boto3.client("ssm").put_parameter(
+        Name=cli_deployment.PATH + NAME, Value=json.dumps(said), Type="String"
+    )
     return cli_deployment.find(NAME)
 
 

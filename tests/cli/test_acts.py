@@ -38,14 +38,24 @@ def last(deployed: Deployed, job: str) -> e.Event:
 def put_raw(deployed: Deployed, job: str, name: str, data: str) -> None:
     """An event as nobody of ours could write it."""
     deployed.deployment.tables._connection.put_item(
-        deployed.deployment.events_table, f"job#{job}", "1",
-        attributes={"name": {"S": name}, "schema": {"N": "1"}, "at": {"S": "2026-11-24T00:00:00.000000Z"}, "data": {"S": data}},
-    )  # fmt: skip
+        deployed.deployment.events_table,
+        f"job#{job}",
+        "1",
+        attributes={
+            "name": {"S": name},
+            "schema": {"N": "1"},
+            "at": {"S": "2026-11-24T00:00:00.000000Z"},
+            "data": {"S": data},
+        },
+    )
 
 
 def hints(deployed: Deployed) -> list[str]:
     sqs, url = boto3.client("sqs"), deployed.deployment.hints_queue_url
-    return [message["Body"] for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])]
+    return [
+        message["Body"]
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    ]
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
@@ -69,7 +79,9 @@ def test_a_waiting_job_leaves_the_line(deployed: Deployed, bbq: Bbq) -> None:
     waiting = deployed.upload("haiku/c.jsonl")
     result = bbq("cancel", waiting, "--why", "a wrong prompt")
     assert (result.code, result.out) == (0, f"{waiting} will leave the line\n")
-    assert last(deployed, waiting) == e.CancelRequested(at=deployed.time, by="ada", why="a wrong prompt")
+    assert last(deployed, waiting) == e.CancelRequested(
+        at=deployed.time, by="ada", why="a wrong prompt"
+    )
     deployed.wake(waiting)
     assert deployed.job(waiting).status == "Cancelled"
     assert deployed.store.line("haiku", 10) == []
@@ -93,7 +105,9 @@ def test_a_refused_job_is_cancelled(deployed: Deployed, bbq: Bbq) -> None:
     assert deployed.job(held).status == "Cancelled"
 
 
-def test_a_job_that_bedrock_forgot_is_ended_by_an_operator_and_one_that_it_knows_is_not(deployed: Deployed, bbq: Bbq) -> None:
+def test_a_job_that_bedrock_forgot_is_ended_by_an_operator_and_one_that_it_knows_is_not(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     gone, known = deployed.upload("haiku/a.jsonl"), deployed.upload("haiku/b.jsonl")
     del deployed.bedrock.jobs[deployed.job(gone).arn or ""]
     deployed.wait(minutes=11)  # so long Get may not know a job yet
@@ -106,7 +120,9 @@ def test_a_job_that_bedrock_forgot_is_ended_by_an_operator_and_one_that_it_knows
     assert bbq("forget", gone, "--why", "again").code == 1
 
 
-def test_a_resume_takes_the_hold_away_on_a_model_that_is_not_paused(deployed: Deployed, bbq: Bbq) -> None:
+def test_a_resume_takes_the_hold_away_on_a_model_that_is_not_paused(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     deployed.refuse_next(INVALID, "not supported")
     job = deployed.upload("haiku/a.jsonl")
     answer = bbq("resume", "haiku")
@@ -115,7 +131,9 @@ def test_a_resume_takes_the_hold_away_on_a_model_that_is_not_paused(deployed: De
     assert deployed.job(job).status == "Submitted"
 
 
-def test_who_cancels_again_hears_who_asked_and_wakes_the_scheduler(deployed: Deployed, bbq: Bbq) -> None:
+def test_who_cancels_again_hears_who_asked_and_wakes_the_scheduler(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     running = deployed.upload("haiku/a.jsonl")
     bbq("cancel", running)
     before = names(deployed, running)
@@ -135,16 +153,24 @@ def test_a_job_that_is_over_is_not_cancelled(deployed: Deployed, bbq: Bbq) -> No
     assert "cancel-requested" not in names(deployed, job)
 
 
-@pytest.mark.parametrize("command", ["cancel", "retry", "forget", "priority", "show", "download", "wake"])
-def test_a_job_that_is_not_there_ends_every_command_with_3(deployed: Deployed, bbq: Bbq, tmp_path: Path, command: str) -> None:
-    more = {"forget": ["--why", "x"], "priority": ["0"], "download": [str(tmp_path)]}.get(command, [])
+@pytest.mark.parametrize(
+    "command", ["cancel", "retry", "forget", "priority", "show", "download", "wake"]
+)
+def test_a_job_that_is_not_there_ends_every_command_with_3(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, command: str
+) -> None:
+    more = {"forget": ["--why", "x"], "priority": ["0"], "download": [str(tmp_path)]}.get(
+        command, []
+    )
     for nobody in (NOBODY, "NOSUCH"):
         result = bbq(command, nobody, *more)
         assert (result.code, result.out) == (3, "")
         assert nobody in result.err
 
 
-def test_what_is_no_id_stops_the_command_before_anything_is_done(deployed: Deployed, bbq: Bbq) -> None:
+def test_what_is_no_id_stops_the_command_before_anything_is_done(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     job = deployed.upload("haiku/a.jsonl")
     result = bbq("cancel", job, "reviews.jsonl", "--yes")
     assert result.code == 3
@@ -152,7 +178,9 @@ def test_what_is_no_id_stops_the_command_before_anything_is_done(deployed: Deplo
     assert "cancel-requested" not in names(deployed, job)
 
 
-def test_more_than_one_is_asked_for_first(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_one_is_asked_for_first(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = [deployed.upload(f"haiku/{n}.jsonl") for n in "abc"]
     refused = bbq("cancel", *jobs)
     assert refused.code == 2
@@ -166,7 +194,9 @@ def test_more_than_one_is_asked_for_first(deployed: Deployed, bbq: Bbq, monkeypa
     assert all("cancel-requested" in names(deployed, job) for job in jobs)
 
 
-def test_ids_come_from_standard_input_each_once(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_come_from_standard_input_each_once(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = [deployed.upload(f"haiku/{n}.jsonl") for n in "ab"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([*jobs, *jobs, ""])))
     result = bbq("cancel", "-", "--yes")
@@ -176,7 +206,9 @@ def test_ids_come_from_standard_input_each_once(deployed: Deployed, bbq: Bbq, mo
     assert bbq("cancel", "-", "--yes").code == 2
 
 
-def test_one_that_cannot_be_cancelled_does_not_keep_the_others(deployed: Deployed, bbq: Bbq) -> None:
+def test_one_that_cannot_be_cancelled_does_not_keep_the_others(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     over = deployed.upload("haiku/a.jsonl")
     deployed.complete(over)
     unreadable, illegal = "b" * 26, "c" * 26
@@ -191,8 +223,12 @@ def test_one_that_cannot_be_cancelled_does_not_keep_the_others(deployed: Deploye
     assert bbq("cancel", over, NOBODY, "--yes").code == 3
 
 
-def test_an_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job ends between the reading and the append: the cancel is not appended behind its end."""
+def test_an_event_that_was_faster_is_seen(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job ends between the reading and the append: the cancel is not appended behind its
+    end.
+    """
     running = deployed.upload("haiku/a.jsonl")
     real = Store.append
     done: list[bool] = []
@@ -209,7 +245,9 @@ def test_an_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, monkeypa
     assert "cancel-requested" not in names(deployed, running)
 
 
-def test_a_job_that_never_stands_still_is_given_up(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_never_stands_still_is_given_up(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = deployed.upload("haiku/a.jsonl")
     tries = []
 
@@ -224,16 +262,24 @@ def test_a_job_that_never_stands_still_is_given_up(deployed: Deployed, bbq: Bbq,
     assert "try again in a minute" in result.err
 
 
-def test_a_cancel_is_followed_until_the_job_is_stopped(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_is_followed_until_the_job_is_stopped(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = deployed.upload("haiku/a.jsonl")
     steps = iter([partial(deployed.wake, running), partial(deployed.report, running, "Stopped")])
     monkeypatch.setattr(time, "sleep", lambda _: next(steps)())
     result = bbq("cancel", running, "--wait")
     assert result.code == 0
-    assert [line.split()[-1] for line in result.err.splitlines()] == ["Submitted", "Stopping", "Stopped"]
+    assert [line.split()[-1] for line in result.err.splitlines()] == [
+        "Submitted",
+        "Stopping",
+        "Stopped",
+    ]
 
 
-def test_a_cancel_that_comes_too_late_fails(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_that_comes_too_late_fails(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = deployed.upload("haiku/a.jsonl")
     monkeypatch.setattr(time, "sleep", lambda _: deployed.complete(running))
     result = bbq("cancel", running, "--wait")
@@ -241,7 +287,9 @@ def test_a_cancel_that_comes_too_late_fails(deployed: Deployed, bbq: Bbq, monkey
     assert "was not cancelled in time: Completed" in result.err
 
 
-def test_waiting_for_a_cancel_ends_with_its_time(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_cancel_ends_with_its_time(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = deployed.upload("haiku/a.jsonl")
     result = bbq("cancel", running, "--wait", "--timeout", "0")
     assert result.code == 8
@@ -257,7 +305,9 @@ def test_a_failed_job_runs_again(deployed: Deployed, bbq: Bbq) -> None:
     deployed.report(job, "Failed", message="no access to the bucket")
     result = bbq("retry", job, "--why", "access was given")
     assert (result.code, result.out) == (0, f"{job} will run again, as attempt 2\n")
-    assert last(deployed, job) == e.JobRequeued(at=deployed.time, attempt=1, by="ada", why="access was given")
+    assert last(deployed, job) == e.JobRequeued(
+        at=deployed.time, attempt=1, by="ada", why="access was given"
+    )
     deployed.wake(job)
     assert (deployed.job(job).status, deployed.job(job).attempt) == ("Submitted", 2)
 
@@ -306,7 +356,10 @@ def test_a_paused_model_starts_nothing_until_it_is_resumed(deployed: Deployed, b
     job = deployed.upload("haiku/a.jsonl")
     assert deployed.job(job).status == "Queued"
     again = bbq("pause", "haiku")
-    assert (again.code, again.out) == (0, "haiku was paused already by ada at 2026-11-24 12:00 UTC: the prompt is mended\n")
+    assert (again.code, again.out) == (
+        0,
+        "haiku was paused already by ada at 2026-11-24 12:00 UTC: the prompt is mended\n",
+    )
     assert hints(deployed) == ['{"wake": "haiku"}']
     assert bbq("resume", "haiku").out == "haiku starts jobs again\n"
     deployed.wake_model("haiku")
@@ -324,7 +377,9 @@ def test_a_model_that_is_not_there_is_not_paused(deployed: Deployed, bbq: Bbq) -
     assert deployed.store.load(model_stream("opus")) == []
 
 
-def test_a_model_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_event_that_was_faster_is_seen(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = Store.append_to_model
     done: list[bool] = []
 
@@ -336,4 +391,7 @@ def test_a_model_event_that_was_faster_is_seen(deployed: Deployed, bbq: Bbq, mon
 
     monkeypatch.setattr(Store, "append_to_model", append)
     assert "was paused already by bob" in bbq("pause", "haiku").out
-    assert [r.event.NAME for r in deployed.store.load(model_stream("haiku"))] == ["limit-set", "model-paused"]
+    assert [r.event.NAME for r in deployed.store.load(model_stream("haiku"))] == [
+        "limit-set",
+        "model-paused",
+    ]

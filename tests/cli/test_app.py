@@ -25,5 +25,13 @@ def test_it_has_a_version(bbq: Bbq) -> None:
 
 @pytest.mark.parametrize("module", ["deployment", "status", "jobs", "submit"])
 def test_who_looks_or_submits_loads_no_repair_code(module: str) -> None:
-    code = f"import sys, bbq.cli.{module}; print([name for name in ('bbq.cli.scan', 'bbq.cli.repair') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        f"import sys, bbq.cli.{module}; print([name for name in ('bbq.cli.scan', 'bbq.cli.repair') "
+        "if name in sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

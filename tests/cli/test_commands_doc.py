@@ -1,4 +1,6 @@
-"""docs/commands.md says what the commands do: fields of --json, exit codes, variables, and every option it names."""
+"""docs/commands.md says what the commands do: fields of --json, exit codes, variables, and every
+option it names.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,13 +17,18 @@ from tests.cli.conftest import Deployed, Result
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "commands.md").read_text()
 PROSE = re.sub(r"^```.*?^```\n", "", TEXT, flags=re.MULTILINE | re.DOTALL)
-MAPS = {"labels", "dead_letters", "ended_today", "ended_without_model", "data"}  # their names are data
+# their names are data
+MAPS = {"labels", "dead_letters", "ended_today", "ended_without_model", "data"}
 
 
 def section(heading: str) -> str:
     """What stands under a heading, up to the next of its level or above, without the examples."""
     level = heading.partition(" ")[0]
-    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", PROSE, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)",
+        PROSE,
+        re.MULTILINE | re.DOTALL,
+    )
     assert found, heading
     return found[1]
 
@@ -30,11 +37,18 @@ def documented(text: str) -> set[str]:
     """The names in the first column of the tables headed `field`."""
     rows = re.findall(r"^\| field \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
     assert rows
-    return {name for table in rows for row in table.splitlines() for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    return {
+        name
+        for table in rows
+        for row in table.splitlines()
+        for name in re.findall(r"`([^`]+)`", row.split("|")[1])
+    }
 
 
 def names(value: object, path: str = "") -> Iterator[str]:
-    """The paths of everything in a document: `models[].paused.by`. A list or an object of ours stands for what is in it."""
+    """The paths of everything in a document: `models[].paused.by`. A list or an object of ours
+    stands for what is in it.
+    """
     if isinstance(value, list):
         assert value, f"{path} is empty: there is nothing to compare"
         for item in value:
@@ -58,24 +72,34 @@ def jobs(deployed: Deployed) -> Deployed:
     return deployed
 
 
-def test_the_fields_of_status_are_those_of_the_page(jobs: Deployed, bbq: Callable[..., Result]) -> None:
+def test_the_fields_of_status_are_those_of_the_page(
+    jobs: Deployed, bbq: Callable[..., Result]
+) -> None:
     document = bbq("status", "--json").json
     (haiku, nova) = document["models"]
-    found = set(names({**document, "models": [nova]})) | {"models[].paused"}  # null, where nobody paused it
+    # null, where nobody paused it
+    found = set(names({**document, "models": [nova]})) | {"models[].paused"}
     assert haiku["paused"] is haiku["began_today"] is None
-    found |= {f"models[].began_today.{field.name}" for field in fields(Began)}  # where the model has a ceiling of the day
+    # where the model has a ceiling of the day
+    found |= {f"models[].began_today.{field.name}" for field in fields(Began)}
     assert documented(section("### `bbq status`")) == found
 
 
-def test_the_fields_of_jobs_are_those_of_the_page(jobs: Deployed, bbq: Callable[..., Result]) -> None:
+def test_the_fields_of_jobs_are_those_of_the_page(
+    jobs: Deployed, bbq: Callable[..., Result]
+) -> None:
     documents = bbq("jobs", "--json").json
     (broken,) = [job for job in documents if job["problems"]]
-    assert documented(section("### `bbq jobs`")) == set(names({**broken, "warnings": ["of a file that runs"]}))
+    assert documented(section("### `bbq jobs`")) == set(
+        names({**broken, "warnings": ["of a file that runs"]})
+    )
     for job in documents:
         assert set(job) == set(broken)
 
 
-def test_the_fields_of_show_are_those_of_the_page(jobs: Deployed, bbq: Callable[..., Result]) -> None:
+def test_the_fields_of_show_are_those_of_the_page(
+    jobs: Deployed, bbq: Callable[..., Result]
+) -> None:
     for job in bbq("jobs", "--json").json:
         document = bbq("show", job["job"], "--json").json
         assert set(job) < set(document)
@@ -84,16 +108,27 @@ def test_the_fields_of_show_are_those_of_the_page(jobs: Deployed, bbq: Callable[
 
 
 def test_the_exit_codes_are_those_of_the_page() -> None:
-    said = {int(code) for code in re.findall(r"^\| (\d+) \|", section("## What every command shares"), re.MULTILINE)}
+    said = {
+        int(code)
+        for code in re.findall(
+            r"^\| (\d+) \|", section("## What every command shares"), re.MULTILINE
+        )
+    }
     assert said == {int(code) for code in Exit} | {130}
 
 
 def test_every_variable_of_ours_is_on_the_page() -> None:
-    read = {name for path in (ROOT / "cli").glob("*.py") for name in re.findall(r"\"(BBQ_[A-Z]+)\"", path.read_text())}
+    read = {
+        name
+        for path in (ROOT / "cli").glob("*.py")
+        for name in re.findall(r"\"(BBQ_[A-Z]+)\"", path.read_text())
+    }
     assert read == set(re.findall(r"`(BBQ_[A-Z]+)`", TEXT))
 
 
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"^\$ bbq (.+)$", TEXT.partition("## Acting")[0], re.MULTILINE))))
+@pytest.mark.parametrize(
+    "line", sorted(set(re.findall(r"^\$ bbq (.+)$", TEXT.partition("## Acting")[0], re.MULTILINE)))
+)
 def test_the_examples_are_commands_that_exist(bbq: Callable[..., Result], line: str) -> None:
     command, *rest = line.split()
     text = bbq(command, "--help").out

@@ -30,7 +30,9 @@ def test_groups_are_added_exactly() -> None:
     ]
     a, b = added(jobs)
     assert a == jobs[1]
-    assert b == Sum(group="b", jobs=2, unpriced=1, input_tokens=3, output_tokens=1, cost=Decimal("0.100011"))
+    assert b == Sum(
+        group="b", jobs=2, unpriced=1, input_tokens=3, output_tokens=1, cost=Decimal("0.100011")
+    )
 
 
 def test_attempts_are_all_counted_and_a_missing_count_is_known_to_be_missing() -> None:
@@ -53,7 +55,12 @@ def test_tokens_are_those_of_the_manifests(deployed: Deployed, bbq: Bbq, prices:
     result = bbq("cost", "--prices", prices, "--json")
     assert result.code == 0
     haiku, nova = result.json["groups"]
-    assert (haiku["model"], haiku["jobs"], haiku["input_tokens"], haiku["output_tokens"]) == ("haiku", 2, 180_000, 20_000)
+    assert (haiku["model"], haiku["jobs"], haiku["input_tokens"], haiku["output_tokens"]) == (
+        "haiku",
+        2,
+        180_000,
+        20_000,
+    )
     assert Decimal(haiku["cost"]) == Decimal("0.38")
     assert (nova["input_tokens"], nova["cost"], nova["jobs_without_price"]) == (9_000, "0", 1)
     words = bbq("cost", "--prices", prices)
@@ -61,7 +68,9 @@ def test_tokens_are_those_of_the_manifests(deployed: Deployed, bbq: Bbq, prices:
     assert "1 job ran on models that the price table does not name" in words.err
 
 
-def test_without_a_table_there_is_no_cost(deployed: Deployed, bbq: Bbq, prices: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_table_there_is_no_cost(
+    deployed: Deployed, bbq: Bbq, prices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deployed.complete(deployed.upload("haiku/a.jsonl"))
     result = bbq("cost")
     assert "90,000" in result.out
@@ -115,7 +124,9 @@ def test_what_never_ran_costs_nothing(deployed: Deployed, bbq: Bbq) -> None:
     assert "no job ended since" in result.err
 
 
-def test_a_table_that_cannot_be_used_ends_the_command(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_used_ends_the_command(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_text("[models.haiku]\ninput_per_1000 = 1")
     result = bbq("cost", "--prices", str(bad))

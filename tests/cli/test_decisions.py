@@ -4,15 +4,42 @@ from dataclasses import replace
 
 import pytest
 
-from bbq.cli.decisions import REBUILDING, Act, Already, Decision, Refused, cancel, forget, pause, priority, resume, retry, settled
+from bbq.cli.decisions import (
+    REBUILDING,
+    Act,
+    Already,
+    Decision,
+    Refused,
+    cancel,
+    forget,
+    pause,
+    priority,
+    resume,
+    retry,
+    settled,
+)
 from bbq.shared import events as e
 from bbq.shared.hold import TOO_FEW_RECORDS
 from bbq.shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 ASKED = {"at": at(100), "by": "ada", "why": "because"}
-TALLY = e.JobTallied(at=at(60), attempt=1, total_records=100, processed_records=100, succeeded_records=90, failed_records=10)
-NOTHING = e.JobTallied(at=at(60), attempt=1, total_records=100, processed_records=0, succeeded_records=0, failed_records=0)
+TALLY = e.JobTallied(
+    at=at(60),
+    attempt=1,
+    total_records=100,
+    processed_records=100,
+    succeeded_records=90,
+    failed_records=10,
+)
+NOTHING = e.JobTallied(
+    at=at(60),
+    attempt=1,
+    total_records=100,
+    processed_records=0,
+    succeeded_records=0,
+    failed_records=0,
+)
 
 
 def job(status: str, **changes: object) -> Job:
@@ -47,7 +74,9 @@ def test_who_cancels_again_hears_who_asked_first(status: str) -> None:
     first = e.CancelRequested(at=at(50), by="bob", why="")
     decision = cancel(job(status, cancel=first), **ASKED)  # type: ignore[arg-type] # the three words
     assert "bob asked for it at 2026-11-23 12:00 UTC" in getattr(decision, "sentence", "")
-    assert isinstance(decision, Already if status in {"Cancelled", "Stopped"} or status not in OVER else Refused)
+    assert isinstance(
+        decision, Already if status in {"Cancelled", "Stopped"} or status not in OVER else Refused
+    )
 
 
 @pytest.mark.parametrize("status", ALL)
@@ -71,8 +100,10 @@ def test_a_retry_that_was_asked_for_is_not_asked_for_again() -> None:
         (job("Failed", model="gone"), "not configured any more"),
         (job("Failed", attempt=999), "submit its file again"),
         (job("Failed", tally=None), "try again in a minute"),  # its counts would be lost
-        (job("Expired", tally=NOTHING, processed_records=0), "try again in a minute"),  # policy is about to
-        (job("Failed", tally=NOTHING, processed_records=0), "try again in a minute"),  # so it is here
+        # policy is about to
+        (job("Expired", tally=NOTHING, processed_records=0), "try again in a minute"),
+        # so it is here
+        (job("Failed", tally=NOTHING, processed_records=0), "try again in a minute"),
         (job("Rejected"), "mend"),
         (job("Cancelled"), "submit its file again"),
         (job("InProgress"), "cancel it first"),
@@ -154,7 +185,8 @@ def test_a_job_is_settled_when_nothing_will_happen_to_it_by_itself(status: str) 
 def test_a_job_that_policy_tries_again_is_not_settled() -> None:
     assert not settled(job("Expired", tally=NOTHING, processed_records=0), 3)
     assert settled(job("Expired", tally=NOTHING, processed_records=0, attempt=3), 3)
-    assert settled(job("Expired", tally=NOTHING, processed_records=None), 3)  # nobody knows how far it came
+    # nobody knows how far it came
+    assert settled(job("Expired", tally=NOTHING, processed_records=None), 3)
     assert not settled(job("Failed", tally=NOTHING, processed_records=0, attempt=3), 3)
     assert settled(job("Failed", tally=NOTHING, processed_records=0, reason=TOO_FEW_RECORDS), 3)
 

@@ -36,16 +36,28 @@ def put(deployed: Deployed, job: str, name: str, data: bytes) -> None:
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
 
 
 WHOLE = {"abcdefghwxyz/manifest.json.out": b"", "abcdefghwxyz/reviews.jsonl.out": OUTPUT}
 
 
 class Breaking:
-    """S3 as a client sees it whose answers break off after so many bytes, `times` times. `ranges` is what was asked for."""
+    """S3 as a client sees it whose answers break off after so many bytes, `times` times. `ranges`
+    is what was asked for.
+    """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int, times: int, error: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        after: int,
+        times: int,
+        error: BaseException | None = None,
+    ) -> None:
         self.ranges: list[str] = []
         self.etags: set[str] = set()
         s3 = cli_deployment.client("s3")
@@ -57,7 +69,9 @@ class Breaking:
                 self.ranges.append(arguments["Range"])
                 self.etags.add(arguments["IfMatch"])
                 if len(self.ranges) <= times:
-                    answer["Body"] = Cut(answer["Body"], after, error or ResponseStreamingError(error="broken"))
+                    answer["Body"] = Cut(
+                        answer["Body"], after, error or ResponseStreamingError(error="broken")
+                    )
             return answer
 
         monkeypatch.setattr(s3, "_make_api_call", call)
@@ -75,11 +89,16 @@ class Cut(StreamingBody):
         raise self._error
 
 
-def test_everything_below_the_output_is_fetched(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_everything_below_the_output_is_fetched(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     result = bbq("download", job, str(tmp_path / "new" / "results"))
     assert result.code == 0
     assert files(tmp_path / "new" / "results") == WHOLE
-    assert [Path(line).name for line in result.out.splitlines()] == ["manifest.json.out", "reviews.jsonl.out"]
+    assert [Path(line).name for line in result.out.splitlines()] == [
+        "manifest.json.out",
+        "reviews.jsonl.out",
+    ]
     assert "2 files fetched, 0 there already" in result.err
 
 
@@ -139,7 +158,9 @@ def test_a_part_of_another_version_is_not_gone_on_with(
     assert files(tmp_path)["abcdefghwxyz/reviews.jsonl.out"] == OUTPUT[::-1]
 
 
-def test_a_part_that_is_too_long_is_begun_again(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_a_part_that_is_too_long_is_begun_again(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     things, _ = download._things(deployed.deployment, deployed.job(job))
     for thing in things:
         part = tmp_path / thing.path.parent / download._part_name(thing)
@@ -193,16 +214,34 @@ def test_a_server_that_does_not_know_ranges_sends_all_of_it(
 
 
 @pytest.mark.parametrize(
-    "key", ["../outside", "a/../../outside", "/outside", "a//b", ".", "a\\..\\b", "C:x", "a\x07b", f"{'x' * 300}"]
-)  # fmt: skip
+    "key",
+    [
+        "../outside",
+        "a/../../outside",
+        "/outside",
+        "a//b",
+        ".",
+        "a\\..\\b",
+        "C:x",
+        "a\x07b",
+        f"{'x' * 300}",
+    ],
+)
 def test_no_key_leads_out_of_the_directory(
-    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path, *, monkeypatch: pytest.MonkeyPatch, key: str
+    deployed: Deployed,
+    bbq: Bbq,
+    job: str,
+    tmp_path: Path,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
 ) -> None:
     assert download.local_path(key) is None
     inside = tmp_path / "a" / "b"
     real = download._listed
 
-    def listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:  # moto itself does not keep every such key
+    # moto itself does not keep every such key
+    def listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         yield from real(bucket, prefix)
         yield {"Key": prefix + key, "ETag": '"x"', "Size": 4}
 
@@ -213,7 +252,9 @@ def test_no_key_leads_out_of_the_directory(
     assert files(tmp_path) == {f"a/b/{name}": data for name, data in WHOLE.items()}
 
 
-def test_a_link_in_the_directory_does_not_lead_out_of_it(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_a_link_in_the_directory_does_not_lead_out_of_it(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
@@ -224,7 +265,9 @@ def test_a_link_in_the_directory_does_not_lead_out_of_it(deployed: Deployed, bbq
     assert files(outside) == {}
 
 
-def test_a_link_of_a_files_name_is_replaced_and_not_followed(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_a_link_of_a_files_name_is_replaced_and_not_followed(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
     inside = tmp_path / "inside" / "abcdefghwxyz"
@@ -235,7 +278,9 @@ def test_a_link_of_a_files_name_is_replaced_and_not_followed(deployed: Deployed,
     assert files(tmp_path / "inside") == WHOLE
 
 
-def test_a_part_file_that_is_a_link_is_not_followed(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_a_part_file_that_is_a_link_is_not_followed(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
     things, _ = download._things(deployed.deployment, deployed.job(job))
@@ -249,7 +294,9 @@ def test_a_part_file_that_is_a_link_is_not_followed(deployed: Deployed, bbq: Bbq
     assert precious.read_bytes() == b"mine"
 
 
-def test_a_file_that_is_in_the_way_is_kept(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_a_file_that_is_in_the_way_is_kept(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     (tmp_path / "abcdefghwxyz").mkdir()
     (tmp_path / "abcdefghwxyz" / "reviews.jsonl.out").write_bytes(b"mine")
     result = bbq("download", job, str(tmp_path))
@@ -260,14 +307,18 @@ def test_a_file_that_is_in_the_way_is_kept(deployed: Deployed, bbq: Bbq, job: st
     assert files(tmp_path) == WHOLE
 
 
-def test_a_job_that_is_not_over_has_no_whole_output(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_a_job_that_is_not_over_has_no_whole_output(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     job = deployed.upload("haiku/a.jsonl")
     result = bbq("download", job, str(tmp_path))
     assert result.code == 8
     assert f"job {job} is Submitted" in result.err
 
 
-def test_what_only_tried_permissions_is_no_output(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_what_only_tried_permissions_is_no_output(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     failed = deployed.upload("haiku/a.jsonl")
     deployed.report(failed, "Failed", message="no access to the bucket")
     for name in (".write_access_check_file.tmp", "amazon-bedrock-permission-check"):
@@ -294,7 +345,9 @@ def test_nobodys_job_is_not_found(deployed: Deployed, bbq: Bbq, tmp_path: Path) 
     assert bbq("download", "reviews.jsonl", str(tmp_path)).code == 3
 
 
-def test_a_directory_that_cannot_be_written_is_said(deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_said(
+    deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"")
     result = bbq("download", job, str(tmp_path / "file"))
     assert result.code in {1, 2}

@@ -12,7 +12,11 @@ from tests.cli.conftest import NOW
 
 
 def slots(limit: int, held: int) -> Slots:
-    return Slots(model="haiku", limit=limit, holders={f"job-{number}": Lease(until=NOW, owner="") for number in range(held)})
+    return Slots(
+        model="haiku",
+        limit=limit,
+        holders={f"job-{number}": Lease(until=NOW, owner="") for number in range(held)},
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,10 @@ def test_a_line_drains_as_fast_as_all_slots_together() -> None:
 
 
 def test_the_mean_is_of_the_first_day_on_which_a_job_ended() -> None:
-    assert mean_slot_seconds({"slot_seconds": 90, "slot_ends": 3}, {"slot_seconds": 5, "slot_ends": 1}) == 30
+    assert (
+        mean_slot_seconds({"slot_seconds": 90, "slot_ends": 3}, {"slot_seconds": 5, "slot_ends": 1})
+        == 30
+    )
     assert mean_slot_seconds({}, {"slot_seconds": 5, "slot_ends": 1}) == 5
     assert mean_slot_seconds({"slot_seconds": 0, "slot_ends": 0}, {}) is None
     assert mean_slot_seconds({"slot_ends": 2}) == 0  # a count of nought is left out

@@ -26,8 +26,12 @@ def busy(deployed: Deployed) -> dict[str, str]:
     made["partly"] = deployed.upload("haiku/partly.jsonl")
     deployed.wait(minutes=20)
     deployed.complete(made["partly"], succeeded=60, failed=40)
-    made["rejected"] = deployed.reject("haiku/broken.jsonl", e.Problem(line=17, text="not JSON"), e.Problem(line=18, text="no"))
-    made["nobody's"] = deployed.reject("other/x.jsonl", e.Problem(line=None, text="no model other"), model=None)
+    made["rejected"] = deployed.reject(
+        "haiku/broken.jsonl", e.Problem(line=17, text="not JSON"), e.Problem(line=18, text="no")
+    )
+    made["nobody's"] = deployed.reject(
+        "other/x.jsonl", e.Problem(line=None, text="no model other"), model=None
+    )
     deployed.time = NOW - timedelta(minutes=10)
     made["running"] = deployed.upload("haiku/running.jsonl", records=12_345, owner="ada")
     made["second"] = deployed.upload("haiku/second.jsonl")
@@ -46,7 +50,9 @@ def listed(result: Result) -> list[str]:
     return [job["job"] for job in result.json]
 
 
-def test_everything_live_comes_first_and_then_what_ended_last(busy: dict[str, str], bbq: Bbq) -> None:
+def test_everything_live_comes_first_and_then_what_ended_last(
+    busy: dict[str, str], bbq: Bbq
+) -> None:
     by_id = {job: name for name, job in busy.items()}
     found = [by_id[job] for job in listed(bbq("jobs", "--json"))]
     assert found[:4] == ["running", "second", "waiting", "held"]
@@ -63,13 +69,20 @@ def test_everything_live_comes_first_and_then_what_ended_last(busy: dict[str, st
         (["--status", "Completed"], []),
         (["--status", "live", "--model", "nova"], ["held"]),
         (["--status", "over", "--since", "30m"], []),
-        (["--status", "over", "--since", "1d", "--model", "haiku"], ["failed", "partly", "rejected"]),
+        (
+            ["--status", "over", "--since", "1d", "--model", "haiku"],
+            ["failed", "partly", "rejected"],
+        ),
         (["--limit", "1"], ["running"]),
         (["--limit", "4", "--since", "2026-11-24"], ["held", "running", "second", "waiting"]),
     ],
 )
-def test_options_choose(busy: dict[str, str], bbq: Bbq, options: list[str], expected: list[str]) -> None:
-    assert sorted(listed(bbq("jobs", "--json", *options))) == sorted(busy[name] for name in expected)
+def test_options_choose(
+    busy: dict[str, str], bbq: Bbq, options: list[str], expected: list[str]
+) -> None:
+    assert sorted(listed(bbq("jobs", "--json", *options))) == sorted(
+        busy[name] for name in expected
+    )
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -130,13 +143,17 @@ def test_more_than_the_limit_is_said_and_nothing_at_all_too(busy: dict[str, str]
         (["--limit", "0"], Exit.USAGE, "limit"),
     ],
 )
-def test_bad_options_are_said_in_a_sentence(deployed: Deployed, bbq: Bbq, arguments: list[str], code: int, words: str) -> None:
+def test_bad_options_are_said_in_a_sentence(
+    deployed: Deployed, bbq: Bbq, arguments: list[str], code: int, words: str
+) -> None:
     result = bbq("jobs", *arguments)
     assert (result.code, result.out) == (code, "")
     assert words in result.err
 
 
-def test_a_model_that_is_not_configured_any_more_keeps_its_jobs(deployed: Deployed, bbq: Bbq) -> None:
+def test_a_model_that_is_not_configured_any_more_keeps_its_jobs(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     job = deployed.reject("old/x.jsonl", e.Problem(line=1, text="no"), model="old")
     assert listed(bbq("jobs", "--model", "old", "--json")) == [job]
 

@@ -37,7 +37,7 @@ def test_live_jobs_come_furthest_along_first_and_then_by_age(deployed: Deployed)
 
 def test_partitions_are_read_in_the_order_in_which_jobs_go_through_them(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     """One that moves on meanwhile is met twice rather than not at all."""
     read: list[str] = []
 
@@ -50,7 +50,9 @@ def test_partitions_are_read_in_the_order_in_which_jobs_go_through_them(
     assert read == ["haiku#Queued", "nova#Queued", "haiku#InSlot", "nova#InSlot"]
 
 
-def test_what_was_seen_last_of_a_job_says_whether_it_is_wanted(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_seen_last_of_a_job_says_whether_it_is_wanted(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = deployed.upload("haiku/a.jsonl")
     (now,) = queries.live_views(deployed.deployment, ["haiku"])
     before = replace(now, status="Queued", version=now.version - 1)
@@ -59,7 +61,9 @@ def test_what_was_seen_last_of_a_job_says_whether_it_is_wanted(deployed: Deploye
     assert queries.live_views(deployed.deployment, ["haiku"], ["Queued"]) == []
 
 
-def test_of_a_long_line_no_more_is_read_than_is_shown(deployed: Deployed, requests: Requests) -> None:
+def test_of_a_long_line_no_more_is_read_than_is_shown(
+    deployed: Deployed, requests: Requests
+) -> None:
     for number in range(9):
         deployed.upload(f"nova/{number}.jsonl", "nova")
     requests.clear()
@@ -76,10 +80,23 @@ def test_jobs_that_are_over_come_last_ended_first_and_stop_at_the_limit(deployed
         deployed.complete(days_ago[ago])
     deployed.time = NOW
     week = NOW - timedelta(days=7)
-    assert jobs(queries.over_views(deployed.deployment, MODELS, week)) == [days_ago[0], days_ago[1], days_ago[2]]
-    assert jobs(queries.over_views(deployed.deployment, MODELS, week, limit=2)) == [days_ago[0], days_ago[1]]
-    assert jobs(queries.over_views(deployed.deployment, MODELS, NOW - timedelta(hours=30))) == [days_ago[0], days_ago[1]]
-    assert jobs(queries.over_views(deployed.deployment, MODELS, NOW - timedelta(hours=47))) == [days_ago[0], days_ago[1]]
+    assert jobs(queries.over_views(deployed.deployment, MODELS, week)) == [
+        days_ago[0],
+        days_ago[1],
+        days_ago[2],
+    ]
+    assert jobs(queries.over_views(deployed.deployment, MODELS, week, limit=2)) == [
+        days_ago[0],
+        days_ago[1],
+    ]
+    assert jobs(queries.over_views(deployed.deployment, MODELS, NOW - timedelta(hours=30))) == [
+        days_ago[0],
+        days_ago[1],
+    ]
+    assert jobs(queries.over_views(deployed.deployment, MODELS, NOW - timedelta(hours=47))) == [
+        days_ago[0],
+        days_ago[1],
+    ]
     assert queries.over_views(deployed.deployment, ["nova"], week) == []
 
 
@@ -93,7 +110,11 @@ def test_within_a_day_it_is_the_end_that_counts_and_not_the_upload(deployed: Dep
 
 
 def test_completed_jobs_are_told_apart_by_what_became_of_their_records(deployed: Deployed) -> None:
-    outcomes = {"Completed": (100, 0), "CompletedWithErrors": (60, 40), "NoRecordSucceeded": (0, 100)}
+    outcomes = {
+        "Completed": (100, 0),
+        "CompletedWithErrors": (60, 40),
+        "NoRecordSucceeded": (0, 100),
+    }
     made = {}
     for outcome, (succeeded, failed) in outcomes.items():
         made[outcome] = deployed.upload(f"haiku/{outcome}.jsonl")
@@ -117,7 +138,10 @@ def test_more_days_than_can_be_read_at_once_are_refused(deployed: Deployed) -> N
 def test_whoever_was_alive_since_a_moment_is_met_once(deployed: Deployed) -> None:
     deployed.time = NOW - timedelta(days=3)
     running = deployed.upload("haiku/running.jsonl")
-    before, across = deployed.upload("nova/before.jsonl", "nova"), deployed.upload("haiku/across.jsonl")
+    before, across = (
+        deployed.upload("nova/before.jsonl", "nova"),
+        deployed.upload("haiku/across.jsonl"),
+    )
     deployed.complete(before)
     deployed.time = NOW - timedelta(hours=1)
     deployed.complete(across)
@@ -128,11 +152,17 @@ def test_whoever_was_alive_since_a_moment_is_met_once(deployed: Deployed) -> Non
     found = jobs(list(queries.jobs_since(deployed.deployment, since)))
     assert sorted(found) == sorted([running, across, *waiting])
     assert before in jobs(list(queries.jobs_since(deployed.deployment, NOW - timedelta(days=4))))
-    assert before not in jobs(list(queries.jobs_since(deployed.deployment, NOW - timedelta(days=3) + timedelta(seconds=1))))
+    assert before not in jobs(
+        list(
+            queries.jobs_since(deployed.deployment, NOW - timedelta(days=3) + timedelta(seconds=1))
+        )
+    )
     assert jobs(list(queries.jobs_since(deployed.deployment, since, ["nova"]))) == []
 
 
-def test_a_job_that_ends_while_all_are_read_is_met_once(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_ends_while_all_are_read_is_met_once(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = deployed.upload("haiku/a.jsonl")
     live = queries.live_views
 
@@ -145,7 +175,9 @@ def test_a_job_that_ends_while_all_are_read_is_met_once(deployed: Deployed, monk
     assert jobs(list(queries.jobs_since(deployed.deployment, NOW - timedelta(hours=1)))) == [job]
 
 
-def test_a_job_that_moved_while_the_index_was_read_is_shown_as_it_was_seen_last(deployed: Deployed) -> None:
+def test_a_job_that_moved_while_the_index_was_read_is_shown_as_it_was_seen_last(
+    deployed: Deployed,
+) -> None:
     job = deployed.upload("haiku/a.jsonl")
     before = queries.view(deployed.deployment, job)
     deployed.report(job, "InProgress")
@@ -169,7 +201,13 @@ def test_a_view_and_its_history_are_read_as_they_are(deployed: Deployed) -> None
     )
     assert (seen.waited(NOW), seen.ran(NOW)) == (timedelta(0), timedelta(minutes=4))
     happened = queries.history(deployed.deployment, job)
-    assert [event.name for event in happened] == ["job-queued", "slot-claimed", "job-submitted", "job-ended", "job-tallied"]
+    assert [event.name for event in happened] == [
+        "job-queued",
+        "slot-claimed",
+        "job-submitted",
+        "job-ended",
+        "job-tallied",
+    ]
     assert [event.version for event in happened] == [1, 2, 3, 4, 5]
     assert happened[3].at == NOW + timedelta(minutes=4)
     assert happened[3].data["status"] == "Completed"
@@ -180,7 +218,12 @@ def test_a_view_and_its_history_are_read_as_they_are(deployed: Deployed) -> None
 def test_a_job_is_found_by_its_object(deployed: Deployed) -> None:
     put = boto3.client("s3").put_object(Bucket=BUCKET, Key="to-process/haiku/a.jsonl", Body=b"x")
     job = deployed.upload("haiku/a.jsonl", version=put["VersionId"])
-    for said in ("haiku/a.jsonl", "to-process/haiku/a.jsonl", f"s3://{BUCKET}/to-process/haiku/a.jsonl", job):
+    for said in (
+        "haiku/a.jsonl",
+        "to-process/haiku/a.jsonl",
+        f"s3://{BUCKET}/to-process/haiku/a.jsonl",
+        job,
+    ):
         assert queries.by_object(deployed.deployment, said) == job
     with pytest.raises(NotFound, match="bbq jobs"):
         queries.by_object(deployed.deployment, "haiku/b.jsonl")
@@ -188,13 +231,17 @@ def test_a_job_is_found_by_its_object(deployed: Deployed) -> None:
         queries.by_object(deployed.deployment, "s3://other/to-process/haiku/a.jsonl")
 
 
-def test_what_is_neither_an_id_nor_a_key_is_not_asked_of_s3(deployed: Deployed, requests: list[str]) -> None:
+def test_what_is_neither_an_id_nor_a_key_is_not_asked_of_s3(
+    deployed: Deployed, requests: list[str]
+) -> None:
     with pytest.raises(NotFound, match="26 letters"):
         queries.by_object(deployed.deployment, "mfrgg")
     assert requests == []
 
 
-def test_a_place_in_line_is_counted_and_not_guessed(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_in_line_is_counted_and_not_guessed(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = deployed.upload("nova/0.jsonl", "nova")
     waiting = []
     for n in range(1, 4):

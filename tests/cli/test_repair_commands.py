@@ -1,4 +1,6 @@
-"""The tools of last resort as a person uses them: they say what is wrong, what they wait for, and what is left."""
+"""The tools of last resort as a person uses them: they say what is wrong, what they wait for, and
+what is left.
+"""
 
 import time
 from collections.abc import Callable
@@ -32,7 +34,9 @@ def jobs(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def lose_view(deployed: Deployed, job: str) -> None:
     """As nothing of ours would do it."""
     nothing = LineRow(pk=line_pk("haiku"), sk="nothing")  # one write alone is never a delete
-    deployed.deployment.tables.write([Delete(ViewRow(pk=view_pk(job), sk=VIEW_KEY)), Delete(nothing)])
+    deployed.deployment.tables.write(
+        [Delete(ViewRow(pk=view_pk(job), sk=VIEW_KEY)), Delete(nothing)]
+    )
 
 
 def hints(deployed: Deployed) -> list[str]:
@@ -55,27 +59,44 @@ def test_each_difference_is_a_line(deployed: Deployed, bbq: Bbq, jobs: list[str]
     result = bbq("verify")
     assert result.code == 1
     assert f"job#{jobs[0]} / view" in result.out
-    assert any(f"job#{jobs[0]}" in difference["pk"] for difference in bbq("verify", "--json").json["differences"])
+    assert any(
+        f"job#{jobs[0]}" in difference["pk"]
+        for difference in bbq("verify", "--json").json["differences"]
+    )
 
 
-def test_more_than_can_be_kept_is_said(deployed: Deployed, bbq: Bbq, jobs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_can_be_kept_is_said(
+    deployed: Deployed, bbq: Bbq, jobs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(repair, "MAX_DIFFERENT", 1)
     lose_view(deployed, jobs[0])
     result = bbq("verify")
-    assert (result.code, "more differs than these 1 rows: run bbq rebuild" in result.err) == (1, True)
+    assert (result.code, "more differs than these 1 rows: run bbq rebuild" in result.err) == (
+        1,
+        True,
+    )
 
 
-def test_a_rebuild_asks_and_pauses_and_repairs_and_wakes_and_resumes(deployed: Deployed, bbq: Bbq, jobs: list[str]) -> None:
+def test_a_rebuild_asks_and_pauses_and_repairs_and_wakes_and_resumes(
+    deployed: Deployed, bbq: Bbq, jobs: list[str]
+) -> None:
     lose_view(deployed, jobs[0])
     row = SlotsRow(pk=slots_pk("haiku"), sk=SLOTS_KEY)
-    deployed.deployment.tables.write([Update(row, [SlotsRow.holders["nonsense"].set({"submitted": True})], SlotsRow.pk.exists())])
+    deployed.deployment.tables.write(
+        [Update(row, [SlotsRow.holders["nonsense"].set({"submitted": True})], SlotsRow.pk.exists())]
+    )
     asked = bbq("rebuild")
     assert asked.code == 2
-    assert "Pause every model of deployment bbq, and rebuild its projections from its events? Say --yes" in asked.err
+    assert (
+        "Pause every model of deployment bbq, and rebuild its projections from its events? Say "
+        "--yes" in asked.err
+    )
     assert bbq("verify").code == 1
     result = bbq("rebuild", "--yes")
     assert result.code == 0
-    assert {f"repaired job#{jobs[0]} / view", "repaired slots#haiku / slots"} == set(result.out.splitlines())
+    assert {f"repaired job#{jobs[0]} / view", "repaired slots#haiku / slots"} == set(
+        result.out.splitlines()
+    )
     assert {f'{{"job": "{jobs[0]}"}}', '{"wake": "all"}'} <= set(hints(deployed))
     for alias in ("haiku", "nova"):
         *_, paused, resumed = [each.event for each in deployed.store.load(f"model#{alias}")]
@@ -84,12 +105,18 @@ def test_a_rebuild_asks_and_pauses_and_repairs_and_wakes_and_resumes(deployed: D
     assert bbq("verify").code == 0
 
 
-def test_what_is_left_is_a_line_with_its_reason(deployed: Deployed, bbq: Bbq, jobs: list[str]) -> None:
+def test_what_is_left_is_a_line_with_its_reason(
+    deployed: Deployed, bbq: Bbq, jobs: list[str]
+) -> None:
     boto3.client("dynamodb").put_item(
-        TableName=deployed.deployment.projections_table, Item={"pk": {"S": "budget#x"}, "sk": {"S": "2026"}}
+        TableName=deployed.deployment.projections_table,
+        Item={"pk": {"S": "budget#x"}, "sk": {"S": "2026"}},
     )
     result = bbq("rebuild", "--yes")
-    assert (result.code, result.out) == (1, "left budget#x / 2026: look at it, and remove it by hand if it is not needed\n")
+    assert (result.code, result.out) == (
+        1,
+        "left budget#x / 2026: look at it, and remove it by hand if it is not needed\n",
+    )
 
 
 def test_a_rebuild_that_is_broken_off_says_that_models_stay_paused_and_the_next_one_resumes_them(
@@ -121,7 +148,10 @@ def test_a_job_is_looked_at_again(deployed: Deployed, bbq: Bbq) -> None:
     assert bbq("wake", job).out == f"{job} and every model will be looked at\n"
     assert sorted(hints(deployed)) == [f'{{"job": "{job}"}}', '{"wake": "all", "ask": true}']
     unknown = bbq("wake", "opus")
-    assert (unknown.code, unknown.err) == (3, "bbq: there is no job and no model 'opus': the models are haiku, nova\n")
+    assert (unknown.code, unknown.err) == (
+        3,
+        "bbq: there is no job and no model 'opus': the models are haiku, nova\n",
+    )
     assert bbq("wake", job, "--all").code == 2
     assert hints(deployed) == []
 
@@ -154,7 +184,9 @@ def test_nothing_dead_is_nothing_to_do(deployed: Deployed, bbq: Bbq) -> None:
     assert "nothing to redrive" in result.err
 
 
-def test_dead_letters_are_shown_and_asked_for_and_then_go_back(deployed: Deployed, bbq: Bbq) -> None:
+def test_dead_letters_are_shown_and_asked_for_and_then_go_back(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     send(deployed, "uploads", "u1", "u2", "u3")
     send(deployed, "hints", "h1")
     asked = bbq("redrive")
@@ -171,10 +203,13 @@ def test_dead_letters_are_shown_and_asked_for_and_then_go_back(deployed: Deploye
     assert hints(deployed) == ["h1"]
 
 
-def test_stream_failures_wake_every_unfinished_job(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_failures_wake_every_unfinished_job(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = deployed.upload("haiku/a.jsonl")
     send(deployed, "stream", "a range of the stream")
-    monkeypatch.setattr(redrive, "CLOCK_MARGIN", timedelta(minutes=-1))  # the message was sent a moment ago
+    # the message was sent a moment ago
+    monkeypatch.setattr(redrive, "CLOCK_MARGIN", timedelta(minutes=-1))
     result = bbq("redrive", "stream", "--yes")
     assert (result.code, result.out) == (0, "stream: 1 letter redriven\n")
     assert sorted(hints(deployed)) == [f'{{"job": "{job}"}}', '{"wake": "all"}']

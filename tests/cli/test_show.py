@@ -35,8 +35,13 @@ def full(deployed: Deployed) -> Deployed:
     return deployed
 
 
-def test_in_line_it_waits_for_a_slot_at_a_position_with_an_expected_start(full: Deployed, bbq: Bbq) -> None:
-    ahead, job = full.upload("nova/2.jsonl", "nova", priority=1), full.upload("nova/3.jsonl", "nova")
+def test_in_line_it_waits_for_a_slot_at_a_position_with_an_expected_start(
+    full: Deployed, bbq: Bbq
+) -> None:
+    ahead, job = (
+        full.upload("nova/2.jsonl", "nova", priority=1),
+        full.upload("nova/3.jsonl", "nova"),
+    )
     assert waits_for(bbq, ahead)["position"] == 1
     wait = waits_for(bbq, job)
     assert (wait["what"], wait["position"], wait["exact"]) == ("slot", 2, True)
@@ -44,7 +49,9 @@ def test_in_line_it_waits_for_a_slot_at_a_position_with_an_expected_start(full: 
     assert "position 2 in line, should start in about 60m" in bbq("show", job).out
 
 
-def test_a_long_line_is_not_counted_to_its_end(full: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_line_is_not_counted_to_its_end(
+    full: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queries, "MAX_POSITION", 1)
     full.upload("nova/2.jsonl", "nova", priority=1)
     job = full.upload("nova/3.jsonl", "nova")
@@ -53,7 +60,9 @@ def test_a_long_line_is_not_counted_to_its_end(full: Deployed, bbq: Bbq, monkeyp
     assert "position more than 1 in line" in bbq("show", job).out
 
 
-def test_a_paused_model_and_one_without_slots_start_nothing_and_say_so(full: Deployed, bbq: Bbq) -> None:
+def test_a_paused_model_and_one_without_slots_start_nothing_and_say_so(
+    full: Deployed, bbq: Bbq
+) -> None:
     job = full.upload("nova/2.jsonl", "nova")
     full.pause("nova", by="ada")
     wait = waits_for(bbq, job)
@@ -72,14 +81,25 @@ def test_without_an_end_lately_nobody_says_when_it_starts(deployed: Deployed, bb
     assert "unknown" in str(wait["text"])
 
 
-def test_on_hold_it_says_what_is_wrong_since_when_what_is_next_and_what_to_do(deployed: Deployed, bbq: Bbq) -> None:
+def test_on_hold_it_says_what_is_wrong_since_when_what_is_next_and_what_to_do(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     deployed.refuse_next(ACCESS, "no iam:PassRole")
     job = deployed.upload("nova/1.jsonl", "nova")
     wait = waits_for(bbq, job)
-    assert (wait["what"], wait["on_hold"], wait["next_try"]) == ("slot", ACCESS, "2026-11-24T12:01:00.000000Z")
+    assert (wait["what"], wait["on_hold"], wait["next_try"]) == (
+        "slot",
+        ACCESS,
+        "2026-11-24T12:01:00.000000Z",
+    )
     assert wait["expected_start"] is None
     text = " ".join(bbq("show", job).out.split())
-    for said in ("Bedrock denies access: no iam:PassRole", "asked 1 time, next within 1m00s", "to do: check", "bbq wake nova"):
+    for said in (
+        "Bedrock denies access: no iam:PassRole",
+        "asked 1 time, next within 1m00s",
+        "to do: check",
+        "bbq wake nova",
+    ):
         assert said in text
     deployed.pause("nova")
     assert "nova is paused by ada" in str(waits_for(bbq, job)["text"])
@@ -94,7 +114,9 @@ def test_behind_one_that_was_refused_nobody_says_when_it_starts(full: Deployed, 
     assert "Bedrock's quota of jobs is full" in str(wait["text"])
 
 
-def test_claimed_it_waits_for_bedrocks_answer_until_the_lease_ends(deployed: Deployed, bbq: Bbq) -> None:
+def test_claimed_it_waits_for_bedrocks_answer_until_the_lease_ends(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     seen: list[dict[str, object]] = []
     deployed.bedrock.on_create = lambda _: seen.append(waits_for(bbq, deployed_job[0]))
     deployed_job = [job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")]
@@ -105,7 +127,8 @@ def test_claimed_it_waits_for_bedrocks_answer_until_the_lease_ends(deployed: Dep
     slots = deployed.store.slots("haiku")
     assert slots
     assert slots.holders[holder(job, 1)].submitted
-    assert str(wait["lease_until"]).startswith("2026-11-24T12:03:35")  # function, client and a minute: 120 + 35 + 60 seconds
+    # function, client and a minute: 120 + 35 + 60 seconds
+    assert str(wait["lease_until"]).startswith("2026-11-24T12:03:35")
 
 
 def test_running_it_waits_for_its_end_with_bedrocks_own_count(deployed: Deployed, bbq: Bbq) -> None:
@@ -123,22 +146,37 @@ def test_over_it_waits_for_nothing(deployed: Deployed, bbq: Bbq) -> None:
     deployed.complete(job, succeeded=99, failed=1)
     assert waits_for(bbq, job)["what"] == "nothing"
     text = bbq("show", job).out
-    for words in ("CompletedWithErrors (Completed)", "99 of 100 succeeded, 1 failed", "89,100 in, 9,900 out", "arn:aws:bedrock"):
+    for words in (
+        "CompletedWithErrors (Completed)",
+        "99 of 100 succeeded, 1 failed",
+        "89,100 in, 9,900 out",
+        "arn:aws:bedrock",
+    ):
         assert words in text
 
 
-def test_an_upload_that_the_scheduler_has_not_seen_is_shown_from_its_event(deployed: Deployed, bbq: Bbq) -> None:
+def test_an_upload_that_the_scheduler_has_not_seen_is_shown_from_its_event(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     job = job_id(BUCKET, "to-process/haiku/a.jsonl", "v1", "", "")
     source = deployed._source("to-process/haiku/a.jsonl", "v1")
     event = e.JobQueued(
-        at=NOW, model="haiku", priority=5, sources=(source,), input_uri="s3://b/i", output_uri="s3://b/o",
-        record_count=100, size_bytes=1,
-    )  # fmt: skip
+        at=NOW,
+        model="haiku",
+        priority=5,
+        sources=(source,),
+        input_uri="s3://b/i",
+        output_uri="s3://b/o",
+        record_count=100,
+        size_bytes=1,
+    )
     deployed.append(job, event)
     assert waits_for(bbq, job)["what"] == "scheduler"
 
 
-def test_the_history_is_told_event_by_event_with_the_time_between(deployed: Deployed, bbq: Bbq) -> None:
+def test_the_history_is_told_event_by_event_with_the_time_between(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     deployed.time = NOW - timedelta(hours=13)
     deployed.refuse_next("quota", "a very long story " * 12)
     job = deployed.upload("haiku/a.jsonl")
@@ -150,18 +188,37 @@ def test_the_history_is_told_event_by_event_with_the_time_between(deployed: Depl
     result = bbq("show", job)
     told = [line.split() for line in result.out.splitlines() if line[:1].isdigit()]
     assert [line[3] for line in told[1:]] == [
-        "slot-claimed", "submission-refused", "slot-claimed", "job-submitted", "job-progressed", "job-ended", "job-tallied",
-    ]  # fmt: skip
-    assert [line[2] for line in told[1:]] == ["+0.0s", "+0.0s", "+2h00m", "+0.0s", "+0.0s", "+1h30m", "+0.0s"]
+        "slot-claimed",
+        "submission-refused",
+        "slot-claimed",
+        "job-submitted",
+        "job-progressed",
+        "job-ended",
+        "job-tallied",
+    ]
+    assert [line[2] for line in told[1:]] == [
+        "+0.0s",
+        "+0.0s",
+        "+2h00m",
+        "+0.0s",
+        "+0.0s",
+        "+1h30m",
+        "+0.0s",
+    ]
     assert result.out.count("2026-11-24\n") == 1  # the day is said when it begins
-    assert " ".join(result.out.split()).count("a very long story") == 12  # nothing that somebody said is cut
+    # nothing that somebody said is cut
+    assert " ".join(result.out.split()).count("a very long story") == 12
     assert all(len(line) <= 120 for line in result.out.splitlines())
     history = bbq("show", job, "--json").json["history"]
     assert [event["version"] for event in history] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_rejected_it_shows_every_problem_with_its_line(deployed: Deployed, bbq: Bbq) -> None:
-    job = deployed.reject("haiku/x.jsonl", e.Problem(line=1700, text="not JSON"), e.Problem(line=None, text="too few records"))
+    job = deployed.reject(
+        "haiku/x.jsonl",
+        e.Problem(line=1700, text="not JSON"),
+        e.Problem(line=None, text="too few records"),
+    )
     text = bbq("show", job).out
     assert "line 1,700: not JSON" in text
     assert "too few records" in text
@@ -170,10 +227,17 @@ def test_rejected_it_shows_every_problem_with_its_line(deployed: Deployed, bbq: 
     assert "priority" not in text
 
 
-def test_rejected_it_says_a_problem_of_many_lines_once_and_how_many_are_not_shown(deployed: Deployed, bbq: Bbq) -> None:
-    problems = [e.Problem(line=number, text="is not valid JSON at column 1") for number in range(1, 101)]
+def test_rejected_it_says_a_problem_of_many_lines_once_and_how_many_are_not_shown(
+    deployed: Deployed, bbq: Bbq
+) -> None:
+    problems = [
+        e.Problem(line=number, text="is not valid JSON at column 1") for number in range(1, 101)
+    ]
     text = bbq("show", deployed.reject("haiku/x.jsonl", *problems)).out
-    assert "why        line 1: is not valid JSON at column 1 (also lines 2, 3, 4 and 16 more)\n" in text
+    assert (
+        "why        line 1: is not valid JSON at column 1 (also lines 2, 3, 4 and 16 more)\n"
+        in text
+    )
     assert "and 80 problems more" in text
 
 

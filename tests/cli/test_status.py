@@ -13,7 +13,17 @@ from bbq.cli.queries import DAY_ROWS, OVER_STATUSES
 from bbq.cli.status import _block, model_status
 from bbq.shared import events as e
 from bbq.shared.counts import SHARDS
-from bbq.shared.hold import ACCESS, FAILING, INVALID, NAME_TAKEN, NOT_FOUND, QUOTA, THROTTLED, UNANSWERED, Hold
+from bbq.shared.hold import (
+    ACCESS,
+    FAILING,
+    INVALID,
+    NAME_TAKEN,
+    NOT_FOUND,
+    QUOTA,
+    THROTTLED,
+    UNANSWERED,
+    Hold,
+)
 from bbq.shared.job import fold
 from bbq.shared.models import Model
 from bbq.shared.names import job_id
@@ -35,7 +45,9 @@ def of(result: Result, model: str) -> dict[str, object]:
 
 @pytest.fixture
 def busy(deployed: Deployed) -> Deployed:
-    """haiku runs two and has three in line, of two priorities; nova holds one back and is paused."""
+    """haiku runs two and has three in line, of two priorities; nova holds one back and is
+    paused.
+    """
     deployed.time = NOW - timedelta(hours=2)
     first, second = deployed.upload("haiku/1.jsonl"), deployed.upload("haiku/2.jsonl")
     deployed.wait(minutes=10)
@@ -78,11 +90,18 @@ def test_it_says_why_a_model_is_on_hold_and_who_paused_it(busy: Deployed, bbq: B
     nova = of(bbq("status", "--json"), "nova")
     assert nova["on_hold"] == [
         {
-            "kind": THROTTLED, "message": "slow down", "since": "2026-11-24T12:00:00.000000Z", "asked": 1,
+            "kind": THROTTLED,
+            "message": "slow down",
+            "since": "2026-11-24T12:00:00.000000Z",
+            "asked": 1,
             "next_try": "2026-11-24T12:01:00.000000Z",
         }
-    ]  # fmt: skip
-    assert nova["paused"] == {"by": "ada", "at": "2026-11-24T12:00:00.000000Z", "why": "the budget of November"}
+    ]
+    assert nova["paused"] == {
+        "by": "ada",
+        "at": "2026-11-24T12:00:00.000000Z",
+        "why": "the budget of November",
+    }
     assert (nova["drain_seconds"], nova["mean_slot_seconds"]) == (None, None)
 
 
@@ -95,16 +114,24 @@ def test_it_fits_on_the_screen_and_leaves_nothing_out(
     assert all(len(line) <= width for line in told.splitlines())
     words = " ".join(told.split())
     for said in (
-        "haiku ■■ 2 of 2 slots", "3 jobs in line (3,000 records), oldest 35m00s", "1 NoRecordSucceeded, 1 Rejected",
-        "15m00s each on average", "the line takes about 22m", "nova □ 0 of 1 slot 1 job in line",
-        "paused by ada 5m00s ago: the budget of November", "on hold for 5m00s: Bedrock throttles: slow down",
+        "haiku ■■ 2 of 2 slots",
+        "3 jobs in line (3,000 records), oldest 35m00s",
+        "1 NoRecordSucceeded, 1 Rejected",
+        "15m00s each on average",
+        "the line takes about 22m",
+        "nova □ 0 of 1 slot 1 job in line",
+        "paused by ada 5m00s ago: the budget of November",
+        "on hold for 5m00s: Bedrock throttles: slow down",
         "asked again when nova is resumed",
-        "nothing ended today", "the line stands still",
-    ):  # fmt: skip
+        "nothing ended today",
+        "the line stands still",
+    ):
         assert said in words
 
 
-def test_the_mean_of_yesterday_serves_until_something_ends_today(deployed: Deployed, bbq: Bbq) -> None:
+def test_the_mean_of_yesterday_serves_until_something_ends_today(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     deployed.time = NOW - timedelta(days=1)
     job = deployed.upload("nova/1.jsonl", "nova")
     deployed.wait(minutes=8)
@@ -113,7 +140,11 @@ def test_the_mean_of_yesterday_serves_until_something_ends_today(deployed: Deplo
     deployed.upload("nova/2.jsonl", "nova")
     deployed.upload("nova/3.jsonl", "nova")
     nova = of(bbq("status", "--json"), "nova")
-    assert (nova["mean_slot_seconds"], nova["drain_seconds"], nova["ended_today"]) == (480.0, 480.0, {})
+    assert (nova["mean_slot_seconds"], nova["drain_seconds"], nova["ended_today"]) == (
+        480.0,
+        480.0,
+        {},
+    )
     deployed.time = NOW + timedelta(days=1)
     assert of(bbq("status", "--json"), "nova")["drain_seconds"] is None
     assert "how long the line takes is unknown" in bbq("status").out
@@ -124,7 +155,10 @@ def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed,
     deployed.refuse_next()
     deployed.upload("nova/2.jsonl", "nova")
     result = bbq("status")
-    for said in ("Bedrock's quota of jobs is full: the quota is full", "asked 1 time, next within 1m00s"):
+    for said in (
+        "Bedrock's quota of jobs is full: the quota is full",
+        "asked 1 time, next within 1m00s",
+    ):
         assert said in " ".join(result.out.split())
     assert "the line waits for Bedrock" in result.out
     nova = of(bbq("status", "--json"), "nova")
@@ -134,15 +168,30 @@ def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed,
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=2), "parked until midnight UTC: 2 of 2 jobs today"),
         (
-            Model(alias="haiku", model_id="m", limit=9, max_records=100, max_records_per_day=1250, max_jobs_per_day=9),
+            Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=2),
+            "parked until midnight UTC: 2 of 2 jobs today",
+        ),
+        (
+            Model(
+                alias="haiku",
+                model_id="m",
+                limit=9,
+                max_records=100,
+                max_records_per_day=1250,
+                max_jobs_per_day=9,
+            ),
             "parked until midnight UTC: 2 of 9 jobs today, 1,200 of 1,250 records today",
         ),
-        (Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=9), "began: 3 of 9 jobs today"),
+        (
+            Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=9),
+            "began: 3 of 9 jobs today",
+        ),
     ],
 )
-def test_a_line_that_waits_for_tomorrow_says_so(deployed: Deployed, bbq: Bbq, model: Model, said: str) -> None:
+def test_a_line_that_waits_for_tomorrow_says_so(
+    deployed: Deployed, bbq: Bbq, model: Model, said: str
+) -> None:
     deployed.deployment.models["haiku"] = replace(model, limit=9)  # type: ignore[index] # a dictionary, here
     deployed.set_limit("haiku", 9)
     for number in range(3):
@@ -162,7 +211,10 @@ def test_each_reason_for_a_hold_says_what_to_do() -> None:
         (held,) = holds(Slots(model="nova", limit=1, refused=hold))
         assert what_is_wrong(held).endswith(": words")
         assert len(what_to_do(held, "nova")) > 20
-        assert next_try(held, NOW, paused_model=None) == "asked 1 time, next within 5m00s or after the next end"
+        assert (
+            next_try(held, NOW, paused_model=None)
+            == "asked 1 time, next within 5m00s or after the next end"
+        )
 
 
 def test_a_paused_line_takes_no_time_that_anybody_knows(busy: Deployed, bbq: Bbq) -> None:
@@ -181,7 +233,9 @@ def test_dead_letters_are_named_with_what_helps(deployed: Deployed, bbq: Bbq) ->
     assert bbq("status", "--json").json["dead_letters"] == {"uploads": 0, "hints": 1, "stream": 0}
 
 
-def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(deployed: Deployed, bbq: Bbq) -> None:
+def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     deployed.set_limit("nova", 0)
     deployed.upload("nova/1.jsonl", "nova")
     assert "a limit of 0 lets nothing start" in bbq("status").out
@@ -190,7 +244,10 @@ def test_a_model_without_slots_yet_is_shown_as_one_that_starts_nothing(deployed:
 def test_what_was_rejected_without_a_model_is_counted(deployed: Deployed, bbq: Bbq) -> None:
     deployed.reject("hiaku/a.jsonl", e.Problem(line=None, text="name it haiku/"), model=None)
     deployed.reject("hiaku/b.jsonl", e.Problem(line=None, text="name it haiku/"), model=None)
-    assert "today without a model: 2 Rejected, look at them with: bbq jobs --status Rejected" in bbq("status").out
+    assert (
+        "today without a model: 2 Rejected, look at them with: bbq jobs --status Rejected"
+        in bbq("status").out
+    )
     document = bbq("status", "--json").json
     assert document["ended_without_model"] == {"Rejected": 2}
     assert [model["ended_today"] for model in document["models"]] == [{}, {}]
@@ -201,8 +258,10 @@ def test_what_was_rejected_without_a_model_is_counted(deployed: Deployed, bbq: B
 @pytest.mark.parametrize("history", [0, 100, 3000])
 def test_a_long_history_costs_no_more_requests(
     deployed: Deployed, bbq: Bbq, requests: Requests, history: int
-) -> None:  # fmt: skip
-    """As many as the models, statuses and days ask for, never more, whatever has been. Scan fails the fixture `requests`."""
+) -> None:
+    """As many as the models, statuses and days ask for, never more, whatever has been. Scan fails
+    the fixture `requests`.
+    """
     deployed.upload("haiku/a.jsonl")
     _fill(history)
     requests.clear()
@@ -218,7 +277,8 @@ def test_a_long_history_costs_no_more_requests(
     assert len(found) == min(history + 1, 50)
     assert requests.items <= 1 + DAY_ROWS
     days = DEFAULT_SINCE.days + 1
-    kinds = len(MODELS) * len(OVER_STATUSES) + 2  # and files rejected or cancelled whose model is not known
+    # and files rejected or cancelled whose model is not known
+    kinds = len(MODELS) * len(OVER_STATUSES) + 2
     assert len(requests) <= finding + len(MODELS) * PARTITIONS + unreadable + days * kinds
     if history >= 100:  # today's are enough
         assert len(requests) == finding + len(MODELS) * PARTITIONS + unreadable + kinds
@@ -233,7 +293,14 @@ def _fill(count: int) -> None:
             job = job_id(BUCKET, f"{number}", "v", "", "")
             at = NOW - timedelta(minutes=number // 2)
             queued = e.JobQueued(
-                at=at, model="haiku", priority=5, sources=(), input_uri="i", output_uri="o", record_count=100, size_bytes=1
+                at=at,
+                model="haiku",
+                priority=5,
+                sources=(),
+                input_uri="i",
+                output_uri="o",
+                record_count=100,
+                size_bytes=1,
             )
             claimed = e.SlotClaimed(at=at, attempt=1, model_id="m", job_name="n")
             ended = e.JobEnded(at=at, attempt=1, status="Completed", message="", arn=None)

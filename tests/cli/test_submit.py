@@ -1,4 +1,6 @@
-"""What is submitted was checked, and the id that is printed is the id of the job that intake makes of it."""
+"""What is submitted was checked, and the id that is printed is the id of the job that intake makes
+of it.
+"""
 
 import hashlib
 import json
@@ -31,7 +33,9 @@ Bbq = Callable[..., Result]
 
 def good(count: int = 100, words: str = "hello") -> bytes:
     body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 10}
-    lines = [{"recordId": f"r{n}", "modelInput": {**body, "text": f"{words} {n}"}} for n in range(count)]
+    lines = [
+        {"recordId": f"r{n}", "modelInput": {**body, "text": f"{words} {n}"}} for n in range(count)
+    ]
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
@@ -42,7 +46,11 @@ def file(tmp_path: Path, name: str = "reviews.jsonl", data: bytes | None = None)
 
 
 def versions() -> list[tuple[str, str]]:
-    found = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=INPUT_PREFIX).get("Versions", [])
+    found = (
+        boto3.client("s3")
+        .list_object_versions(Bucket=BUCKET, Prefix=INPUT_PREFIX)
+        .get("Versions", [])
+    )
     return [(item["Key"], item["VersionId"]) for item in found]
 
 
@@ -54,20 +62,42 @@ def take_in(deployed: Deployed, key: str, version: str) -> None:
     """What S3's notification brings about, by the production intake and scheduler."""
     here = deployed.deployment
     config = Config(
-        bucket=BUCKET, events_table=here.events_table, uploads_queue_url=here.uploads_queue_url, region=REGION,
-        models=here.models, default_model=here.default_model,
-    )  # fmt: skip
+        bucket=BUCKET,
+        events_table=here.events_table,
+        uploads_queue_url=here.uploads_queue_url,
+        region=REGION,
+        models=here.models,
+        default_model=here.default_model,
+    )
     world = intake.World(
-        config=config, store=deployed.store, objects=Objects(boto3.client("s3")), now=lambda: deployed.time,
-        seconds_left=lambda: 300.0, note=lambda *_, **__: None, hide=lambda *_: None,
-    )  # fmt: skip
+        config=config,
+        store=deployed.store,
+        objects=Objects(boto3.client("s3")),
+        now=lambda: deployed.time,
+        seconds_left=lambda: 300.0,
+        note=lambda *_, **__: None,
+        hide=lambda *_: None,
+    )
     upload = Upload(bucket=BUCKET, key=key, version_id=version, etag="", sequencer="", size_bytes=1)
     intake.take_in(world, upload)
     deployed.wake(job_id(BUCKET, key, version, "", ""))
 
 
-def test_the_printed_id_is_the_job_that_intake_makes(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
-    result = bbq("submit", file(tmp_path), "--model", "nova", "--priority", "3", "--meta", "owner=ada", "--meta", "run=7 b")
+def test_the_printed_id_is_the_job_that_intake_makes(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
+    result = bbq(
+        "submit",
+        file(tmp_path),
+        "--model",
+        "nova",
+        "--priority",
+        "3",
+        "--meta",
+        "owner=ada",
+        "--meta",
+        "run=7 b",
+    )
     assert result.code == 0
     [(key, version)] = versions()
     assert key == "to-process/nova/reviews.jsonl"
@@ -85,7 +115,9 @@ def test_ids_go_to_standard_output_also_while_a_bar_is_drawn(
     monkeypatch.setenv("FORCE_COLOR", "1")  # standard error counts as a terminal
     result = bbq("submit", file(tmp_path, "a.jsonl"), file(tmp_path, "b.jsonl"))
     assert "uploading" in result.err
-    assert result.out.splitlines() == [job_id(BUCKET, key, version, "", "") for key, version in sorted(versions())]
+    assert result.out.splitlines() == [
+        job_id(BUCKET, key, version, "", "") for key, version in sorted(versions())
+    ]
 
 
 def test_the_default_model_is_in_the_key(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
@@ -104,7 +136,14 @@ def test_the_default_model_is_in_the_key(deployed: Deployed, bbq: Bbq, tmp_path:
     ],
 )
 def test_a_key_of_ones_own_keeps_the_model(
-    deployed: Deployed, bbq: Bbq, tmp_path: Path, *, key: str, model: tuple[str, ...], expected: str, metadata: dict[str, str]
+    deployed: Deployed,
+    bbq: Bbq,
+    tmp_path: Path,
+    *,
+    key: str,
+    model: tuple[str, ...],
+    expected: str,
+    metadata: dict[str, str],
 ) -> None:
     result = bbq("submit", file(tmp_path, "anything.txt"), "--as", key, *model)
     assert result.code == 0
@@ -116,7 +155,9 @@ def test_a_key_of_ones_own_keeps_the_model(
     assert deployed.job(result.out.strip()).model == (model[1] if model else "nova")
 
 
-def test_a_large_file_goes_up_in_parts(deployed: Deployed, bbq: Bbq, tmp_path: Path, requests: list[str]) -> None:
+def test_a_large_file_goes_up_in_parts(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, requests: list[str]
+) -> None:
     data = good(200, "x" * 100_000)
     result = bbq("submit", file(tmp_path, data=data))
     assert result.code == 0
@@ -126,7 +167,9 @@ def test_a_large_file_goes_up_in_parts(deployed: Deployed, bbq: Bbq, tmp_path: P
     assert boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read() == data
 
 
-def test_problems_are_named_by_line_and_nothing_is_uploaded(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_problems_are_named_by_line_and_nothing_is_uploaded(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     lines = good().splitlines(keepends=True)
     lines[6] = b"{]\n"
     lines[8] = lines[7]
@@ -142,7 +185,9 @@ def test_problems_are_named_by_line_and_nothing_is_uploaded(deployed: Deployed, 
     assert result.json["files"][1]["problems"][0]["line"] == 7
 
 
-def test_a_file_that_was_submitted_before_is_asked_for(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_a_file_that_was_submitted_before_is_asked_for(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     reviews = file(tmp_path)
     job = bbq("submit", reviews).out.strip()
     again = bbq("submit", reviews)
@@ -164,7 +209,9 @@ def test_the_digest_of_a_file_is_no_label(deployed: Deployed, bbq: Bbq, tmp_path
     assert bbq("submit", file(tmp_path), "--meta", "bbq-sha256=0").code == 2
 
 
-def test_what_is_probably_not_meant_is_a_note_and_stays_with_the_job(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_what_is_probably_not_meant_is_a_note_and_stays_with_the_job(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     data = good(99) + good(1).replace(b"recordId", b"recordID")
     odd = file(tmp_path, "odd.jsonl", data)
     for more in ((), ("--dry-run", "--yes")):
@@ -181,28 +228,43 @@ def test_what_is_probably_not_meant_is_a_note_and_stays_with_the_job(deployed: D
 
 
 @pytest.mark.parametrize("folder", ["Haiku", "hiaku", "model=haiku", "haikuu"])
-def test_a_folder_that_is_nearly_an_alias_is_not_submitted(deployed: Deployed, bbq: Bbq, tmp_path: Path, folder: str) -> None:
+def test_a_folder_that_is_nearly_an_alias_is_not_submitted(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, folder: str
+) -> None:
     result = bbq("submit", file(tmp_path), "--as", f"{folder}/a.jsonl")
     assert (result.code, versions()) == (2, [])
     assert "name it haiku/" in result.err
     assert bbq("submit", file(tmp_path), "--as", f"{folder}/a.jsonl", "--model", "nova").code == 0
 
 
-def test_what_submit_finds_is_what_intake_finds(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_what_submit_finds_is_what_intake_finds(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     data = good(150)[:-20] + b"\n\n" + good(150)
     found = bbq("submit", file(tmp_path, data=data), "--json").json["files"][0]
-    version = boto3.client("s3").put_object(Bucket=BUCKET, Key="to-process/haiku/x.jsonl", Body=data)["VersionId"]
+    version = boto3.client("s3").put_object(
+        Bucket=BUCKET, Key="to-process/haiku/x.jsonl", Body=data
+    )["VersionId"]
     take_in(deployed, "to-process/haiku/x.jsonl", version)
-    [rejected] = [r.event for r in deployed.store.load(job_stream(job_id(BUCKET, "to-process/haiku/x.jsonl", version, "", "")))]
+    [rejected] = [
+        r.event
+        for r in deployed.store.load(
+            job_stream(job_id(BUCKET, "to-process/haiku/x.jsonl", version, "", ""))
+        )
+    ]
     assert isinstance(rejected, e.JobRejected)
-    assert [(p["line"], p["text"]) for p in found["problems"]] == [(p.line, p.text) for p in rejected.problems]
+    assert [(p["line"], p["text"]) for p in found["problems"]] == [
+        (p.line, p.text) for p in rejected.problems
+    ]
     assert found["problem_count"] == rejected.problem_count
 
 
 def test_a_file_that_is_too_large_is_not_read(
     deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = {alias: replace(model, max_bytes=50) for alias, model in deployed.deployment.models.items()}
+    small = {
+        alias: replace(model, max_bytes=50) for alias, model in deployed.deployment.models.items()
+    }
     monkeypatch.setattr(cli_deployment, "parse_models", lambda _: small)
     monkeypatch.setattr(submission, "inspect", None)
     result = bbq("submit", file(tmp_path))
@@ -210,21 +272,37 @@ def test_a_file_that_is_too_large_is_not_read(
     assert "bytes, more than 50" in result.err
 
 
-def test_several_files_are_several_jobs_each_behind_the_one_before(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_several_files_are_several_jobs_each_behind_the_one_before(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     files = [file(tmp_path, f"{n}.jsonl") for n in range(4)]
     result = bbq("submit", *files, "--json")
     entries = result.json["files"]
     assert [entry["jobs_ahead"] for entry in entries] == [0, 1, 2, 3]
-    assert [entry["expected_start_seconds"] for entry in entries] == [0, 0, None, None]  # two slots, and no job has ended yet
+    # two slots, and no job has ended yet
+    assert [entry["expected_start_seconds"] for entry in entries] == [0, 0, None, None]
     assert [(entry["key"], entry["version_id"]) for entry in entries] == sorted(versions())
-    assert all(job_id(BUCKET, entry["key"], entry["version_id"], "", "") == entry["job"] for entry in entries)
+    assert all(
+        job_id(BUCKET, entry["key"], entry["version_id"], "", "") == entry["job"]
+        for entry in entries
+    )
     assert bbq("submit", *files, "--yes").out.split() == [
-        job_id(BUCKET, key, max(v for k, v in versions() if k == key and v not in {x["version_id"] for x in entries}), "", "")
+        job_id(
+            BUCKET,
+            key,
+            max(
+                v for k, v in versions() if k == key and v not in {x["version_id"] for x in entries}
+            ),
+            "",
+            "",
+        )
         for key in [entry["key"] for entry in entries]
     ]
 
 
-def test_who_is_in_line_before_counts_by_priority(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_who_is_in_line_before_counts_by_priority(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     for number in range(2):
         deployed.upload(f"haiku/running{number}.jsonl")
     for number, taken in enumerate([3, 5, 7]):
@@ -235,20 +313,25 @@ def test_who_is_in_line_before_counts_by_priority(deployed: Deployed, bbq: Bbq, 
         assert (entry["waiting_jobs"], entry["jobs_ahead"]) == (3, ahead)
 
 
-def test_a_start_is_guessed_from_what_slots_took_today(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_a_start_is_guessed_from_what_slots_took_today(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     done = deployed.upload("haiku/done.jsonl")
     deployed.wait(minutes=20)
     deployed.complete(done)
     for number in range(3):
         deployed.upload(f"haiku/{number}.jsonl")
     [entry] = bbq("submit", file(tmp_path), "--dry-run", "--json").json["files"]
-    assert entry["expected_start_seconds"] == 20 * 60  # one is ahead, two slots end within 20 minutes
+    # one is ahead, two slots end within 20 minutes
+    assert entry["expected_start_seconds"] == 20 * 60
     deployed.pause("haiku")
     result = bbq("submit", file(tmp_path), "--dry-run")
     assert "paused by ada" in result.out
 
 
-def test_no_start_is_promised_while_bedrock_turns_jobs_away(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_no_start_is_promised_while_bedrock_turns_jobs_away(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     deployed.refuse_next()
     deployed.upload("haiku/held.jsonl")
     [entry] = bbq("submit", file(tmp_path), "--dry-run", "--json").json["files"]
@@ -270,7 +353,10 @@ def test_no_start_is_promised_while_bedrock_turns_jobs_away(deployed: Deployed, 
         (["--meta", "model=nova"], "say --model"),
         (["--meta", "priority=0"], "say --priority"),
         (["--meta", "a=1", "--meta", "a=2"], "twice"),
-        ([word for n in range(9) for word in ("--meta", f"n{n}={'a' * 250}")], "more than the 1,974"),
+        (
+            [word for n in range(9) for word in ("--meta", f"n{n}={'a' * 250}")],
+            "more than the 1,974",
+        ),
         (["--model", "opus"], "choose one of haiku, nova"),
         (["--priority", "10"], "less than or equal to 9"),
         (["--as", "a.txt"], "end in .jsonl"),
@@ -294,7 +380,9 @@ def test_what_cannot_be_asked_for_is_said_before_anything_is_done(
 
 def test_files_that_cannot_be_read_are_named(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
     there = file(tmp_path)
-    assert "nothing.jsonl does not exist" in bbq("submit", there, str(tmp_path / "nothing.jsonl")).err
+    assert (
+        "nothing.jsonl does not exist" in bbq("submit", there, str(tmp_path / "nothing.jsonl")).err
+    )
     (tmp_path / "folder.jsonl").mkdir()
     assert "folder.jsonl is not a file" in bbq("submit", there, str(tmp_path / "folder.jsonl")).err
     assert "given twice" in bbq("submit", there, str(tmp_path / "." / "reviews.jsonl")).err
@@ -308,7 +396,9 @@ def test_an_upload_that_s3_refuses_leaves_nothing_and_says_what_was_done(
     files = [file(tmp_path, f"{n}.jsonl") for n in range(3)]
     real, calls = submission.upload, list[str]()
 
-    def upload(here: Any, checked: submission.Checked, step: submission.Step) -> submission.Submitted:
+    def upload(
+        here: Any, checked: submission.Checked, step: submission.Step
+    ) -> submission.Submitted:
         calls.append(checked.submission.key)
         if len(calls) == 2:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "UploadPart")
@@ -324,14 +414,18 @@ def test_an_upload_that_s3_refuses_leaves_nothing_and_says_what_was_done(
 def test_a_lost_answer_of_the_last_call_is_never_a_second_version(
     deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S3 completed the upload, the answer was lost, and the SDK's second call hears that there is no such upload."""
+    """S3 completed the upload, the answer was lost, and the SDK's second call hears that there is
+    no such upload.
+    """
     s3 = cli_deployment.client("s3")
     real = s3._make_api_call
 
     def call(operation: str, arguments: Any) -> Any:
         answer = real(operation, arguments)
         if operation == "CompleteMultipartUpload":
-            raise ClientError({"Error": {"Code": "NoSuchUpload", "Message": "completed or aborted"}}, operation)
+            raise ClientError(
+                {"Error": {"Code": "NoSuchUpload", "Message": "completed or aborted"}}, operation
+            )
         return answer
 
     monkeypatch.setattr(s3, "_make_api_call", call)
@@ -341,7 +435,9 @@ def test_a_lost_answer_of_the_last_call_is_never_a_second_version(
     assert len(versions()) == 1
 
 
-def test_an_empty_answer_about_versions_is_no_job(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_an_empty_answer_about_versions_is_no_job(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     boto3.client("s3").delete_bucket(Bucket=BUCKET)
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     result = bbq("submit", file(tmp_path))
@@ -352,7 +448,9 @@ def test_an_empty_answer_about_versions_is_no_job(deployed: Deployed, bbq: Bbq, 
 # --- wait
 
 
-def waiting(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[str], object]) -> list[float]:
+def waiting(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[str], object]
+) -> list[float]:
     """Each pause is a step of the world; the pauses."""
     pauses: list[float] = []
     left = list(steps)
@@ -384,12 +482,23 @@ def test_waiting_ends_well_when_every_record_succeeded(
 
 @pytest.mark.parametrize(
     ("counts", "outcome"),
-    [({"succeeded": 0, "failed": 100}, "NoRecordSucceeded"), ({"succeeded": 99, "failed": 1}, "CompletedWithErrors")],
+    [
+        ({"succeeded": 0, "failed": 100}, "NoRecordSucceeded"),
+        ({"succeeded": 99, "failed": 1}, "CompletedWithErrors"),
+    ],
 )
 def test_completed_is_not_believed_before_the_records_are_counted(
-    deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, counts: dict[str, int], outcome: str
+    deployed: Deployed,
+    bbq: Bbq,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    counts: dict[str, int],
+    outcome: str,
 ) -> None:
-    """The end comes in one transaction, the tally in a later one: in between, the view says Completed."""
+    """The end comes in one transaction, the tally in a later one: in between, the view says
+    Completed.
+    """
 
     def ended(job: str) -> None:
         state = deployed.job(job)
@@ -402,9 +511,12 @@ def test_completed_is_not_believed_before_the_records_are_counted(
         deployed.append(
             job,
             e.JobTallied(
-                at=deployed.time, attempt=1, succeeded_records=counts["succeeded"], failed_records=counts["failed"],
+                at=deployed.time,
+                attempt=1,
+                succeeded_records=counts["succeeded"],
+                failed_records=counts["failed"],
             ),
-        )  # fmt: skip
+        )
         assert state.status == "Completed"
 
     waiting(deployed, monkeypatch, taken(deployed), ended, lambda _: None, tallied)
@@ -413,15 +525,21 @@ def test_completed_is_not_believed_before_the_records_are_counted(
     assert outcome in result.err
 
 
-def test_a_rejected_upload_is_a_failure(deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_upload_is_a_failure(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def rejected(job: str) -> None:
         deployed.append(
             job,
             e.JobRejected(
-                at=deployed.time, model="haiku", sources=(), problems=(e.Problem(line=None, text="too late"),), problem_count=1,
+                at=deployed.time,
+                model="haiku",
+                sources=(),
+                problems=(e.Problem(line=None, text="too late"),),
+                problem_count=1,
                 size_bytes=1,
             ),
-        )  # fmt: skip
+        )
         deployed.wake(job)
 
     waiting(deployed, monkeypatch, rejected)
@@ -498,9 +616,13 @@ def test_a_long_outage_ends_the_waiting_with_a_sentence(
 # --- dry run
 
 
-def test_a_dry_run_uploads_nothing_and_estimates(deployed: Deployed, bbq: Bbq, tmp_path: Path, requests: list[str]) -> None:
+def test_a_dry_run_uploads_nothing_and_estimates(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path, requests: list[str]
+) -> None:
     prices = tmp_path / "prices.toml"
-    prices.write_text('currency = "USD"\n[models.haiku]\ninput_per_1000 = 0.5\noutput_per_1000 = 2\n')
+    prices.write_text(
+        'currency = "USD"\n[models.haiku]\ninput_per_1000 = 0.5\noutput_per_1000 = 2\n'
+    )
     path = file(tmp_path)
     result = bbq("submit", path, "--dry-run", "--prices", str(prices), "--json")
     assert result.code == 0
@@ -511,13 +633,17 @@ def test_a_dry_run_uploads_nothing_and_estimates(deployed: Deployed, bbq: Bbq, t
     assert float(entry["estimated_cost_at_most"]) == pytest.approx(tokens / 1000 * 0.5 + 2)
     assert "job" not in entry
     assert versions() == []
-    assert not {"CreateMultipartUpload", "PutObject"} & set(requests[requests.index("GetParameter") :])
+    assert not {"CreateMultipartUpload", "PutObject"} & set(
+        requests[requests.index("GetParameter") :]
+    )
     words = bbq("submit", path, "--dry-run", "--prices", str(prices)).out
     assert "an estimate: 4 bytes of the file count as a token" in words
     assert "at most 1,000 out" in words
 
 
-def test_a_dry_run_needs_no_deployment(aws: None, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_needs_no_deployment(
+    aws: None, bbq: Bbq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here, bad = file(tmp_path), file(tmp_path, "bad.jsonl", b"no\n" * 200)
     for region in (REGION, None):  # where there is none, and where AWS cannot be asked at all
         if region is None:
@@ -525,13 +651,24 @@ def test_a_dry_run_needs_no_deployment(aws: None, bbq: Bbq, tmp_path: Path, monk
             cli_deployment.client.cache_clear()
         result = bbq("submit", here, "--dry-run", "--model", "haiku")
         assert result.code == 0
-        assert "no deployment was named" in result.err if region else "no AWS Region is set" in result.err
+        assert (
+            "no deployment was named" in result.err
+            if region
+            else "no AWS Region is set" in result.err
+        )
         assert "by Bedrock's own limits" in result.err
-        assert result.out.splitlines()[0].split() == ["file", "model", "priority", "records", "size"]
+        assert result.out.splitlines()[0].split() == [
+            "file",
+            "model",
+            "priority",
+            "records",
+            "size",
+        ]
         assert "1,000 out" in result.out
         assert bbq("submit", bad, "--dry-run").code == 2
         assert bbq("submit", here).code == 2  # it cannot be uploaded
-        assert bbq("--name", "bbq", "submit", here, "--dry-run").code != 0  # a deployment that was named must be there
+        # a deployment that was named must be there
+        assert bbq("--name", "bbq", "submit", here, "--dry-run").code != 0
 
 
 def test_a_problem_of_many_lines_is_said_once(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
@@ -544,11 +681,14 @@ def test_a_problem_of_many_lines_is_said_once(deployed: Deployed, bbq: Bbq, tmp_
     ]
     few = file(tmp_path, "few.jsonl", good(100) + b'no\n{"modelInput": 7}\nno\n')
     assert bbq("submit", few).err.splitlines()[:2] == [
-        f"{few}:101: is not valid JSON at column 1 (also line 103)", f"{few}:102: modelInput is not an object",
-    ]  # fmt: skip
+        f"{few}:101: is not valid JSON at column 1 (also line 103)",
+        f"{few}:102: modelInput is not an object",
+    ]
 
 
-def test_a_dry_run_without_prices_shows_tokens_and_no_cost(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
+def test_a_dry_run_without_prices_shows_tokens_and_no_cost(
+    deployed: Deployed, bbq: Bbq, tmp_path: Path
+) -> None:
     result = bbq("submit", file(tmp_path), "--dry-run")
     assert result.code == 0
     assert "tokens in" in result.out

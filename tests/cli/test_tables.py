@@ -23,8 +23,9 @@ COLUMNS = (
     Column(title="spare second", right=True, spare=2),
 )
 ROWS = [
-    Row(cells=("a" * 26, f"haiku/{'x' * n}.jsonl", "", "first", "second"), under="because " * 30) for n in (3, 30, 300)
-]  # fmt: skip
+    Row(cells=("a" * 26, f"haiku/{'x' * n}.jsonl", "", "first", "second"), under="because " * 30)
+    for n in (3, 30, 300)
+]
 
 
 @pytest.mark.parametrize("width", [40, 50, 60, 80, 100, 120, 400])
@@ -38,7 +39,10 @@ def test_no_line_is_wider_than_the_screen_and_none_ends_in_blanks(width: int) ->
 
 def test_columns_go_in_their_order_and_an_empty_one_is_never_there() -> None:
     headings = {width: table(COLUMNS, ROWS, width)[0].plain.split("  ") for width in (120, 75, 60)}
-    kept = {width: [title.strip() for title in titles if title.strip()] for width, titles in headings.items()}
+    kept = {
+        width: [title.strip() for title in titles if title.strip()]
+        for width, titles in headings.items()
+    }
     assert kept == {
         120: ["job", "file", "spare first", "spare second"],
         75: ["job", "file", "spare second"],
@@ -72,4 +76,7 @@ def test_a_paragraph_breaks_between_its_items(width: int) -> None:
     ]
     made = paragraph(items, width, indent=7)
     assert all(line.cell_len <= width and line.plain.startswith(" " * 7) for line in made)
-    assert " ".join(line.plain.strip() for line in made).replace(", ", " ").split() == " ".join(str(i) for i in items).split()
+    assert (
+        " ".join(line.plain.strip() for line in made).replace(", ", " ").split()
+        == " ".join(str(i) for i in items).split()
+    )

@@ -1,4 +1,6 @@
-"""The page of `bbq timeline`: each mark is where it should be, and no text of others is more than text."""
+"""The page of `bbq timeline`: each mark is where it should be, and no text of others is more than
+text.
+"""
 
 import re
 from collections.abc import Sequence
@@ -22,26 +24,50 @@ SECOND = (RIGHT - LEFT) / 100  # in pixels: the pictures here are of a hundred s
 GAP = Gap(begin=at(40), end=at(60), seconds=20.0, ended_job="a", next_job="b", held_back=False)
 
 
-def bar(begin: float, end: float | None, lane: int = 1, *, kind: str = SLOT, outcome: str = "Completed") -> Bar:
+def bar(
+    begin: float, end: float | None, lane: int = 1, *, kind: str = SLOT, outcome: str = "Completed"
+) -> Bar:
     return Bar(
-        job="job", file="to-process/haiku/a.jsonl", model="haiku", attempt=1, source="waiting", kind=kind, lane=lane,
-        begin=at(begin), end=None if end is None else at(end), outcome=outcome,
-    )  # fmt: skip
+        job="job",
+        file="to-process/haiku/a.jsonl",
+        model="haiku",
+        attempt=1,
+        source="waiting",
+        kind=kind,
+        lane=lane,
+        begin=at(begin),
+        end=None if end is None else at(end),
+        outcome=outcome,
+    )
 
 
 def of(bars: Sequence[Bar], gaps: Sequence[Gap] = (), *changes: e.Event) -> Panel:
-    """A panel of a hundred seconds, with as many lanes as the bars say; a bar of the whole time is on a slot of its own."""
-    lanes = {kind: max((bar.lane for bar in bars if bar.kind == kind), default=0) for kind in (SLOT, HELD)}
+    """A panel of a hundred seconds, with as many lanes as the bars say; a bar of the whole time is
+    on a slot of its own.
+    """
+    lanes = {
+        kind: max((bar.lane for bar in bars if bar.kind == kind), default=0)
+        for kind in (SLOT, HELD)
+    }
     whole = bar(0, 100, lanes[SLOT] + 1, outcome="Failed")
     empty = panel("haiku", [], [e.LimitSet(at=at(0), limit=2), *changes], at(0), at(100))
-    return replace(empty, bars=[*bars, whole], gaps=gaps, lanes=lanes[SLOT] + 1, held_lanes=lanes[HELD], jobs=len(bars) + 1)
+    return replace(
+        empty,
+        bars=[*bars, whole],
+        gaps=gaps,
+        lanes=lanes[SLOT] + 1,
+        held_lanes=lanes[HELD],
+        jobs=len(bars) + 1,
+    )
 
 
 def drawn(found: Panel) -> dict[str, list[ET.Element]]:
     """The paths of the picture by their class, without those of the legend."""
     text = page("bbq", [found], at(0), at(100), notes=[])
     paths: dict[str, list[ET.Element]] = {}
-    for path in ET.fromstring(text[text.index("<svg") : text.index("</svg>")] + "</svg>").findall("{*}path"):
+    for path in ET.fromstring(text[text.index("<svg") : text.index("</svg>")] + "</svg>").findall(
+        "{*}path"
+    ):
         if path.get("class") and "h14v11" not in path.get("d", ""):
             paths.setdefault(path.get("class", ""), []).append(path)
     return paths
@@ -58,7 +84,9 @@ def seconds(box: Box) -> tuple[int, int]:
 
 
 def test_a_bar_is_where_its_time_and_its_lane_are() -> None:
-    first, second, third = [boxes(path)[0] for path in drawn(of([bar(0, 30), bar(20, 45, 2), bar(30, 90)]))["Completed"]]
+    first, second, third = [
+        boxes(path)[0] for path in drawn(of([bar(0, 30), bar(20, 45, 2), bar(30, 90)]))["Completed"]
+    ]
     (running,) = drawn(of([bar(70, None, outcome="")]))["Running"]
 
     assert [seconds(box) for box in (first, second, third)] == [(0, 30), (20, 45), (30, 90)]
@@ -77,11 +105,14 @@ def test_a_bar_is_thin_until_bedrock_starts_it_and_if_it_never_did() -> None:
     assert (thin_time, tall_time) == ((10, 20), (20, 50))
     assert thin < tall
     assert heights(replace(begun, started=None)) == [((10, 50), thin)]
-    assert heights(replace(begun, started=None, outcome="Completed")) == [((10, 50), tall)]  # no event said when it started
+    # no event said when it started
+    assert heights(replace(begun, started=None, outcome="Completed")) == [((10, 50), tall)]
 
 
 def test_held_jobs_have_rows_between_the_slots_and_the_area_of_the_line() -> None:
-    paths = drawn(of([bar(0, 30), bar(30, 60, kind=HELD, outcome=""), bar(40, 60, 2, kind=HELD, outcome="")]))
+    paths = drawn(
+        of([bar(0, 30), bar(30, 60, kind=HELD, outcome=""), bar(40, 60, 2, kind=HELD, outcome="")])
+    )
 
     first, second = [boxes(path)[0] for path in paths["Held"]]
     slots = [boxes(path)[0] for path in (*paths["Completed"], *paths["Failed"])]
@@ -92,7 +123,12 @@ def test_held_jobs_have_rows_between_the_slots_and_the_area_of_the_line() -> Non
 
 
 def test_only_long_gaps_that_were_the_queues_own_are_marked() -> None:
-    gaps = [GAP, replace(GAP, begin=at(10), held_back=True), replace(GAP, seconds=0.3), replace(GAP, begin=at(90), end=None)]
+    gaps = [
+        GAP,
+        replace(GAP, begin=at(10), held_back=True),
+        replace(GAP, seconds=0.3),
+        replace(GAP, begin=at(90), end=None),
+    ]
 
     marks = drawn(of([], gaps))["Gap"]
 
@@ -103,7 +139,15 @@ def test_only_long_gaps_that_were_the_queues_own_are_marked() -> None:
 def test_a_pause_is_a_band_and_a_limit_a_line_below_the_last_lane_that_it_allows() -> None:
     paused, lower = e.ModelPaused(at=at(20), by="ada", why=""), e.LimitSet(at=at(60), limit=1)
 
-    paths = drawn(of([bar(0, 30), bar(20, 45, 2)], [], paused, e.ModelResumed(at=at(50), by="ada", why=""), lower))
+    paths = drawn(
+        of(
+            [bar(0, 30), bar(20, 45, 2)],
+            [],
+            paused,
+            e.ModelResumed(at=at(50), by="ada", why=""),
+            lower,
+        )
+    )
 
     assert [seconds(boxes(band)[0]) for band in paths["paused"]] == [(20, 50)]
     first, second, third = [boxes(path)[0] for path in (*paths["Completed"], *paths["Failed"])]
@@ -117,13 +161,26 @@ def test_how_many_waited_is_an_area_of_steps() -> None:
 
     steps = [(float(x), float(y)) for x, y in re.findall(r"H([\d.]+)V([\d.]+)", area.get("d", ""))]
     base = steps[0][1]
-    assert [(round((x - LEFT) / SECOND), base - y) for x, y in steps] == [(0, 0), (50, AREA), (75, AREA / 2), (100, AREA / 2)]
+    assert [(round((x - LEFT) / SECOND), base - y) for x, y in steps] == [
+        (0, 0),
+        (50, AREA),
+        (75, AREA / 2),
+        (100, AREA / 2),
+    ]
 
 
 def test_every_class_has_a_colour_and_every_outcome_a_label() -> None:
     style = (ROOT / "cli" / "timeline.html").read_text("utf-8")
 
-    assert {*ENDS, "Cancelled", "CompletedWithErrors", "NoRecordSucceeded", "Refused", "Running", "Held"} < set(LEGEND)
+    assert {
+        *ENDS,
+        "Cancelled",
+        "CompletedWithErrors",
+        "NoRecordSucceeded",
+        "Refused",
+        "Running",
+        "Held",
+    } < set(LEGEND)
     assert [name for name in LEGEND if f".{name} {{" not in style] == []
 
 
@@ -147,7 +204,10 @@ def test_the_page_needs_no_network_and_a_thousand_jobs_are_small() -> None:
     html = page("bbq", [made_up("haiku", 1_000, 20)], at(0), at(86_400), notes=[])
 
     assert "default-src 'none'" in html
-    assert re.findall(r"<script|<link|<img|@import|src=|href=|(?<!xmlns=\")https?:|url\((?!#)", html) == []
+    assert (
+        re.findall(r"<script|<link|<img|@import|src=|href=|(?<!xmlns=\")https?:|url\((?!#)", html)
+        == []
+    )
     assert html.count("<title>") > 1_000
     assert len(html) < 500_000
 

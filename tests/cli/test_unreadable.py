@@ -1,4 +1,6 @@
-"""Uploads that intake may not read, as `bbq` tells of them, and how `bbq wake` sends them to intake again."""
+"""Uploads that intake may not read, as `bbq` tells of them, and how `bbq wake` sends them to intake
+again.
+"""
 
 import json
 from collections.abc import Callable
@@ -17,13 +19,17 @@ from tests.support.samples import queued
 from tests.unit.test_names_properties import KEYS
 
 Bbq = Callable[..., Result]
-REASON = "kms:Decrypt is missing on arn:aws:kms:us-east-1:000000000000:key/1: no identity-based policy"
+REASON = (
+    "kms:Decrypt is missing on arn:aws:kms:us-east-1:000000000000:key/1: no identity-based policy"
+)
 
 
 def messages(deployed: Deployed) -> list[str]:
     """What is in the uploads queue."""
     sqs, found = boto3.client("sqs"), []
-    while got := sqs.receive_message(QueueUrl=deployed.deployment.uploads_queue_url, MaxNumberOfMessages=10).get("Messages"):
+    while got := sqs.receive_message(
+        QueueUrl=deployed.deployment.uploads_queue_url, MaxNumberOfMessages=10
+    ).get("Messages"):
         found += [message["Body"] for message in got]
     return found
 
@@ -49,11 +55,15 @@ def test_jobs_show_and_status_name_the_right_and_the_key(deployed: Deployed, bbq
     assert f"1 upload cannot be read, the first for 5m00s: {REASON}" in said
     assert "bbq wake" in said
     assert bbq("status", "--json").json["unreadable"] == {
-        "uploads": 1, "since": e.text_of(deployed.time - timedelta(minutes=5)), "reason": REASON,
-    }  # fmt: skip
+        "uploads": 1,
+        "since": e.text_of(deployed.time - timedelta(minutes=5)),
+        "reason": REASON,
+    }
 
 
-def test_status_counts_no_more_than_it_says(deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_counts_no_more_than_it_says(
+    deployed: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bbq.cli.status.MOST_UNREADABLE", 3)
     for number in range(5):
         deployed.unreadable(f"haiku/{number}.jsonl")
@@ -73,7 +83,9 @@ def test_what_can_be_read_again_is_unreadable_no_more(deployed: Deployed, bbq: B
 
 
 @pytest.mark.parametrize("arguments", [["wake"], ["wake", "nova"]])
-def test_wake_sends_every_unreadable_upload_to_intake_again(deployed: Deployed, bbq: Bbq, arguments: list[str]) -> None:
+def test_wake_sends_every_unreadable_upload_to_intake_again(
+    deployed: Deployed, bbq: Bbq, arguments: list[str]
+) -> None:
     keys = ["haiku/a b+%2B.jsonl", "nova/\u00fc.jsonl"]
     for key in keys:
         deployed.unreadable(key)
@@ -82,10 +94,14 @@ def test_wake_sends_every_unreadable_upload_to_intake_again(deployed: Deployed, 
     assert result.code == 0
     assert "2 uploads that could not be read will be tried again" in result.out
     found = [upload for message in messages(deployed) for upload in announced(message, BUCKET)]
-    assert {upload.key for upload in found if isinstance(upload, Upload)} == {f"to-process/{key}" for key in keys}
+    assert {upload.key for upload in found if isinstance(upload, Upload)} == {
+        f"to-process/{key}" for key in keys
+    }
 
 
-def test_wake_leaves_alone_what_is_cancelled_and_says_nothing_where_there_is_nothing(deployed: Deployed, bbq: Bbq) -> None:
+def test_wake_leaves_alone_what_is_cancelled_and_says_nothing_where_there_is_nothing(
+    deployed: Deployed, bbq: Bbq
+) -> None:
     job = deployed.unreadable("haiku/a.jsonl")
     result = bbq("cancel", job, "--yes")
     assert result.code == 0
@@ -106,12 +122,26 @@ def test_what_makes_no_sense_yet_is_refused_in_words(deployed: Deployed, bbq: Bb
         assert "could not be read yet" in result.err
 
 
-@given(KEYS, st.sampled_from(["", "v1"]) | st.text(min_size=1, max_size=20), st.text(max_size=20), st.integers(0, 5 * 2**40))
-def test_what_is_sent_again_announces_the_very_upload(key: str, version: str, etag: str, size: int) -> None:
-    source = e.Source(bucket=BUCKET, key=key, version_id=version, etag=etag, sequencer=etag[::-1], size_bytes=size)
+@given(
+    KEYS,
+    st.sampled_from(["", "v1"]) | st.text(min_size=1, max_size=20),
+    st.text(max_size=20),
+    st.integers(0, 5 * 2**40),
+)
+def test_what_is_sent_again_announces_the_very_upload(
+    key: str, version: str, etag: str, size: int
+) -> None:
+    source = e.Source(
+        bucket=BUCKET, key=key, version_id=version, etag=etag, sequencer=etag[::-1], size_bytes=size
+    )
     (found,) = announced(notification(source), BUCKET)
     if version != "null":
         assert found == Upload(
-            bucket=BUCKET, key=key, version_id=version, etag=etag, sequencer=etag[::-1], size_bytes=size
-        )  # fmt: skip
+            bucket=BUCKET,
+            key=key,
+            version_id=version,
+            etag=etag,
+            sequencer=etag[::-1],
+            size_bytes=size,
+        )
     assert json.loads(notification(source))["Records"][0]["eventName"] == "ObjectCreated:Put"

@@ -54,7 +54,9 @@ def busy(deployed: Deployed) -> Deployed:
     return deployed
 
 
-def drawn(deployed: Deployed, width: int = 120, height: int = 40, counts: Progress | None = None) -> list[str]:
+def drawn(
+    deployed: Deployed, width: int = 120, height: int = 40, counts: Progress | None = None
+) -> list[str]:
     counts = counts or Progress(lambda: deployed)
     size = ConsoleDimensions(width, height)
     lines = watch.fitted(watch.read(deployed.deployment, MODELS, counts, deployed.time, size), size)
@@ -64,7 +66,9 @@ def drawn(deployed: Deployed, width: int = 120, height: int = 40, counts: Progre
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_it_says_what_status_and_jobs_say_and_how_far_bedrock_is(busy: Deployed, width: int) -> None:
+def test_it_says_what_status_and_jobs_say_and_how_far_bedrock_is(
+    busy: Deployed, width: int
+) -> None:
     screen = drawn(busy, width)
 
     assert any(line.startswith("haiku  ■■ 2 of 2 slots   14 jobs in line") for line in screen)
@@ -83,7 +87,9 @@ def test_what_does_not_fit_is_said(busy: Deployed, height: int) -> None:
 
 
 def test_only_the_models_that_were_named_are_drawn(busy: Deployed) -> None:
-    lines = watch.read(busy.deployment, ["nova"], Progress(lambda: busy), busy.time, ConsoleDimensions(120, 40))
+    lines = watch.read(
+        busy.deployment, ["nova"], Progress(lambda: busy), busy.time, ConsoleDimensions(120, 40)
+    )
 
     assert any("held.jsonl" in line.plain for line in lines)
     assert not any("haiku" in line.plain for line in lines)
@@ -102,16 +108,21 @@ def test_a_reading_costs_the_same_whatever_waits(busy: Deployed, requests: Reque
     assert (len(requests), requests.items) == before
 
 
-def test_bedrock_is_asked_once_a_minute_for_each_job_and_never_again_once_it_denies(busy: Deployed) -> None:
+def test_bedrock_is_asked_once_a_minute_for_each_job_and_never_again_once_it_denies(
+    busy: Deployed,
+) -> None:
     asked: list[str] = []
 
     class Bedrock:
         denies = False
 
-        def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
+        def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:
             asked.append(jobIdentifier)
             if self.denies:
-                raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetModelInvocationJob")
+                raise ClientError(
+                    {"Error": {"Code": "AccessDeniedException", "Message": "no"}},
+                    "GetModelInvocationJob",
+                )
             return {"processedRecordCount": len(asked)}
 
     bedrock = Bedrock()
@@ -131,9 +142,12 @@ def test_a_bedrock_that_throttles_is_left_alone_for_a_minute_by_all_jobs() -> No
     asked: list[str] = []
 
     class Bedrock:
-        def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - Bedrock's own name
+        def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:
             asked.append(jobIdentifier)
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "GetModelInvocationJob")
+            raise ClientError(
+                {"Error": {"Code": "ThrottlingException", "Message": "slow down"}},
+                "GetModelInvocationJob",
+            )
 
     counts = Progress(Bedrock)
     assert [counts.ask(arn, NOW) for arn in ("a", "b", "c")] == [None, None, None]
@@ -142,13 +156,20 @@ def test_a_bedrock_that_throttles_is_left_alone_for_a_minute_by_all_jobs() -> No
     assert asked == ["a", "b"]
 
 
-def test_bedrock_is_asked_without_retries_because_readings_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bedrock_is_asked_without_retries_because_readings_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = progress.client.__wrapped__().meta.config
     assert config.retries["total_max_attempts"] == 1
-    assert (config.connect_timeout, config.read_timeout) == (progress.TIMEOUT_SECONDS, progress.TIMEOUT_SECONDS)
+    assert (config.connect_timeout, config.read_timeout) == (
+        progress.TIMEOUT_SECONDS,
+        progress.TIMEOUT_SECONDS,
+    )
 
 
-def test_without_a_terminal_it_names_the_command_that_needs_none(deployed: Deployed, bbq: Callable[..., Result]) -> None:
+def test_without_a_terminal_it_names_the_command_that_needs_none(
+    deployed: Deployed, bbq: Callable[..., Result]
+) -> None:
     result = bbq("watch")
     assert (result.code, result.out) == (Exit.USAGE, "")
     assert "bbq status" in result.err
@@ -213,10 +234,15 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         theirs = ("AWS_", "BBQ_", "COLUMNS", "LINES", "NO_COLOR")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.watched", *arguments], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave,
-            env=kept | {"TERM": "xterm-256color"} | environment, start_new_session=True,
+            [sys.executable, "-m", "tests.cli.watched", *arguments],
+            cwd=ROOT,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=kept | {"TERM": "xterm-256color"} | environment,
+            start_new_session=True,
             preexec_fn=_as_in_a_shell,  # noqa: PLW1509 - nothing else runs here
-        )  # fmt: skip
+        )
         found = Terminal(process, master, slave, termios.tcgetattr(slave), pyte.Screen(90, 24))
         started.append(found)
         return found
@@ -241,7 +267,9 @@ def restored(terminal: Terminal) -> bool:
 
 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
-def test_however_it_is_ended_the_terminal_is_left_as_it_was(terminal: Callable[..., Terminal], how: str) -> None:
+def test_however_it_is_ended_the_terminal_is_left_as_it_was(
+    terminal: Callable[..., Terminal], how: str
+) -> None:
     watched = terminal()
     watched.until(lambda: "37/200" in watched.text and "waiting.jsonl" in watched.text)
     assert ENTERED in watched.raw
@@ -252,7 +280,9 @@ def test_however_it_is_ended_the_terminal_is_left_as_it_was(terminal: Callable[.
     assert b"Traceback" not in watched.raw
 
 
-def test_after_an_error_the_terminal_is_left_as_it_was_and_the_error_is_said(terminal: Callable[..., Terminal]) -> None:
+def test_after_an_error_the_terminal_is_left_as_it_was_and_the_error_is_said(
+    terminal: Callable[..., Terminal],
+) -> None:
     watched = terminal("fail")
     watched.until(lambda: "37/200" in watched.text)
     watched.until(lambda: "the last reading failed" in watched.text)
@@ -270,5 +300,9 @@ def test_without_colours_it_has_none(terminal: Callable[..., Terminal]) -> None:
     watched.until(lambda: "37/200" in watched.text)
     watched.process.send_signal(signal.SIGINT)
     assert watched.end() == 0
-    colours = {part for codes in re.findall(rb"\x1b\[([0-9;]*)m", watched.raw) for part in codes.split(b";")}
+    colours = {
+        part
+        for codes in re.findall(rb"\x1b\[([0-9;]*)m", watched.raw)
+        for part in codes.split(b";")
+    }
     assert colours <= {b"", b"0", b"1", b"2"}  # bold and dim are no colours

@@ -6,7 +6,13 @@ from bbq.cli.wording import bar, safe, size
 
 
 def test_sizes_are_said_in_the_unit_that_fits() -> None:
-    assert [size(n) for n in (0, 999, 1000, 50_000_000, 1024**3)] == ["0 bytes", "999 bytes", "1.0 KB", "50.0 MB", "1.1 GB"]
+    assert [size(n) for n in (0, 999, 1000, 50_000_000, 1024**3)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.0 KB",
+        "50.0 MB",
+        "1.1 GB",
+    ]
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\rb", "a\nb", "\u202egpj", "\x07", "\x9b31m"])

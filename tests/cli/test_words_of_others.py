@@ -1,4 +1,6 @@
-"""Words of other people are shown as they are: `[red]` is no colour and `:100:` no emoji, on any terminal and in any command."""
+"""Words of other people are shown as they are: `[red]` is no colour and `:100:` no emoji, on any
+terminal and in any command.
+"""
 
 import re
 from collections.abc import Callable
@@ -14,7 +16,8 @@ from tests.cli.conftest import Deployed, Result
 
 Bbq = Callable[..., Result]
 
-WORDS = "[red]:100:[/] [bold"  # a colour, an emoji, an end, and markup that does not end: rich would raise
+# a colour, an emoji, an end, and markup that does not end: rich would raise
+WORDS = "[red]:100:[/] [bold"
 EMOJI = "\N{HUNDRED POINTS SYMBOL}"
 KEY = f"haiku/{WORDS}.jsonl"
 
@@ -45,7 +48,9 @@ def jobs(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     return made
 
 
-def test_every_command_shows_words_as_they_are(jobs: dict[str, str], deployed: Deployed, bbq: Bbq) -> None:
+def test_every_command_shows_words_as_they_are(
+    jobs: dict[str, str], deployed: Deployed, bbq: Bbq
+) -> None:
     for command in (["jobs"], ["show", KEY], *(["show", job] for job in jobs.values())):
         intact(bbq(*command))
         intact(bbq(*command, "--json"))
@@ -63,13 +68,29 @@ def test_every_command_shows_words_as_they_are(jobs: dict[str, str], deployed: D
 @pytest.mark.parametrize(
     "command",
     [
-        ["show"], ["cancel"], ["retry"], ["download"], ["pause"], ["resume"], ["wake"],
-        ["jobs", "--model"], ["jobs", "--status"], ["jobs", "--since"], ["watch", "--model"], ["timeline", "--model"],
-        ["cost", "--since"], ["submit"], ["submit", "--meta"],
-        ["status", "--deployment"], ["no-such-command"], ["jobs", "--no-such-option"],
+        ["show"],
+        ["cancel"],
+        ["retry"],
+        ["download"],
+        ["pause"],
+        ["resume"],
+        ["wake"],
+        ["jobs", "--model"],
+        ["jobs", "--status"],
+        ["jobs", "--since"],
+        ["watch", "--model"],
+        ["timeline", "--model"],
+        ["cost", "--since"],
+        ["submit"],
+        ["submit", "--meta"],
+        ["status", "--deployment"],
+        ["no-such-command"],
+        ["jobs", "--no-such-option"],
     ],
-)  # fmt: skip
-def test_what_a_person_says_is_said_back_as_it_is(deployed: Deployed, bbq: Bbq, command: list[str]) -> None:
+)
+def test_what_a_person_says_is_said_back_as_it_is(
+    deployed: Deployed, bbq: Bbq, command: list[str]
+) -> None:
     result = bbq(*command, WORDS)
     assert result.code != 0
     intact(result, shown=False)
@@ -77,7 +98,10 @@ def test_what_a_person_says_is_said_back_as_it_is(deployed: Deployed, bbq: Bbq, 
 
 
 def test_a_problem_on_line_100_is_no_emoji(deployed: Deployed, bbq: Bbq, tmp_path: Path) -> None:
-    good = b'{"recordId": "%d", "modelInput": {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9}}\n'
+    good = (
+        b'{"recordId": "%d", "modelInput": {"anthropic_version": "bedrock-2023-05-31", '
+        b'"max_tokens": 9}}\n'
+    )
     lines = [good % number for number in range(99)]
     path = tmp_path / f"{WORDS.replace('/', '')}.jsonl"
     path.write_bytes(b"".join(lines) + b'{"modelInput": 7}\n')
@@ -89,10 +113,13 @@ def test_a_problem_on_line_100_is_no_emoji(deployed: Deployed, bbq: Bbq, tmp_pat
         result = bbq("submit", str(path), "--as", "haiku/a.jsonl", more)
         assert result.code == 0
         intact(result, shown=False)
-        assert "100:[] [bold.jsonl" in result.out + result.err  # in a table, a path is cut in its middle
+        # in a table, a path is cut in its middle
+        assert "100:[] [bold.jsonl" in result.out + result.err
 
 
-def test_a_bar_is_named_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_is_named_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     with app.bars() as progress:
         progress.add_task(WORDS, total=1)
@@ -103,4 +130,6 @@ def test_a_bar_is_named_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch
 
 def test_there_is_one_way_to_a_terminal() -> None:
     made = re.compile(r"\b(?:Console|TextColumn)\(")
-    assert [path.name for path in sorted((ROOT / "cli").glob("*.py")) if made.search(path.read_text())] == ["app.py"]
+    assert [
+        path.name for path in sorted((ROOT / "cli").glob("*.py")) if made.search(path.read_text())
+    ] == ["app.py"]

@@ -12,8 +12,17 @@ FILE = ROOT / "docs" / "timeline.svg"
 
 def picture() -> str:
     """Sixty jobs of two models over a day: the SVG of the page, which stands alone."""
-    pause = [e.ModelPaused(at=at(1.2 * HOUR), by="ada", why=""), e.ModelResumed(at=at(2.2 * HOUR), by="ada", why="")]
-    html = page("bbq", [made_up("haiku", 40, 4), made_up("nova", 20, 2, *pause)], at(0), at(24 * HOUR), notes=[])
+    pause = [
+        e.ModelPaused(at=at(1.2 * HOUR), by="ada", why=""),
+        e.ModelResumed(at=at(2.2 * HOUR), by="ada", why=""),
+    ]
+    html = page(
+        "bbq",
+        [made_up("haiku", 40, 4), made_up("nova", 20, 2, *pause)],
+        at(0),
+        at(24 * HOUR),
+        notes=[],
+    )
     return html[html.index("<svg") : html.index("</svg>")] + "</svg>\n"
 
 

@@ -30,12 +30,18 @@ def main() -> None:
     patch.object(progress, "client", lambda: deployed).start()
     if "fail" in sys.argv:
         names = (deployed.deployment.events_table, deployed.deployment.projections_table)
-        threading.Timer(1.5, lambda: [client("dynamodb").delete_table(TableName=name) for name in names]).start()
+        threading.Timer(
+            1.5, lambda: [client("dynamodb").delete_table(TableName=name) for name in names]
+        ).start()
     sys.argv = ["bbq", "watch", "--interval", "0.5"]
     run()
 
 
 if __name__ == "__main__":
-    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     with mock_aws():
         main()

@@ -1,4 +1,5 @@
-"""botocore's own client against the simulator over HTTP: what it sends is understood, what it gets is what it expects.
+"""botocore's own client against the simulator over HTTP: what it sends is understood, what it gets
+is what it expects.
 
 S3 is moto's, in this process; the event bus is a list. Ports are free ones.
 """
@@ -25,7 +26,12 @@ from urllib.parse import quote
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
 from moto import mock_aws
 
 from local.bedrock_simulator.driver import Driver
@@ -44,7 +50,9 @@ if TYPE_CHECKING:
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 # One session: reading a service's model takes longer than most of these tests.
-SESSION = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+SESSION = boto3.Session(
+    aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+)
 ROOT = Path(__file__).parents[2]
 READ_TIMEOUT_SECONDS = 3
 LIFE = ["Submitted", "Validating", "Scheduled", "InProgress", "Completed"]
@@ -76,7 +84,9 @@ class Simulator:
             return json.load(answer)
 
     def ended(self, arn: str) -> Any:
-        wait_until(lambda: self.client.get_model_invocation_job(jobIdentifier=arn)["status"] in TERMINAL)
+        wait_until(
+            lambda: self.client.get_model_invocation_job(jobIdentifier=arn)["status"] in TERMINAL
+        )
         return self.client.get_model_invocation_job(jobIdentifier=arn)
 
     def statuses_sent(self) -> list[str]:
@@ -87,13 +97,20 @@ class Simulator:
         return [json.loads(line) for line in body.split("\n") if line]
 
     def keys(self, prefix: str) -> list[str]:
-        return [found["Key"] for found in self.s3.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])]
+        return [
+            found["Key"]
+            for found in self.s3.list_objects_v2(Bucket="bucket", Prefix=prefix).get("Contents", [])
+        ]
 
     def asked(self, path: str, body: object = None) -> tuple[int, str | None, Any]:
-        """HTTP status, code of the error, and body, of a path as it is sent: GET, or with a `body` POST."""
+        """HTTP status, code of the error, and body, of a path as it is sent: GET, or with a `body`
+        POST.
+        """
         data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(urllib.request.Request(f"{self.url}{path}", data), timeout=60) as answer:
+            with urllib.request.urlopen(
+                urllib.request.Request(f"{self.url}{path}", data), timeout=60
+            ) as answer:
                 return answer.status, None, json.load(answer)
         except urllib.error.HTTPError as refused:
             with closing(refused):
@@ -102,7 +119,10 @@ class Simulator:
     def put_records(self, key: str, count: int, **record: Any) -> None:
         """`recordId=None`: without one."""
         records = ({"recordId": f"r{n}", "modelInput": {"n": n}, **record} for n in range(count))
-        lines = (json.dumps({name: value for name, value in each.items() if value is not None}) + "\n" for each in records)
+        lines = (
+            json.dumps({name: value for name, value in each.items() if value is not None}) + "\n"
+            for each in records
+        )
         self.s3.put_object(Bucket="bucket", Key=key, Body="".join(lines).encode())
 
 
@@ -174,18 +194,25 @@ def test_a_job_runs_to_its_end_and_get_tells_all_that_the_model_knows(bedrock: S
     assert counts == [120, 120, 120, 0]
 
 
-def test_the_output_holds_every_record_once_in_another_order_with_its_manifest(bedrock: Simulator) -> None:
+def test_the_output_holds_every_record_once_in_another_order_with_its_manifest(
+    bedrock: Simulator,
+) -> None:
     bedrock.admin("POST", "faults", {"record_error": 0.3})
     arn = bedrock.create()
     job = bedrock.ended(arn)
     lines = bedrock.lines(f"out/{arn[-12:]}/a.jsonl.out")
     ids = [line["recordId"] for line in lines]
     assert ids != sorted(ids, key=lambda name: int(name[1:]))
-    assert {(line["recordId"], line["modelInput"]["n"]) for line in lines} == {(f"r{n}", n) for n in range(120)}
+    assert {(line["recordId"], line["modelInput"]["n"]) for line in lines} == {
+        (f"r{n}", n) for n in range(120)
+    }
     failed = [line for line in lines if "error" in line]
     assert all(("error" in line) != ("modelOutput" in line) for line in lines)
-    # Keys, their order and types as in the line of a real output; the model here is Claude, whose answers are another's.
-    theirs = {row["model"]: row["line"] for row in recorded("output-lines")["rows"] if "line" in row}
+    # Keys, their order and types as in the line of a real output; the model here is Claude, whose
+    # answers are another's.
+    theirs = {
+        row["model"]: row["line"] for row in recorded("output-lines")["rows"] if "line" in row
+    }
     claude, video = (
         theirs["anthropic.claude-3-haiku-20240307-v1:0"],
         theirs["amazon.nova-lite-v1:0 (video by S3 URI), job Completed"],
@@ -197,7 +224,11 @@ def test_the_output_holds_every_record_once_in_another_order_with_its_manifest(b
     assert shape(failed[0]["error"]) == shape(video["error"])
     assert 0 < len(failed) == job["errorRecordCount"] < 120
     place = recorded("manifest")
-    key = place["key"].replace("<output s3Uri>", "out").replace("<last 12 characters of the job ARN>", arn[-12:])
+    key = (
+        place["key"]
+        .replace("<output s3Uri>", "out")
+        .replace("<last 12 characters of the job ARN>", arn[-12:])
+    )
     (manifest,) = bedrock.lines(key)
     assert shape(manifest) == shape(place["content"])
     assert bedrock.keys(f"out/{arn[-12:]}/") == [f"out/{arn[-12:]}/a.jsonl.out", key]
@@ -232,17 +263,25 @@ def test_a_folder_is_read_whole_and_records_without_an_id_get_one(bedrock: Simul
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{"modelInput":{}}\n' * 99, "contains less records (99) than the required minimum of: 100"),
+        (
+            b'{"modelInput":{}}\n' * 99,
+            "contains less records (99) than the required minimum of: 100",
+        ),
         (b'{"modelInput":{}}\n' * 100 + b"{\n", "Line 101 of bad.jsonl is not valid JSON"),
         (b'{"modelInput":{}}\n' * 100 + b"[]\n", "Line 101 of bad.jsonl is not a JSON object"),
         (b'{"modelInput":"\xff"}\n' * 100, "Line 1 of bad.jsonl is not UTF-8"),
         (b'{"modelInput":"text"}\n' * 100, "Line 1 of bad.jsonl modelInput is not an object"),
-        (b"\xef\xbb\xbf" + b'{"modelInput":{}}\n' * 100, "bad.jsonl: the file begins with a byte order mark"),
+        (
+            b"\xef\xbb\xbf" + b'{"modelInput":{}}\n' * 100,
+            "bad.jsonl: the file begins with a byte order mark",
+        ),
         (b"", "contains less records (0) than the required minimum of: 100"),
         (None, "GetObject"),
     ],
 )
-def test_unfit_input_fails_the_job_with_its_reason(bedrock: Simulator, content: bytes | None, reason: str) -> None:
+def test_unfit_input_fails_the_job_with_its_reason(
+    bedrock: Simulator, content: bytes | None, reason: str
+) -> None:
     if content is not None:
         bedrock.s3.put_object(Bucket="bucket", Key="in/bad.jsonl", Body=content)
     job = bedrock.ended(bedrock.create(key="in/bad.jsonl"))
@@ -251,7 +290,11 @@ def test_unfit_input_fails_the_job_with_its_reason(bedrock: Simulator, content: 
 
 
 def test_a_bucket_that_cannot_be_written_fails_the_job(bedrock: Simulator) -> None:
-    job = bedrock.ended(bedrock.create(outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://no-such-bucket/out"}}))
+    job = bedrock.ended(
+        bedrock.create(
+            outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://no-such-bucket/out"}}
+        )
+    )
     assert (job["status"], "write the output" in job["message"]) == ("Failed", True)
 
 
@@ -273,7 +316,9 @@ def test_each_status_is_announced_once_and_in_order(bedrock: Simulator) -> None:
         ({"event_delay": 1, "event_delay_seconds": [3, 3]}, sorted(LIFE)),
     ],
 )
-def test_events_get_lost_doubled_and_late_on_request(bedrock: Simulator, faults: dict[str, Any], expected: list[str]) -> None:
+def test_events_get_lost_doubled_and_late_on_request(
+    bedrock: Simulator, faults: dict[str, Any], expected: list[str]
+) -> None:
     bedrock.admin("POST", "faults", faults)
     bedrock.ended(bedrock.create())
     if "event_delay" in faults:
@@ -295,7 +340,11 @@ def test_events_overtake_each_other_on_request() -> None:
 def test_the_paginator_sees_every_job_once(bedrock: Simulator) -> None:
     bedrock.admin("POST", "quotas", {"model": MODEL, "limit": 100})
     arns = {bedrock.create(f"job-{number}") for number in range(25)}
-    pages = list(bedrock.client.get_paginator("list_model_invocation_jobs").paginate(PaginationConfig={"PageSize": 10}))
+    pages = list(
+        bedrock.client.get_paginator("list_model_invocation_jobs").paginate(
+            PaginationConfig={"PageSize": 10}
+        )
+    )
     seen = [job["jobArn"] for page in pages for job in page["invocationJobSummaries"]]
     assert (len(pages), len(seen), set(seen)) == (3, 25, arns)
 
@@ -322,9 +371,18 @@ def test_a_list_is_filtered_by_what_the_client_sends() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"maxResults": 1001}, {"statusEquals": "Foo"}, {"nextToken": "foo"}, {"sortOrder": "Up"}, {"nameContains": "a_b"}]
+    "asked",
+    [
+        {"maxResults": 1001},
+        {"statusEquals": "Foo"},
+        {"nextToken": "foo"},
+        {"sortOrder": "Up"},
+        {"nameContains": "a_b"},
+    ],
 )
-def test_a_list_with_bad_arguments_is_a_validation_error(bedrock: Simulator, asked: dict[str, Any]) -> None:
+def test_a_list_with_bad_arguments_is_a_validation_error(
+    bedrock: Simulator, asked: dict[str, Any]
+) -> None:
     with pytest.raises(ClientError) as refused:
         bedrock.client.list_model_invocation_jobs(**asked)
     assert code(refused) == ("ValidationException", 400)
@@ -337,12 +395,17 @@ def test_a_request_the_client_lets_through_is_refused_by_pattern(bedrock: Simula
 
 def test_the_quota_is_refused_with_http_400_and_the_recorded_text(bedrock: Simulator) -> None:
     bedrock.admin("POST", "quotas", {"model": MODEL, "limit": 0})
-    with pytest.raises(ClientError, match="reached the quota for number of concurrent invoke-model jobs in progress") as refused:
+    with pytest.raises(
+        ClientError,
+        match="reached the quota for number of concurrent invoke-model jobs in progress",
+    ) as refused:
         bedrock.create()
     assert code(refused) == ("ServiceQuotaExceededException", 400)
 
 
-def test_a_token_is_answered_with_the_first_job_and_a_name_in_use_is_refused(bedrock: Simulator) -> None:
+def test_a_token_is_answered_with_the_first_job_and_a_name_in_use_is_refused(
+    bedrock: Simulator,
+) -> None:
     arn = bedrock.create()
     assert bedrock.create() == arn
     with pytest.raises(bedrock.client.exceptions.ValidationException, match="currently in use"):
@@ -355,7 +418,11 @@ def test_a_token_is_answered_with_the_first_job_and_a_name_in_use_is_refused(bed
 def test_stop_stops_a_job_and_a_second_time_is_refused() -> None:
     with simulator(job_seconds=(60.0, 60.0)) as bedrock:
         arn = bedrock.create()
-        wait_until(lambda: bedrock.client.get_model_invocation_job(jobIdentifier=arn)["status"] == "InProgress")
+        wait_until(
+            lambda: (
+                bedrock.client.get_model_invocation_job(jobIdentifier=arn)["status"] == "InProgress"
+            )
+        )
         bedrock.client.stop_model_invocation_job(jobIdentifier=arn)
         assert bedrock.ended(arn)["status"] == "Stopped"
         with pytest.raises(ClientError, match="State was: Stopped") as refused:
@@ -366,7 +433,12 @@ def test_stop_stops_a_job_and_a_second_time_is_refused() -> None:
 def test_a_job_that_is_stopped_leaves_the_records_that_were_processed() -> None:
     with simulator(job_seconds=(4.0, 4.0)) as bedrock:
         arn = bedrock.create()
-        wait_until(lambda: bedrock.client.get_model_invocation_job(jobIdentifier=arn)["processedRecordCount"] > 10)
+        wait_until(
+            lambda: (
+                bedrock.client.get_model_invocation_job(jobIdentifier=arn)["processedRecordCount"]
+                > 10
+            )
+        )
         bedrock.client.stop_model_invocation_job(jobIdentifier=arn)
         job = bedrock.ended(arn)
         lines = bedrock.lines(f"out/{arn[-12:]}/a.jsonl.out")
@@ -374,39 +446,57 @@ def test_a_job_that_is_stopped_leaves_the_records_that_were_processed() -> None:
         assert 10 < len(lines) == job["processedRecordCount"] < 120
 
 
-@pytest.mark.parametrize("name", [".write_access_check_file.tmp", "amazon-bedrock-permission-check"])
-def test_an_object_that_tries_permissions_may_be_left_in_the_output_place(bedrock: Simulator, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [".write_access_check_file.tmp", "amazon-bedrock-permission-check"]
+)
+def test_an_object_that_tries_permissions_may_be_left_in_the_output_place(
+    bedrock: Simulator, name: str
+) -> None:
     bedrock.ended(bedrock.create())
     assert len(bedrock.keys("out/")) == 2
     bedrock.admin("POST", "faults", {"permission_check_object": name})
     assert bedrock.ended(bedrock.create("job-2"))["status"] == "Completed"
     assert f"out/{name}" in bedrock.keys("out/")
     refused = bedrock.ended(
-        bedrock.create("job-3", outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://no-such-bucket/out"}})
+        bedrock.create(
+            "job-3", outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://no-such-bucket/out"}}
+        )
     )
     assert "Could not validate PutObject permissions" in refused["message"]
 
 
-def test_an_unknown_job_is_not_found_and_an_id_or_a_path_that_is_not_encoded_is_no_arn(bedrock: Simulator) -> None:
+def test_an_unknown_job_is_not_found_and_an_id_or_a_path_that_is_not_encoded_is_no_arn(
+    bedrock: Simulator,
+) -> None:
     for ask in (bedrock.client.get_model_invocation_job, bedrock.client.stop_model_invocation_job):
-        for identifier, wanted in ((ARN, ("ResourceNotFoundException", 404)), (ARN[-12:], ("ValidationException", 400))):
+        for identifier, wanted in (
+            (ARN, ("ResourceNotFoundException", 404)),
+            (ARN[-12:], ("ValidationException", 400)),
+        ):
             with pytest.raises(ClientError) as refused:
                 ask(jobIdentifier=identifier)
             assert code(refused) == wanted
     arn = bedrock.create()
     theirs = row("errors-get", "not encoded")
-    assert bedrock.asked(f"/model-invocation-job/{arn}")[:2] == (theirs["http_status"], theirs["code"])
+    assert bedrock.asked(f"/model-invocation-job/{arn}")[:2] == (
+        theirs["http_status"],
+        theirs["code"],
+    )
     assert bedrock.asked(f"/model-invocation-job/{quote(arn, safe='')}")[0] == 200
 
 
 def test_answers_travel_as_recorded() -> None:
-    with simulator(stage_seconds=(60.0, 60.0)) as bedrock:  # its input is missing, and must not fail it before it is stopped
+    # its input is missing, and must not fail it before it is stopped
+    with simulator(stage_seconds=(60.0, 60.0)) as bedrock:
         created, stopped = recorded("create"), recorded("stop")["cases"][0]
         asked = {**created["request"], "clientRequestToken": "token"}  # which botocore adds
         status, _, answer = bedrock.asked("/model-invocation-job", asked)
         assert (status, shape(answer)) == (created["http_status"], shape(created["answer"]))
         arn = answer["jobArn"]
-        assert re.fullmatch(r"[a-z0-9]{12}", arn.removeprefix("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/"))
+        assert re.fullmatch(
+            r"[a-z0-9]{12}",
+            arn.removeprefix("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/"),
+        )
         path = f"/model-invocation-job/{quote(arn, safe='')}"
         assert bedrock.asked(f"{path}/stop", {})[::2] == (stopped["http_status"], stopped["answer"])
         job = bedrock.asked(path)[2]
@@ -417,9 +507,13 @@ def test_answers_travel_as_recorded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "sent"), [(["Completed", "Failed"], ["Completed"]), (LIFE[1:], LIFE[1:])], ids=["ends", "all but the first"]
+    ("statuses", "sent"),
+    [(["Completed", "Failed"], ["Completed"]), (LIFE[1:], LIFE[1:])],
+    ids=["ends", "all but the first"],
 )
-def test_only_events_of_some_statuses_may_be_sent(bedrock: Simulator, statuses: list[str], sent: list[str]) -> None:
+def test_only_events_of_some_statuses_may_be_sent(
+    bedrock: Simulator, statuses: list[str], sent: list[str]
+) -> None:
     bedrock.admin("POST", "faults", {"event_statuses": statuses})
     bedrock.ended(bedrock.create())
     wait_until(lambda: len(bedrock.events) >= len(sent))
@@ -430,7 +524,9 @@ def test_only_events_of_some_statuses_may_be_sent(bedrock: Simulator, statuses: 
 def test_an_account_may_be_refused_for_a_time(bedrock: Simulator) -> None:
     set_to = bedrock.admin("POST", "faults", {"refuse_create": "account", "for_seconds": 2})
     assert set_to["refuse_create"] == "account"
-    with pytest.raises(ClientError, match="Your account is not authorized to perform this action") as refused:
+    with pytest.raises(
+        ClientError, match="Your account is not authorized to perform this action"
+    ) as refused:
         bedrock.create()
     assert code(refused) == ("ValidationException", 400)
     assert bedrock.client.list_model_invocation_jobs()["invocationJobSummaries"] == []
@@ -446,7 +542,9 @@ def test_an_account_may_be_refused_for_a_time(bedrock: Simulator) -> None:
         ("deny", ("AccessDeniedException", 403)),
     ],
 )
-def test_a_call_is_refused_on_request_and_does_nothing(bedrock: Simulator, fault: str, expected: tuple[str, int]) -> None:
+def test_a_call_is_refused_on_request_and_does_nothing(
+    bedrock: Simulator, fault: str, expected: tuple[str, int]
+) -> None:
     bedrock.admin("POST", "faults", {fault: 1})
     with pytest.raises(ClientError) as refused:
         bedrock.create()
@@ -465,9 +563,15 @@ def test_a_fault_can_be_kept_to_one_call(bedrock: Simulator) -> None:
     ("how", "error"),
     [
         ({"timeout_answer": "close", "timeout_seconds": 0}, ConnectionClosedError),
-        ({"timeout_answer": "close", "timeout_seconds": READ_TIMEOUT_SECONDS + 0.5}, ReadTimeoutError),
+        (
+            {"timeout_answer": "close", "timeout_seconds": READ_TIMEOUT_SECONDS + 0.5},
+            ReadTimeoutError,
+        ),
         ({"timeout_answer": "500", "timeout_seconds": 0}, ClientError),
-        ({"timeout_answer": "504", "timeout_seconds": 0, "timeout_makes_job": "after"}, ClientError),
+        (
+            {"timeout_answer": "504", "timeout_seconds": 0, "timeout_makes_job": "after"},
+            ClientError,
+        ),
     ],
 )
 def test_an_accepted_job_lives_although_its_caller_never_learns_of_it(
@@ -476,7 +580,9 @@ def test_an_accepted_job_lives_although_its_caller_never_learns_of_it(
     bedrock.admin("POST", "faults", {"accept_then_timeout": 1, **how})
     with pytest.raises(error):
         bedrock.create()
-    (job,) = bedrock.client.list_model_invocation_jobs(nameContains="job-1")["invocationJobSummaries"]
+    (job,) = bedrock.client.list_model_invocation_jobs(nameContains="job-1")[
+        "invocationJobSummaries"
+    ]
     bedrock.admin("POST", "faults", {"accept_then_timeout": 0})
     assert bedrock.create() == job["jobArn"]
 
@@ -497,10 +603,16 @@ def test_jobs_of_others_fill_the_quota_and_announce_their_end(bedrock: Simulator
 def test_the_list_of_jobs_tells_when_each_status_began(bedrock: Simulator) -> None:
     bedrock.ended(bedrock.create())
     (job,) = bedrock.admin("GET", "jobs")["jobs"]
-    assert (job["clientRequestToken"], job["modelId"], job["foreign"]) == ("token-job-1", MODEL, False)
+    assert (job["clientRequestToken"], job["modelId"], job["foreign"]) == (
+        "token-job-1",
+        MODEL,
+        False,
+    )
     assert list(job["times"]) == LIFE
     for status, moment in job["times"].items():
-        assert abs(datetime.fromisoformat(moment).timestamp() - job["epoch_seconds"][status]) < 0.001
+        assert (
+            abs(datetime.fromisoformat(moment).timestamp() - job["epoch_seconds"][status]) < 0.001
+        )
 
 
 def test_a_change_happens_within_milliseconds_of_when_it_is_due() -> None:
@@ -518,7 +630,11 @@ def test_a_change_happens_within_milliseconds_of_when_it_is_due() -> None:
     [
         ("faults", {"event_dorp": 1}, "event_drop"),
         ("faults", {"throttle": "often"}, "throttle must be"),
-        ("faults", {"refuse_create": "account", "for_seconds": "long"}, "seconds must be a number of seconds"),
+        (
+            "faults",
+            {"refuse_create": "account", "for_seconds": "long"},
+            "seconds must be a number of seconds",
+        ),
         ("quotas", {"model": MODEL}, "limit is required"),
         ("foreign-jobs", {"count": 1}, "model is required"),
     ],
@@ -539,13 +655,26 @@ def test_a_taken_port_of_the_host_is_one_sentence_and_exit_code_2(more: list[str
     with socket.create_server(((more or ["", "127.0.0.1"])[1], 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "local.bedrock_simulator", "--port", port, *more]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT)
+        ran = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=False, cwd=ROOT
+        )
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.strip() == f"Port {port} is in use: stop what listens there, or give another --port."
+    assert (
+        ran.stderr.strip()
+        == f"Port {port} is in use: stop what listens there, or give another --port."
+    )
 
 
 def test_the_command_serves_until_it_is_terminated() -> None:
-    command = [sys.executable, "-m", "local.bedrock_simulator", "--port", "0", "--model-quota", f"{MODEL}=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "local.bedrock_simulator",
+        "--port",
+        "0",
+        "--model-quota",
+        f"{MODEL}=0",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[3]

@@ -22,7 +22,17 @@ from bbq.shared.memory import MemoryTables
 from bbq.shared.names import holder, job_stream
 from bbq.shared.slots import AT_BEDROCK, Lease, Slots
 from bbq.shared.store import Store
-from bbq.shared.tables import EVENTS, PROJECTIONS, ConditionFailed, Delete, LineRow, Put, SlotsRow, Tables, ViewRow
+from bbq.shared.tables import (
+    EVENTS,
+    PROJECTIONS,
+    ConditionFailed,
+    Delete,
+    LineRow,
+    Put,
+    SlotsRow,
+    Tables,
+    ViewRow,
+)
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL, at, id_of, life, queued, slot_claimed
 from tests.support.tables import REGION, create_tables
@@ -130,19 +140,33 @@ def seen(both: Both) -> SlotsRow:
 
 
 AS_SEEN = Slots(
-    model=MODEL, limit=2, paused=True, model_version=2, ends=3, holders={"a#1": Lease(owner="x", until=at(9))},
+    model=MODEL,
+    limit=2,
+    paused=True,
+    model_version=2,
+    ends=3,
+    holders={"a#1": Lease(owner="x", until=at(9))},
     refused=Hold(kind="quota", message="full", since=at(1), until=at(9), ends=2),
-)  # fmt: skip
+)
 CHANGES: list[dict[str, Any]] = [
-    {"limit": 3}, {"paused": False}, {"model_version": 3}, {"ends": 4}, {"taken": 1}, {"holders": {}}, {"refused": None},
-    {"holders": {"a#1": Lease(owner="y", until=at(9))}}, {"holders": {"a#1": AT_BEDROCK}},
+    {"limit": 3},
+    {"paused": False},
+    {"model_version": 3},
+    {"ends": 4},
+    {"taken": 1},
+    {"holders": {}},
+    {"refused": None},
+    {"holders": {"a#1": Lease(owner="y", until=at(9))}},
+    {"holders": {"a#1": AT_BEDROCK}},
     {"refused": Hold(kind="quota", message="full", since=at(1), until=at(9), ends=3)},
     {"failing": Hold(kind="failing", message="no right", since=at(1), until=at(9), ends=2)},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_slots_are_rebuilt_only_if_they_are_exactly_as_seen(both: Both, change: dict[str, Any]) -> None:
+def test_slots_are_rebuilt_only_if_they_are_exactly_as_seen(
+    both: Both, change: dict[str, Any]
+) -> None:
     store = filled(both.tables, 0)
     store.commit([Put(rows.slots_row(AS_SEEN))])
     before = seen(both)
@@ -198,17 +222,33 @@ def test_a_table_without_slots_and_views_is_rebuilt_from_its_events(both: Both) 
     both.tables.write([Put(LineRow(pk=rows.line_pk(MODEL), sk=f"5#x#{ids[1]}", job=ids[1]))])
     outbox = FakeOutbox()
     context = RepairContext(
-        tables=both.tables, reader=both.reader, hints=outbox, lease=timedelta(minutes=3), now=lambda: at(3600),
-        sleep=lambda _: None, models=(MODEL,),
-    )  # fmt: skip
+        tables=both.tables,
+        reader=both.reader,
+        hints=outbox,
+        lease=timedelta(minutes=3),
+        now=lambda: at(3600),
+        sleep=lambda _: None,
+        models=(MODEL,),
+    )
     assert {(d.pk, d.expected is None) for d in verify(context).differences} == {
-        (rows.view_pk(ids[0]), False), (rows.line_pk(MODEL), True), (rows.slots_pk(MODEL), False),
-    }  # fmt: skip
+        (rows.view_pk(ids[0]), False),
+        (rows.line_pk(MODEL), True),
+        (rows.slots_pk(MODEL), False),
+    }
     rebuilt = rebuild(context)
     assert (len(rebuilt.repaired), rebuilt.left) == (3, {})
     slots = store.slots(MODEL)
     assert slots
-    assert (set(slots.holders), slots.limit, slots.paused) == ({holder(job, 1) for job in ids}, 2, True)
-    assert [r.event.NAME for r in store.load(f"model#{MODEL}")] == ["limit-set", "model-paused", "model-resumed"]
-    assert {d.field for d in verify(context).differences} == {"paused", "model_version"}  # until a scheduler projects the resume
+    assert (set(slots.holders), slots.limit, slots.paused) == (
+        {holder(job, 1) for job in ids},
+        2,
+        True,
+    )
+    assert [r.event.NAME for r in store.load(f"model#{MODEL}")] == [
+        "limit-set",
+        "model-paused",
+        "model-resumed",
+    ]
+    # until a scheduler projects the resume
+    assert {d.field for d in verify(context).differences} == {"paused", "model_version"}
     assert {("job", job) for job in ids} <= set(outbox.sent)

@@ -20,7 +20,16 @@ from bbq.shared.memory import MemoryTables
 from bbq.shared.names import holder, job_stream
 from bbq.shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Slots
 from bbq.shared.store import Store, VersionTaken
-from bbq.shared.tables import ConditionFailed, CountRow, EventRow, LineRow, Put, SlotsRow, Tables, ViewRow
+from bbq.shared.tables import (
+    ConditionFailed,
+    CountRow,
+    EventRow,
+    LineRow,
+    Put,
+    SlotsRow,
+    Tables,
+    ViewRow,
+)
 from tests.support.samples import ARN, MODEL, at, id_of, life, queued, slot_claimed
 from tests.support.tables import REGION, create_tables
 
@@ -48,10 +57,16 @@ def next_state(job: Job, event: e.Event) -> Job:
 
 
 def with_limit(store: Store, limit: int, *, paused: bool = False) -> None:
-    store.commit(p.model_changed(None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1), resumed=False))
+    store.commit(
+        p.model_changed(
+            None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1), resumed=False
+        )
+    )
 
 
-def claim(store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceiling = UNBOUNDED) -> Job:
+def claim(
+    store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceiling = UNBOUNDED
+) -> Job:
     """Queue, project and claim an upload; the job after it."""
     key = "to-process/haiku/a.jsonl"
     store.append(id_of(key, version), None, queued(key, version))
@@ -64,7 +79,9 @@ def claim(store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceil
 
 
 def end_of(status: str = "Completed", arn: str | None = ARN, **said: object) -> e.JobEnded:
-    return e.JobEnded(**{"at": at(9), "attempt": 1, "status": status, "message": "", "arn": arn, **said})  # type: ignore[arg-type] # its own fields
+    return e.JobEnded(
+        **{"at": at(9), "attempt": 1, "status": status, "message": "", "arn": arn, **said}  # type: ignore[arg-type] # its own fields
+    )
 
 
 def submit(store: Store, job: Job) -> Job:
@@ -132,7 +149,11 @@ def test_the_line_is_ordered_by_priority_then_time(store: Store) -> None:
 
 def test_a_part_of_a_partition_is_read_by_prefix_or_from_a_place_on(store: Store) -> None:
     for version, priority in (("v1", 0), ("v2", 5), ("v3", 5), ("v4", 9)):
-        store.append(id_of("k", version), None, queued("k", version, priority=priority, seconds=int(version[1])))
+        store.append(
+            id_of("k", version),
+            None,
+            queued("k", version, priority=priority, seconds=int(version[1])),
+        )
         job = store.job(id_of("k", version))
         assert job
         store.commit(p.projected(None, job))
@@ -153,7 +174,10 @@ def test_what_is_counted_is_added_to_what_was_and_falls_again(store: Store) -> N
     assert store.day(MODEL, day) == {"Failed": 5, "records": 500}
     over = next_state(jobs[0], end_of("Failed", None))
     store.commit(p.appended(over, e.JobRequeued(at=at(10), attempt=1, by="ann", why="")))
-    assert (store.day(MODEL, day), store.waiting(MODEL)) == ({"Failed": 4, "records": 400}, {"jobs": 1, "records": 100})
+    assert (store.day(MODEL, day), store.waiting(MODEL)) == (
+        {"Failed": 4, "records": 400},
+        {"jobs": 1, "records": 100},
+    )
 
 
 def test_a_count_is_rewritten_only_as_it_was_seen(store: Store, tables: Tables) -> None:
@@ -197,12 +221,18 @@ def test_a_claim_on_full_slots_changes_nothing_at_all(store: Store) -> None:
         claim(store, "v2")
     second = store.job(id_of(version="v2"))
     assert second
-    assert (second.status, store.view_version(second.id), store.line(MODEL, 5)) == ("Queued", 1, [second.id])
+    assert (second.status, store.view_version(second.id), store.line(MODEL, 5)) == (
+        "Queued",
+        1,
+        [second.id],
+    )
     assert list(slots(store).holders) == [holder(first.id, 1)]
 
 
 @pytest.mark.parametrize(("limit", "paused"), [(0, False), (5, True)])
-def test_no_claim_passes_at_limit_zero_or_on_a_paused_model(store: Store, limit: int, paused: bool) -> None:
+def test_no_claim_passes_at_limit_zero_or_on_a_paused_model(
+    store: Store, limit: int, paused: bool
+) -> None:
     with_limit(store, limit, paused=paused)
     with pytest.raises(ConditionFailed):
         claim(store)
@@ -213,8 +243,12 @@ def test_no_claim_passes_before_the_first_limit_was_set(store: Store) -> None:
         claim(store)
 
 
-@pytest.mark.parametrize("ceiling", [Ceiling(jobs=2), Ceiling(records=250), Ceiling(jobs=2, records=250)])
-def test_a_day_takes_as_much_as_its_ceiling_and_counts_what_it_took(store: Store, ceiling: Ceiling) -> None:
+@pytest.mark.parametrize(
+    "ceiling", [Ceiling(jobs=2), Ceiling(records=250), Ceiling(jobs=2, records=250)]
+)
+def test_a_day_takes_as_much_as_its_ceiling_and_counts_what_it_took(
+    store: Store, ceiling: Ceiling
+) -> None:
     with_limit(store, 9)
     for version in ("v1", "v2"):
         claim(store, version, ceiling=ceiling)
@@ -225,7 +259,9 @@ def test_a_day_takes_as_much_as_its_ceiling_and_counts_what_it_took(store: Store
 
 @pytest.mark.parametrize("seen", [NO_DAY, Day(date="2026-11-22", jobs=1, records=100)])
 def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
-    """Two invocations read the slots before midnight and claim after it: the second must read again, or it would begin anew."""
+    """Two invocations read the slots before midnight and claim after it: the second must read
+    again, or it would begin anew.
+    """
     with_limit(store, 9)
     before = replace(slots(store), day=seen)
     store.commit([Put(rows.slots_row(before))])
@@ -233,7 +269,9 @@ def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
         store.append(id_of(version=version), None, queued(version=version))
         job = store.job(id_of(version=version))
         assert job
-        writes = p.claimed(job, slot_claimed(job.id), holder(job.id, 1), LEASE, before, ceiling=Ceiling(jobs=1))
+        writes = p.claimed(
+            job, slot_claimed(job.id), holder(job.id, 1), LEASE, before, ceiling=Ceiling(jobs=1)
+        )
         with nullcontext() if passes else pytest.raises(ConditionFailed):
             store.commit(writes)
     assert slots(store).day == Day(date="2026-11-23", jobs=1, records=100)
@@ -250,7 +288,9 @@ def test_a_lowered_limit_admits_nobody_until_enough_have_left(store: Store) -> N
     with_limit(store, 2)
     claim(store, "v1")
     claim(store, "v2")
-    store.commit(p.model_changed(slots(store), Slots(model=MODEL, limit=1, model_version=2), resumed=False))
+    store.commit(
+        p.model_changed(slots(store), Slots(model=MODEL, limit=1, model_version=2), resumed=False)
+    )
     with pytest.raises(ConditionFailed):
         claim(store, "v3")
 
@@ -260,13 +300,19 @@ def test_an_older_reading_of_the_model_never_overwrites_a_newer(store: Store) ->
     old = slots(store)
     store.commit(p.model_changed(old, Slots(model=MODEL, limit=5, model_version=3), resumed=False))
     with pytest.raises(ConditionFailed):
-        store.commit(p.model_changed(old, Slots(model=MODEL, limit=9, model_version=2), resumed=False))
+        store.commit(
+            p.model_changed(old, Slots(model=MODEL, limit=9, model_version=2), resumed=False)
+        )
     with pytest.raises(ConditionFailed):
-        store.commit(p.model_changed(None, Slots(model=MODEL, limit=9, model_version=1), resumed=False))
+        store.commit(
+            p.model_changed(None, Slots(model=MODEL, limit=9, model_version=1), resumed=False)
+        )
     assert (slots(store).limit, slots(store).model_version) == (5, 3)
 
 
-def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_taken_over(store: Store) -> None:
+def test_a_submitted_holder_keeps_its_slot_and_can_no_longer_be_given_up_or_taken_over(
+    store: Store,
+) -> None:
     with_limit(store, 1)
     job = claim(store)
     h = holder(job.id, 1)
@@ -290,13 +336,24 @@ def give_up(store: Store, job: Job, lease: Lease = LEASE, seen: Slots | None = N
     return next_state(job, event)
 
 
-def test_giving_up_frees_the_slot_holds_the_model_and_gives_place_and_day_back(store: Store) -> None:
+def test_giving_up_frees_the_slot_holds_the_model_and_gives_place_and_day_back(
+    store: Store,
+) -> None:
     with_limit(store, 1)
     job = claim(store)
     assert slots(store).day.jobs == 1
     refused = give_up(store, job)
-    assert (slots(store).holders, slots(store).refused, slots(store).day.jobs, slots(store).day.records) == ({}, HOLD, 0, 0)
-    assert (refused.status, store.line(MODEL, 5), store.job(job.id)) == ("Queued", [job.id], refused)
+    assert (
+        slots(store).holders,
+        slots(store).refused,
+        slots(store).day.jobs,
+        slots(store).day.records,
+    ) == ({}, HOLD, 0, 0)
+    assert (refused.status, store.line(MODEL, 5), store.job(job.id)) == (
+        "Queued",
+        [job.id],
+        refused,
+    )
     assert store.waiting(MODEL) == {"jobs": 1, "records": 100}
 
 
@@ -311,7 +368,9 @@ def test_on_hold_a_claim_passes_only_as_the_hold_was_read_and_moves_it_on(store:
     assert job
     event = slot_claimed(job.id)
     with pytest.raises(ConditionFailed):  # it was read before there was a hold
-        store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, replace(before, day=slots(store).day)))
+        store.commit(
+            p.claimed(job, event, holder(job.id, 1), LEASE, replace(before, day=slots(store).day))
+        )
     on_hold = slots(store)
     store.commit(p.claimed(job, event, holder(job.id, 1), LEASE, on_hold))
     assert slots(store).refused == probed(HOLD, 0, event.at)
@@ -343,13 +402,21 @@ def test_giving_up_fails_when_the_hold_has_changed_since_it_was_read(store: Stor
 def test_a_reason_to_ask_again_is_counted_and_so_is_every_change_of_the_model(store: Store) -> None:
     with_limit(store, 2)
     store.commit(p.reason_to_ask(MODEL))
-    store.commit(p.model_changed(slots(store), Slots(model=MODEL, limit=3, model_version=2), resumed=False))
+    store.commit(
+        p.model_changed(slots(store), Slots(model=MODEL, limit=3, model_version=2), resumed=False)
+    )
     assert slots(store).ends == 2
 
 
 def test_a_resume_takes_the_holds_away(store: Store) -> None:
     with_limit(store, 2)
-    held = replace(slots(store), refused=HOLD, failing=replace(HOLD, kind=FAILING), failures=3, failed_late=True)
+    held = replace(
+        slots(store),
+        refused=HOLD,
+        failing=replace(HOLD, kind=FAILING),
+        failures=3,
+        failed_late=True,
+    )
     store.commit([Put(rows.slots_row(held))])
     assert slots(store) == held
     store.commit(p.model_changed(held, Slots(model=MODEL, limit=2, model_version=2), resumed=False))
@@ -358,7 +425,9 @@ def test_a_resume_takes_the_holds_away(store: Store) -> None:
     assert (slots(store).holds, slots(store).failures, slots(store).failed_late) == ((), 0, False)
 
 
-def test_failures_in_a_row_are_counted_once_each_and_the_third_holds_the_model(store: Store) -> None:
+def test_failures_in_a_row_are_counted_once_each_and_the_third_holds_the_model(
+    store: Store,
+) -> None:
     with_limit(store, 9)
     failing = end_of("Failed", message="no right", processed_records=0)
     jobs = [run(store, f"v{number}") for number in range(4)]
@@ -371,19 +440,28 @@ def test_failures_in_a_row_are_counted_once_each_and_the_third_holds_the_model(s
     end(store, jobs[2], failing)
     held = slots(store)
     assert held.failing is not None
-    assert (held.failures, held.failing.ends, held.failing.is_open(held.ends, at(9))) == (3, held.ends, False)
+    assert (held.failures, held.failing.ends, held.failing.is_open(held.ends, at(9))) == (
+        3,
+        held.ends,
+        False,
+    )
     end(store, jobs[3], end_of())
-    assert (slots(store).failing, slots(store).good_ends) == (held.failing, 0)  # it was claimed before the first of them failed
+    # it was claimed before the first of them failed
+    assert (slots(store).failing, slots(store).good_ends) == (held.failing, 0)
     end(store, replace(run(store, "v4"), claimed_at=at(10)), end_of())
     assert (slots(store).failing, slots(store).failures, slots(store).good_ends) == (None, 0, 1)
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_job_in_progress_ends_the_row_unless_one_of_it_had_got_so_far(store: Store, late: bool) -> None:
+def test_a_job_in_progress_ends_the_row_unless_one_of_it_had_got_so_far(
+    store: Store, late: bool
+) -> None:
     with_limit(store, 9)
     end(store, run(store, "v1"), end_of("Failed", processed_records=0, started=late))
     job = replace(run(store, "v2"), claimed_at=at(10))
-    store.commit(p.begun(job, e.JobProgressed(at=at(9), attempt=1, status="InProgress"), slots(store)))
+    store.commit(
+        p.begun(job, e.JobProgressed(at=at(9), attempt=1, status="InProgress"), slots(store))
+    )
     assert slots(store).failures == (1 if late else 0)
 
 
@@ -398,7 +476,9 @@ def test_who_read_an_earlier_row_of_failures_does_not_end_the_next_one(store: St
     with pytest.raises(ConditionFailed):
         store.commit(p.gone_well(earlier))
     with pytest.raises(ConditionFailed):
-        store.commit(p.begun(job, e.JobProgressed(at=at(21), attempt=1, status="InProgress"), earlier))
+        store.commit(
+            p.begun(job, e.JobProgressed(at=at(21), attempt=1, status="InProgress"), earlier)
+        )
     assert slots(store).failures == 1
 
 
@@ -422,7 +502,9 @@ def test_a_lease_is_taken_over_only_as_it_was_read(store: Store) -> None:
     h = holder(claim(store).id, 1)
     new = Lease(owner="you", until=at(300))
     with pytest.raises(ConditionFailed):
-        store.commit(p.taken_over(MODEL, h, replace(LEASE, until=LEASE.until + timedelta(seconds=1)), new))
+        store.commit(
+            p.taken_over(MODEL, h, replace(LEASE, until=LEASE.until + timedelta(seconds=1)), new)
+        )
     store.commit(p.taken_over(MODEL, h, LEASE, new))
     with pytest.raises(ConditionFailed):
         store.commit(p.taken_over(MODEL, h, LEASE, new))
@@ -433,18 +515,26 @@ def test_an_end_without_bedrock_is_for_the_owner_of_the_lease(store: Store) -> N
     with_limit(store, 1)
     job = claim(store)
     with pytest.raises(ConditionFailed):
-        store.commit(p.over_without_bedrock(job, end_of("Failed", None), holder(job.id, 1), Lease(owner="other", until=at(1))))
+        store.commit(
+            p.over_without_bedrock(
+                job, end_of("Failed", None), holder(job.id, 1), Lease(owner="other", until=at(1))
+            )
+        )
     store.commit(p.over_without_bedrock(job, end_of("Failed", None), holder(job.id, 1), LEASE))
     assert (slots(store).holders, slots(store).ends) == ({}, 1)
 
 
 def test_a_requeue_that_is_not_projected_yet_is_not_claimed(store: Store) -> None:
-    """The line may have been read long ago, before its first attempt: the counts do not know that it waits again."""
+    """The line may have been read long ago, before its first attempt: the counts do not know that
+    it waits again.
+    """
     with_limit(store, 1)
     job = claim(store)
     failed = end_of("Failed", None)
     store.commit(p.over_without_bedrock(job, failed, holder(job.id, 1), LEASE))
-    store.append(job.id, store.job(job.id), e.JobRequeued(at=at(10), attempt=1, by="ann", why="mended"))
+    store.append(
+        job.id, store.job(job.id), e.JobRequeued(at=at(10), attempt=1, by="ann", why="mended")
+    )
     again = store.job(job.id)
     assert again
     second = e.SlotClaimed(at=at(11), attempt=1, model_id="m", job_name="n")
@@ -470,14 +560,17 @@ def test_a_job_whose_view_was_lost_is_claimed_all_the_same(store: Store) -> None
     assert store.view_version(job.id) == 2
 
 
-def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_limit(store: Store) -> None:
+def test_a_submission_that_was_thought_refused_takes_its_slot_even_beyond_the_limit(
+    store: Store,
+) -> None:
     with_limit(store, 1)
     job = give_up(store, claim(store, "v1"))
     claim(store, "v2")
     event = e.JobSubmitted(at=at(5), attempt=1, arn=ARN, found=True)
     store.commit(p.submitted(job, event, holder(job.id, 1)))
     hold = slots(store).refused
-    assert hold is not None  # it may have been taken before Bedrock began to refuse; but a probe may ask
+    # it may have been taken before Bedrock began to refuse; but a probe may ask
+    assert hold is not None
     assert (len(slots(store).holders), hold.is_open(slots(store).ends, at(5))) == (2, True)
     assert (store.line(MODEL, 5), store.waiting(MODEL)) == ([], {})
 

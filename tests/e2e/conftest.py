@@ -1,4 +1,6 @@
-"""One emulator (EMULATOR names it), one Bedrock simulator, one real `terraform apply`, for all end-to-end tests."""
+"""One emulator (EMULATOR names it), one Bedrock simulator, one real `terraform apply`, for all
+end-to-end tests.
+"""
 
 import json
 import os
@@ -17,7 +19,8 @@ from local.settings import ROOT, free_endpoints
 
 PATIENCE_SECONDS = 180.0  # what comes is not waited for any longer than it takes
 SIMULATOR_OPTIONS = ("--job-seconds", "1-2")
-# test_pipeline.py's two models, test_hostile.py's, and one for each trouble of test_chaos.py, so that several last at once.
+# test_pipeline.py's two models, test_hostile.py's, and one for each trouble of test_chaos.py, so
+# that several last at once.
 MODELS: dict[str, dict[str, Any]] = {
     "haiku": {"model_id": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "limit": 3},
     "nova": {"model_id": "amazon.nova-lite-v1:0", "limit": 2, "invocation_type": "Converse"},
@@ -34,8 +37,11 @@ MODELS: dict[str, dict[str, Any]] = {
 CHECK_IN_MINUTES = 1
 FUNCTION_SECONDS = 60  # of a hurried deployment (`hurry`): the scheduler needs 45 for one round
 LEASE_SECONDS = FUNCTION_SECONDS + 95
-INTAKES = 5  # at once: on MiniStack each is a process, and 50 of them take minutes to start and to stop on two cores
-WATCHED = (sys.executable, "-m", "tests.rights.ministack_watched")  # MiniStack, telling whom it refused what
+# at once: on MiniStack each is a process, and 50 of them take minutes to start and to stop on two
+# cores
+INTAKES = 5
+# MiniStack, telling whom it refused what
+WATCHED = (sys.executable, "-m", "tests.rights.ministack_watched")
 
 
 @pytest.fixture(scope="session")
@@ -68,12 +74,19 @@ def local_stack(work: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def deployment(local_stack: None, work: Path) -> Deployment:
-    """The deployment, as Terraform made it. Without terraform or its provider: skipped, but never in CI."""
+    """The deployment, as Terraform made it. Without terraform or its provider: skipped, but never
+    in CI.
+    """
     try:
-        variables = [f"-var=models={json.dumps(MODELS)}", f"-var=check_in_minutes={CHECK_IN_MINUTES}"]
+        variables = [
+            f"-var=models={json.dumps(MODELS)}",
+            f"-var=check_in_minutes={CHECK_IN_MINUTES}",
+        ]
         return Deployment(deploy.apply(variables, work=work / "terraform", quiet=True))
     except deploy.DeployError as error:
-        if "is not installed" in str(error) or "Failed to query available provider packages" in str(error):
+        if "is not installed" in str(error) or "Failed to query available provider packages" in str(
+            error
+        ):
             if os.environ.get("CI"):
                 pytest.fail(str(error))
             pytest.skip(str(error))
@@ -112,15 +125,24 @@ def hurry(deployment: Deployment) -> None:
     """Functions time out after FUNCTION_SECONDS, and their messages stay hidden as long."""
     functions, outputs = deployment.client("lambda"), deployment.outputs
     urls = [outputs["intake_queue_url"], outputs["hints_queue_url"]]
-    assert eventually(lambda: not any(map(deployment.queue_depth, urls)))  # S3's test event; an update ends what runs
+    # S3's test event; an update ends what runs
+    assert eventually(lambda: not any(map(deployment.queue_depth, urls)))
     for name in (outputs["intake_function"], outputs["scheduler_function"]):
-        variables = dict(functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"])
+        variables = dict(
+            functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        )
         if "BBQ_FUNCTION_TIMEOUT_SECONDS" in variables:
             variables["BBQ_FUNCTION_TIMEOUT_SECONDS"] = str(FUNCTION_SECONDS)
         functions.update_function_configuration(
             FunctionName=name, Timeout=FUNCTION_SECONDS, Environment={"Variables": variables}
-        )  # fmt: skip
-    (uploads,) = functions.list_event_source_mappings(FunctionName=outputs["intake_function"])["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES})
+        )
+    (uploads,) = functions.list_event_source_mappings(FunctionName=outputs["intake_function"])[
+        "EventSourceMappings"
+    ]
+    functions.update_event_source_mapping(
+        UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES}
+    )
     for url in urls:
-        deployment.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)})
+        deployment.sqs.set_queue_attributes(
+            QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)}
+        )

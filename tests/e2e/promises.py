@@ -1,4 +1,6 @@
-"""What holds after every trouble, whatever it was: nothing lost, nothing doubled, never above the limit."""
+"""What holds after every trouble, whatever it was: nothing lost, nothing doubled, never above the
+limit.
+"""
 
 import json
 import logging
@@ -29,13 +31,19 @@ class Line:
 
 
 def settled(line: Line, jobs: Iterable[str], *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Every job is Completed and bought once; the limit was never passed; histories are dense, and the views tell them; slots and
-    line are empty.
+    """Every job is Completed and bought once; the limit was never passed; histories are dense, and
+    the views tell them; slots and line are empty.
     """
     deployment, model = line.deployment, line.model
     deadline = time.monotonic() + seconds
-    views = {job: over(deployment, job, seconds=max(0.0, deadline - time.monotonic())) for job in jobs}
-    unfinished = {job: deployment.history(job) for job, view in views.items() if view.get("status") != "Completed"}
+    views = {
+        job: over(deployment, job, seconds=max(0.0, deadline - time.monotonic())) for job in jobs
+    }
+    unfinished = {
+        job: deployment.history(job)
+        for job, view in views.items()
+        if view.get("status") != "Completed"
+    }
     assert not unfinished, unfinished
     bought = bedrock_jobs(line.model_id)
     truth = {job["jobName"]: job for job in bought}
@@ -63,8 +71,14 @@ def settled(line: Line, jobs: Iterable[str], *, seconds: float = PATIENCE_SECOND
     assert deployment.line(model) == []
     took = sorted(seconds_between(view["queued_at"], view["ended_at"]) for view in views.values())
     said = [json.loads(event["data"]) for history in histories.values() for event in history]
-    found, unanswered = sum(data.get("found", False) for data in said), sum(data.get("kind") == UNANSWERED for data in said)
-    text = "%s: %d jobs, from queued to ended: median %.0f s, longest %.0f s; %d found by looking, %d unknown to Bedrock"
+    found, unanswered = (
+        sum(data.get("found", False) for data in said),
+        sum(data.get("kind") == UNANSWERED for data in said),
+    )
+    text = (
+        "%s: %d jobs, from queued to ended: median %.0f s, longest %.0f s; %d found by looking, %d "
+        "unknown to Bedrock"
+    )
     log.info(text, model, len(took), took[len(took) // 2], took[-1], found, unanswered)
 
 
@@ -78,12 +92,19 @@ def nothing_is_left(deployment: Deployment, *, seconds: float) -> None:
 
 def bedrock_jobs(model_id: str) -> list[dict[str, Any]]:
     """Our jobs of a model, as the simulator knows them."""
-    return [job for job in simulator("jobs")["jobs"] if job["modelId"] == model_id and not job["foreign"]]
+    return [
+        job
+        for job in simulator("jobs")["jobs"]
+        if job["modelId"] == model_id and not job["foreign"]
+    ]
 
 
 def dead_letters(deployment: Deployment) -> dict[str, int]:
     """How many messages are in each dead-letter queue."""
-    return {name: deployment.queue_depth(url) for name, url in deployment.outputs["dead_letter_queue_urls"].items()}
+    return {
+        name: deployment.queue_depth(url)
+        for name, url in deployment.outputs["dead_letter_queue_urls"].items()
+    }
 
 
 def seconds_between(start: str, end: str) -> float:

@@ -1,10 +1,12 @@
-"""Chaos on the emulator: killed functions, a Bedrock that dies, answers and events that are lost, strangers, bursts, poison.
+"""Chaos on the emulator: killed functions, a Bedrock that dies, answers and events that are lost,
+strangers, bursts, poison.
 
-Whatever strikes, afterwards: every job has ended as Bedrock says it did, each attempt was bought exactly once, no model ever
-had more jobs alive than its limit, every history is dense and told by its view, and slots and line are empty.
+Whatever strikes, afterwards: every job has ended as Bedrock says it did, each attempt was bought
+exactly once, no model ever had more jobs alive than its limit, every history is dense and told by
+its view, and slots and line are empty.
 
-**Nothing here is helped along: all of it heals by itself**, through what the events table's stream keeps, through the queues'
-redelivery, and through timers. What that takes:
+**Nothing here is helped along: all of it heals by itself**, through what the events table's stream
+keeps, through the queues' redelivery, and through timers. What that takes:
 
 | lost | comes back |
 |---|---|
@@ -14,8 +16,9 @@ redelivery, and through timers. What that takes:
 | the answers of all that a model has at Bedrock | two minutes later: the look-ups put the model on hold, and a probe lifts it |
 | all events of an attempt | after `check_in_minutes` and the timer's whole minute |
 
-Only the waits are shorter than a deployment's own (`hurried`): functions time out after 60 s, and their queues hide messages
-for as long instead of six times as long, which SQS and Lambda allow. The slow healings run while other tests do.
+Only the waits are shorter than a deployment's own (`hurried`): functions time out after 60 s, and
+their queues hide messages for as long instead of six times as long, which SQS and Lambda allow. The
+slow healings run while other tests do.
 
 Numbers are logged: `pytest tests/e2e/test_chaos.py --log-cli-level=INFO`.
 """
@@ -56,7 +59,8 @@ from tests.e2e.promises import Line, bedrock_jobs, dead_letters, nothing_is_left
 
 pytestmark = pytest.mark.e2e
 
-# Where no attempt of a model was answered it is on hold, to the first probe's minute, its timer's, and MiniStack's tick.
+# Where no attempt of a model was answered it is on hold, to the first probe's minute, its timer's,
+# and MiniStack's tick.
 HELD_SECONDS = 60 * STEP_MINUTES[0] + 60 + 10
 # To the timer's minute, MiniStack's tick, what ran before and after, and the hold.
 HEALING_SECONDS = LEASE_SECONDS + 60 + 10 + 90 + HELD_SECONDS
@@ -75,21 +79,27 @@ class Trouble:
     model: str
     jobs: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    last: float = field(default_factory=time.monotonic)  # when it last struck: from then on it heals
+    # when it last struck: from then on it heals
+    last: float = field(default_factory=time.monotonic)
     struck: dict[str, int] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hurried(deployment: Deployment) -> Iterator[None]:
-    """Shorter waits for this module: see above. Everything is put back, so that Terraform finds what it made."""
+    """Shorter waits for this module: see above. Everything is put back, so that Terraform finds
+    what it made.
+    """
     functions, sqs = deployment.client("lambda"), deployment.sqs
     names = [deployment.outputs["intake_function"], deployment.outputs["scheduler_function"]]
     urls = [deployment.outputs["intake_queue_url"], deployment.outputs["hints_queue_url"]]
-    # S3's test event has come: on MiniStack an update ends what a function is doing, and what it held stays hidden for long.
+    # S3's test event has come: on MiniStack an update ends what a function is doing, and what it
+    # held stays hidden for long.
     assert eventually(lambda: not any(map(deployment.queue_depth, urls)))
     before = {name: functions.get_function_configuration(FunctionName=name) for name in names}
     hidden = {
-        url: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]["VisibilityTimeout"]
+        url: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])[
+            "Attributes"
+        ]["VisibilityTimeout"]
         for url in urls
     }
 
@@ -97,16 +107,24 @@ def hurried(deployment: Deployment) -> Iterator[None]:
         variables = dict(before[name]["Environment"]["Variables"])
         if seconds is not None and "BBQ_FUNCTION_TIMEOUT_SECONDS" in variables:
             variables["BBQ_FUNCTION_TIMEOUT_SECONDS"] = seconds
-        functions.update_function_configuration(FunctionName=name, Timeout=timeout, Environment={"Variables": variables})
+        functions.update_function_configuration(
+            FunctionName=name, Timeout=timeout, Environment={"Variables": variables}
+        )
 
     (uploads,) = functions.list_event_source_mappings(FunctionName=names[0])["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES})
+    functions.update_event_source_mapping(
+        UUID=uploads["UUID"], ScalingConfig={"MaximumConcurrency": INTAKES}
+    )
     for name in names:
         configure(name, FUNCTION_SECONDS, str(FUNCTION_SECONDS))
     for url in urls:
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)})
+        sqs.set_queue_attributes(
+            QueueUrl=url, Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)}
+        )
     yield
-    functions.update_event_source_mapping(UUID=uploads["UUID"], ScalingConfig=uploads["ScalingConfig"])
+    functions.update_event_source_mapping(
+        UUID=uploads["UUID"], ScalingConfig=uploads["ScalingConfig"]
+    )
     for name in names:
         configure(name, before[name]["Timeout"], None)
     for url in urls:
@@ -115,21 +133,27 @@ def hurried(deployment: Deployment) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def troubles(deployment: Deployment, work: Path) -> dict[str, Trouble]:
-    """Four troubles, one after another, each for a model of its own. They heal while the tests below go on."""
+    """Four troubles, one after another, each for a model of its own. They heal while the tests
+    below go on.
+    """
     found = {}
     for strike in (bedrock_dies, lost_answers, killed_workers, no_event_arrives):
         trouble = strike(deployment, work)
         trouble.last = time.monotonic()
-        log.info("%s: %s in %.0f s", trouble.model, trouble.struck, time.monotonic() - trouble.began)
+        log.info(
+            "%s: %s in %.0f s", trouble.model, trouble.struck, time.monotonic() - trouble.began
+        )
         found[trouble.model] = trouble
     return found
 
 
 def killed_workers(deployment: Deployment, work: Path) -> Trouble:
-    """SIGKILL for every process that runs a function while 30 and more jobs are on their way, again and again after two uploads.
+    """SIGKILL for every process that runs a function while 30 and more jobs are on their way, again
+    and again after two uploads.
 
-    At least five times, and until it has cut off work of each kind: what a function is doing at that moment is chance, and
-    the longer or shorter waits before the signal are there to meet all of it.
+    At least five times, and until it has cut off work of each kind: what a function is doing at
+    that moment is chance, and the longer or shorter waits before the signal are there to meet all
+    of it.
     """
     trouble = Trouble("killed")
     trouble.jobs += upload_all(deployment, "killed", 20)
@@ -147,14 +171,21 @@ def killed_workers(deployment: Deployment, work: Path) -> Trouble:
                 kills += 1
         time.sleep(0.2)  # the emulator sees its children go, and says so
     time.sleep(1)
-    trouble.struck = {"kills": kills, **cut_off(deployment, work), "Bedrock jobs by then": len(made("killed"))}
+    trouble.struck = {
+        "kills": kills,
+        **cut_off(deployment, work),
+        "Bedrock jobs by then": len(made("killed")),
+    }
     return trouble
 
 
 def cut_off(deployment: Deployment, work: Path) -> dict[str, int]:
     """How many invocations of each kind ended with their process."""
     told = stack.cut_off(work / "stack.json")
-    intake, scheduler = deployment.outputs["intake_function"], deployment.outputs["scheduler_function"]
+    intake, scheduler = (
+        deployment.outputs["intake_function"],
+        deployment.outputs["scheduler_function"],
+    )
     return {
         "uploads cut off": told[intake, "aws:sqs"],
         "hints cut off": told[scheduler, "aws:sqs"],
@@ -163,14 +194,20 @@ def cut_off(deployment: Deployment, work: Path) -> dict[str, int]:
 
 
 def children(parent: int) -> list[int]:
-    """The processes that this one started: the emulators run each instance of a function as a process of its own."""
-    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    """The processes that this one started: the emulators run each instance of a function as a
+    process of its own.
+    """
+    shown = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
     pairs = [line.split() for line in shown.splitlines()]
     return [int(pid) for pid, its_parent in pairs if int(its_parent) == parent]
 
 
 def bedrock_dies(deployment: Deployment, work: Path) -> Trouble:
-    """SIGKILL for the simulator while jobs run and others wait, 8 s without any Bedrock, and more uploads in that time."""
+    """SIGKILL for the simulator while jobs run and others wait, 8 s without any Bedrock, and more
+    uploads in that time.
+    """
     trouble = Trouble("outage")
     trouble.jobs += upload_all(deployment, "outage", 4)
     assert eventually(partial(at_least, "outage", 3))
@@ -200,12 +237,17 @@ def lost_answers(deployment: Deployment, work: Path) -> Trouble:
         eventually(lambda: len(made("unsure")) == 20 and all_ended("unsure"), seconds=15)
     finally:
         simulator("faults", {"accept_then_timeout": 0.0, "event_drop": 0.0})
-    trouble.struck = {"Bedrock jobs by then": len(made("unsure")), **struck(before, simulator("stats"))}
+    trouble.struck = {
+        "Bedrock jobs by then": len(made("unsure")),
+        **struck(before, simulator("stats")),
+    }
     return trouble
 
 
 def no_event_arrives(deployment: Deployment, work: Path) -> Trouble:
-    """Every event is dropped until all that runs has ended at Bedrock; four more jobs wait for the slots."""
+    """Every event is dropped until all that runs has ended at Bedrock; four more jobs wait for the
+    slots.
+    """
     trouble, before = Trouble("unheard"), simulator("stats")["events"]["dropped"]
     simulator("faults", {"event_drop": 1.0})
     try:
@@ -220,11 +262,16 @@ def no_event_arrives(deployment: Deployment, work: Path) -> Trouble:
 def test_every_trouble_struck(troubles: Mapping[str, Trouble]) -> None:
     for trouble in troubles.values():
         assert all(trouble.struck.values()), trouble
-    assert troubles["outage"].struck["remembered"] >= troubles["outage"].struck["Bedrock jobs when it died"]
+    assert (
+        troubles["outage"].struck["remembered"]
+        >= troubles["outage"].struck["Bedrock jobs when it died"]
+    )
     assert troubles["unheard"].struck["events dropped"] >= 4 * 5
 
 
-def test_others_that_hold_the_quota_cost_few_refusals_and_their_end_lets_all_run(deployment: Deployment) -> None:
+def test_others_that_hold_the_quota_cost_few_refusals_and_their_end_lets_all_run(
+    deployment: Deployment,
+) -> None:
     began, refused = time.monotonic(), simulator("stats")["refused_by_quota"]
     simulator("quotas", {"model": model_id("shared"), "limit": 3})
     simulator("foreign-jobs", {"model": model_id("shared"), "count": 3, "seconds": None})
@@ -236,18 +283,31 @@ def test_others_that_hold_the_quota_cost_few_refusals_and_their_end_lets_all_run
     settled(deployment, "shared", jobs)
     refusals, took = simulator("stats")["refused_by_quota"] - refused, time.monotonic() - began
     log.info("shared: %d Creates refused, all over after %.0f s", refusals, took)
-    # Three claims may be made before the first is refused; then each end of another's is a reason to ask, and each minute.
+    # Three claims may be made before the first is refused; then each end of another's is a reason
+    # to ask, and each minute.
     assert 1 <= refusals <= 3 + 3 + took // 60 + 1
 
 
 POISON = "job-from-the-future"
-STRANGERS = {job_stream("a" * 26): POISON, job_stream("b" * 26): "job-queued", "invoice#4711": "job-queued"}
+STRANGERS = {
+    job_stream("a" * 26): POISON,
+    job_stream("b" * 26): "job-queued",
+    "invoice#4711": "job-queued",
+}
 
 
 @pytest.fixture(scope="module")
 def poisoned(deployment: Deployment) -> list[str]:
-    """Five jobs wait for a paused model, in this order; the first has an event that this code does not know. Then: resumed."""
-    put_event(deployment, model_stream("poison"), 2, "model-paused", {"by": "test", "why": "to let a line form"})
+    """Five jobs wait for a paused model, in this order; the first has an event that this code does
+    not know. Then: resumed.
+    """
+    put_event(
+        deployment,
+        model_stream("poison"),
+        2,
+        "model-paused",
+        {"by": "test", "why": "to let a line form"},
+    )
     assert eventually(lambda: deployment.slots("poison")["paused"])
     upload_all(deployment, "poison", 5)
     assert eventually(lambda: len(deployment.line("poison")) == 5)
@@ -259,8 +319,12 @@ def poisoned(deployment: Deployment) -> list[str]:
     return jobs
 
 
-def test_an_event_of_the_future_or_of_a_stranger_stops_nobody_else(deployment: Deployment, poisoned: list[str]) -> None:
-    """Each record that cannot be handled becomes a hint, which comes back later each time; the others go on at once."""
+def test_an_event_of_the_future_or_of_a_stranger_stops_nobody_else(
+    deployment: Deployment, poisoned: list[str]
+) -> None:
+    """Each record that cannot be handled becomes a hint, which comes back later each time; the
+    others go on at once.
+    """
     began = time.monotonic()
     victim, *others = poisoned
     for job in others:
@@ -269,22 +333,28 @@ def test_an_event_of_the_future_or_of_a_stranger_stops_nobody_else(deployment: D
     assert deployment.view(victim)["status"] == "Queued"
     assert not deployment.slots("poison")["holders"]
     hints = deployment.outputs["hints_queue_url"]
-    assert eventually(lambda: deployment.queue_depth(hints) >= 2)  # the victim's, and the unreadable stranger's
+    # the victim's, and the unreadable stranger's
+    assert eventually(lambda: deployment.queue_depth(hints) >= 2)
     assert not any(dead_letters(deployment).values())
-    # As if it had never been there (nobody but a test may delete an event): what still circulates finds its job readable.
+    # As if it had never been there (nobody but a test may delete an event): what still circulates
+    # finds its job readable.
     for stream, version in [*((stream, 1) for stream in STRANGERS), (job_stream(victim), 2)]:
         key: Any = {"stream": {"S": stream}, "version": {"N": str(version)}}
         deployment.dynamodb.delete_item(TableName=deployment.outputs["events_table"], Key=key)
 
 
-def test_three_hundred_uploads_at_once_all_run_in_order_and_within_the_limits(deployment: Deployment) -> None:
+def test_three_hundred_uploads_at_once_all_run_in_order_and_within_the_limits(
+    deployment: Deployment,
+) -> None:
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         left, right = pool.map(lambda model: upload_all(deployment, model, 150), ("left", "right"))
     uploaded = time.monotonic() - began
     for job in [*left, *right]:
         assert over(deployment, job, seconds=240)["status"] == "Completed"
-    log.info("burst: 300 uploaded in %.0f s, all over after %.0f s", uploaded, time.monotonic() - began)
+    log.info(
+        "burst: 300 uploaded in %.0f s, all over after %.0f s", uploaded, time.monotonic() - began
+    )
     for model, jobs in (("left", left), ("right", right)):
         settled(deployment, model, jobs)
         views = [deployment.view(job) for job in jobs]
@@ -292,27 +362,44 @@ def test_three_hundred_uploads_at_once_all_run_in_order_and_within_the_limits(de
         claimed = sorted(views, key=lambda view: view["claimed_at"])
         place = {view["job"]: number for number, view in enumerate(queued)}
         moved = sorted(abs(place[view["job"]] - number) for number, view in enumerate(claimed))
-        log.info("burst: %s: places moved: median %d, worst %d", model, moved[len(moved) // 2], moved[-1])
-        assert moved[len(moved) // 2] <= MODELS[model]["limit"], moved  # the worst is one that stood still before its append
+        log.info(
+            "burst: %s: places moved: median %d, worst %d", model, moved[len(moved) // 2], moved[-1]
+        )
+        # the worst is one that stood still before its append
+        assert moved[len(moved) // 2] <= MODELS[model]["limit"], moved
 
 
-def test_the_hint_of_a_poisoned_job_is_kept_until_it_can_be_read(deployment: Deployment, poisoned: list[str]) -> None:
+def test_the_hint_of_a_poisoned_job_is_kept_until_it_can_be_read(
+    deployment: Deployment, poisoned: list[str]
+) -> None:
     settled(deployment, "poison", poisoned, seconds=FUNCTION_SECONDS + 60)
 
 
 @pytest.mark.parametrize("model", ["unheard", "unsure", "outage", "killed"])
-def test_it_heals_by_itself(deployment: Deployment, troubles: Mapping[str, Trouble], model: str) -> None:
+def test_it_heals_by_itself(
+    deployment: Deployment, troubles: Mapping[str, Trouble], model: str
+) -> None:
     trouble = troubles[model]
-    settled(deployment, model, trouble.jobs, seconds=trouble.last + HEALING_SECONDS - time.monotonic())
+    settled(
+        deployment, model, trouble.jobs, seconds=trouble.last + HEALING_SECONDS - time.monotonic()
+    )
 
 
 def test_no_hint_and_no_upload_is_left_and_none_is_dead(deployment: Deployment) -> None:
     nothing_is_left(deployment, seconds=HIDDEN_SECONDS + FUNCTION_SECONDS)
 
 
-def settled(deployment: Deployment, model: str, jobs: Iterable[str], *, seconds: float = PATIENCE_SECONDS) -> None:
+def settled(
+    deployment: Deployment, model: str, jobs: Iterable[str], *, seconds: float = PATIENCE_SECONDS
+) -> None:
     """What every trouble must leave behind: see promises.py."""
-    line = Line(deployment=deployment, name=DEPLOYMENT, model=model, model_id=model_id(model), limit=MODELS[model]["limit"])
+    line = Line(
+        deployment=deployment,
+        name=DEPLOYMENT,
+        model=model,
+        model_id=model_id(model),
+        limit=MODELS[model]["limit"],
+    )
     promises.settled(line, jobs, seconds=seconds)
 
 
@@ -321,7 +408,12 @@ def upload_all(deployment: Deployment, model: str, count: int, *, first: int = 0
     body = records()
     assert deployment.s3  # made before the threads, which may share it
     with ThreadPoolExecutor(CHUNK) as pool:
-        return list(pool.map(lambda n: deployment.upload(f"{model}/{n:03d}.jsonl", body), range(first, first + count)))
+        return list(
+            pool.map(
+                lambda n: deployment.upload(f"{model}/{n:03d}.jsonl", body),
+                range(first, first + count),
+            )
+        )
 
 
 def model_id(model: str) -> str:

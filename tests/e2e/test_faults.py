@@ -1,9 +1,11 @@
-"""Answers lost on the way: between the functions and DynamoDB, S3, SQS and Scheduler stands a proxy that throttles, resets, cuts
-off, and loses answers after the write was done. Afterwards every promise holds, with nothing helped along.
+"""Answers lost on the way: between the functions and DynamoDB, S3, SQS and Scheduler stands a proxy
+that throttles, resets, cuts off, and loses answers after the write was done. Afterwards every
+promise holds, with nothing helped along.
 
-Uploads of two models, eight each half minute; jobs of others take all of one model's quota, again and again. For a minute one
-call in seven is struck. Then three in five, for a minute and until every fault has struck every call that it is meant for: the
-SDK's retries are used up, and a hint that stands for a failure fails as well. Then it is calm, and what is left heals by itself.
+Uploads of two models, eight each half minute; jobs of others take all of one model's quota, again
+and again. For a minute one call in seven is struck. Then three in five, for a minute and until
+every fault has struck every call that it is meant for: the SDK's retries are used up, and a hint
+that stands for a failure fails as well. Then it is calm, and what is left heals by itself.
 
 | kind | what a function sees | done at AWS |
 |---|---|---|
@@ -14,9 +16,9 @@ SDK's retries are used up, and a hint that stands for a failure fails as well. T
 | cut in half | the connection breaks in the middle of a read's answer | nothing to do |
 | lost | the connection breaks before the first byte of a write's answer | yes |
 
-It has a deployment of its own on the emulator of the other tests; only its functions go through the proxy (variable
-`environment`), and the tests talk to the emulator itself. It takes twelve minutes, so `make test` leaves it
-out: `make test-faults`.
+It has a deployment of its own on the emulator of the other tests; only its functions go through the
+proxy (variable `environment`), and the tests talk to the emulator itself. It takes twelve minutes,
+so `make test` leaves it out: `make test-faults`.
 """
 
 import json
@@ -55,7 +57,8 @@ GENTLE, HARD = 0.15, 0.6  # the share of the calls that is struck
 BURST_SECONDS, UPLOADS = 30, 4  # of each model in each burst
 BURSTS, MOST_BURSTS = 2, 8  # of each share; of the hard one until every fault has struck
 OTHERS, OTHERS_SECONDS = 3, 10  # jobs of others in each burst, and how long they last
-FULL_SECONDS, QUOTA = 15, 100  # Bedrock has no quota for `right` for so long in each burst, and then plenty
+# Bedrock has no quota for `right` for so long in each burst, and then plenty
+FULL_SECONDS, QUOTA = 15, 100
 HIDDEN_SECONDS = 480  # a message that failed five times
 # An attempt is in doubt for a lease, the timer's minute and MiniStack's tick.
 HEALING_SECONDS = HIDDEN_SECONDS + LEASE_SECONDS + 60 + 10 + 90
@@ -65,11 +68,20 @@ READS = ("GetItem", "Query")
 TIMERS = ("CreateSchedule", "DeleteSchedule")
 HINTS = ("SendMessage", "ChangeMessageVisibility")
 OBJECTS = ("GetObject", "ListObjectVersions", COPY_OBJECT)
-LOST, HALF, RESET = {"response": {"abort_bytes": 0}}, {"response": {"abort_frac": 0.5}}, {"reset": True}
+LOST, HALF, RESET = (
+    {"response": {"abort_bytes": 0}},
+    {"response": {"abort_frac": 0.5}},
+    {"reset": True},
+)
 CONFLICT = {
     "code": "TransactionCanceledException",
-    "message": "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict]",
-    "fields": {"CancellationReasons": [{"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}]},
+    "message": "Transaction cancelled, please refer cancellation reasons for specific reasons "
+    "[TransactionConflict]",
+    "fields": {
+        "CancellationReasons": [
+            {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+        ]
+    },
 }
 
 
@@ -79,36 +91,68 @@ def error(code: str) -> dict[str, dict[str, str]]:
 
 FAULTS = (
     Fault(
-        kind="throttled", service="dynamodb", operations=(*READS, *WRITES), effect=error("ProvisionedThroughputExceededException")
+        kind="throttled",
+        service="dynamodb",
+        operations=(*READS, *WRITES),
+        effect=error("ProvisionedThroughputExceededException"),
     ),
     Fault(kind="throttled", service="s3", operations=OBJECTS, effect=error("SlowDown")),
-    # microburst puts SQS's own prefix before the code, which the SDK then does not know, and does not retry: harder than AWS.
+    # microburst puts SQS's own prefix before the code, which the SDK then does not know, and does
+    # not retry: harder than AWS.
     Fault(kind="throttled", service="sqs", operations=HINTS, effect=error("RequestThrottled")),
-    Fault(kind="throttled", service="scheduler", operations=TIMERS, effect=error("ThrottlingException")),
     Fault(
-        kind="in progress", service="dynamodb", operations=("TransactWriteItems",), effect=error("TransactionInProgressException")
+        kind="throttled",
+        service="scheduler",
+        operations=TIMERS,
+        effect=error("ThrottlingException"),
     ),
-    Fault(kind="conflict", service="dynamodb", operations=("TransactWriteItems",), effect={"error": CONFLICT}),
     Fault(
-        kind="conflict", service="dynamodb", operations=("PutItem", "UpdateItem"), effect=error("TransactionConflictException")
+        kind="in progress",
+        service="dynamodb",
+        operations=("TransactWriteItems",),
+        effect=error("TransactionInProgressException"),
+    ),
+    Fault(
+        kind="conflict",
+        service="dynamodb",
+        operations=("TransactWriteItems",),
+        effect={"error": CONFLICT},
+    ),
+    Fault(
+        kind="conflict",
+        service="dynamodb",
+        operations=("PutItem", "UpdateItem"),
+        effect=error("TransactionConflictException"),
     ),
     Fault(kind="reset", service="dynamodb", operations=(*READS, *WRITES), effect=RESET),
     Fault(kind="reset", service="s3", operations=OBJECTS, effect=RESET),
     Fault(kind="reset", service="sqs", operations=HINTS, effect=RESET),
     Fault(kind="reset", service="scheduler", operations=TIMERS, effect=RESET),
     Fault(kind="cut in half", service="dynamodb", operations=READS, effect=HALF),
-    Fault(kind="cut in half", service="s3", operations=("GetObject", "ListObjectVersions"), effect=HALF),
+    Fault(
+        kind="cut in half",
+        service="s3",
+        operations=("GetObject", "ListObjectVersions"),
+        effect=HALF,
+    ),
     Fault(kind="lost", service="dynamodb", operations=WRITES, effect=LOST),
     Fault(kind="lost", service="s3", operations=(COPY_OBJECT,), effect=LOST),
     Fault(kind="lost", service="sqs", operations=HINTS, effect=LOST),
     Fault(kind="lost", service="scheduler", operations=TIMERS, effect=LOST),
 )
 
-# microburst reads the SDK's description of a service at its first call, which takes longer than a function waits.
-FIRST_CALLS = {"dynamodb": "list_tables", "s3": "list_buckets", "sqs": "list_queues", "scheduler": "list_schedule_groups"}
+# microburst reads the SDK's description of a service at its first call, which takes longer than a
+# function waits.
+FIRST_CALLS = {
+    "dynamodb": "list_tables",
+    "s3": "list_buckets",
+    "sqs": "list_queues",
+    "scheduler": "list_schedule_groups",
+}
 PLACES = {place for fault in FAULTS for place in fault.places}
 WRITTEN = (*WRITES, "SendMessage", "CreateSchedule", COPY_OBJECT)  # the others write nothing new
-# UpdateItem by itself is called if a job of others ends just while its model is on hold, or if a lease is taken over: seldom.
+# UpdateItem by itself is called if a job of others ends just while its model is on hold, or if a
+# lease is taken over: seldom.
 SELDOM = {place for place in PLACES if place[2] == "UpdateItem"}
 TRIED = sorted((kind, operation) for kind, _, operation in PLACES if operation in WRITTEN)
 
@@ -133,10 +177,19 @@ class Storm:
 def proxy(local_stack: None, work: Path) -> Iterator[FaultProxy]:
     port = free_port()
     command = [
-        sys.executable, "-m", "tests.e2e.fault_proxy", "--upstream", endpoint_of(), "--host", "127.0.0.1", f"--port={port}"
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.e2e.fault_proxy",
+        "--upstream",
+        endpoint_of(),
+        "--host",
+        "127.0.0.1",
+        f"--port={port}",
+    ]
     with (work / "fault-proxy.log").open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, env=local_environment(), stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=local_environment(), stdout=file, stderr=subprocess.STDOUT
+        )
     try:
         started = FaultProxy(f"http://127.0.0.1:{port}")
         assert eventually(started.answers, seconds=60)
@@ -150,14 +203,21 @@ def proxy(local_stack: None, work: Path) -> Iterator[FaultProxy]:
 
 @pytest.fixture(scope="module")
 def behind(proxy: FaultProxy, work: Path) -> Iterator[Deployment]:
-    """The deployment whose functions reach AWS through the proxy, with shorter waits. Destroyed at the end."""
+    """The deployment whose functions reach AWS through the proxy, with shorter waits. Destroyed at
+    the end.
+    """
     directory = work / "terraform-faults"
-    environment = {f"AWS_ENDPOINT_URL_{service}": proxy.url for service in map(str.upper, FIRST_CALLS)}
+    environment = {
+        f"AWS_ENDPOINT_URL_{service}": proxy.url for service in map(str.upper, FIRST_CALLS)
+    }
     environment["AWS_ENDPOINT_URL_BEDROCK"] = bedrock_endpoint_of()
     variables = [
-        f"-var=name={DEPLOYMENT}", f"-var=models={json.dumps(MODELS)}", "-var=default_model=left",
-        f"-var=check_in_minutes={CHECK_IN_MINUTES}", f"-var=environment={json.dumps(environment)}",
-    ]  # fmt: skip
+        f"-var=name={DEPLOYMENT}",
+        f"-var=models={json.dumps(MODELS)}",
+        "-var=default_model=left",
+        f"-var=check_in_minutes={CHECK_IN_MINUTES}",
+        f"-var=environment={json.dumps(environment)}",
+    ]
     try:
         deployment = Deployment(deploy.apply(variables, work=directory, quiet=True))
         hurry(deployment)
@@ -178,7 +238,12 @@ def test_a_write_is_done_if_its_answer_is_lost_and_not_done_if_it_was_refused_or
 ) -> None:
     name = f"{kind}-{operation}".replace(" ", "-")
     proxy.weather(
-        [replace(fault, operations=(operation,)) for fault in FAULTS if (kind, fault.service, operation) in fault.places], 1.0
+        [
+            replace(fault, operations=(operation,))
+            for fault in FAULTS
+            if (kind, fault.service, operation) in fault.places
+        ],
+        1.0,
     )
     try:
         with pytest.raises((BotoCoreError, ClientError)):
@@ -189,14 +254,18 @@ def test_a_write_is_done_if_its_answer_is_lost_and_not_done_if_it_was_refused_or
 
 
 @pytest.mark.parametrize("operation", WRITTEN)
-def test_a_write_that_nothing_strikes_is_done_and_answered(scratch: Scratch, operation: str) -> None:
+def test_a_write_that_nothing_strikes_is_done_and_answered(
+    scratch: Scratch, operation: str
+) -> None:
     scratch.write(operation, f"calm-{operation}")
     assert scratch.has(operation, f"calm-{operation}")
 
 
 def test_a_read_is_cut_in_half(scratch: Scratch, proxy: FaultProxy) -> None:
     assert scratch.read() == bytes(OBJECT_BYTES)
-    proxy.weather([fault for fault in FAULTS if (fault.kind, fault.service) == ("cut in half", "s3")], 1.0)
+    proxy.weather(
+        [fault for fault in FAULTS if (fault.kind, fault.service) == ("cut in half", "s3")], 1.0
+    )
     try:
         with pytest.raises(ResponseStreamingError, match=str(OBJECT_BYTES // 2)):
             scratch.read()
@@ -225,19 +294,27 @@ def storm(behind: Deployment, proxy: FaultProxy) -> Storm:
     for (kind, service, _), count in struck.items():
         kinds[kind, service] += count
     uploaded, requests = sum(map(len, jobs.values())), proxy.requests() - requests
-    log.info("storm: %d uploads, %d of %d calls struck: %s", uploaded, struck.total(), requests, dict(kinds))
+    log.info(
+        "storm: %d uploads, %d of %d calls struck: %s",
+        uploaded,
+        struck.total(),
+        requests,
+        dict(kinds),
+    )
     return Storm(jobs, struck, halves, time.monotonic())
 
 
 def missing(struck: Counter[Place], halves: set[str]) -> set[object]:
-    """What has not been struck yet, but for SELDOM: places, and of the objects that are read an input and a manifest."""
+    """What has not been struck yet, but for SELDOM: places, and of the objects that are read an
+    input and a manifest.
+    """
     unread = {what for what in (INPUT_PREFIX, MANIFEST) if not any(what in path for path in halves)}
     return {*(PLACES - SELDOM - set(struck)), *unread}
 
 
 def burst(deployment: Deployment, jobs: dict[str, list[str]]) -> None:
-    """More jobs of both models. For most of the time Bedrock has no quota for `right`: each end of a job of others is a reason to
-    ask, and the answer is no.
+    """More jobs of both models. For most of the time Bedrock has no quota for `right`: each end of
+    a job of others is a reason to ask, and the answer is no.
     """
     began, full = time.monotonic(), MODELS["right"]["model_id"]
     simulator("foreign-jobs", {"model": full, "count": OTHERS, "seconds": OTHERS_SECONDS})
@@ -254,7 +331,9 @@ def upload(deployment: Deployment, model: str, numbers: range) -> list[str]:
     body = records()
     assert deployment.s3  # made before the threads, which share it
     with ThreadPoolExecutor(UPLOADS) as pool:
-        return list(pool.map(lambda number: deployment.upload(f"{model}/{number:02d}.jsonl", body), numbers))
+        return list(
+            pool.map(lambda number: deployment.upload(f"{model}/{number:02d}.jsonl", body), numbers)
+        )
 
 
 def test_every_fault_struck_every_call_that_it_is_meant_for(storm: Storm) -> None:
@@ -262,16 +341,24 @@ def test_every_fault_struck_every_call_that_it_is_meant_for(storm: Storm) -> Non
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_all_that_was_uploaded_heals_by_itself_and_every_promise_was_kept(behind: Deployment, storm: Storm, model: str) -> None:
+def test_all_that_was_uploaded_heals_by_itself_and_every_promise_was_kept(
+    behind: Deployment, storm: Storm, model: str
+) -> None:
     line = Line(deployment=behind, name=DEPLOYMENT, model=model, **MODELS[model])
     settled(line, storm.jobs[model], seconds=storm.healed_in())
     assert "hold" not in behind.slots(model)
 
 
-def test_what_each_job_did_was_counted_from_a_whole_manifest(behind: Deployment, storm: Storm) -> None:
+def test_what_each_job_did_was_counted_from_a_whole_manifest(
+    behind: Deployment, storm: Storm
+) -> None:
     for job in [*storm.jobs["left"], *storm.jobs["right"]]:
         view = behind.view(job)
-        assert view["processed_records"] == view["succeeded_records"] + view["failed_records"] == RECORDS, view
+        assert (
+            view["processed_records"]
+            == view["succeeded_records"] + view["failed_records"]
+            == RECORDS
+        ), view
         assert view["input_tokens"], view  # which only the manifest knows
 
 
@@ -282,6 +369,14 @@ def test_no_message_is_left_and_none_is_dead(behind: Deployment, storm: Storm) -
 def test_what_is_shown_is_what_the_events_say(behind: Deployment, storm: Storm) -> None:
     """`bbq verify` folds every stream again and compares views, line, slots and counts."""
     verify = [sys.executable, "-m", "bbq.cli.main", "--name", DEPLOYMENT, "verify"]
-    done = subprocess.run(verify, cwd=ROOT, env=local_environment(), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        verify,
+        cwd=ROOT,
+        env=local_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done
     assert "no difference" in done.stderr, done

@@ -17,7 +17,8 @@ from tests.e2e.conftest import eventually, over
 
 pytestmark = pytest.mark.e2e
 
-# AWS CLI 1 asks AWS itself for queues, whatever AWS_ENDPOINT_URL says, unless it is told in the command.
+# AWS CLI 1 asks AWS itself for queues, whatever AWS_ENDPOINT_URL says, unless it is told in the
+# command.
 AWS = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n'
 KEY = 'haiku/told "of", {it}: ü.jsonl'
 FEW = json.dumps({"recordId": "CALL0000001", "modelInput": {}}).encode() + b"\n"
@@ -31,20 +32,34 @@ def test_a_queue_that_subscribed_as_the_page_says_hears_once_of_each_job_that_is
     assert over(deployment, good)["status"] == "Completed"
     assert over(deployment, bad)["status"] == "Rejected"
     heard = messages(deployment, results, {good, bad}, 2)
-    assert {(job, message["event"]) for job, message in heard} == {(good, "job-ended"), (bad, "job-rejected")}
+    assert {(job, message["event"]) for job, message in heard} == {
+        (good, "job-ended"),
+        (bad, "job-rejected"),
+    }
     message = next(message for job, message in heard if job == good)
     (event,) = [event for event in deployment.history(good) if event["name"] == "job-ended"]
     assert message == {
-        "job": good, "model": "haiku", "status": "Completed", "outcome": "Completed", "owner": "ada@example.org",
-        "key": f"to-process/{KEY}", "event": "job-ended", "version": str(event["version"]), "at": event["at"],
+        "job": good,
+        "model": "haiku",
+        "status": "Completed",
+        "outcome": "Completed",
+        "owner": "ada@example.org",
+        "key": f"to-process/{KEY}",
+        "event": "job-ended",
+        "version": str(event["version"]),
+        "at": event["at"],
         "data": event["data"],
-    }  # fmt: skip
+    }
 
 
-def test_who_subscribes_without_a_filter_hears_of_five_events_and_no_other(deployment: Deployment, results: str) -> None:
+def test_who_subscribes_without_a_filter_hears_of_five_events_and_no_other(
+    deployment: Deployment, results: str
+) -> None:
     sns = deployment.client("sns")
     sns.set_subscription_attributes(
-        SubscriptionArn=subscription(deployment, results), AttributeName="FilterPolicy", AttributeValue="{}"
+        SubscriptionArn=subscription(deployment, results),
+        AttributeName="FilterPolicy",
+        AttributeValue="{}",
     )
     job = deployment.upload("haiku/all.jsonl", records())
     assert over(deployment, job)["status"] == "Completed"
@@ -54,14 +69,16 @@ def test_who_subscribes_without_a_filter_hears_of_five_events_and_no_other(deplo
     assert set(names) == {"job-queued", "job-ended", "job-tallied"}
 
 
-def messages(deployment: Deployment, queue: str, jobs: set[str], count: int) -> list[tuple[str, dict[str, str]]]:
+def messages(
+    deployment: Deployment, queue: str, jobs: set[str], count: int
+) -> list[tuple[str, dict[str, str]]]:
     """(job, message) of each event that came of these jobs, once `count` came and no more come."""
     heard: dict[tuple[str, str], dict[str, str]] = {}
 
     def come() -> bool:
-        for message in deployment.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2).get(
-            "Messages", []
-        ):
+        for message in deployment.sqs.receive_message(
+            QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=2
+        ).get("Messages", []):
             body: dict[str, Any] = json.loads(message["Body"])
             if body["job"] in jobs:
                 heard[body["job"], body["version"]] = body
@@ -75,25 +92,45 @@ def messages(deployment: Deployment, queue: str, jobs: set[str], count: int) -> 
 
 def subscription(deployment: Deployment, queue: str) -> str:
     """The ARN of the queue's subscription."""
-    arn = deployment.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    found = deployment.client("sns").list_subscriptions_by_topic(TopicArn=deployment.outputs["events_topic_arn"])
-    return str(next(one["SubscriptionArn"] for one in found["Subscriptions"] if one["Endpoint"] == arn))
+    arn = deployment.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
+    found = deployment.client("sns").list_subscriptions_by_topic(
+        TopicArn=deployment.outputs["events_topic_arn"]
+    )
+    return str(
+        next(one["SubscriptionArn"] for one in found["Subscriptions"] if one["Endpoint"] == arn)
+    )
 
 
 @pytest.fixture
 def results(deployment: Deployment, tmp_path: Path) -> Iterator[str]:
     """The URL of the page's queue, subscribed; both are removed, as test_teardown.py expects."""
-    commands = re.search(r"<!-- queue -->\s*```bash\n(.*?)```", (ROOT / "docs" / "events.md").read_text(), re.DOTALL)
+    commands = re.search(
+        r"<!-- queue -->\s*```bash\n(.*?)```", (ROOT / "docs" / "events.md").read_text(), re.DOTALL
+    )
     assert commands
-    environment = local_environment() | {"TOPIC": deployment.outputs["events_topic_arn"], "RESULTS": "told-of-results"}
+    environment = local_environment() | {
+        "TOPIC": deployment.outputs["events_topic_arn"],
+        "RESULTS": "told-of-results",
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     made = subprocess.run(
-        ["bash", "-ec", AWS + commands[1]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=120
+        ["bash", "-ec", AWS + commands[1]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     ).stdout.strip()
     queue = deployment.sqs.get_queue_url(QueueName="told-of-results")["QueueUrl"]
     sns = deployment.client("sns")
     attributes = sns.get_subscription_attributes(SubscriptionArn=made)["Attributes"]
-    assert (attributes["RawMessageDelivery"], attributes["FilterPolicyScope"]) == ("true", "MessageBody")
+    assert (attributes["RawMessageDelivery"], attributes["FilterPolicyScope"]) == (
+        "true",
+        "MessageBody",
+    )
     yield queue
     sns.unsubscribe(SubscriptionArn=made)
     deployment.sqs.delete_queue(QueueUrl=queue)

@@ -1,4 +1,5 @@
-"""The whole path on the emulator: real Terraform, real zips, IAM enforced, a Bedrock that keeps its documented rules.
+"""The whole path on the emulator: real Terraform, real zips, IAM enforced, a Bedrock that keeps its
+documented rules.
 
 The tests run in the order of this file; test_teardown.py, last of all, destroys the deployment.
 """
@@ -30,11 +31,18 @@ def names(deployment: Deployment, job: str) -> list[str]:
     return [event["name"] for event in deployment.history(job)]
 
 
-def test_an_upload_becomes_a_bedrock_job_and_its_result_is_back_in_the_bucket(deployment: Deployment) -> None:
+def test_an_upload_becomes_a_bedrock_job_and_its_result_is_back_in_the_bucket(
+    deployment: Deployment,
+) -> None:
     job = deployment.upload("haiku/reviews/may.jsonl", records(words="spring"), priority="2")
     view = over(deployment, job)
     assert (view["status"], view["outcome"]) == ("Completed", "Completed")
-    assert (view["model"], view["priority"], view["records"], view["succeeded_records"]) == ("haiku", 2, 100, 100)
+    assert (view["model"], view["priority"], view["records"], view["succeeded_records"]) == (
+        "haiku",
+        2,
+        100,
+        100,
+    )
     bucket, prefix = deployment.outputs["bucket"], f"processed/haiku/reviews/may/{job}/"
     assert view["output_uri"] == f"s3://{bucket}/{prefix}"
     (output,) = [key for key in deployment.keys(prefix) if key.endswith(".jsonl.out")]
@@ -50,7 +58,10 @@ def test_an_upload_becomes_a_bedrock_job_and_its_result_is_back_in_the_bucket(de
 
 
 def test_a_bad_file_is_rejected_with_every_problem_and_its_line(deployment: Deployment) -> None:
-    bad = records(99) + b'not json\n{"recordId": "CALL0000001", "modelInput": {}}\n{"modelInput": []}\n'
+    bad = (
+        records(99)
+        + b'not json\n{"recordId": "CALL0000001", "modelInput": {}}\n{"modelInput": []}\n'
+    )
     view = over(deployment, deployment.upload("haiku/bad.jsonl", bad))
     assert view["status"] == "Rejected"
     assert {problem["line"] for problem in view["problems"]} == {100, 101, 102}
@@ -68,7 +79,11 @@ def test_a_duplicate_notification_is_not_a_second_job(deployment: Deployment) ->
     assert names(deployment, job).count("job-queued") == 1
 
 
-LONG_KEY = "to-process/" + "/".join(["l" * 100] * 10)[: 1024 - len("to-process/") - len(".jsonl")] + ".jsonl"
+LONG_KEY = (
+    "to-process/"
+    + "/".join(["l" * 100] * 10)[: 1024 - len("to-process/") - len(".jsonl")]
+    + ".jsonl"
+)
 KEYS = [
     "nova/with space.jsonl",
     "nova/a+b.jsonl",
@@ -86,13 +101,20 @@ def test_keys_that_bedrock_would_refuse_run_all_the_same(deployment: Deployment)
     for key, job in jobs.items():
         view = over(deployment, job)
         assert view["status"] == "Completed", view
-        assert view["sources"][0]["key"] == (key if key.startswith("to-process/") else f"to-process/{key}")
+        assert view["sources"][0]["key"] == (
+            key if key.startswith("to-process/") else f"to-process/{key}"
+        )
 
 
 def test_what_is_not_an_input_is_left_alone(deployment: Deployment) -> None:
     before = simulator("stats")["accepted"]
     bucket = deployment.outputs["bucket"]
-    for key in ("to-process/notes.txt", "to-process/folder/", "elsewhere/x.jsonl", "to-process/x.jsonl.out"):
+    for key in (
+        "to-process/notes.txt",
+        "to-process/folder/",
+        "elsewhere/x.jsonl",
+        "to-process/x.jsonl.out",
+    ):
         deployment.s3.put_object(Bucket=bucket, Key=key, Body=b"")
     deployment.sqs.send_message(
         QueueUrl=deployment.outputs["intake_queue_url"],
@@ -101,10 +123,14 @@ def test_what_is_not_an_input_is_left_alone(deployment: Deployment) -> None:
     job = deployment.upload("nova/after.jsonl", records(converse=True))
     assert over(deployment, job)["status"] == "Completed"
     assert simulator("stats")["accepted"] == before + 1
-    assert not any(deployment.queue_depth(url) for url in deployment.outputs["dead_letter_queue_urls"].values())
+    assert not any(
+        deployment.queue_depth(url) for url in deployment.outputs["dead_letter_queue_urls"].values()
+    )
 
 
-def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(deployment: Deployment) -> None:
+def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(
+    deployment: Deployment,
+) -> None:
     simulator("quotas", {"model": NOVA, "limit": 2})
     try:
         simulator("foreign-jobs", {"model": NOVA, "count": 2, "seconds": None})
@@ -119,7 +145,9 @@ def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(deployment
         simulator("quotas", {"model": NOVA, "limit": 100})
 
 
-def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploaded(deployment: Deployment) -> None:
+def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploaded(
+    deployment: Deployment,
+) -> None:
     simulator("quotas", {"model": NOVA, "limit": 1})
     try:
         simulator("foreign-jobs", {"model": NOVA, "count": 1, "seconds": None})
@@ -134,13 +162,20 @@ def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploa
         simulator("quotas", {"model": NOVA, "limit": 100})
     for job, word in ((first, b"before"), (second, b"after")):
         assert over(deployment, job)["status"] == "Completed"
-        (output,) = [key for key in deployment.keys(f"processed/nova/changed/{job}/") if key.endswith(".jsonl.out")]
+        (output,) = [
+            key
+            for key in deployment.keys(f"processed/nova/changed/{job}/")
+            if key.endswith(".jsonl.out")
+        ]
         assert deployment.read(output).count(word) >= 100
 
 
 def test_a_burst_fills_the_slots_to_the_limit_and_never_beyond(deployment: Deployment) -> None:
-    with lined_up(store_of(deployment), "haiku", 15):  # or a slow machine would never have as many at once
-        jobs = [deployment.upload(f"haiku/burst-{number:02d}.jsonl", records()) for number in range(15)]
+    # or a slow machine would never have as many at once
+    with lined_up(store_of(deployment), "haiku", 15):
+        jobs = [
+            deployment.upload(f"haiku/burst-{number:02d}.jsonl", records()) for number in range(15)
+        ]
     for job in jobs:
         assert over(deployment, job)["status"] == "Completed"
     largest = simulator("stats")["largest_alive"]
@@ -155,7 +190,8 @@ def test_answers_lost_on_the_way_never_buy_a_job_twice(deployment: Deployment) -
     simulator("faults", {"accept_then_timeout": 1.0, "timeout_seconds": 0.2})
     try:
         job = deployment.upload("haiku/lost-answer.jsonl", records())
-        assert over(deployment, job)["status"] == "Completed"  # Bedrock's own event tells of it, and Get confirms
+        # Bedrock's own event tells of it, and Get confirms
+        assert over(deployment, job)["status"] == "Completed"
     finally:
         simulator("faults", {"accept_then_timeout": 0.0})
     assert simulator("stats")["accepted"] == before + 1
@@ -163,12 +199,16 @@ def test_answers_lost_on_the_way_never_buy_a_job_twice(deployment: Deployment) -
 
 def commands(page: str, marker: str) -> str:
     """The shell block of a page behind `<!-- marker -->`."""
-    found = re.search(rf"<!-- {marker} -->\s*```(?:bash|sh)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    found = re.search(
+        rf"<!-- {marker} -->\s*```(?:bash|sh)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL
+    )
     assert found, f"{page} has no block {marker}"
     return found[1]
 
 
-def test_the_pages_own_commands_upload_a_file_and_find_its_job(deployment: Deployment, tmp_path: Path) -> None:
+def test_the_pages_own_commands_upload_a_file_and_find_its_job(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     (tmp_path / "reviews.jsonl").write_bytes(records())
     environment = local_environment() | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -179,14 +219,24 @@ def test_the_pages_own_commands_upload_a_file_and_find_its_job(deployment: Deplo
 
     def shell(commands: str) -> str:
         return subprocess.run(
-            ["bash", "-ec", commands], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=120
+            ["bash", "-ec", commands],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
         ).stdout
 
     shell(commands("README.md", "upload"))
 
     def completed() -> list[str]:
         found = deployment.by_status(f"haiku#Completed#{datetime.now(UTC).date().isoformat()}")
-        return [view["job"] for view in found if view["sources"][0]["key"] == "to-process/haiku/reviews.jsonl"]
+        return [
+            view["job"]
+            for view in found
+            if view["sources"][0]["key"] == "to-process/haiku/reviews.jsonl"
+        ]
 
     (job,) = eventually(completed)
     assert over(deployment, job)["status"] == "Completed"
@@ -208,4 +258,5 @@ def test_a_changed_configuration_is_used_at_once(deployment: Deployment, work: P
     events = list(deployment._query("events_table", "stream", "model#nova"))
     assert [json.loads(event["data"])["limit"] for event in events] == [2, 1]
     haiku = deployment._query("events_table", "stream", "model#haiku")
-    assert [event["name"] for event in haiku] == ["limit-set", "model-paused", "model-resumed"]  # by the burst above
+    # by the burst above
+    assert [event["name"] for event in haiku] == ["limit-set", "model-paused", "model-resumed"]

@@ -1,4 +1,6 @@
-"""The policies for people are enough for `bbq`, and no more, with IAM enforced (terraform/operators.tf, docs/operating.md)."""
+"""The policies for people are enough for `bbq`, and no more, with IAM enforced
+(terraform/operators.tf, docs/operating.md).
+"""
 
 import os
 import subprocess
@@ -20,27 +22,38 @@ from tests.rights.excused import excuse
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(chosen() != MINISTACK, reason=f"{chosen()} stores IAM policies and does not enforce them"),
+    pytest.mark.skipif(
+        chosen() != MINISTACK, reason=f"{chosen()} stores IAM policies and does not enforce them"
+    ),
 ]
 
 Bbq = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_viewer_looks_and_may_not_act(deployment: Deployment, viewer: Bbq, tmp_path: Path) -> None:
+def test_a_viewer_looks_and_may_not_act(
+    deployment: Deployment, viewer: Bbq, tmp_path: Path
+) -> None:
     job = deployment.upload("haiku/looked-at.jsonl", records())
     assert over(deployment, job)["status"] == "Completed"
     for command in (
-        ["status"], ["jobs"], ["show", job], ["show", "haiku/looked-at.jsonl"], ["download", job, str(tmp_path)],
+        ["status"],
+        ["jobs"],
+        ["show", job],
+        ["show", "haiku/looked-at.jsonl"],
+        ["download", job, str(tmp_path)],
         ["timeline", "--json"],
-    ):  # fmt: skip
+    ):
         assert viewer(*command).returncode == Exit.OK, (command, viewer(*command).stderr)
     assert list(tmp_path.rglob("*.jsonl.out"))
     assert viewer("show", "haiku/never-uploaded.jsonl").returncode == Exit.NOT_FOUND
     (tmp_path / "mine.jsonl").write_bytes(records())
     for command in (
-        ["pause", "haiku"], ["wake", "haiku"], ["submit", str(tmp_path / "mine.jsonl")],
-        ["verify"], ["wake", job],
-    ):  # fmt: skip
+        ["pause", "haiku"],
+        ["wake", "haiku"],
+        ["submit", str(tmp_path / "mine.jsonl")],
+        ["verify"],
+        ["wake", job],
+    ):
         denied = viewer(*command)
         assert denied.returncode == Exit.NO_ACCESS, (command, denied)
         assert "Traceback" not in denied.stderr
@@ -52,9 +65,13 @@ def test_an_operator_acts(deployment: Deployment, operator: Bbq, tmp_path: Path)
     (tmp_path / "mine.jsonl").write_bytes(records())
     for command in (
         ["submit", str(tmp_path / "mine.jsonl"), "--model", "haiku", "--wait"],
-        ["pause", "haiku", "--why", "trying"], ["resume", "haiku"], ["wake", "haiku"], ["verify"], ["wake", "--all"],
+        ["pause", "haiku", "--why", "trying"],
+        ["resume", "haiku"],
+        ["wake", "haiku"],
+        ["verify"],
+        ["wake", "--all"],
         ["redrive", "--yes"],
-    ):  # fmt: skip
+    ):
         done = operator(*command)
         assert done.returncode == Exit.OK, (command, done)
 
@@ -62,7 +79,15 @@ def test_an_operator_acts(deployment: Deployment, operator: Bbq, tmp_path: Path)
 def test_not_even_an_operator_changes_an_event(deployment: Deployment, operator: Bbq) -> None:
     key = '{"stream": {"S": "model#haiku"}, "version": {"N": "1"}}'
     for change in (["delete-item"], ["update-item", "--update-expression", "REMOVE schema"]):
-        command = ["aws", "dynamodb", *change, "--table-name", deployment.outputs["events_table"], "--key", key]
+        command = [
+            "aws",
+            "dynamodb",
+            *change,
+            "--table-name",
+            deployment.outputs["events_table"],
+            "--key",
+            key,
+        ]
         assert "AccessDenied" in operator(*command, program=[]).stderr
 
 
@@ -77,12 +102,17 @@ def test_nobody_does_what_he_must_not(bench: Bench) -> None:
 
 
 def test_what_a_function_may_do_with_tables_and_objects_it_needs(bench: Bench) -> None:
-    """The quick part of `make rights`, which takes every right away. Last: what it leaves behind waits for a retry."""
+    """The quick part of `make rights`, which takes every right away. Last: what it leaves behind
+    waits for a retry.
+    """
     quick = [
-        right for right in bench.rights()
-        if right.who in FUNCTIONS and right.action.startswith(("dynamodb:", "s3:")) and not excuse(right)
+        right
+        for right in bench.rights()
+        if right.who in FUNCTIONS
+        and right.action.startswith(("dynamodb:", "s3:"))
+        and not excuse(right)
         and right.action not in {"dynamodb:ConditionCheckItem", "s3:GetObject"}
-    ]  # fmt: skip
+    ]
     assert len(quick) > 10
     assert [str(right) for right in quick if not missed(bench, right)] == []
 
@@ -107,15 +137,22 @@ def somebody(deployment: Deployment, what: str) -> Iterator[Bbq]:
     environment = local_environment() | {
         "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-        "BBQ_NAME": "bbq-local",  # MiniStack lets nobody list the deployments who may not list everything
+        # MiniStack lets nobody list the deployments who may not list everything
+        "BBQ_NAME": "bbq-local",
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
     }
 
     def run(*arguments: str, program: list[str] | None = None) -> subprocess.CompletedProcess[str]:
         command = [*(["bbq"] if program is None else program), *arguments]
         return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
-        )  # fmt: skip
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
 
     yield run
     iam.delete_access_key(UserName=what, AccessKeyId=key["AccessKeyId"])

@@ -1,13 +1,15 @@
-"""A storm on the second Bedrock stand-in (tests/standin), which is written from recordings: every upload ends Completed, and is
-run exactly once.
+"""A storm on the second Bedrock stand-in (tests/standin), which is written from recordings: every
+upload ends Completed, and is run exactly once.
 
-Thirty uploads of two models, and for some 150 s at once: answers of Create that are lost, with the job made, not made, or made
-and never heard of; events that are dropped, doubled and late; a Get that does not know a new job; a List without tokens; then
-every job fails in Validating for a minute, and then every Create is refused for 90 s, both as accounts were recorded to do.
+Thirty uploads of two models, and for some 150 s at once: answers of Create that are lost, with the
+job made, not made, or made and never heard of; events that are dropped, doubled and late; a Get
+that does not know a new job; a List without tokens; then every job fails in Validating for a
+minute, and then every Create is refused for 90 s, both as accounts were recorded to do.
 
-It has a deployment of its own on the emulator of the other tests, as `make deploy-local AWS_ENDPOINT_URL_BEDROCK=…` makes it.
-Functions time out after 60 s instead of 120 s, so that a lease is over in 155 s. Nothing is helped along.
-Numbers are logged: `pytest tests/e2e/test_standin.py --log-cli-level=INFO`.
+It has a deployment of its own on the emulator of the other tests, as `make deploy-local
+AWS_ENDPOINT_URL_BEDROCK=…` makes it. Functions time out after 60 s instead of 120 s, so that a
+lease is over in 155 s. Nothing is helped along. Numbers are logged: `pytest
+tests/e2e/test_standin.py --log-cli-level=INFO`.
 """
 
 import json
@@ -48,7 +50,8 @@ def body_for(key: str) -> bytes:
 LIMITS = {"haiku": 3, "nova": 2}
 UPLOADS, LATER_UPLOADS = 10, 5  # of each model: at first, and while Bedrock refuses
 FAILING_SECONDS, REFUSING_SECONDS = 60, 90
-STORM_SECONDS = 540  # at most, from the first upload to the last result: two leases, and holds of some minutes
+# at most, from the first upload to the last result: two leases, and holds of some minutes
+STORM_SECONDS = 540
 BACK_SECONDS = 300  # a failed job is brought back by then, or never: Get's counts are waited for
 EVENTS = {"drop_events": 0.1, "double_events": 0.3, "late_events_seconds": 3.0}
 CALM = {"drop_events": 0.0}
@@ -92,22 +95,40 @@ class Storm:
     ledger: dict[str, Any]
 
     def processed(self) -> Counter[str]:
-        """How many Bedrock jobs have processed the input of each upload, by job id. It is in the key of the staged copy."""
+        """How many Bedrock jobs have processed the input of each upload, by job id. It is in the
+        key of the staged copy.
+        """
         inputs = self.ledger["inputs"].items()
-        return Counter({job: sum(entry["processed"] for uri, entry in inputs if f"/{job}/" in uri) for job in self.views})
+        return Counter(
+            {
+                job: sum(entry["processed"] for uri, entry in inputs if f"/{job}/" in uri)
+                for job in self.views
+            }
+        )
 
     def failed_in_validating(self) -> list[dict[str, Any]]:
         """The Bedrock jobs that did."""
-        return [job for job in self.ledger["jobs"] if job["history"][-2:] == ["Validating", "Failed"]]
+        return [
+            job for job in self.ledger["jobs"] if job["history"][-2:] == ["Validating", "Failed"]
+        ]
 
 
 @pytest.fixture(scope="module")
 def bedrock(local_stack: None, work: Path) -> Iterator[Bedrock]:
     """The stand-in, started as a person would."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.standin", f"--port={port}", f"--seed={SEED}", f"--event-source={EVENT_SOURCE}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.standin",
+        f"--port={port}",
+        f"--seed={SEED}",
+        f"--event-source={EVENT_SOURCE}",
+    ]
     with (work / "standin.log").open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, env=local_environment(), stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=local_environment(), stdout=file, stderr=subprocess.STDOUT
+        )
     try:
         standin = Bedrock(f"http://127.0.0.1:{port}")
         assert eventually(standin.answers, seconds=60)
@@ -119,13 +140,18 @@ def bedrock(local_stack: None, work: Path) -> Iterator[Bedrock]:
 
 @pytest.fixture(scope="module")
 def stormy(bedrock: Bedrock, work: Path) -> Iterator[Deployment]:
-    """The deployment on it, with shorter waits. Destroyed at the end, so that the last test of all finds nothing."""
+    """The deployment on it, with shorter waits. Destroyed at the end, so that the last test of all
+    finds nothing.
+    """
     directory = work / "terraform-standin"
     variables = [
-        f"-var=name={DEPLOYMENT}", f"-var=event_source={EVENT_SOURCE}", f"-var=check_in_minutes={CHECK_IN_MINUTES}"
-    ]  # fmt: skip
+        f"-var=name={DEPLOYMENT}",
+        f"-var=event_source={EVENT_SOURCE}",
+        f"-var=check_in_minutes={CHECK_IN_MINUTES}",
+    ]
     try:
-        with pytest.MonkeyPatch.context() as patch:  # no longer: the other fixtures mean the simulator
+        # no longer: the other fixtures mean the simulator
+        with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_BEDROCK", bedrock.url)
             deployment = Deployment(deploy.apply(variables, work=directory, quiet=True))
         hurry(deployment)
@@ -142,7 +168,11 @@ def upload_all(deployment: Deployment, count: int, *, first: int = 0) -> list[st
     """So many uploads of each model; their jobs."""
     assert deployment.s3  # made before the threads, which share it
     with ThreadPoolExecutor(INTAKES) as pool:
-        keys = [f"{model}/{number:02d}.jsonl" for number in range(first, first + count) for model in MODELS]
+        keys = [
+            f"{model}/{number:02d}.jsonl"
+            for number in range(first, first + count)
+            for model in MODELS
+        ]
         return list(pool.map(lambda key: deployment.upload(key, body_for(key)), keys))
 
 
@@ -157,7 +187,8 @@ def storm(stormy: Deployment, bedrock: Bedrock) -> Storm:
     def statuses() -> Counter[str]:
         return Counter(str(stormy.view(job).get("status")) for job in jobs)
 
-    losses = {HAIKU: ["", "made", "unheard"], NOVA: ["", "unmade"]}  # a slot of each model stays in doubt until its lease is over
+    # a slot of each model stays in doubt until its lease is over
+    losses = {HAIKU: ["", "made", "unheard"], NOVA: ["", "unmade"]}
     bedrock.weather(get_behind_seconds=5.0, lose=losses, **EVENTS)
     jobs = upload_all(stormy, UPLOADS)
     assert eventually(lambda: count("lost unmade") and count("lost unheard"))
@@ -168,7 +199,10 @@ def storm(stormy: Deployment, bedrock: Bedrock) -> Storm:
     jobs += upload_all(stormy, LATER_UPLOADS, first=UPLOADS)
     time.sleep(REFUSING_SECONDS)
     bedrock.weather(**CALM)
-    eventually(lambda: set(statuses()) <= {"Completed", "Failed"}, seconds=began + STORM_SECONDS - time.monotonic())
+    eventually(
+        lambda: set(statuses()) <= {"Completed", "Failed"},
+        seconds=began + STORM_SECONDS - time.monotonic(),
+    )
     eventually(lambda: set(statuses()) == {"Completed"}, seconds=BACK_SECONDS)
     found = Storm({job: stormy.view(job) for job in jobs}, bedrock.ledger())
     log.info("storm: over after %.0f s: %s", time.monotonic() - began, dict(statuses()))
@@ -176,7 +210,9 @@ def storm(stormy: Deployment, bedrock: Bedrock) -> Storm:
     return found
 
 
-def test_an_upload_runs_on_the_stand_in_and_its_result_is_back_in_the_bucket(stormy: Deployment, bedrock: Bedrock) -> None:
+def test_an_upload_runs_on_the_stand_in_and_its_result_is_back_in_the_bucket(
+    stormy: Deployment, bedrock: Bedrock
+) -> None:
     """Get is behind, and every event comes twice, late and in another order."""
     bedrock.weather(get_behind_seconds=5.0, double_events=1.0, late_events_seconds=3.0)
     for model, model_id in MODELS.items():
@@ -194,7 +230,14 @@ def test_an_upload_runs_on_the_stand_in_and_its_result_is_back_in_the_bucket(sto
 
 def test_every_fault_struck(storm: Storm) -> None:
     happened = storm.ledger["count"]
-    for what in ("lost made", "lost unmade", "lost unheard", "events dropped", "events doubled", "refused ValidationException"):
+    for what in (
+        "lost made",
+        "lost unmade",
+        "lost unheard",
+        "events dropped",
+        "events doubled",
+        "refused ValidationException",
+    ):
         assert happened.get(what), (what, happened)
     assert storm.failed_in_validating()
 
@@ -226,7 +269,9 @@ def test_few_jobs_failed_before_the_line_was_held_and_each_was_brought_back(stor
 
 def test_a_refusing_account_is_asked_seldom(storm: Storm) -> None:
     """Of each model: the claims that were under way, and one probe a minute or after an end."""
-    assert storm.ledger["count"]["refused ValidationException"] <= sum(2 * LIMITS[model] + 2 for model in MODELS)
+    assert storm.ledger["count"]["refused ValidationException"] <= sum(
+        2 * LIMITS[model] + 2 for model in MODELS
+    )
 
 
 def test_nothing_is_left_of_the_storm(stormy: Deployment, storm: Storm) -> None:
@@ -236,4 +281,6 @@ def test_nothing_is_left_of_the_storm(stormy: Deployment, storm: Storm) -> None:
         assert "hold" not in stormy.slots(model)
     queues = [stormy.outputs["hints_queue_url"], stormy.outputs["intake_queue_url"]]
     assert eventually(lambda: not any(map(stormy.queue_depth, queues)))
-    assert not any(stormy.queue_depth(url) for url in stormy.outputs["dead_letter_queue_urls"].values())
+    assert not any(
+        stormy.queue_depth(url) for url in stormy.outputs["dead_letter_queue_urls"].values()
+    )

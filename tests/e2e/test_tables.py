@@ -1,4 +1,6 @@
-"""The contract of the tables (tests/contract/test_tables.py), once more on the emulator's DynamoDB over HTTP."""
+"""The contract of the tables (tests/contract/test_tables.py), once more on the emulator's DynamoDB
+over HTTP.
+"""
 
 from collections.abc import Iterator
 from itertools import count

@@ -1,7 +1,8 @@
-"""Hostile content through the whole of intake, beside a good file in the same batch: each has a clear end, the good one runs.
+"""Hostile content through the whole of intake, beside a good file in the same batch: each has a
+clear end, the good one runs.
 
-Whether a line is fit is the subject of tests/unit/test_inspection.py; here it is what becomes of the upload, of its neighbours,
-and of the event, which holds no word of it.
+Whether a line is fit is the subject of tests/unit/test_inspection.py; here it is what becomes of
+the upload, of its neighbours, and of the event, which holds no word of it.
 """
 
 import gzip
@@ -19,7 +20,16 @@ from bbq.services.intake.uploads import Upload
 from bbq.shared import events as e
 from bbq.shared.models import Model
 from bbq.shared.names import job_stream
-from tests.handlers.test_intake_handler import BUCKET, GOOD, Bench, bench, job_of, reading, reasons, upload_of
+from tests.handlers.test_intake_handler import (
+    BUCKET,
+    GOOD,
+    Bench,
+    bench,
+    job_of,
+    reading,
+    reasons,
+    upload_of,
+)
 
 __all__ = ["bench"]  # the fixture
 
@@ -34,14 +44,26 @@ def line(model_input: bytes) -> bytes:
 
 
 UNFIT: dict[str, tuple[bytes, str]] = {
-    "deep nesting": (LINE + line(b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"), "nests too deeply"),
+    "deep nesting": (
+        LINE + line(b'{"x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+        "nests too deeply",
+    ),
     "deep objects": (LINE + line(b'{"x":' * 100_000 + b"1" + b"}" * 100_000), "nests too deeply"),
-    "a line of structure": (LINE + line(b'{"x": [' + b"[]," * 2 * MIB + b"1]}"), "characters without its long strings"),
+    "a line of structure": (
+        LINE + line(b'{"x": [' + b"[]," * 2 * MIB + b"1]}"),
+        "characters without its long strings",
+    ),
     "a line without an end": (LINE + line(b'{"x": "' + WORD.encode() * MIB), "is not valid JSON"),
-    "a name twice": (LINE + b'{"modelInput": {}, "modelInput": {"xylophone": 1}}\n', "the same name twice"),
+    "a name twice": (
+        LINE + b'{"modelInput": {}, "modelInput": {"xylophone": 1}}\n',
+        "the same name twice",
+    ),
     "NUL": (LINE + b"\0" * 1000 + b"\n", "is not valid JSON"),
     "NUL in a string": (LINE + line(b'{"x": "xylophone\0"}'), "control character"),
-    "UTF-8 cut in the middle": (LINE + line(b'{"x": "xylophone\xc3"}') + LINE, "is not UTF-8 at byte"),
+    "UTF-8 cut in the middle": (
+        LINE + line(b'{"x": "xylophone\xc3"}') + LINE,
+        "is not UTF-8 at byte",
+    ),
     "UTF-8 too long for its letter": (LINE + line(b'{"x": "\xc0\xaf"}'), "is not UTF-8"),
     "a surrogate in UTF-8": (LINE + line(b'{"x": "\xed\xa0\x80"}'), "is not UTF-8"),
     "half of a pair": (LINE + line(b'{"x": "\\ud83dxylophone"}'), "half of a surrogate pair"),
@@ -55,12 +77,13 @@ UNFIT: dict[str, tuple[bytes, str]] = {
     "UTF-16": ((LINE * 2).decode().encode("utf-16"), "UTF-16"),
     "UTF-32": ((LINE * 2).decode().encode("utf-32"), "UTF-32"),
     "a script": (b"<html><script>xylophone</script>\n" * 2, "is not valid JSON"),
-}  # fmt: skip
+}
 FIT: dict[str, bytes] = {
     "a huge number": LINE + line(b'{"x": ' + b"9" * 500_000 + b"}"),
     "a huge exponent": LINE + line(b'{"x": 1e999999999999}'),
     "a name twice in the model's own": LINE + line(b'{"x": 1, "x": 2}'),
-    "what JavaScript obeys": LINE + line(b'{"__proto__": {"x": 1}, "constructor": "\\u2028</script>"}'),
+    "what JavaScript obeys": LINE
+    + line(b'{"__proto__": {"x": 1}, "constructor": "\\u2028</script>"}'),
     "a bomb of entities": LINE + line(b'{"x": "&a;&a;<!ENTITY a>"}'),
     "a megabyte in one string": LINE + line(b'{"x": "' + b"A" * (2 * MIB) + b'"}'),
 }
@@ -75,7 +98,9 @@ def wide(bench: Bench) -> Bench:
 
 
 @pytest.mark.parametrize("what", UNFIT)
-def test_what_is_unfit_is_rejected_with_the_reason_and_delays_nobody(wide: Bench, what: str) -> None:
+def test_what_is_unfit_is_rejected_with_the_reason_and_delays_nobody(
+    wide: Bench, what: str
+) -> None:
     data, reason = UNFIT[what]
     bad, good = wide.put("to-process/bad.jsonl", data), wide.put("to-process/good.jsonl")
     began = time.process_time()
@@ -98,7 +123,9 @@ def test_what_is_only_strange_runs(wide: Bench, what: str) -> None:
     assert isinstance(wide.event(message), e.JobQueued)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "GZIP", "gzip, identity", "x\u00e9"])
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "br", "deflate", "zstd", "GZIP", "gzip, identity", "x\u00e9"]
+)
 def test_an_object_that_says_it_is_encoded_is_rejected_unread(wide: Bench, encoding: str) -> None:
     message = wide.put("to-process/a.jsonl")
 
@@ -108,7 +135,11 @@ def test_an_object_that_says_it_is_encoded_is_rejected_unread(wide: Bench, encod
     reading(wide, said)
     assert wide.run(message) == []
     [reason] = reasons(wide.event(message))
-    assert reason == "the object has a Content-Encoding: upload the file uncompressed, and without that header"
+    assert (
+        reason
+        == "the object has a Content-Encoding: upload the file uncompressed, and without that "
+        "header"
+    )
 
 
 def test_a_multipart_object_is_read_whole(wide: Bench) -> None:
@@ -118,9 +149,16 @@ def test_a_multipart_object_is_read_whole(wide: Bench) -> None:
     whole = line(b'{"x": "' + b"A" * (6 * MIB) + b'"}') + LINE
     parts = []
     for number, part in enumerate((whole[: 5 * MIB], whole[5 * MIB :]), 1):
-        etag = s3.upload_part(Bucket=BUCKET, Key=key, UploadId=upload, PartNumber=number, Body=part)["ETag"]
+        etag = s3.upload_part(
+            Bucket=BUCKET, Key=key, UploadId=upload, PartNumber=number, Body=part
+        )["ETag"]
         parts.append({"PartNumber": number, "ETag": etag})
-    done = s3.complete_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})  # type: ignore[typeddict-item] # as made above
+    done = s3.complete_multipart_upload(
+        Bucket=BUCKET,
+        Key=key,
+        UploadId=upload,
+        MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item] # as made above
+    )
     message = wide.put("to-process/other.jsonl").replace("other", "parts")
     version = upload_of(message).version_id
     event = wide.event_of(message.replace(version, done["VersionId"]))
@@ -135,7 +173,9 @@ def broken(error: Exception) -> Callable[[Upload, Opened], Opened]:
         yield next(chunks)[:25]
         raise error
 
-    return lambda upload, opened: replace(opened, chunks=cut(opened.chunks)) if "bad" in upload.key else opened
+    return lambda upload, opened: (
+        replace(opened, chunks=cut(opened.chunks)) if "bad" in upload.key else opened
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +187,9 @@ def broken(error: Exception) -> Callable[[Upload, Opened], Opened]:
         TimeoutError(),
     ],
 )
-def test_a_transfer_that_breaks_off_comes_back_and_delays_nobody(wide: Bench, error: Exception) -> None:
+def test_a_transfer_that_breaks_off_comes_back_and_delays_nobody(
+    wide: Bench, error: Exception
+) -> None:
     bad, good = wide.put("to-process/bad.jsonl", LINE * 9), wide.put("to-process/good.jsonl")
     reading(wide, broken(error))
     assert len(wide.run(bad, good)) == 1
@@ -159,13 +201,17 @@ def test_a_transfer_that_breaks_off_comes_back_and_delays_nobody(wide: Bench, er
 
 Then = Callable[[Bench, Upload], Any]
 DELETED = "the object was deleted before it was taken in"
-THEN: dict[str, tuple[Then, str]] = {  # what happens meanwhile; the reason, or none where the upload still runs as it was
+# what happens meanwhile; the reason, or none where the upload still runs as it was
+THEN: dict[str, tuple[Then, str]] = {
     "its version is deleted": (
         lambda b, u: b.s3.delete_object(Bucket=BUCKET, Key=u.key, VersionId=u.version_id),
         DELETED,
     ),
     "a delete marker is put on it": (lambda b, u: b.s3.delete_object(Bucket=BUCKET, Key=u.key), ""),
-    "it is overwritten": (lambda b, u: b.s3.put_object(Bucket=BUCKET, Key=u.key, Body=b"not json"), ""),
+    "it is overwritten": (
+        lambda b, u: b.s3.put_object(Bucket=BUCKET, Key=u.key, Body=b"not json"),
+        "",
+    ),
 }
 
 
@@ -194,7 +240,8 @@ def test_what_happens_to_an_object_meanwhile(wide: Bench, what: str, when: str) 
         return
     assert isinstance(event, e.JobQueued)
     (staged,) = wide.keys("staged/")
-    assert wide.s3.get_object(Bucket=BUCKET, Key=staged)["Body"].read() == GOOD  # the version that was announced
+    # the version that was announced
+    assert wide.s3.get_object(Bucket=BUCKET, Key=staged)["Body"].read() == GOOD
     assert upload.key == "to-process/a.jsonl"
 
 

@@ -1,4 +1,6 @@
-"""What people want to hear of is published, and whatever becomes of that, the jobs' own work is done."""
+"""What people want to hear of is published, and whatever becomes of that, the jobs' own work is
+done.
+"""
 
 import copy
 import json
@@ -42,8 +44,9 @@ def record(stream: str, name: str, version: int = 1, **attributes: str) -> dict[
     """A batch of one record."""
     event = stream_event(stream)
     event["Records"][0]["dynamodb"] |= {
-        "Keys": {"stream": {"S": stream}, "version": {"N": str(version)}}, "NewImage": image(stream, name, version, **attributes),
-    }  # fmt: skip
+        "Keys": {"stream": {"S": stream}, "version": {"N": str(version)}},
+        "NewImage": image(stream, name, version, **attributes),
+    }
     return event
 
 
@@ -54,9 +57,12 @@ def told(bench: Bench) -> list[tuple[str, str]]:
 def hint_of(job: str, version: int) -> dict[str, Any]:
     """What the outbox really sends."""
     sent: list[str] = []
-    Outbox(type("Sqs", (), {"send_message": lambda _, QueueUrl, MessageBody: sent.append(MessageBody)})(), "q").publish_later(  # noqa: N803 - the API's words
-        job, version
-    )
+    Outbox(
+        type(
+            "Sqs", (), {"send_message": lambda _, QueueUrl, MessageBody: sent.append(MessageBody)}
+        )(),
+        "q",
+    ).publish_later(job, version)
     return sqs_event(*sent)
 
 
@@ -91,12 +97,26 @@ def test_an_event_that_leaves_nothing_to_do_costs_no_read(name: str) -> None:
 
 def test_a_message_says_what_the_event_says_and_what_the_job_is_after_it() -> None:
     data = '{"attempt": 1, "message": "a \\"b\\"", "arn": null}'
-    attributes = {"status": "Failed", "outcome": "Failed", "key": HOSTILE_KEY, "owner": 'o"', "data": data}
+    attributes = {
+        "status": "Failed",
+        "outcome": "Failed",
+        "key": HOSTILE_KEY,
+        "owner": 'o"',
+        "data": data,
+    }
     row = publish.row_of(image("job#" + "a" * 26, "job-ended", 4, **attributes))
     assert publish.message(row) == {
-        "job": "a" * 26, "model": "haiku", "status": "Failed", "outcome": "Failed", "owner": 'o"', "key": HOSTILE_KEY,
-        "event": "job-ended", "version": "4", "at": "2026-11-24T09:30:00.000000Z", "data": data,
-    }  # fmt: skip
+        "job": "a" * 26,
+        "model": "haiku",
+        "status": "Failed",
+        "outcome": "Failed",
+        "owner": 'o"',
+        "key": HOSTILE_KEY,
+        "event": "job-ended",
+        "version": "4",
+        "at": "2026-11-24T09:30:00.000000Z",
+        "data": data,
+    }
 
 
 def test_a_stored_event_and_its_record_in_the_stream_are_one_message() -> None:
@@ -106,9 +126,17 @@ def test_a_stored_event_and_its_record_in_the_stream_are_one_message() -> None:
     assert stored is not None
     assert publish.message(publish.row_of(stored.to_dynamodb_dict())) == publish.message(stored)
     assert publish.message(stored) | {"data": ""} == {
-        "job": job, "model": "haiku", "status": "Queued", "outcome": "", "owner": "", "key": "to-process/haiku/a.jsonl",
-        "event": "job-queued", "version": "1", "at": stored.at, "data": "",
-    }  # fmt: skip
+        "job": job,
+        "model": "haiku",
+        "status": "Queued",
+        "outcome": "",
+        "owner": "",
+        "key": "to-process/haiku/a.jsonl",
+        "event": "job-queued",
+        "version": "1",
+        "at": stored.at,
+        "data": "",
+    }
     assert json.loads(publish.message(stored)["data"]) == stored.data
 
 
@@ -210,9 +238,13 @@ def test_a_hint_publishes_the_stored_event_and_comes_back_later_each_time_until_
     bench.topic.broken = True
     event = hint_of(job, 1)
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = "3"
-    assert h.act_on(bench.world(), event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert h.act_on(bench.world(), event) == {
+        "batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]
+    }
     assert [seconds for _, seconds in bench.outbox.hidden] == [120]
-    assert [name for name, _ in bench.notes] == ["PublishFailed"], "HintFailed would say that a job is not looked after"
+    assert [name for name, _ in bench.notes] == ["PublishFailed"], (
+        "HintFailed would say that a job is not looked after"
+    )
     bench.topic.broken = False
     assert h.act_on(bench.world(), event) == {"batchItemFailures": []}
     stored = bench.store.row(job_stream(job), 1)
@@ -224,12 +256,19 @@ def test_a_hint_publishes_the_stored_event_and_comes_back_later_each_time_until_
 @pytest.mark.parametrize(
     "forged",
     [
-        {"publish": "{job}", "version": 99}, {"publish": "{job}", "version": 2}, {"publish": "{job}", "version": 0},
-        {"publish": "{job}", "version": -1}, {"publish": "{job}", "version": True}, {"publish": "{job}", "version": "1"},
-        {"publish": "{job}"}, {"publish": "a" * 26, "version": 1}, {"publish": "model#haiku", "version": 1},
-        {"publish": {"job": "{job}", "text": "hello"}, "version": 1}, {"publish": None, "version": 1},
+        {"publish": "{job}", "version": 99},
+        {"publish": "{job}", "version": 2},
+        {"publish": "{job}", "version": 0},
+        {"publish": "{job}", "version": -1},
+        {"publish": "{job}", "version": True},
+        {"publish": "{job}", "version": "1"},
+        {"publish": "{job}"},
+        {"publish": "a" * 26, "version": 1},
+        {"publish": "model#haiku", "version": 1},
+        {"publish": {"job": "{job}", "text": "hello"}, "version": 1},
+        {"publish": None, "version": 1},
     ],
-)  # fmt: skip
+)
 def test_a_forged_hint_changes_nothing_and_publishes_nothing(forged: dict[str, object]) -> None:
     """Version 2 is a claim: an event of ours, and none that is published."""
     bench = Bench()
@@ -249,7 +288,10 @@ def test_a_record_without_an_event_is_asked_of_the_store() -> None:
     bench = Bench(limit=0)
     job = bench.upload()
     event = stream_of(job)
-    event["Records"][0]["dynamodb"]["NewImage"] = {"name": {"S": "job-ended"}, "version": {"N": "1"}}
+    event["Records"][0]["dynamodb"]["NewImage"] = {
+        "name": {"S": "job-ended"},
+        "version": {"N": "1"},
+    }
     h.act_on(bench.world(), event)
     assert (told(bench), bench.outbox.sent) == ([], [("publish", f"{job} 1")])
 

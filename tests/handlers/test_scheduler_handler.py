@@ -22,7 +22,16 @@ from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, arn
 
 MAX_RECEIVES = 120  # terraform/hints.tf
-GARBAGE = ["", "null", "{}", "[]", '{"wake": "nobody"}', '{"job": 5}', body(bedrock_event()), "\x00"]
+GARBAGE = [
+    "",
+    "null",
+    "{}",
+    "[]",
+    '{"wake": "nobody"}',
+    '{"job": 5}',
+    body(bedrock_event()),
+    "\x00",
+]
 
 
 def run(bench: Bench, event: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +40,12 @@ def run(bench: Bench, event: dict[str, Any]) -> dict[str, Any]:
 
 def report(job: str, status: str, which: str) -> str:
     return body(
-        bedrock_event(batchJobName=attempt_name(DEPLOYMENT, job, 1), batchJobArn=which, status=status, batchModelId=MODEL_ID)
+        bedrock_event(
+            batchJobName=attempt_name(DEPLOYMENT, job, 1),
+            batchJobArn=which,
+            status=status,
+            batchModelId=MODEL_ID,
+        )
     )
 
 
@@ -125,19 +139,29 @@ def test_a_hint_that_fails_comes_back_alone_and_later_each_time() -> None:
     bad, good = bench.upload("bad"), bench.upload("good")
     fail_on(bench, bad)
     event = sqs_event(body({"job": bad}), body({"job": good}), receives=3)
-    assert run(bench, event) == {"batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]}
+    assert run(bench, event) == {
+        "batchItemFailures": [{"itemIdentifier": event["Records"][0]["messageId"]}]
+    }
     assert [seconds for _, seconds in bench.outbox.hidden] == [120]
     assert bench.job(good).status == "Submitted"
 
 
 def test_hints_about_a_job_that_cannot_be_read_do_not_pile_up() -> None:  # P6, found by simulation
-    """Each hour's fill leaves a hint about it; what must come back, until a person looks, is the one of its own event."""
+    """Each hour's fill leaves a hint about it; what must come back, until a person looks, is the
+    one of its own event.
+    """
     bench = Bench(limit=0)
     bad = bench.upload()
-    row = EventRow(stream=job_stream(bad), version=2, name="from-the-future", schema=1, at="x", data={})
+    row = EventRow(
+        stream=job_stream(bad), version=2, name="from-the-future", schema=1, at="x", data={}
+    )
     bench.store.commit([Put(row)])
     due = bench.time.isoformat()
-    own, of_a_fill, of_an_attempt = {"job": bad}, {"job": bad, "attempt": 0, "due": due}, {"job": bad, "attempt": 1, "due": due}
+    own, of_a_fill, of_an_attempt = (
+        {"job": bad},
+        {"job": bad, "attempt": 0, "due": due},
+        {"job": bad, "attempt": 1, "due": due},
+    )
     event = sqs_event(body(own), body(of_a_fill), body(of_an_attempt))
     ids = [record["messageId"] for record in event["Records"]]
     failed = [item["itemIdentifier"] for item in run(bench, event)["batchItemFailures"]]
@@ -145,11 +169,18 @@ def test_hints_about_a_job_that_cannot_be_read_do_not_pile_up() -> None:  # P6, 
 
 
 @pytest.mark.parametrize("which", ["job", "model"])
-def test_timers_that_all_fire_early_never_break_the_chain(which: str) -> None:  # R35, found by simulation
-    """A fired schedule keeps its name for a while: each must leave one behind that never was, whatever its job needs."""
+# R35, found by simulation
+def test_timers_that_all_fire_early_never_break_the_chain(which: str) -> None:
+    """A fired schedule keeps its name for a while: each must leave one behind that never was,
+    whatever its job needs.
+    """
     bench = Bench(limit=0)
     job = bench.upload()
-    whose, hint = (f"{job}-1", {"job": job, "attempt": 1}) if which == "job" else (f"model-{MODEL}", {"wake": MODEL})
+    whose, hint = (
+        (f"{job}-1", {"job": job, "attempt": 1})
+        if which == "job"
+        else (f"model-{MODEL}", {"wake": MODEL})
+    )
     due = bench.time + timedelta(minutes=5)
     once: set[datetime] = set()
     for _ in range(5):
@@ -166,7 +197,9 @@ def test_timers_that_all_fire_early_never_break_the_chain(which: str) -> None:  
 
 
 def test_retries_grow_to_an_hour_and_leave_a_dead_letter_nine_of_its_fourteen_days() -> None:
-    """A message that moves keeps its age (SQS developer guide, "Dead-letter queues"). Each receive may take the whole timeout."""
+    """A message that moves keeps its age (SQS developer guide, "Dead-letter queues"). Each receive
+    may take the whole timeout.
+    """
     waits = [retry_seconds(n, h.LONGEST_RETRY_SECONDS) for n in range(1, MAX_RECEIVES + 1)]
     assert waits[0] == 30
     assert waits == sorted(waits)
@@ -180,15 +213,22 @@ def test_a_direct_wake_with_limits_is_a_deployment() -> None:
     job = bench.upload()
     run(bench, stream_of(job))
     assert bench.job(job).status == "Queued"
-    assert run(bench, {"wake": "all", "limits": {MODEL: 1}, "configuration": "x"}) == {"woken": [MODEL]}
+    assert run(bench, {"wake": "all", "limits": {MODEL: 1}, "configuration": "x"}) == {
+        "woken": [MODEL]
+    }
     assert bench.job(job).status == "Submitted"
 
 
-DENIED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no identity-based policy allows it"}}, "GetItem")
+DENIED = ClientError(
+    {"Error": {"Code": "AccessDeniedException", "Message": "no identity-based policy allows it"}},
+    "GetItem",
+)
 
 
 def test_a_deployment_waits_while_its_rights_are_not_there_yet() -> None:
-    """Recorded 2026-03-24, terraform-aws-control_tower_account_factory #614: the first apply was refused, a later one was not."""
+    """Recorded 2026-03-24, terraform-aws-control_tower_account_factory #614: the first apply was
+    refused, a later one was not.
+    """
     bench = Bench(limit=-1)
     errors = denied_for_a_while(bench, [query_denied(), DENIED])
     assert run(bench, {"wake": "all", "limits": {MODEL: 1}}) == {"woken": [MODEL]}
@@ -210,7 +250,9 @@ def test_a_deployment_fails_when_its_time_is_over_and_the_rights_are_still_missi
 
 def test_a_deployment_does_not_wait_for_any_other_error() -> None:
     bench = Bench(limit=-1)
-    errors = denied_for_a_while(bench, [ClientError({"Error": {"Code": "InternalServerError"}}, "Query"), DENIED])
+    errors = denied_for_a_while(
+        bench, [ClientError({"Error": {"Code": "InternalServerError"}}, "Query"), DENIED]
+    )
     with pytest.raises(ExceptionGroup):
         run(bench, {"wake": "all", "limits": {MODEL: 1}})
     assert errors == [DENIED]
@@ -236,9 +278,15 @@ def query_denied() -> Exception:
 
 
 def test_a_timer_whose_role_cannot_be_assumed_yet_brings_the_hint_back() -> None:
-    """Recorded 2026-09-08: for minutes after the role was made, at times later. Nothing is claimed without a timer."""
-    words = "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
-    refused = ClientError({"Error": {"Code": "ValidationException", "Message": words}}, "CreateSchedule")
+    """Recorded 2026-09-08: for minutes after the role was made, at times later. Nothing is claimed
+    without a timer.
+    """
+    words = (
+        "The execution role you provide must allow AWS EventBridge Scheduler to assume the role."
+    )
+    refused = ClientError(
+        {"Error": {"Code": "ValidationException", "Message": words}}, "CreateSchedule"
+    )
 
     errors = [refused, refused]
 
@@ -249,12 +297,20 @@ def test_a_timer_whose_role_cannot_be_assumed_yet_brings_the_hint_back() -> None
 
     bench = Bench()
     job = bench.upload()
-    timers: Any = Timers(cast("Any", Scheduler()), group="bbq", role_arn="arn:role", queue_arn="arn:queue", dlq_arn="arn:dlq")
+    timers: Any = Timers(
+        cast("Any", Scheduler()),
+        group="bbq",
+        role_arn="arn:role",
+        queue_arn="arn:queue",
+        dlq_arn="arn:dlq",
+    )
     bench.timers.arm_attempt = timers.arm_attempt  # type: ignore[method-assign] # the real one
     run(bench, stream_of(job))
     assert bench.outbox.sent == [("job", job)]
     assert len(run(bench, sqs_event(body({"job": job})))["batchItemFailures"]) == 1
-    assert [words in str(fields["error"]) for name, fields in bench.notes if name == "HintFailed"] == [True]
+    assert [
+        words in str(fields["error"]) for name, fields in bench.notes if name == "HintFailed"
+    ] == [True]
     assert bench.job(job).status == "Queued"
     assert run(bench, sqs_event(body({"job": job}))) == {"batchItemFailures": []}
     assert bench.job(job).status == "Submitted"
@@ -282,12 +338,26 @@ def fail_on(bench: Bench, job: str) -> None:
     bench.store.load = failing  # type: ignore[method-assign] # one partition is out of reach
 
 
-def test_a_service_that_hangs_is_an_error_while_there_is_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore's own time-outs would take five minutes: the function would be killed before it could record anything."""
+def test_a_service_that_hangs_is_an_error_while_there_is_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """botocore's own time-outs would take five minutes: the function would be killed before it
+    could record anything.
+    """
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(wiring, "_config", lambda: Bench().config)
     bedrock, timers, outbox, topic, results = wiring._clients.__wrapped__()
-    for client in (bedrock._client, timers._client, outbox._client, topic._connect(), results._client):
+    for client in (
+        bedrock._client,
+        timers._client,
+        outbox._client,
+        topic._connect(),
+        results._client,
+    ):
         config: Any = client.meta.config
-        longest = config.retries["total_max_attempts"] * (config.connect_timeout + config.read_timeout)
-        assert longest <= Bench().config.function_timeout.total_seconds() / 3, client.meta.service_model.service_name
+        longest = config.retries["total_max_attempts"] * (
+            config.connect_timeout + config.read_timeout
+        )
+        assert longest <= Bench().config.function_timeout.total_seconds() / 3, (
+            client.meta.service_model.service_name
+        )

@@ -1,6 +1,8 @@
-"""`make rights`: every right of every role and policy, taken away one at a time; and what none of them may do, tried.
+"""`make rights`: every right of every role and policy, taken away one at a time; and what none of
+them may do, tried.
 
-Prints the matrix and keeps it in docs/rights.md. `ARGS="intake viewer"` tries these alone, and leaves the page as it is.
+Prints the matrix and keeps it in docs/rights.md. `ARGS="intake viewer"` tries these alone, and
+leaves the page as it is.
 """
 
 import json
@@ -46,7 +48,11 @@ def trials(right: Right) -> tuple[scenarios.Scenario, ...]:
         return (scenarios.operator, scenarios.damaged, scenarios.large)
     if right.sid == "StartJobs" and scenarios.QUOTA_MODEL_ID in right.resource:
         return (scenarios.start_other,)
-    return (SCENARIOS.get((right.sid, right.action)) or SCENARIOS.get((right.sid, "")) or scenarios.upload,)
+    return (
+        SCENARIOS.get((right.sid, right.action))
+        or SCENARIOS.get((right.sid, ""))
+        or scenarios.upload,
+    )
 
 
 def missed(bench: Bench, right: Right) -> str:
@@ -71,11 +77,16 @@ def excuses_that_are_stale(bench: Bench) -> list[str]:
 
 
 def matrix(bench: Bench, only: Sequence[str]) -> int:
-    """0 where every right is missed or excused, every excuse holds, and all that is forbidden is refused."""
+    """0 where every right is missed or excused, every excuse holds, and all that is forbidden is
+    refused.
+    """
     scenarios.prepare(bench)
     rows, wrong = [], []
-    # An operator's redrive looks at every job that is not over, and so at the one nobody has heard of.
-    for right in sorted(bench.rights(), key=lambda right: (right.who == "operator", right.sid == "FindJobs")):
+    # An operator's redrive looks at every job that is not over, and so at the one nobody has heard
+    # of.
+    for right in sorted(
+        bench.rights(), key=lambda right: (right.who == "operator", right.sid == "FindJobs")
+    ):
         if only and right.who not in only:
             continue
         began = time.monotonic()
@@ -83,14 +94,27 @@ def matrix(bench: Bench, only: Sequence[str]) -> int:
         what = f"*{why}*" if why else missed(bench, right)
         wrong += [] if what else [f"nothing misses {right.who}: {right}"]
         rows.append(f"| {right.who} | {right.sid} | `{right}` | {what or '**nothing**'} |")
-        print(f"{right.who:14}{right.sid:25}{right!s:50}{what or 'NOTHING'} ({time.monotonic() - began:.1f} s)", flush=True)
+        print(
+            f"{right.who:14}{right.sid:25}{right!s:50}{what or 'NOTHING'} "
+            f"({time.monotonic() - began:.1f} s)",
+            flush=True,
+        )
     passed = forbidden.let_pass(bench)
     wrong += [f"not refused: {one}" for one in passed]
     if not only:
         wrong += [f"its excuse is stale: {one}" for one in excuses_that_are_stale(bench)]
-        table = "| who | statement | right | without it fails |\n|---|---|---|---|\n" + "\n".join(sorted(rows))
-        PAGE.write_text(with_part(with_part(PAGE.read_text(), "matrix", table), "forbidden", forbidden.table(bench)))
-    print("\n".join(wrong) or "every right is missed or excused, and all that is forbidden was refused")
+        table = "| who | statement | right | without it fails |\n|---|---|---|---|\n" + "\n".join(
+            sorted(rows)
+        )
+        PAGE.write_text(
+            with_part(
+                with_part(PAGE.read_text(), "matrix", table), "forbidden", forbidden.table(bench)
+            )
+        )
+    print(
+        "\n".join(wrong)
+        or "every right is missed or excused, and all that is forbidden was refused"
+    )
     return 1 if wrong else 0
 
 
@@ -109,8 +133,14 @@ def main() -> int:
         build.build(ROOT, ROOT / ".build")
         stack.up(SIMULATOR, record=work / "stack.json", emulator=MINISTACK, with_command=WATCHED)
         try:
-            variables = [f"-var=models={json.dumps(scenarios.MODELS)}", f"-var=default_model={scenarios.MODEL}"]
-            bench = Bench(Deployment(deploy.apply(variables, work=work / "terraform", quiet=True)), work / "denied.log")
+            variables = [
+                f"-var=models={json.dumps(scenarios.MODELS)}",
+                f"-var=default_model={scenarios.MODEL}",
+            ]
+            bench = Bench(
+                Deployment(deploy.apply(variables, work=work / "terraform", quiet=True)),
+                work / "denied.log",
+            )
             with bench.may_be_assumed("bedrock"):
                 return matrix(bench, sys.argv[1:])
         finally:

@@ -1,7 +1,9 @@
-"""A deployment on the emulator whose rights can be taken away one at a time, and what was refused since.
+"""A deployment on the emulator whose rights can be taken away one at a time, and what was refused
+since.
 
-Terraform is applied once. A mutation is the live policy, less one right, put in place of it; MiniStack reads policies at every
-call, so it is in force at once, in functions that are already warm too.
+Terraform is applied once. A mutation is the live policy, less one right, put in place of it;
+MiniStack reads policies at every call, so it is in force at once, in functions that are already
+warm too.
 """
 
 import json
@@ -26,8 +28,10 @@ ROLES = (*FUNCTIONS, "bedrock", "timers")
 PEOPLE = ("viewer", "operator")
 PATIENCE_SECONDS = 30.0
 ACCOUNT_MAY_ASSUME = {
-    "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "arn:aws:iam::000000000000:root"},
-}  # fmt: skip
+    "Effect": "Allow",
+    "Action": "sts:AssumeRole",
+    "Principal": {"AWS": "arn:aws:iam::000000000000:root"},
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Denial:
 
 @dataclass
 class Bench:
-    """`log` is what ministack_watched.py writes. `policies` are as Terraform applied them, by who and the policy's name."""
+    """`log` is what ministack_watched.py writes. `policies` are as Terraform applied them, by who
+    and the policy's name.
+    """
 
     deployment: Deployment
     log: Path
@@ -70,7 +76,9 @@ class Bench:
         return f"{self.name}-{REGION}-{role}"
 
     def rights(self) -> Iterator[Right]:
-        """All that can be taken away. What an operator has as a viewer is taken away from the viewer."""
+        """All that can be taken away. What an operator has as a viewer is taken away from the
+        viewer.
+        """
         seen: set[tuple[str, str, str]] = set()
         for (who, _), document in self.policies.items():
             for right in rights(who, document):
@@ -98,34 +106,53 @@ class Bench:
 
     def refused(self, right: Right, since: tuple[int, int]) -> list[Denial]:
         """The refusals after that mark that are for want of this right."""
-        of = [s for (who, _), document in self.policies.items() if who == right.who for s in document["Statement"]]
+        of = [
+            s
+            for (who, _), document in self.policies.items()
+            if who == right.who
+            for s in document["Statement"]
+        ]
         (statement,) = [s for s in of if s["Sid"] == right.sid]
         actions = [right.action] if right.action else many(statement["Action"])
         resources = [right.resource] if right.resource else many(statement["Resource"])
         return [
-            denial for denial in self._denials(since)
+            denial
+            for denial in self._denials(since)
             if denial.who == right.who
             and denial.action in actions
             and any(fnmatchcase(denial.resource, resource) for resource in resources)
-        ]  # fmt: skip
+        ]
 
     @contextmanager
     def may_be_assumed(self, *roles: str) -> Iterator[None]:
-        """The account may wear these roles, beside whom Terraform lets: the emulator has no services that could."""
+        """The account may wear these roles, beside whom Terraform lets: the emulator has no
+        services that could.
+        """
         iam = self.deployment.client("iam")
-        before = {role: _document(iam.get_role(RoleName=self.full(role))["Role"]["AssumeRolePolicyDocument"]) for role in roles}
+        before = {
+            role: _document(
+                iam.get_role(RoleName=self.full(role))["Role"]["AssumeRolePolicyDocument"]
+            )
+            for role in roles
+        }
         try:
             for role, trust in before.items():
                 wider = {**trust, "Statement": [*trust["Statement"], ACCOUNT_MAY_ASSUME]}
-                iam.update_assume_role_policy(RoleName=self.full(role), PolicyDocument=json.dumps(wider))
+                iam.update_assume_role_policy(
+                    RoleName=self.full(role), PolicyDocument=json.dumps(wider)
+                )
             yield
         finally:
             for role, trust in before.items():
-                iam.update_assume_role_policy(RoleName=self.full(role), PolicyDocument=json.dumps(trust))
+                iam.update_assume_role_policy(
+                    RoleName=self.full(role), PolicyDocument=json.dumps(trust)
+                )
 
     def hint(self, hint: Mapping[str, Any]) -> None:
         """Wake the scheduler, as a timer or an operator does."""
-        self.deployment.sqs.send_message(QueueUrl=self.deployment.outputs["hints_queue_url"], MessageBody=json.dumps(hint))
+        self.deployment.sqs.send_message(
+            QueueUrl=self.deployment.outputs["hints_queue_url"], MessageBody=json.dumps(hint)
+        )
 
     def run(self, who: str, *command: str) -> subprocess.CompletedProcess[str]:
         """`bbq`, or another program, as a user who has this policy and nothing else."""
@@ -136,8 +163,14 @@ class Bench:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
         return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
-        )  # fmt: skip
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     _taken: list[Right] = field(default_factory=list)
 
@@ -145,23 +178,39 @@ class Bench:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     def _denials(self, since: tuple[int, int]) -> list[Denial]:
-        found = [line.split(" ", 2) for line in self._lines()[since[0] :]] + simulator("denied")["denied"][since[1] :]
+        found = [line.split(" ", 2) for line in self._lines()[since[0] :]] + simulator("denied")[
+            "denied"
+        ][since[1] :]
         return [Denial(self._who(who), action, resource) for who, action, resource in found]
 
     def _place(self, right: Right) -> tuple[str, str]:
-        (place,) = [key for key, document in self.policies.items() if key[0] == right.who and _has(document, right)]
+        (place,) = [
+            key
+            for key, document in self.policies.items()
+            if key[0] == right.who and _has(document, right)
+        ]
         return place
 
     def _apply(self, places: set[tuple[str, str]]) -> None:
         for place in places:
-            self._put(place, without(self.policies[place], [right for right in self._taken if self._place(right) == place]))
+            self._put(
+                place,
+                without(
+                    self.policies[place],
+                    [right for right in self._taken if self._place(right) == place],
+                ),
+            )
 
     def _put(self, place: tuple[str, str], document: Document) -> None:
         iam, (who, policy) = self.deployment.client("iam"), place
         if who in PEOPLE:
-            iam.put_user_policy(UserName=f"rights-{who}", PolicyName="theirs", PolicyDocument=json.dumps(document))
+            iam.put_user_policy(
+                UserName=f"rights-{who}", PolicyName="theirs", PolicyDocument=json.dumps(document)
+            )
         elif document["Statement"]:
-            iam.put_role_policy(RoleName=self.full(who), PolicyName=policy, PolicyDocument=json.dumps(document))
+            iam.put_role_policy(
+                RoleName=self.full(who), PolicyName=policy, PolicyDocument=json.dumps(document)
+            )
         else:
             iam.delete_role_policy(RoleName=self.full(who), PolicyName=policy)
 
@@ -185,4 +234,8 @@ def _document(document: Any) -> Document:
 
 
 def _has(document: Document, right: Right) -> bool:
-    return any(right in tuple(rights(right.who, {"Statement": [s]})) for s in document["Statement"] if s["Sid"] == right.sid)
+    return any(
+        right in tuple(rights(right.who, {"Statement": [s]}))
+        for s in document["Statement"]
+        if s["Sid"] == right.sid
+    )

@@ -1,5 +1,6 @@
-"""`make encrypted`: the same pipeline with a KMS key of one's own, on the emulator: an upload runs, and everything it left is
-encrypted with the key. MiniStack keeps keys and their policies; a service's own use of a key it does not check.
+"""`make encrypted`: the same pipeline with a KMS key of one's own, on the emulator: an upload runs,
+and everything it left is encrypted with the key. MiniStack keeps keys and their policies; a
+service's own use of a key it does not check.
 """
 
 import os
@@ -26,8 +27,12 @@ def main() -> int:
         try:
             kms = Deployment({}).client("kms")
             key = kms.create_key()["KeyMetadata"]["Arn"]
-            deployment = Deployment(deploy.apply([f"-var=kms_key_arn={key}"], work=work / "terraform", quiet=True))
-            kms.put_key_policy(KeyId=key, PolicyName="default", Policy=deployment.outputs["key_policy"])
+            deployment = Deployment(
+                deploy.apply([f"-var=kms_key_arn={key}"], work=work / "terraform", quiet=True)
+            )
+            kms.put_key_policy(
+                KeyId=key, PolicyName="default", Policy=deployment.outputs["key_policy"]
+            )
             return _used(deployment, key)
         finally:
             stack.down(work / "stack.json")
@@ -36,8 +41,13 @@ def main() -> int:
 def _used(deployment: Deployment, key: str) -> int:
     job = deployment.upload("haiku/encrypted.jsonl", records())
     until(lambda: "processed_records" in deployment.view(job), 45)
-    bucket, staged = deployment.outputs["bucket"], staged_key(job, "to-process/haiku/encrypted.jsonl")
-    queue = deployment.sqs.get_queue_attributes(QueueUrl=deployment.outputs["hints_queue_url"], AttributeNames=["KmsMasterKeyId"])
+    bucket, staged = (
+        deployment.outputs["bucket"],
+        staged_key(job, "to-process/haiku/encrypted.jsonl"),
+    )
+    queue = deployment.sqs.get_queue_attributes(
+        QueueUrl=deployment.outputs["hints_queue_url"], AttributeNames=["KmsMasterKeyId"]
+    )
     found = {
         "status": deployment.view(job).get("status"),
         "staged": deployment.s3.head_object(Bucket=bucket, Key=staged).get("SSEKMSKeyId"),

@@ -1,4 +1,6 @@
-"""What each role and policy must not do, tried for real with its credentials on the emulator. All of it must be refused."""
+"""What each role and policy must not do, tried for real with its credentials on the emulator. All
+of it must be refused.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,10 +13,17 @@ from local.settings import REGION, local_environment
 from tests.rights.bench import PEOPLE, Bench
 
 ACCOUNT = "000000000000"
-REFUSED = {"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "403"}
+REFUSED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "403",
+}
 EVENT = {"stream": {"S": "model#haiku"}, "version": {"N": "1"}}
 PLACE = {"pk": {"S": "line#haiku"}, "sk": {"S": "forged"}}
-OTHER = "another-deployment"  # its tables, bucket and queues; a refusal comes before any answer whether they exist
+# its tables, bucket and queues; a refusal comes before any answer whether they exist
+OTHER = "another-deployment"
 
 # What MiniStack would let pass, because it does not look: said here, held by plan tests.
 NOT_TRIED = {
@@ -39,7 +48,11 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
     """Every cell."""
     out = bench.deployment.outputs
     bucket, events, projections = out["bucket"], out["events_table"], out["projections_table"]
-    staged, prompt, output = "staged/x/x.jsonl", "to-process/haiku/x.jsonl", "processed/haiku/x/j/1/x.jsonl.out"
+    staged, prompt, output = (
+        "staged/x/x.jsonl",
+        "to-process/haiku/x.jsonl",
+        "processed/haiku/x/j/1/x.jsonl.out",
+    )
     everybody = ("intake", "scheduler", "bedrock", "timers", *PEOPLE)
 
     def read(key: str) -> Callable[[Callable[[str], Any]], object]:
@@ -49,12 +62,22 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
         return lambda client: client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
 
     for who in everybody:
-        yield Attempt(who, "delete an event", lambda client: client("dynamodb").delete_item(TableName=events, Key=EVENT))
-        yield Attempt(who, "delete the events table", lambda client: client("dynamodb").delete_table(TableName=events))
+        yield Attempt(
+            who,
+            "delete an event",
+            lambda client: client("dynamodb").delete_item(TableName=events, Key=EVENT),
+        )
+        yield Attempt(
+            who,
+            "delete the events table",
+            lambda client: client("dynamodb").delete_table(TableName=events),
+        )
         yield Attempt(
             who,
             "update an event",
-            lambda client: client("dynamodb").update_item(TableName=events, Key=EVENT, UpdateExpression="REMOVE schema"),
+            lambda client: client("dynamodb").update_item(
+                TableName=events, Key=EVENT, UpdateExpression="REMOVE schema"
+            ),
         )
         yield Attempt(
             who,
@@ -64,52 +87,97 @@ def attempts(bench: Bench) -> Iterator[Attempt]:  # noqa: C901 - one table
         yield Attempt(
             who,
             "write another deployment's table",
-            lambda client: client("dynamodb").put_item(TableName=f"{OTHER}-projections", Item=PLACE),
+            lambda client: client("dynamodb").put_item(
+                TableName=f"{OTHER}-projections", Item=PLACE
+            ),
         )
         yield Attempt(who, "write outside every prefix", write("elsewhere/x"))
-        yield Attempt(who, "delete an object", lambda client: client("s3").delete_object(Bucket=bucket, Key=prompt))
+        yield Attempt(
+            who,
+            "delete an object",
+            lambda client: client("s3").delete_object(Bucket=bucket, Key=prompt),
+        )
         yield Attempt(
             who,
             "widen its own rights",
-            lambda client: client("iam").put_role_policy(RoleName="r", PolicyName="p", PolicyDocument="{}"),
+            lambda client: client("iam").put_role_policy(
+                RoleName="r", PolicyName="p", PolicyDocument="{}"
+            ),
         )
         yield Attempt(
-            who, "change a function", lambda client: client("lambda").delete_function(FunctionName=out["intake_function"])
+            who,
+            "change a function",
+            lambda client: client("lambda").delete_function(FunctionName=out["intake_function"]),
         )
-        yield Attempt(who, "change the bucket's policy", lambda client: client("s3").delete_bucket_policy(Bucket=bucket))
+        yield Attempt(
+            who,
+            "change the bucket's policy",
+            lambda client: client("s3").delete_bucket_policy(Bucket=bucket),
+        )
     for who, key in (
-        ("intake", output), ("intake", staged), ("scheduler", prompt), ("scheduler", staged), ("scheduler", output),
-        ("bedrock", prompt), ("bedrock", output), ("timers", prompt), ("viewer", staged),
+        ("intake", output),
+        ("intake", staged),
+        ("scheduler", prompt),
+        ("scheduler", staged),
+        ("scheduler", output),
+        ("bedrock", prompt),
+        ("bedrock", output),
+        ("timers", prompt),
+        ("viewer", staged),
         ("operator", staged),
-    ):  # fmt: skip
+    ):
         yield Attempt(who, f"read {key.split('/')[0]}/", read(key))
     for who, key in (
-        ("intake", prompt), ("intake", output), ("scheduler", prompt), ("scheduler", staged), ("scheduler", output),
-        ("bedrock", prompt), ("bedrock", staged), ("viewer", prompt), ("viewer", output), ("operator", staged),
+        ("intake", prompt),
+        ("intake", output),
+        ("scheduler", prompt),
+        ("scheduler", staged),
+        ("scheduler", output),
+        ("bedrock", prompt),
+        ("bedrock", staged),
+        ("viewer", prompt),
+        ("viewer", output),
+        ("operator", staged),
         ("operator", output),
-    ):  # fmt: skip
+    ):
         yield Attempt(who, f"write {key.split('/')[0]}/", write(key))
     for who in ("intake", "bedrock", "timers"):
-        yield Attempt(who, "read projections", lambda client: client("dynamodb").get_item(TableName=projections, Key=PLACE))
+        yield Attempt(
+            who,
+            "read projections",
+            lambda client: client("dynamodb").get_item(TableName=projections, Key=PLACE),
+        )
     for who in ("intake", "bedrock", "timers", "viewer"):
-        yield Attempt(who, "write projections", lambda client: client("dynamodb").put_item(TableName=projections, Item=PLACE))
+        yield Attempt(
+            who,
+            "write projections",
+            lambda client: client("dynamodb").put_item(TableName=projections, Item=PLACE),
+        )
     for who in ("intake", "scheduler", "viewer"):
         yield Attempt(who, "scan a table", lambda client: client("dynamodb").scan(TableName=events))
     for who in ("intake", "viewer"):
         yield Attempt(
             who,
             "wake the scheduler",
-            lambda client: client("sqs").send_message(QueueUrl=out["hints_queue_url"], MessageBody="{}"),
+            lambda client: client("sqs").send_message(
+                QueueUrl=out["hints_queue_url"], MessageBody="{}"
+            ),
         )
     for who in (*PEOPLE, "timers"):
         yield Attempt(
-            who, "take messages from the functions", lambda client: client("sqs").receive_message(QueueUrl=out["hints_queue_url"])
+            who,
+            "take messages from the functions",
+            lambda client: client("sqs").receive_message(QueueUrl=out["hints_queue_url"]),
         )
     for who in ("intake", "timers", *PEOPLE):
         yield Attempt(
-            who, "publish to the topic", lambda client: client("sns").publish(TopicArn=out["events_topic_arn"], Message="x")
+            who,
+            "publish to the topic",
+            lambda client: client("sns").publish(TopicArn=out["events_topic_arn"], Message="x"),
         )
-        yield Attempt(who, "make a timer", lambda client: client("scheduler").delete_schedule(Name="x"))
+        yield Attempt(
+            who, "make a timer", lambda client: client("scheduler").delete_schedule(Name="x")
+        )
 
 
 def let_pass(bench: Bench) -> list[str]:
@@ -132,7 +200,11 @@ def table(bench: Bench) -> str:
 
 def _refused(attempt: Attempt, session: boto3.Session) -> bool:
     try:
-        attempt.call(lambda service: session.client(service, endpoint_url=local_environment()["AWS_ENDPOINT_URL"]))  # type: ignore[call-overload]
+        attempt.call(
+            lambda service: session.client(  # type: ignore[call-overload]
+                service, endpoint_url=local_environment()["AWS_ENDPOINT_URL"]
+            )
+        )
     except ClientError as error:
         return error.response["Error"].get("Code") in REFUSED
     return False
@@ -143,5 +215,9 @@ def _session(bench: Bench, who: str) -> boto3.Session:
         key = bench.keys[who]
         return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
     arn = f"arn:aws:iam::{ACCOUNT}:role/{bench.full(who)}"
-    key = bench.deployment.client("sts").assume_role(RoleArn=arn, RoleSessionName="rights")["Credentials"]
-    return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"], region_name=REGION)
+    key = bench.deployment.client("sts").assume_role(RoleArn=arn, RoleSessionName="rights")[
+        "Credentials"
+    ]
+    return boto3.Session(
+        key["AccessKeyId"], key["SecretAccessKey"], key["SessionToken"], region_name=REGION
+    )

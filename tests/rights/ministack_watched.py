@@ -1,5 +1,6 @@
-"""MiniStack as `local.stack` starts it, which writes down every call that its IAM refuses: `<who> <action> <resource>`, a line
-each, in the file that BBQ_DENIED names. What a function makes of a refusal is its own affair; that there was one is seen here.
+"""MiniStack as `local.stack` starts it, which writes down every call that its IAM refuses: `<who>
+<action> <resource>`, a line each, in the file that BBQ_DENIED names. What a function makes of a
+refusal is its own affair; that there was one is seen here.
 """
 
 import os

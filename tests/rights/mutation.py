@@ -22,7 +22,9 @@ class Right:
 
 
 def rights(who: str, document: Mapping[str, Any]) -> Iterator[Right]:
-    """Everything that can be taken away. A statement's only resource is taken away with its actions."""
+    """Everything that can be taken away. A statement's only resource is taken away with its
+    actions.
+    """
     for statement in document["Statement"]:
         for action in many(statement["Action"]):
             yield Right(who=who, sid=statement["Sid"], action=action)
@@ -32,8 +34,8 @@ def rights(who: str, document: Mapping[str, Any]) -> Iterator[Right]:
 
 
 def without(document: Mapping[str, Any], taken: Collection[Right]) -> Document:
-    """The document less these rights of one role; a statement without actions or resources is gone. Raises ValueError where it
-    has no such right.
+    """The document less these rights of one role; a statement without actions or resources is gone.
+    Raises ValueError where it has no such right.
     """
     rest: Document = {**document, "Statement": []}
     missing = set(taken)
@@ -42,9 +44,13 @@ def without(document: Mapping[str, Any], taken: Collection[Right]) -> Document:
         missing -= {
             right
             for right in here
-            if (right.action or right.resource) in many(statement["Action" if right.action else "Resource"])
+            if (right.action or right.resource)
+            in many(statement["Action" if right.action else "Resource"])
         }
-        for part, gone in (("Action", {r.action for r in here}), ("Resource", {r.resource for r in here})):
+        for part, gone in (
+            ("Action", {r.action for r in here}),
+            ("Resource", {r.resource for r in here}),
+        ):
             if here:
                 statement[part] = [one for one in many(statement[part]) if one not in gone]
         if statement["Action"] and statement["Resource"]:

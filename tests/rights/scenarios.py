@@ -1,4 +1,6 @@
-"""The smallest part of the system's life that needs each right. Each scenario stops as soon as `seen` says that it may."""
+"""The smallest part of the system's life that needs each right. Each scenario stops as soon as
+`seen` says that it may.
+"""
 
 import json
 import tempfile
@@ -20,12 +22,16 @@ Scenario = Callable[[Bench, Seen], None]
 MODEL = "haiku"
 MODEL_ID = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 QUOTA_MODEL, QUOTA_MODEL_ID = "full", "amazon.nova-lite-v1:0"
-MODELS = {MODEL: {"model_id": MODEL_ID, "limit": 900}, QUOTA_MODEL: {"model_id": QUOTA_MODEL_ID, "limit": 9}}
+MODELS = {
+    MODEL: {"model_id": MODEL_ID, "limit": 900},
+    QUOTA_MODEL: {"model_id": QUOTA_MODEL_ID, "limit": 9},
+}
 UNHEARD_MODEL = "unheard"  # its slots are not damaged and rebuilt, which would begin a lease anew
 MODELS[UNHEARD_MODEL] = {"model_id": MODEL_ID, "limit": 9}
 MODELS |= {f"fresh{number}": {"model_id": MODEL_ID, "limit": 9} for number in range(12)}
 NO_QUEUEING = Right(who="intake", sid="AppendEvents", action="dynamodb:PutItem")
-NO_HISTORY = Right(who="scheduler", sid="AppendEvents", action="dynamodb:Query")  # with it gone, every reconcile fails
+# with it gone, every reconcile fails
+NO_HISTORY = Right(who="scheduler", sid="AppendEvents", action="dynamodb:Query")
 
 _count = iter(range(1_000_000))
 _fresh = iter([model for model in MODELS if model.startswith("fresh")])
@@ -48,7 +54,11 @@ def unversioned(bench: Bench, seen: Seen) -> None:
     """A notification without a version: the bucket's versioning was suspended."""
     key = f"to-process/{MODEL}/{next(_count)}.jsonl"
     _notify(
-        bench, key, bench.deployment.s3.put_object(Bucket=bench.deployment.outputs["bucket"], Key=key, Body=records())["ETag"]
+        bench,
+        key,
+        bench.deployment.s3.put_object(
+            Bucket=bench.deployment.outputs["bucket"], Key=key, Body=records()
+        )["ETag"],
     )
     until(seen, 4)
 
@@ -64,7 +74,13 @@ def lost_event(bench: Bench, seen: Seen) -> None:
     simulator("faults", {"event_drop": 1.0})
     try:
         job = _submitted(bench, seen)
-        bench.hint({"job": job, "attempt": 1, "due": datetime.now(UTC).replace(second=0, microsecond=0).isoformat()})
+        bench.hint(
+            {
+                "job": job,
+                "attempt": 1,
+                "due": datetime.now(UTC).replace(second=0, microsecond=0).isoformat(),
+            }
+        )
         until(seen)
     finally:
         simulator("faults", {"event_drop": 0.0})
@@ -73,10 +89,17 @@ def lost_event(bench: Bench, seen: Seen) -> None:
 def cancel(bench: Bench, seen: Seen) -> None:
     """A running job is cancelled."""
     job = _submitted(bench, seen)
-    store = Store(DynamoTables({"events": bench.deployment.outputs["events_table"]}, "us-east-1"), sleep=time.sleep)
+    store = Store(
+        DynamoTables({"events": bench.deployment.outputs["events_table"]}, "us-east-1"),
+        sleep=time.sleep,
+    )
     for _ in range(20):
         try:
-            store.append(job, store.job(job), e.CancelRequested(at=datetime.now(UTC), by="rights", why="tried"))
+            store.append(
+                job,
+                store.job(job),
+                e.CancelRequested(at=datetime.now(UTC), by="rights", why="tried"),
+            )
             break
         except Exception:  # noqa: BLE001 - another event took its version
             time.sleep(0.05)
@@ -84,7 +107,9 @@ def cancel(bench: Bench, seen: Seen) -> None:
 
 
 def unanswered(bench: Bench, seen: Seen) -> None:
-    """A job whose Create was never answered, and whose lease is over: its name is looked up. See `prepare`."""
+    """A job whose Create was never answered, and whose lease is over: its name is looked up. See
+    `prepare`.
+    """
     ((job, since),) = _unanswered
     until(lambda: seen() or time.monotonic() > since + LEASE_SECONDS, LEASE_SECONDS)
     bench.hint({"job": job})
@@ -92,7 +117,9 @@ def unanswered(bench: Bench, seen: Seen) -> None:
 
 
 def start(bench: Bench, seen: Seen) -> None:
-    """An upload is sent to Bedrock. On a model of its own each time, because a refusal holds a model up for a while."""
+    """An upload is sent to Bedrock. On a model of its own each time, because a refusal holds a
+    model up for a while.
+    """
     bench.deployment.upload(f"{next(_fresh)}/{next(_count)}.jsonl", records())
     until(seen)
 
@@ -129,13 +156,19 @@ _unanswered: list[tuple[str, float]] = []
 
 
 def prepare(bench: Bench) -> None:
-    """What takes minutes to ripen: a job that Bedrock took and ended without anybody hearing of it. Its timer is gone, too, or
-    that would look the name up while the right to is still there.
+    """What takes minutes to ripen: a job that Bedrock took and ended without anybody hearing of it.
+    Its timer is gone, too, or that would look the name up while the right to is still there.
     """
     simulator("faults", {"accept_then_timeout": 1.0, "timeout_seconds": 0.1, "event_drop": 1.0})
     try:
         job = bench.deployment.upload(f"{UNHEARD_MODEL}/unanswered.jsonl", records())
-        until(lambda: any(job in made["jobName"] and made["status"] in ENDS for made in simulator("jobs")["jobs"]), 30)
+        until(
+            lambda: any(
+                job in made["jobName"] and made["status"] in ENDS
+                for made in simulator("jobs")["jobs"]
+            ),
+            30,
+        )
         time.sleep(1)
         _unanswered.append((job, time.monotonic()))
     finally:
@@ -151,8 +184,12 @@ def viewer(bench: Bench, seen: Seen) -> None:
     job = _finished(bench)
     with tempfile.TemporaryDirectory() as directory:
         for command in (
-            ["status"], ["show", job], ["show", f"{MODEL}/finished.jsonl"], ["jobs"], ["download", job, directory],
-        ):  # fmt: skip
+            ["status"],
+            ["show", job],
+            ["show", f"{MODEL}/finished.jsonl"],
+            ["jobs"],
+            ["download", job, directory],
+        ):
             bench.run("viewer", "bbq", *command)
             if seen():
                 return
@@ -162,7 +199,8 @@ def running(bench: Bench, seen: Seen) -> None:
     """A viewer asks what Bedrock says of a job that runs."""
     job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
     until(lambda: bench.deployment.view(job).get("status") == "InProgress", 30)
-    simulator("faults", {"event_drop": 1.0})  # so that it runs, as far as anybody knows, until `bbq` has started
+    # so that it runs, as far as anybody knows, until `bbq` has started
+    simulator("faults", {"event_drop": 1.0})
     try:
         bench.run("viewer", "bbq", "show", job)
     finally:
@@ -179,22 +217,33 @@ def operator(bench: Bench, seen: Seen) -> None:
         for url in outputs["dead_letter_queue_urls"].values():
             bench.deployment.sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"job": job}))
         for command in (
-            ["submit", str(file), "--model", MODEL, "--yes"], ["wake", MODEL], ["pause", MODEL, "--why", "tried"],
-            ["resume", MODEL], ["verify"], ["redrive", "--yes"], ["rebuild", "--yes"],
-        ):  # fmt: skip
+            ["submit", str(file), "--model", MODEL, "--yes"],
+            ["wake", MODEL],
+            ["pause", MODEL, "--why", "tried"],
+            ["resume", MODEL],
+            ["verify"],
+            ["redrive", "--yes"],
+            ["rebuild", "--yes"],
+        ):
             bench.run("operator", "bbq", *command)
             if seen():
                 return
 
 
 def damaged(bench: Bench, seen: Seen) -> None:
-    """An operator mends projections in which a place in line is too many, a view is gone and the slots are wrong."""
+    """An operator mends projections in which a place in line is too many, a view is gone and the
+    slots are wrong.
+    """
     table, client = bench.deployment.outputs["projections_table"], bench.deployment.dynamodb
     job = _finished(bench)
     client.delete_item(TableName=table, Key={"pk": {"S": f"job#{job}"}, "sk": {"S": "view"}})
     client.put_item(
         TableName=table,
-        Item={"pk": {"S": f"line#{MODEL}"}, "sk": {"S": f"5#2026-01-01T00:00:00.000000Z#{job}"}, "job": {"S": job}},
+        Item={
+            "pk": {"S": f"line#{MODEL}"},
+            "sk": {"S": f"5#2026-01-01T00:00:00.000000Z#{job}"},
+            "job": {"S": job},
+        },
     )
     client.delete_item(TableName=table, Key={"pk": {"S": f"slots#{MODEL}"}, "sk": {"S": "slots"}})
     bench.run("operator", "bbq", "rebuild", "--yes")
@@ -221,7 +270,8 @@ _done: list[str] = []
 
 def _submitted(bench: Bench, seen: Seen) -> str:
     job = bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
-    bench.hint({"wake": MODEL, "ask": True})  # a job of an earlier trial may have been refused, and holds its model for a minute
+    # a job of an earlier trial may have been refused, and holds its model for a minute
+    bench.hint({"wake": MODEL, "ask": True})
     until(lambda: seen() or bench.deployment.view(job).get("status") in RUNNING, 30)
     return job
 
@@ -230,8 +280,15 @@ def _notify(bench: Bench, key: str, etag: str) -> None:
     bucket = bench.deployment.outputs["bucket"]
     thing = {"key": key, "size": 1, "eTag": etag.strip('"'), "sequencer": f"{next(_count):016X}"}
     record = {
-        "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": "2026-01-01T00:00:00.000Z",
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"}, "object": thing},
-    }  # fmt: skip
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": "ObjectCreated:Put",
+        "eventTime": "2026-01-01T00:00:00.000Z",
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
+            "object": thing,
+        },
+    }
     url = bench.deployment.outputs["intake_queue_url"]
     bench.deployment.sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [record]}))

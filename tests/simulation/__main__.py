@@ -1,4 +1,6 @@
-"""`make simulate`: SEEDS of them on all cores, from another first one each time (or FIRST), or one SEED as a timeline."""
+"""`make simulate`: SEEDS of them on all cores, from another first one each time (or FIRST), or one
+SEED as a timeline.
+"""
 
 import argparse
 import sys
@@ -17,12 +19,26 @@ ENOUGH = 1000  # seeds in which every fault should have struck
 def main() -> int:
     """The exit code: 1 if an invariant broke, or a fault never struck in many seeds."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
-    parser.add_argument("--seed", type=int, help="run this one and print its timeline (made small first, if it fails)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        help="run this one and print its timeline (made small first, if it fails)",
+    )
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, help="the first of them; another one each time unless given")
-    parser.add_argument("--burst", type=int, help="so many uploads at once instead, nothing going wrong")
-    parser.add_argument("--mutant", help="with this mistake put into the production code (see mutants.py)")
-    parser.add_argument("--stop", action="store_true", help="one process, up to the first failure: prints its seed and invariant")
+    parser.add_argument(
+        "--first", type=int, help="the first of them; another one each time unless given"
+    )
+    parser.add_argument(
+        "--burst", type=int, help="so many uploads at once instead, nothing going wrong"
+    )
+    parser.add_argument(
+        "--mutant", help="with this mistake put into the production code (see mutants.py)"
+    )
+    parser.add_argument(
+        "--stop",
+        action="store_true",
+        help="one process, up to the first failure: prints its seed and invariant",
+    )
     options = parser.parse_args()
     if options.mutant:
         install(MUTANTS[options.mutant].changes)  # before anything of production code is imported
@@ -39,8 +55,10 @@ def main() -> int:
         sim = campaign.burst(options.burst)
         jobs, invocations = len(sim.watch.jobs), sim.kernel.started.total()
         console.print(
-            f"{jobs:,} jobs, {invocations / jobs:.2f} invocations a job, {sim.kernel.steps:,} steps; a slot stood free beside "
-            f"somebody in line for at most {max(sim.longest_idle.values()):.1f} s; {sim.kernel.time / 3600:.1f} simulated hours "
+            f"{jobs:,} jobs, {invocations / jobs:.2f} invocations a job, {sim.kernel.steps:,} "
+            "steps; a slot stood free beside "
+            f"somebody in line for at most {max(sim.longest_idle.values()):.1f} s; "
+            f"{sim.kernel.time / 3600:.1f} simulated hours "
             f"in {time.monotonic() - began:.0f} s",
             soft_wrap=True,
         )
@@ -64,9 +82,12 @@ def _one(console: Console, seed: int) -> int:
     sim = found.simulation if isinstance(found, campaign.Failure) else found
     for line in campaign.timeline(sim):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    faults = Weather(seed, found.without if isinstance(found, campaign.Failure) else frozenset()).faults
+    faults = Weather(
+        seed, found.without if isinstance(found, campaign.Failure) else frozenset()
+    ).faults
     console.print(
-        f"\nseed {seed}: {len(sim.uploads)} uploads, {sim.kernel.steps} steps; faults: {', '.join(faults) or 'none'}",
+        f"\nseed {seed}: {len(sim.uploads)} uploads, {sim.kernel.steps} steps; faults: "
+        f"{', '.join(faults) or 'none'}",
         markup=False,
     )
     if isinstance(found, campaign.Failure):
@@ -81,14 +102,19 @@ def _many(console: Console, seeds: range) -> int:
     from tests.simulation.watch import INVARIANTS  # noqa: PLC0415 - see main
 
     again = f"make simulate SEEDS={len(seeds)} FIRST={seeds.start}"
-    console.print(f"first seed {seeds.start}; the same seeds again: {again}", highlight=False, soft_wrap=True)
+    console.print(
+        f"first seed {seeds.start}; the same seeds again: {again}", highlight=False, soft_wrap=True
+    )
     began, total = time.monotonic(), campaign.Tally()
     for tally in campaign.run(seeds):
         total.add(tally)
         if tally.failures:
             console.print(tally.failed, style="red", markup=False, highlight=False, soft_wrap=True)
         if total.seeds % PROGRESS == 0:
-            console.print(f"{total.seeds:,} of {len(seeds):,} seeds, {total.steps:,} steps, {len(total.failures)} failed")
+            console.print(
+                f"{total.seeds:,} of {len(seeds):,} seeds, {total.steps:,} steps, "
+                f"{len(total.failures)} failed"
+            )
     seconds = time.monotonic() - began
     table = Table(title="faults, by how often they struck")
     columns = 3
@@ -107,18 +133,29 @@ def _many(console: Console, seeds: range) -> int:
         table.add_row(name, INVARIANTS[name], f"{total.evaluated[name]:,}")
     console.print(table)
     console.print(
-        f"{total.seeds:,} seeds, {total.steps:,} steps (fewest {total.fewest_steps}), {total.invocations:,} invocations, "
-        f"{total.jobs:,} jobs in {seconds:.0f} s; a slot stood free beside somebody in line for at most "
-        f"{total.longest_idle_calm:.1f} s without faults, {total.longest_idle_healed / 60:.0f} min after faults",
+        f"{total.seeds:,} seeds, {total.steps:,} steps (fewest {total.fewest_steps}), "
+        f"{total.invocations:,} invocations, "
+        f"{total.jobs:,} jobs in {seconds:.0f} s; a slot stood free beside somebody in line for at "
+        "most "
+        f"{total.longest_idle_calm:.1f} s without faults, {total.longest_idle_healed / 60:.0f} "
+        "min after faults",
         soft_wrap=True,
     )
     if total.failures:
-        console.print(f"[bold red]{len(total.failures)} seeds failed[/]: {', '.join(str(seed) for seed, _, _ in total.failures)}")
+        console.print(
+            f"[bold red]{len(total.failures)} seeds failed[/]: "
+            f"{', '.join(str(seed) for seed, _, _ in total.failures)}"
+        )
     else:
-        console.print(f"[bold green]every invariant held[/] in seeds {seeds.start} to {seeds.stop - 1}", highlight=False)
+        console.print(
+            f"[bold green]every invariant held[/] in seeds {seeds.start} to {seeds.stop - 1}",
+            highlight=False,
+        )
     lacking = total.never_fired if total.seeds >= ENOUGH else []  # of few seeds it says nothing
     if total.never_fired:
-        console.print(f"never struck: {', '.join(total.never_fired)}", style="red" if lacking else None)
+        console.print(
+            f"never struck: {', '.join(total.never_fired)}", style="red" if lacking else None
+        )
     return bool(total.failures or lacking)
 
 

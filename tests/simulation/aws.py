@@ -1,6 +1,8 @@
-"""Small models of what carries hints: SQS with its Lambda mapping, the stream with its, EventBridge, Scheduler, S3.
+"""Small models of what carries hints: SQS with its Lambda mapping, the stream with its,
+EventBridge, Scheduler, S3.
 
-Each keeps the promises AWS documents and no more: at least once, no order but a stream item's own, delivery some time.
+Each keeps the promises AWS documents and no more: at least once, no order but a stream item's own,
+delivery some time.
 """
 
 import itertools
@@ -26,7 +28,9 @@ HOUR = 3600.0
 
 
 class Source:
-    """Something that can be stopped and restored (the swizzle): what it would deliver waits meanwhile."""
+    """Something that can be stopped and restored (the swizzle): what it would deliver waits
+    meanwhile.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -62,10 +66,20 @@ class Message:
 
 
 class Queue(Source):
-    """A standard queue whose messages a function receives one at a time (batch size 1), with a dead-letter queue."""
+    """A standard queue whose messages a function receives one at a time (batch size 1), with a
+    dead-letter queue.
+    """
 
     def __init__(
-        self, kernel: Kernel, weather: Weather, name: str, invoke: Invoke, *, visibility: float, receives: int, concurrency: int
+        self,
+        kernel: Kernel,
+        weather: Weather,
+        name: str,
+        invoke: Invoke,
+        *,
+        visibility: float,
+        receives: int,
+        concurrency: int,
     ) -> None:
         super().__init__(kernel)
         self.name = name
@@ -101,7 +115,9 @@ class Queue(Source):
         return len(dead)
 
     def holds(self, text: str) -> bool:
-        """Whether a message that is not yet handled, or a dead letter, says this. Those that only publish do not count."""
+        """Whether a message that is not yet handled, or a dead letter, says this. Those that only
+        publish do not count.
+        """
         bodies = [*(message.body for message in self._messages.values()), *self.dead]
         return any(text in body for body in bodies if '"publish"' not in body)
 
@@ -139,12 +155,22 @@ class Queue(Source):
             if message.body in self._known:
                 self.again()
             self._known.add(message.body)
-            self._kernel.say(self.name, f"delivers {message.id} (receive {message.receives}): {message.body[:160]}")
-            self._invoke(sqs_event(message), lambda answer, message=message: self._done(message, answer))  # type: ignore[misc]
+            self._kernel.say(
+                self.name,
+                f"delivers {message.id} (receive {message.receives}): {message.body[:160]}",
+            )
+            self._invoke(
+                sqs_event(message),
+                lambda answer, message=message: self._done(message, answer),  # type: ignore[misc]
+            )
 
     def _done(self, message: Message, answer: Any) -> None:
         self._busy -= 1
-        if answer is not None and not answer["batchItemFailures"] and not self._weather.strike("hint-deletion-lost"):
+        if (
+            answer is not None
+            and not answer["batchItemFailures"]
+            and not self._weather.strike("hint-deletion-lost")
+        ):
             del self._messages[message.id]
         else:
             self._deliver_after(message.hidden_until - self._kernel.time, message)
@@ -161,7 +187,9 @@ class Lane:
 
 
 class Stream(Source):
-    """The events table's stream and its mapping: order per item, batches, partial failures, bisection, a failure queue."""
+    """The events table's stream and its mapping: order per item, batches, partial failures,
+    bisection, a failure queue.
+    """
 
     BATCH = 10
     LANES = 4
@@ -171,7 +199,8 @@ class Stream(Source):
     def __init__(self, kernel: Kernel, weather: Weather, invoke: Invoke, image: Image) -> None:
         super().__init__(kernel)
         self.failed: list[tuple[str, int, str]] = []  # the on-failure destination
-        self.given_up: list[tuple[str, int, str]] = []  # what ever was there: an operator empties it
+        # what ever was there: an operator empties it
+        self.given_up: list[tuple[str, int, str]] = []
         self.delivered: list[tuple[str, int, str]] = []
         self._weather, self._invoke, self._image = weather, invoke, image
         self._lanes = [Lane() for _ in range(self.LANES)]
@@ -188,7 +217,9 @@ class Stream(Source):
         self._kernel.after(lag, lambda: self._let(lambda: self._pump(lane)))
 
     def holds(self, text: str) -> bool:
-        """Whether a record that is not yet handled, or was set aside, is of this stream, and makes the scheduler look at it."""
+        """Whether a record that is not yet handled, or was set aside, is of this stream, and makes
+        the scheduler look at it.
+        """
         records = [*(record for lane in self._lanes for record in lane.records), *self.failed]
         return any(text in stream for stream, _, name in records if name not in ONLY_PUBLISHED)
 
@@ -212,14 +243,24 @@ class Stream(Source):
             return self._pump(lane)
         lane.busy = True
         self.delivered.extend(batch)
-        self._kernel.say("stream", "delivers " + ", ".join(f"{name} of {stream}" for stream, _, name in batch))
-        self._invoke(stream_event(batch, self._image), lambda answer: self._done(lane, batch, answer))
+        self._kernel.say(
+            "stream", "delivers " + ", ".join(f"{name} of {stream}" for stream, _, name in batch)
+        )
+        self._invoke(
+            stream_event(batch, self._image), lambda answer: self._done(lane, batch, answer)
+        )
         return None
 
     def _done(self, lane: Lane, batch: list[tuple[str, int, str]], answer: Any) -> None:
         lane.busy = False
-        failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]] if answer is not None else [sequence(batch[0])]
-        handled = min((i for i, record in enumerate(batch) if sequence(record) in failed), default=len(batch))
+        failed = (
+            [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+            if answer is not None
+            else [sequence(batch[0])]
+        )
+        handled = min(
+            (i for i, record in enumerate(batch) if sequence(record) in failed), default=len(batch)
+        )
         del lane.records[:handled]
         lane.failures = 0 if handled else lane.failures + 1
         pause = min(60.0, 2.0 ** min(lane.failures, 6)) if failed else 0.0
@@ -227,12 +268,20 @@ class Stream(Source):
 
 
 class Bus:
-    """EventBridge between Bedrock and the hints queue: best effort, no order, dead letters after its retries."""
+    """EventBridge between Bedrock and the hints queue: best effort, no order, dead letters after
+    its retries.
+    """
 
-    IGNORED = frozenset({"Submitted"})  # as terraform/hints.tf filters them (a test compares the two)
+    # as terraform/hints.tf filters them (a test compares the two)
+    IGNORED = frozenset({"Submitted"})
 
     def __init__(
-        self, kernel: Kernel, weather: Weather, settings: Settings, queue: Queue, faults: Callable[[], Faults] = Faults
+        self,
+        kernel: Kernel,
+        weather: Weather,
+        settings: Settings,
+        queue: Queue,
+        faults: Callable[[], Faults] = Faults,
     ) -> None:
         self.sent: list[str] = []
         self._kernel, self._weather, self._settings, self._queue = kernel, weather, settings, queue
@@ -244,7 +293,9 @@ class Bus:
         faults = self._faults()
         if change.status not in faults.event_statuses:
             return None
-        body = bedrock_event(change, self._settings, faults, no_model=self._weather.spell("events-name-no-model"))
+        body = bedrock_event(
+            change, self._settings, faults, no_model=self._weather.spell("events-name-no-model")
+        )
         if self._weather.spell("events-name-no-model"):
             self._weather.felt("events-name-no-model")
         self.sent.append(body)
@@ -259,13 +310,19 @@ class Bus:
         if self._weather.strike("event-retries-exhausted"):
             self._queue.dead.append(body)
             return None
-        reordered = self._kernel.chance.uniform(0, 120) if self._weather.strike("bedrock-event-reordered") else 0.0
+        reordered = (
+            self._kernel.chance.uniform(0, 120)
+            if self._weather.strike("bedrock-event-reordered")
+            else 0.0
+        )
         self._queue.send(body, self._kernel.delay("bus") + reordered)
         return None
 
 
 class Schedules:
-    """EventBridge Scheduler's one-time schedules to the hints queue: a minute's precision, at least once, lingering names."""
+    """EventBridge Scheduler's one-time schedules to the hints queue: a minute's precision, at least
+    once, lingering names.
+    """
 
     def __init__(self, kernel: Kernel, weather: Weather, queue: Queue) -> None:
         self.armed: dict[str, datetime] = {}  # by name; a fired one stays for a moment
@@ -317,7 +374,9 @@ class Schedules:
 
     def holds(self, prefix: str, text: str) -> bool:
         """Whether a timer of this name will fire, or is on its way to the queue."""
-        return any(name.startswith(prefix) for name in self.pending) or any(text in body for body in self.under_way)
+        return any(name.startswith(prefix) for name in self.pending) or any(
+            text in body for body in self.under_way
+        )
 
     def _send(self, body: str) -> None:
         self.under_way.remove(body)
@@ -332,12 +391,18 @@ def delayed(kernel: Kernel, weather: Weather, queue: str) -> float:
 
 
 def sqs_event(message: Message) -> dict[str, Any]:
-    """As Lambda gets it (Lambda developer guide, "Using Lambda with Amazon SQS"), the parts that are read."""
+    """As Lambda gets it (Lambda developer guide, "Using Lambda with Amazon SQS"), the parts that
+    are read.
+    """
     attributes = {"ApproximateReceiveCount": str(message.receives)}
     record = {
-        "messageId": message.id, "receiptHandle": message.id, "body": message.body, "attributes": attributes,
-        "messageAttributes": {}, "eventSource": "aws:sqs",
-    }  # fmt: skip
+        "messageId": message.id,
+        "receiptHandle": message.id,
+        "body": message.body,
+        "attributes": attributes,
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+    }
     return {"Records": [record]}
 
 
@@ -347,8 +412,8 @@ def sequence(record: tuple[str, int, str]) -> str:
 
 
 def stream_event(batch: list[tuple[str, int, str]], image: Image) -> dict[str, Any]:
-    """As Lambda gets it (Lambda developer guide, "Using Lambda with DynamoDB"), the parts that are read. Of an event that nobody
-    appended (a forged record) there is the name alone.
+    """As Lambda gets it (Lambda developer guide, "Using Lambda with DynamoDB"), the parts that are
+    read. Of an event that nobody appended (a forged record) there is the name alone.
     """
     return {
         "Records": [
@@ -366,16 +431,26 @@ def stream_event(batch: list[tuple[str, int, str]], image: Image) -> dict[str, A
     }
 
 
-def bedrock_event(change: StatusChange, settings: Settings, faults: Faults, *, no_model: bool) -> str:
+def bedrock_event(
+    change: StatusChange, settings: Settings, faults: Faults, *, no_model: bool
+) -> str:
     """What the rule delivers: the documented envelope around the simulator's own entry."""
     entry = event_entry(change, settings, "aws.bedrock", faults)
     detail = json.loads(entry["Detail"])
     if no_model:  # a profile's id, a provisioned model: which name an event gives is UNVERIFIED
-        detail["batchModelId"] = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/unknown"
+        detail["batchModelId"] = (
+            "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/unknown"
+        )
     return json.dumps(
         {
-            "version": "0", "id": change.arn[-12:], "detail-type": entry["DetailType"], "source": "aws.bedrock",
-            "account": settings.account, "time": "Wed Aug 28 22:58:30 UTC 2024", "region": settings.region,
-            "resources": [change.arn], "detail": detail,
+            "version": "0",
+            "id": change.arn[-12:],
+            "detail-type": entry["DetailType"],
+            "source": "aws.bedrock",
+            "account": settings.account,
+            "time": "Wed Aug 28 22:58:30 UTC 2024",
+            "region": settings.region,
+            "resources": [change.arn],
+            "detail": detail,
         }
-    )  # fmt: skip
+    )

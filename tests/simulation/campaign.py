@@ -1,4 +1,6 @@
-"""Many seeds at once: run them on all cores, count what happened, and make a failing one small enough to read."""
+"""Many seeds at once: run them on all cores, count what happened, and make a failing one small
+enough to read.
+"""
 
 import os
 import random
@@ -55,7 +57,11 @@ class Tally:
         self.fewest_steps = min(self.fewest_steps, other.fewest_steps)
         self.invocations += other.invocations
         self.jobs += other.jobs
-        for mine, theirs in ((self.fired, other.fired), (self.evaluated, other.evaluated), (self.ends, other.ends)):
+        for mine, theirs in (
+            (self.fired, other.fired),
+            (self.evaluated, other.evaluated),
+            (self.ends, other.ends),
+        ):
             mine.update(theirs)
         self.longest_idle_calm = max(self.longest_idle_calm, other.longest_idle_calm)
         self.longest_idle_healed = max(self.longest_idle_healed, other.longest_idle_healed)
@@ -63,9 +69,14 @@ class Tally:
 
     @property
     def failed(self) -> str:
-        """The first seeds that failed, each with its invariant and how to see its timeline; empty if none did."""
+        """The first seeds that failed, each with its invariant and how to see its timeline; empty
+        if none did.
+        """
         shown = self.failures[:MAX_SHOWN]
-        first = [f"seed {seed}: {text}\n    its timeline: make simulate SEED={seed}" for seed, _, text in shown]
+        first = [
+            f"seed {seed}: {text}\n    its timeline: make simulate SEED={seed}"
+            for seed, _, text in shown
+        ]
         more = len(self.failures) - len(shown)
         return "\n".join([*first, *([f"and {more} more"] if more else [])])
 
@@ -84,7 +95,9 @@ def run_seed(seed: int) -> Tally:
     except Violation as violation:
         tally.failures.append((seed, violation.invariant, str(violation)[:MAX_TEXT]))
     except Exception as error:  # noqa: BLE001 - a bug of the simulation itself, to be seen with its seed
-        tally.failures.append((seed, "BUG", f"BUG (of the simulation itself): {error!r}"[:MAX_TEXT]))
+        tally.failures.append(
+            (seed, "BUG", f"BUG (of the simulation itself): {error!r}"[:MAX_TEXT])
+        )
     tally.steps = tally.fewest_steps = sim.kernel.steps
     tally.invocations, tally.jobs = sim.kernel.started.total(), len(sim.watch.jobs)
     tally.fired, tally.evaluated = sim.weather.fired, sim.watch.evaluated
@@ -98,7 +111,9 @@ def run_seed(seed: int) -> Tally:
 
 
 def run_chunk(seeds: Iterable[int], *, stop: bool = False) -> Tally:
-    """Some seeds, one after another, by a process that does nothing else; with `stop` no further than the first that fails."""
+    """Some seeds, one after another, by a process that does nothing else; with `stop` no further
+    than the first that fails.
+    """
     total, hurry = Tally(), Hurry.up()
     for seed in seeds:
         total.add(run_seed(seed))
@@ -135,7 +150,13 @@ class Failure:
     simulation: Run
 
 
-def attempt(seed: int, jobs: int | None = None, without: frozenset[str] = frozenset(), *, trace: bool = False) -> Failure | Run:
+def attempt(
+    seed: int,
+    jobs: int | None = None,
+    without: frozenset[str] = frozenset(),
+    *,
+    trace: bool = False,
+) -> Failure | Run:
     """One run, and how it ended."""
     sim = Run(seed, kernel=Kernel(seed, trace=trace), weather=Weather(seed, without), jobs=jobs)
     try:
@@ -150,7 +171,12 @@ def shrink(failure: Failure) -> Failure:
 
     def still(jobs: int | None, without: frozenset[str]) -> Failure | None:
         found = attempt(failure.seed, jobs, without)
-        return found if isinstance(found, Failure) and found.violation.invariant == failure.violation.invariant else None
+        return (
+            found
+            if isinstance(found, Failure)
+            and found.violation.invariant == failure.violation.invariant
+            else None
+        )
 
     smallest = failure
     for jobs in range(1, failure.simulation.job_count):
@@ -170,7 +196,8 @@ def timeline(sim: Run) -> Iterator[str]:
     pattern = re.compile("|".join(map(re.escape, names)) or "$^")
     for at, who, text in sim.kernel.trace or ():
         short = pattern.sub(
-            lambda found: names[found[0]], text.replace("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/", "")
+            lambda found: names[found[0]],
+            text.replace("arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/", ""),
         )
         hours, rest = divmod(at, 3600)
         yield f"{int(hours):4d}:{int(rest // 60):02d}:{rest % 60:06.3f}  {who:14}  {short[:200]}"

@@ -1,7 +1,8 @@
-"""What production code calls: the tables, and clients shaped as boto3's. Every call is a switch point, and may go wrong.
+"""What production code calls: the tables, and clients shaped as boto3's. Every call is a switch
+point, and may go wrong.
 
-The code that reads their answers (`services/scheduler/bedrock.py`, `timers.py`, `outbox.py`, `results.py`,
-`services/intake/objects.py`) is production code, unchanged.
+The code that reads their answers (`services/scheduler/bedrock.py`, `timers.py`, `outbox.py`,
+`results.py`, `services/intake/objects.py`) is production code, unchanged.
 """
 
 import itertools
@@ -30,17 +31,20 @@ Result = TypeVar("Result")
 MAX_LATE_SECONDS = 20.0  # how long after the client gave up Bedrock may still carry out a Create
 MOST_SLOW_SECONDS = 3.0  # for Create to answer, where it is slow
 LIST_BEHIND_SECONDS = 20.0  # how far List may be behind
-COUNTS_BEHIND_SECONDS = 60.0  # and Get's counts (Bedrock user guide, "Monitor batch inference jobs": updated each minute)
+# and Get's counts (Bedrock user guide, "Monitor batch inference jobs": updated each minute)
+COUNTS_BEHIND_SECONDS = 60.0
 COUNTS = ("totalRecordCount", "processedRecordCount", "successRecordCount", "errorRecordCount")
 GET_BEHIND_SECONDS = 60.0  # how long Get may not know a new job
 LONGEST_STUCK_SECONDS = 7200.0
 NO_DECRYPT = (
-    "injected: not authorized to perform: kms:Decrypt on resource: arn:aws:kms:us-east-1:000000000000:key/1 because no "
+    "injected: not authorized to perform: kms:Decrypt on resource: "
+    "arn:aws:kms:us-east-1:000000000000:key/1 because no "
     "identity-based policy allows the kms:Decrypt action"
 )
 
 
-# What a write that was done looks like where its answer is lost: the SDK's own second try meets the first, or fails too.
+# What a write that was done looks like where its answer is lost: the SDK's own second try meets the
+# first, or fails too.
 UNHEARD: Mapping[str, type[Exception]] = {
     "write-done-but-contended": Contended,
     "write-done-but-failed": ConditionFailed,
@@ -57,9 +61,20 @@ class Tables:
     """`bbq.shared.tables.Tables` on the in-memory tables."""
 
     def __init__(
-        self, kernel: Kernel, weather: Weather, tables: MemoryTables, watch: Watch, stream: Callable[[str, int, str], None]
+        self,
+        kernel: Kernel,
+        weather: Weather,
+        tables: MemoryTables,
+        watch: Watch,
+        stream: Callable[[str, int, str], None],
     ) -> None:
-        self._kernel, self._weather, self._tables, self._watch, self._stream = kernel, weather, tables, watch, stream
+        self._kernel, self._weather, self._tables, self._watch, self._stream = (
+            kernel,
+            weather,
+            tables,
+            watch,
+            stream,
+        )
         self._stuck: dict[str, float] = {}  # partition -> until when
 
     def meddle(self, alias: str) -> None:
@@ -69,34 +84,57 @@ class Tables:
         """Writes were done, and the invocation that sent them does not know (`Run`)."""
 
     def get(self, kind: type[R], hash_key: str, range_key: str) -> R | None:
-        """See Tables. No function may get an event by its key (terraform/intake.tf, scheduler.tf): they query."""
+        """See Tables. No function may get an event by its key (terraform/intake.tf, scheduler.tf):
+        they query.
+        """
         reader = self._kernel.current
-        self._watch.check("S13", reader is None or reader.name != "intake", f"intake has no right to read {hash_key}")
-        self._watch.check("S13", kind is not EventRow, f"{self._kernel.current} has no right to get an event: {hash_key}")
+        self._watch.check(
+            "S13",
+            reader is None or reader.name != "intake",
+            f"intake has no right to read {hash_key}",
+        )
+        self._watch.check(
+            "S13",
+            kind is not EventRow,
+            f"{self._kernel.current} has no right to get an event: {hash_key}",
+        )
         if hash_key.startswith("slots#"):
             self._watch.slots_read(self._kernel.current, hash_key)
             if self._weather.strike("meddled"):
                 self.meddle(hash_key.partition("#")[2])
         return self._kernel.call(
-            f"get {hash_key}", lambda: self._read(hash_key, lambda: self._tables.get(kind, hash_key, range_key))
+            f"get {hash_key}",
+            lambda: self._read(hash_key, lambda: self._tables.get(kind, hash_key, range_key)),
         )
 
     def query(
-        self, kind: type[R], hash_key: str, *, limit: int | None = None, prefix: str = "", after: str | int = ""
+        self,
+        kind: type[R],
+        hash_key: str,
+        *,
+        limit: int | None = None,
+        prefix: str = "",
+        after: str | int = "",
     ) -> list[R]:
         """See Tables."""
 
         def read() -> list[R]:
             rows = self._tables.query(kind, hash_key, limit=limit, prefix=prefix, after=after)
             if hash_key.startswith("line#"):
-                self._watch.line_read(self._kernel.current, hash_key, [row.sk for row in rows if isinstance(row, LineRow)])
+                self._watch.line_read(
+                    self._kernel.current,
+                    hash_key,
+                    [row.sk for row in rows if isinstance(row, LineRow)],
+                )
             return rows
 
         return self._kernel.call(f"query {hash_key}", lambda: self._read(hash_key, read))
 
     def write(self, writes: Sequence[Write]) -> None:
         """See Tables."""
-        self._kernel.call(f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes))
+        self._kernel.call(
+            f"write {', '.join(describe(write) for write in writes)}", lambda: self._write(writes)
+        )
 
     def _read(self, partition: str, read: Callable[[], Result]) -> Result:
         if self._is_stuck([partition]):
@@ -106,7 +144,9 @@ class Tables:
         return read()
 
     def _is_stuck(self, partitions: Sequence[str]) -> bool:
-        """Whether one of them is throttled, still or from now on. An invocation remembers which one it met."""
+        """Whether one of them is throttled, still or from now on. An invocation remembers which one
+        it met.
+        """
         if self._weather.strike("row-stuck"):
             seconds = LONGEST_STUCK_SECONDS ** self._kernel.chance.random()
             self._stuck[self._kernel.chance.choice(partitions)] = self._kernel.time + seconds
@@ -131,14 +171,21 @@ class Tables:
                 if self._kernel.current is not None:
                     self.unheard(self._kernel.current, writes)
                 if strike("lost-answer-slow"):
-                    self._kernel.wait("a write without an answer", 10 ** self._kernel.chance.uniform(-1, 1))
-                if fault == "write-done-but-failed" and len(writes) == 1:  # no transaction: the same write again, as it is
+                    self._kernel.wait(
+                        "a write without an answer", 10 ** self._kernel.chance.uniform(-1, 1)
+                    )
+                # no transaction: the same write again, as it is
+                if fault == "write-done-but-failed" and len(writes) == 1:
                     return self._apply(writes)
                 raise error(f"injected: {fault}")
         return None
 
     def _apply(self, writes: Sequence[Write]) -> None:
-        keys = [(write.row.TABLE, *key_of(write.row)) for write in writes if not isinstance(write, Check)]
+        keys = [
+            (write.row.TABLE, *key_of(write.row))
+            for write in writes
+            if not isinstance(write, Check)
+        ]
         before = [self._tables.peek(*key) for key in keys]
         self._tables.write(writes)
         after = [self._tables.peek(*key) for key in keys]
@@ -152,18 +199,37 @@ def describe(write: Write) -> str:
     """A write in a word, for the timeline."""
     row, name = write.row, type(write).__name__.lower()
     if isinstance(row, EventRow):
-        return f"{row.name} as {row.version} of {row.stream}" if name == "put" else f"check {row.stream} {row.version}"
+        return (
+            f"{row.name} as {row.version} of {row.stream}"
+            if name == "put"
+            else f"check {row.stream} {row.version}"
+        )
     return f"{name} {row.pk}"
 
 
 class BedrockClient:
     """boto3's `bedrock`, with retries off, on the simulator's rules."""
 
-    def __init__(self, kernel: Kernel, weather: Weather, rules: Bedrock, watch: Watch, pump: Callable[[], None]) -> None:
-        self._kernel, self._weather, self._rules, self._watch, self._pump = kernel, weather, rules, watch, pump
+    def __init__(
+        self,
+        kernel: Kernel,
+        weather: Weather,
+        rules: Bedrock,
+        watch: Watch,
+        pump: Callable[[], None],
+    ) -> None:
+        self._kernel, self._weather, self._rules, self._watch, self._pump = (
+            kernel,
+            weather,
+            rules,
+            watch,
+            pump,
+        )
         self.down = False
-        self.refusal: tuple[str, str] | None = None  # what Create answers for a reason of the account's: code, text
-        self.refusing: Callable[[str], None] = lambda _: None  # hears the job, while the answer is on its way
+        # what Create answers for a reason of the account's: code, text
+        self.refusal: tuple[str, str] | None = None
+        # hears the job, while the answer is on its way
+        self.refusing: Callable[[str], None] = lambda _: None
         self.accepting: Callable[[str], None] = lambda _: None
         self.unanswered: Callable[[str], None] = lambda _: None
         self.cursed: set[str] = set()  # jobs that are refused for a reason of their own
@@ -173,13 +239,14 @@ class BedrockClient:
         name, invocation = request["jobName"], self._kernel.current
         return self._kernel.call(f"Create {name}", lambda: self._create(request, invocation))
 
-    def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - the API's word
+    def get_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:
         """See the API."""
         return self._kernel.call(
-            f"Get {jobIdentifier[-12:]}", lambda: self._answer("Get", lambda now: self._get(jobIdentifier, now))
+            f"Get {jobIdentifier[-12:]}",
+            lambda: self._answer("Get", lambda now: self._get(jobIdentifier, now)),
         )
 
-    def stop_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:  # noqa: N803 - the API's word
+    def stop_model_invocation_job(self, *, jobIdentifier: str) -> dict[str, Any]:
         """See the API."""
 
         def stop(now: datetime) -> dict[str, Any]:
@@ -189,15 +256,25 @@ class BedrockClient:
         return self._kernel.call(f"Stop {jobIdentifier[-12:]}", lambda: self._answer("Stop", stop))
 
     def get_paginator(self, _: str) -> "BedrockClient":
-        """List has pages; of two jobs, because a service may always answer less than was asked for."""
+        """List has pages; of two jobs, because a service may always answer less than was
+        asked for.
+        """
         return self
 
     def paginate(
-        self, *, nameContains: str, submitTimeAfter: datetime, PaginationConfig: Mapping[str, int]  # noqa: N803 - the API's words
-    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+        self,
+        *,
+        nameContains: str,
+        submitTimeAfter: datetime,
+        PaginationConfig: Mapping[str, int],
+    ) -> Iterator[dict[str, Any]]:
         """Every page."""
         assert PaginationConfig["PageSize"] > 0
-        request: dict[str, Any] = {"nameContains": nameContains, "submitTimeAfter": submitTimeAfter, "maxResults": 2}
+        request: dict[str, Any] = {
+            "nameContains": nameContains,
+            "submitTimeAfter": submitTimeAfter,
+            "maxResults": 2,
+        }
         if self._weather.strike("list-behind"):
             request["submitTimeBefore"] = self._kernel.now - timedelta(seconds=LIST_BEHIND_SECONDS)
         while True:
@@ -208,10 +285,18 @@ class BedrockClient:
             request["nextToken"] = page["nextToken"]
 
     def _get(self, identifier: str, now: datetime) -> dict[str, Any]:
-        """A job may not be known for a while after it was made, although List shows it (recorded: NotFound for minutes)."""
+        """A job may not be known for a while after it was made, although List shows it (recorded:
+        NotFound for minutes).
+        """
         answer = self._rules.get(identifier, now)
-        if now - answer["submitTime"] < timedelta(seconds=GET_BEHIND_SECONDS) and self._weather.strike("get-behind"):
-            raise client_error("ResourceNotFoundException", "Get", "The provided batch inference job was not found.")
+        if now - answer["submitTime"] < timedelta(
+            seconds=GET_BEHIND_SECONDS
+        ) and self._weather.strike("get-behind"):
+            raise client_error(
+                "ResourceNotFoundException",
+                "Get",
+                "The provided batch inference job was not found.",
+            )
         ended_at = answer.get("endTime")
         if (
             ended_at is not None
@@ -227,7 +312,10 @@ class BedrockClient:
             raise client_error("ThrottlingException", "List")
         answer = self._answer("List", lambda now: self._rules.list(request, now))
         hidden = {"clientRequestToken", "message"}
-        shown = [{name: job[name] for name in job.keys() - hidden} for job in answer["invocationJobSummaries"]]
+        shown = [
+            {name: job[name] for name in job.keys() - hidden}
+            for job in answer["invocationJobSummaries"]
+        ]
         return {**answer, "invocationJobSummaries": shown}
 
     def _answer(self, operation: str, act: Callable[[datetime], Result]) -> Result:
@@ -273,7 +361,9 @@ class BedrockClient:
             self._kernel.after(wait, lambda: self._late(request))
             self._time_out()
         try:
-            answer = {"jobArn": self._at_bedrock("Create", lambda now: self._rules.create(request, now))}
+            answer = {
+                "jobArn": self._at_bedrock("Create", lambda now: self._rules.create(request, now))
+            }
         except ClientError:
             self.refusing(job)
             self._slowly()
@@ -309,9 +399,12 @@ class SchedulerClient:
 
     def __init__(self, kernel: Kernel, weather: Weather, schedules: Schedules) -> None:
         self._kernel, self._weather, self._schedules = kernel, weather, schedules
-        self.refuse_past = False  # a schedule for the past: refused or run at once, which is not documented
+        # a schedule for the past: refused or run at once, which is not documented
+        self.refuse_past = False
 
-    def create_schedule(self, *, Name: str, ScheduleExpression: str, Target: Mapping[str, Any], **_: Any) -> None:  # noqa: N803 - the API's words
+    def create_schedule(
+        self, *, Name: str, ScheduleExpression: str, Target: Mapping[str, Any], **_: Any
+    ) -> None:
         """See the API."""
 
         def create() -> None:
@@ -325,7 +418,7 @@ class SchedulerClient:
 
         self._kernel.call(f"arm {Name}", create)
 
-    def delete_schedule(self, *, Name: str, GroupName: str) -> None:  # noqa: N803 - the API's words
+    def delete_schedule(self, *, Name: str, GroupName: str) -> None:
         """See the API."""
 
         def delete() -> None:
@@ -352,13 +445,17 @@ class SqsClient:
     def __init__(self, kernel: Kernel, weather: Weather, watch: Watch, queue: Queue) -> None:
         self._kernel, self._weather, self._watch, self._queue = kernel, weather, watch, queue
 
-    def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:  # noqa: N803 - the API's words
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> None:
         """See the API."""
         self._kernel.call(f"send {MessageBody}", lambda: self._send(MessageBody))
 
-    def change_message_visibility(self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int) -> None:  # noqa: N803 - the API's words
+    def change_message_visibility(
+        self, *, QueueUrl: str, ReceiptHandle: str, VisibilityTimeout: int
+    ) -> None:
         """See the API."""
-        self._kernel.call(f"hide {ReceiptHandle}", lambda: self._queue.hide(ReceiptHandle, VisibilityTimeout))
+        self._kernel.call(
+            f"hide {ReceiptHandle}", lambda: self._queue.hide(ReceiptHandle, VisibilityTimeout)
+        )
 
     def _send(self, body: str) -> None:
         if self._weather.strike("send-error"):
@@ -374,7 +471,7 @@ class SnsClient:
         self.published: list[dict[str, str]] = []
         self._kernel, self._weather = kernel, weather
 
-    def publish(self, *, TopicArn: str, Message: str) -> None:  # noqa: N803 - the API's words
+    def publish(self, *, TopicArn: str, Message: str) -> None:
         """See the API."""
         try:
             self._kernel.call("publish", lambda: self._publish(Message))
@@ -424,7 +521,9 @@ class Thing:
 
 
 class S3Client:
-    """boto3's `s3`, on a versioned bucket in memory: (key, version id) -> Thing. The newest version's id is in `newest`."""
+    """boto3's `s3`, on a versioned bucket in memory: (key, version id) -> Thing. The newest
+    version's id is in `newest`.
+    """
 
     def __init__(self, kernel: Kernel, weather: Weather) -> None:
         self._kernel, self._weather = kernel, weather
@@ -441,7 +540,7 @@ class S3Client:
         self.newest[key] = version
         return version, etag
 
-    def get_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:  # noqa: N803 - the API's words
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
         """See the API."""
 
         def get() -> dict[str, Any]:
@@ -458,24 +557,41 @@ class S3Client:
     def list_object_versions(
         self,
         *,
-        Bucket: str,  # noqa: N803 - the API's words
-        Prefix: str,  # noqa: N803 - the API's words
-        KeyMarker: str,  # noqa: N803 - the API's words
-        VersionIdMarker: str,  # noqa: N803 - the API's words
-        MaxKeys: int,  # noqa: N803 - the API's words
+        Bucket: str,
+        Prefix: str,
+        KeyMarker: str,
+        VersionIdMarker: str,
+        MaxKeys: int,
     ) -> dict[str, Any]:
         """See the API: the versions of a key that are older than the marker's, newest first."""
 
         def listed() -> dict[str, Any]:
             if self._weather.strike("s3-error"):
                 raise client_error("SlowDown", "ListObjectVersions")
-            older = [version for key, version in self.things if key == KeyMarker and version < VersionIdMarker]
+            older = [
+                version
+                for key, version in self.things
+                if key == KeyMarker and version < VersionIdMarker
+            ]
             newest = sorted(older, reverse=True)[:MaxKeys]
-            return {"Versions": [{"Key": KeyMarker, "VersionId": v, "ETag": self.things[KeyMarker, v].etag} for v in newest]}
+            return {
+                "Versions": [
+                    {"Key": KeyMarker, "VersionId": v, "ETag": self.things[KeyMarker, v].etag}
+                    for v in newest
+                ]
+            }
 
         return self._kernel.call(f"ListObjectVersions {Prefix[-40:]!r}", listed)
 
-    def copy_object(self, *, Bucket: str, Key: str, CopySource: Mapping[str, str], CopySourceIfMatch: str, **_: Any) -> None:  # noqa: N803 - the API's words
+    def copy_object(
+        self,
+        *,
+        Bucket: str,
+        Key: str,
+        CopySource: Mapping[str, str],
+        CopySourceIfMatch: str,
+        **_: Any,
+    ) -> None:
         """See the API."""
 
         def copy() -> None:

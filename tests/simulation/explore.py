@@ -1,9 +1,11 @@
-"""Small worlds, exhaustively: two invocations, every schedule with few preemptions, and a fault at every place one can be.
+"""Small worlds, exhaustively: two invocations, every schedule with few preemptions, and a fault at
+every place one can be.
 
-Depth first over the decisions: before each call of the running invocation, it goes on, or the other one does (a preemption), or
-it is killed, or a fault hits that call. A run is replayed from its beginning by its list of decisions; a state that was seen
-before (tables, Bedrock, timers, messages, and what each invocation has read so far) with as many preemptions and faults to
-spend is not entered again. After the two, everything else runs by itself, and every job must come to its end.
+Depth first over the decisions: before each call of the running invocation, it goes on, or the other
+one does (a preemption), or it is killed, or a fault hits that call. A run is replayed from its
+beginning by its list of decisions; a state that was seen before (tables, Bedrock, timers, messages,
+and what each invocation has read so far) with as many preemptions and faults to spend is not
+entered again. After the two, everything else runs by itself, and every job must come to its end.
 """
 
 import argparse
@@ -61,7 +63,9 @@ def _remember(invocation: Invocation | None, what: str, content: str) -> None:
 
 def _content(answer: Any) -> str:
     rows = answer if isinstance(answer, list) else [answer]
-    return repr([row.to_dynamodb_dict() if hasattr(row, "to_dynamodb_dict") else row for row in rows])
+    return repr(
+        [row.to_dynamodb_dict() if hasattr(row, "to_dynamodb_dict") else row for row in rows]
+    )
 
 
 @dataclass
@@ -86,7 +90,9 @@ class Explorer:
     seen: set[Any] = field(default_factory=set)
 
     def explore(self, seconds: float = math.inf, runs: float = math.inf) -> bool:
-        """Every run, or as many as fit; False where there were more. Raises Violation, with the decisions in a note."""
+        """Every run, or as many as fit; False where there were more. Raises Violation, with the
+        decisions in a note.
+        """
         began = time.monotonic()
         todo: list[tuple[str, ...]] = [(), (PREEMPT,)]  # either may begin: that is no preemption
         while todo:
@@ -96,7 +102,9 @@ class Explorer:
             try:
                 todo.extend(self._run(decisions))
             except Violation as violation:
-                violation.add_note(f"{self.situation.name}: {[d for d in decisions if d != GO_ON]} in {decisions}")
+                violation.add_note(
+                    f"{self.situation.name}: {[d for d in decisions if d != GO_ON]} in {decisions}"
+                )
                 raise
         return True
 
@@ -165,8 +173,16 @@ class Explorer:
     @staticmethod
     def _state(stage: Stage) -> int:
         bedrock = [(job.name, job.status) for job in stage.rules.jobs.values()]
-        tables = sorted((table, key, repr(rows)) for table, parts in stage.tables._items.items() for key, rows in parts.items())
-        messages = sorted((m.body, m.receives) for queue in (stage.hints, stage.notifications) for m in queue._messages.values())
+        tables = sorted(
+            (table, key, repr(rows))
+            for table, parts in stage.tables._items.items()
+            for key, rows in parts.items()
+        )
+        messages = sorted(
+            (m.body, m.receives)
+            for queue in (stage.hints, stage.notifications)
+            for m in queue._messages.values()
+        )
         logs = [(number, i.notes.get("log"), i.doing) for number, i in stage.kernel.running.items()]
         return hash(repr((bedrock, tables, messages, sorted(stage.schedules.pending), logs)))
 
@@ -335,7 +351,8 @@ def main() -> int:
             broken += 1
             outcome = f"BROKEN: {violation} {violation.__notes__}"
         print(  # noqa: T201 - a program for a terminal
-            f"{situation.name:34} {explorer.runs:7,} runs {explorer.states:8,} states {explorer.ends:6,} ends "
+            f"{situation.name:34} {explorer.runs:7,} runs {explorer.states:8,} states "
+            f"{explorer.ends:6,} ends "
             f"{time.monotonic() - began:6.0f} s  {outcome}",
             flush=True,
         )

@@ -1,8 +1,9 @@
 """For a process that does nothing but run seeds: the same answers with less work.
 
-PynamoDB's attributes ask at every access whether their owner is the map of a class; an event and a slots item are read from the
-same row many times; the collector of cycles goes through all that a run remembers. `campaign` calls this in its own processes
-only, and a test compares its runs with those of a process that takes its time.
+PynamoDB's attributes ask at every access whether their owner is the map of a class; an event and a
+slots item are read from the same row many times; the collector of cycles goes through all that a
+run remembers. `campaign` calls this in its own processes only, and a test compares its runs with
+those of a process that takes its time.
 """
 
 import gc
@@ -29,7 +30,8 @@ class Hurry:
         return cls()
 
     def __init__(self) -> None:
-        self._events: dict[int, tuple[Json, Event]] = {}  # by id of the data, which is kept so that the id stays its own
+        # by id of the data, which is kept so that the id stays its own
+        self._events: dict[int, tuple[Json, Event]] = {}
         self._slots: dict[int, tuple[SlotsRow, Slots]] = {}  # as above, of the row
         _look_attributes_up()
         reading: Any = store
@@ -45,7 +47,9 @@ class Hurry:
         self._slots.clear()
         gc.collect()
 
-    def _reading_events(self, read: Callable[[str, int, str, Json], Event]) -> Callable[[str, int, str, Json], Event]:
+    def _reading_events(
+        self, read: Callable[[str, int, str, Json], Event]
+    ) -> Callable[[str, int, str, Json], Event]:
         def reading(name: str, version: int, at: str, data: Json) -> Event:
             known = self._events.get(id(data))
             if known is None:
@@ -65,8 +69,8 @@ class Hurry:
 
 
 def _look_attributes_up() -> None:
-    """Attributes of rows, which are Models, are looked up directly, and those of maps as before. Whole numbers need no JSON, and
-    a row without defaults looks for none.
+    """Attributes of rows, which are Models, are looked up directly, and those of maps as before.
+    Whole numbers need no JSON, and a row without defaults looks for none.
     """
     attribute: Any = Attribute
     number: Any = NumberAttribute
@@ -97,8 +101,15 @@ def _look_attributes_up() -> None:
         kind = type(self)
         if kind not in has_defaults:
             every = self.get_attributes().values()
-            has_defaults[kind] = any(each.default is not None or each.default_for_new is not None for each in every)
+            has_defaults[kind] = any(
+                each.default is not None or each.default_for_new is not None for each in every
+            )
         if has_defaults[kind]:
             slow_defaults(self, _user_instantiated=_user_instantiated)
 
-    attribute.__get__, attribute.__set__, number.serialize, container._set_defaults = get, put, written, defaults
+    attribute.__get__, attribute.__set__, number.serialize, container._set_defaults = (
+        get,
+        put,
+        written,
+        defaults,
+    )

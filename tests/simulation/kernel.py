@@ -1,9 +1,11 @@
-"""One process, one virtual clock, one seed: invocations as greenlets, switched at every call that leaves the process.
+"""One process, one virtual clock, one seed: invocations as greenlets, switched at every call that
+leaves the process.
 
-Production code runs unchanged. Where it calls a client, the client calls `Kernel.call`, which lets everybody else run until the
-request arrives, does what the call does, and lets everybody else run again until the answer is back. At either moment the
-invocation may be killed. All that happens is an entry of one heap, ordered by virtual time, and all chance (here, of the weather
-and of people) comes from the seed: the same seed is the same run, step for step.
+Production code runs unchanged. Where it calls a client, the client calls `Kernel.call`, which lets
+everybody else run until the request arrives, does what the call does, and lets everybody else run
+again until the answer is back. At either moment the invocation may be killed. All that happens is
+an entry of one heap, ordered by virtual time, and all chance (here, of the weather and of people)
+comes from the seed: the same seed is the same run, step for step.
 """
 
 import heapq
@@ -23,7 +25,9 @@ Result = TypeVar("Result")
 
 
 class Killed(BaseException):
-    """Unwinds an invocation that is no more. Not an Exception: nothing in production code may catch it."""
+    """Unwinds an invocation that is no more. Not an Exception: nothing in production code may catch
+    it.
+    """
 
 
 @dataclass(eq=False)
@@ -59,7 +63,8 @@ class Kernel:
         self.started: Counter[str] = Counter()
         self.trace: list[tuple[float, str, str]] | None = [] if trace else None
         self.latency: Callable[[str], float] = lambda _: self.chance.uniform(0.001, 0.02)
-        self.delay: Callable[[str], float] = lambda _: self.chance.uniform(0.005, 0.1)  # of what carries hints, by its name
+        # of what carries hints, by its name
+        self.delay: Callable[[str], float] = lambda _: self.chance.uniform(0.005, 0.1)
         self.may_kill: Callable[[Invocation], bool] = lambda _: False
         self.finished: Callable[[Invocation], None] = lambda _: None
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -94,9 +99,15 @@ class Kernel:
     # Invocations.
 
     def start(
-        self, name: str, body: Callable[[], Any], timeout: float, done: Callable[[Any], None] = lambda _: None
-    ) -> Invocation:  # fmt: skip
-        """Run `body` as an invocation, from the next step on. Its deadline kills it, as Lambda's does."""
+        self,
+        name: str,
+        body: Callable[[], Any],
+        timeout: float,
+        done: Callable[[Any], None] = lambda _: None,
+    ) -> Invocation:
+        """Run `body` as an invocation, from the next step on. Its deadline kills it, as Lambda's
+        does.
+        """
         invocation = Invocation(name, next(self._numbers), self.time + timeout, done)
         self.started[name] += 1
         self.running[invocation.number] = invocation
@@ -129,7 +140,9 @@ class Kernel:
         self._finish(invocation, None)
 
     def call(self, what: str, effect: Callable[[], Result]) -> Result:
-        """A call that leaves the process: others run, then `effect`, then others run again until its answer is here."""
+        """A call that leaves the process: others run, then `effect`, then others run again until
+        its answer is here.
+        """
         invocation = self.current
         if invocation is None:  # a person, or a test: at once
             return effect()

@@ -1,15 +1,19 @@
-"""Mistakes by structure: which function, and what is replaced in it. Put into the production code of this process only.
+"""Mistakes by structure: which function, and what is replaced in it. Put into the production code
+of this process only.
 
-A change names a function, class or constant (`take_over`, `Day.at`; `timers._name` where two modules have one of that name) and
-an expression or statement in it, as Python. What is compared is the syntax tree: layout, comments and the file do not matter, so
-that code can be moved. In what is looked for
+A change names a function, class or constant (`take_over`, `Day.at`; `timers._name` where two
+modules have one of that name) and an expression or statement in it, as Python. What is compared is
+the syntax tree: layout, comments and the file do not matter, so that code can be moved. In what is
+looked for
 
 - a single capital letter is any expression, the same one each time: `X.get(X)`;
-- `arm_attempt(...)` is the call of whatever ends in that name, with whatever arguments: `world.timers.arm_attempt(job, due)`;
+- `arm_attempt(...)` is the call of whatever ends in that name, with whatever arguments:
+  `world.timers.arm_attempt(job, due)`;
 - `if slots is None: ...` is that `if`, whatever it does.
 
-In what is put there, such a letter is what it stood for, and `IT` is all that was found. What is not found exactly once, or as
-often as `times` says, raises Misfit: a mistake that does not fit the code any more is never passed over.
+In what is put there, such a letter is what it stood for, and `IT` is all that was found. What is
+not found exactly once, or as often as `times` says, raises Misfit: a mistake that does not fit the
+code any more is never passed over.
 
 Imports no production code itself.
 """
@@ -31,7 +35,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (("bbq/services", "bbq/shared"), ("bbq/cli",))
 IT = "IT"
 _WILD = re.compile("[A-Z]")
-_UNSEEN = {"ctx", "kind", "type_comment", "type_params"}  # fields of a node that are no part of what it says
+# fields of a node that are no part of what it says
+_UNSEEN = {"ctx", "kind", "type_comment", "type_params"}
 _BLOCKS = {"body", "orelse", "handlers", "finalbody"}
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -44,27 +49,44 @@ class Misfit(ValueError):
 
 
 class Code:
-    """Modules, as trees to be changed. A name is looked for in the later groups of them only if the first have none."""
+    """Modules, as trees to be changed. A name is looked for in the later groups of them only if the
+    first have none.
+    """
 
     def __init__(self, groups: "Groups") -> None:
         self._groups = groups
         self.changed: dict[str, ast.Module] = {}
 
     def definition(self, name: str) -> Definition:
-        """The function, class or constant of this name, to be changed. Raises Misfit unless there is exactly one."""
+        """The function, class or constant of this name, to be changed. Raises Misfit unless there
+        is exactly one.
+        """
         found: list[tuple[str, str]] = []
         for texts in self._groups:
             every = ((module, known) for module, text in texts.items() for known in _names(text))
-            found = found or [(module, known) for module, known in every if f".{module}.{known}".endswith(f".{name}")]
+            found = found or [
+                (module, known)
+                for module, known in every
+                if f".{module}.{known}".endswith(f".{name}")
+            ]
         if len(found) != 1:
-            raise Misfit(f"{name} is defined {len(found)} times, not once: {', '.join(f'{m}.{q}' for m, q in found)}")
+            raise Misfit(
+                f"{name} is defined {len(found)} times, not once: "
+                f"{', '.join(f'{m}.{q}' for m, q in found)}"
+            )
         ((module, qualified),) = found
         if module not in self.changed:
-            self.changed[module] = ast.parse(next(texts[module] for texts in self._groups if module in texts))
-        return next(node for known, node in _definitions(self.changed[module]) if known == qualified)
+            self.changed[module] = ast.parse(
+                next(texts[module] for texts in self._groups if module in texts)
+            )
+        return next(
+            node for known, node in _definitions(self.changed[module]) if known == qualified
+        )
 
     def place(self, where: str) -> ast.AST:
-        """Where something is to be changed: a definition, or what an `if` (or `for`, `with` ...) in it governs. Raises Misfit."""
+        """Where something is to be changed: a definition, or what an `if` (or `for`, `with` ...) in
+        it governs. Raises Misfit.
+        """
         name, _, head = where.partition(" > ")
         definition = self.definition(name)
         if not head:
@@ -82,8 +104,14 @@ Groups = Sequence[Mapping[str, str]]  # the texts of modules, by name
 @cache
 def production() -> Groups:
     """Our own modules, in the groups of PACKAGES."""
-    paths = [[path for package in packages for path in sorted((ROOT / package).rglob("*.py"))] for packages in PACKAGES]
-    return [{".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in group} for group in paths]
+    paths = [
+        [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+        for packages in PACKAGES
+    ]
+    return [
+        {".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text() for path in group}
+        for group in paths
+    ]
 
 
 def mutated(changes: Sequence[Change], groups: Groups | None = None) -> dict[str, ast.Module]:
@@ -100,7 +128,9 @@ def path_of(module: str) -> Path:
 
 
 def install(changes: Sequence[Change]) -> None:
-    """From now on, imports find the changed modules. Must come before anything imports them. Raises Misfit, RuntimeError."""
+    """From now on, imports find the changed modules. Must come before anything imports them. Raises
+    Misfit, RuntimeError.
+    """
     modules = mutated(changes)
     late = sorted(modules.keys() & sys.modules.keys())
     if late:
@@ -124,7 +154,9 @@ def expr(where: str, old: str, new: str, *, times: int = 1) -> Change:
 
 
 def without(where: str, old: str) -> Change:
-    """One part goes: an element of a list, tuple or set, an argument, or an operand of `and`, `or`, `&`, `|`, `+`."""
+    """One part goes: an element of a list, tuple or set, an argument, or an operand of `and`, `or`,
+    `&`, `|`, `+`.
+    """
     pattern = _expression(old)
 
     def change(code: Code) -> None:
@@ -140,7 +172,11 @@ def argument(where: str, call: str, name: str | int, new: str, *, times: int = 1
     pattern = _expression(f"{call}(...)")
 
     def change(code: Code) -> None:
-        calls = [node for node in ast.walk(code.place(where)) if isinstance(node, ast.Call) and _matches(pattern, node, {})]
+        calls = [
+            node
+            for node in ast.walk(code.place(where))
+            if isinstance(node, ast.Call) and _matches(pattern, node, {})
+        ]
         _expect(len(calls), times, where, f"{call}(...)")
         for found in calls:
             if isinstance(name, int):
@@ -155,8 +191,8 @@ def argument(where: str, call: str, name: str | int, new: str, *, times: int = 1
 
 
 def condition(where: str, mentions: str, new: str) -> Change:
-    """The whole condition that mentions an expression becomes another one: of an `if` of any kind, a `while` or a `case`. Or that
-    of one statement: `if slots is None: ...`.
+    """The whole condition that mentions an expression becomes another one: of an `if` of any kind,
+    a `while` or a `case`. Or that of one statement: `if slots is None: ...`.
     """
     pattern = _pattern(mentions)
 
@@ -187,15 +223,23 @@ def returned(where: str, new: str) -> Change:
     """What a function with a single `return` returns becomes something else."""
 
     def change(code: Code) -> None:
-        found = [node for node in ast.walk(code.place(where)) if isinstance(node, ast.Return) and node.value is not None]
+        found = [
+            node
+            for node in ast.walk(code.place(where))
+            if isinstance(node, ast.Return) and node.value is not None
+        ]
         _expect(len(found), 1, where, "return")
-        found[0].value = _filled(_expression(new), {IT: found[0].value} if found[0].value is not None else {})
+        found[0].value = _filled(
+            _expression(new), {IT: found[0].value} if found[0].value is not None else {}
+        )
 
     return change
 
 
 def assigned(where: str, variable: str, new: str) -> Change:
-    """What a variable (or attribute, `filling.taking`) is set to, in the only statement that does, becomes something else."""
+    """What a variable (or attribute, `filling.taking`) is set to, in the only statement that does,
+    becomes something else.
+    """
     pattern = _expression(variable)
 
     def change(code: Code) -> None:
@@ -226,7 +270,9 @@ def instead(where: str, mentions: str, code: str, *, times: int = 1) -> Change:
 
 
 def drop(where: str, mentions: str, *, times: int = 1) -> Change:
-    """The innermost statement that is, or itself mentions, something goes. An `if` goes with all that hangs on it."""
+    """The innermost statement that is, or itself mentions, something goes. An `if` goes with all
+    that hangs on it.
+    """
     return instead(where, mentions, "pass", times=times)
 
 
@@ -248,7 +294,9 @@ def _names(text: str) -> list[str]:
     return [name for name, _ in _definitions(ast.parse(text))]
 
 
-def _definitions(tree: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple[str, Definition]]:
+def _definitions(
+    tree: ast.Module | ast.ClassDef, prefix: str = ""
+) -> Iterator[tuple[str, Definition]]:
     """Functions, classes and constants of a module or class, with their qualified names."""
     for node in tree.body:
         match node:
@@ -268,14 +316,21 @@ def _matches(pattern: object, node: object, bound: Bound) -> bool:
     if isinstance(pattern, ast.Name) and _WILD.fullmatch(pattern.id) and isinstance(node, ast.expr):
         return _equal(bound.setdefault(pattern.id, node), node)
     if isinstance(pattern, ast.Call) and isinstance(node, ast.Call):
-        called = isinstance(pattern.func, ast.Name) and isinstance(node.func, ast.Attribute) and node.func.attr == pattern.func.id
+        called = (
+            isinstance(pattern.func, ast.Name)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == pattern.func.id
+        )
         if not called and not _matches(pattern.func, node.func, bound):
             return False
         return _whatever(pattern.args) or (
-            _matches(pattern.args, node.args, bound) and _matches(pattern.keywords, node.keywords, bound)
+            _matches(pattern.args, node.args, bound)
+            and _matches(pattern.keywords, node.keywords, bound)
         )
     if isinstance(pattern, list) and isinstance(node, list):
-        return len(pattern) == len(node) and all(_matches(p, n, bound) for p, n in zip(pattern, node, strict=True))
+        return len(pattern) == len(node) and all(
+            _matches(p, n, bound) for p, n in zip(pattern, node, strict=True)
+        )
     if isinstance(pattern, ast.AST):
         unseen = _UNSEEN | _BLOCKS if _whatever(getattr(pattern, "body", None)) else _UNSEEN
         return type(pattern) is type(node) and all(
@@ -320,7 +375,9 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _mentions(pattern: ast.AST, node: ast.AST) -> Bound | None:
-    """What the pattern's letters stand for where the node is, or itself mentions, what it says; else None."""
+    """What the pattern's letters stand for where the node is, or itself mentions, what it says;
+    else None.
+    """
     for part in _own(node):
         bound: Bound = {}
         if _matches(pattern, part, bound):
@@ -375,7 +432,7 @@ class _Fill(ast.NodeTransformer):
 
 def _statements(
     where: str, mentions: str, times: int, become: Callable[[ast.stmt, Bound], list[ast.stmt]]
-) -> Change:  # fmt: skip
+) -> Change:
     pattern = _pattern(mentions)
 
     def change(code: Code) -> None:
@@ -426,7 +483,12 @@ class _Cut(ast.NodeTransformer):
         """What the node becomes."""
         self.generic_visit(node)
         match node:
-            case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts) | ast.Call(args=parts):
+            case (
+                ast.List(elts=parts)
+                | ast.Tuple(elts=parts)
+                | ast.Set(elts=parts)
+                | ast.Call(args=parts)
+            ):
                 parts[:] = self._kept(parts)
             case ast.BoolOp(values=parts):
                 parts[:] = self._kept(parts)
@@ -441,7 +503,13 @@ class _Cut(ast.NodeTransformer):
         return node
 
     def _kept(self, parts: Sequence[ast.expr]) -> list[ast.expr]:
-        kept = [part for part in parts if not _matches(self._pattern, part.value if isinstance(part, ast.Starred) else part, {})]
+        kept = [
+            part
+            for part in parts
+            if not _matches(
+                self._pattern, part.value if isinstance(part, ast.Starred) else part, {}
+            )
+        ]
         self.count += len(parts) - len(kept)
         return kept
 
@@ -454,11 +522,13 @@ class _Finder(MetaPathFinder):
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:  # fmt: skip
+    ) -> ModuleSpec | None:
         """See MetaPathFinder."""
         if fullname not in self._modules:
             return None
-        return spec_from_file_location(fullname, path_of(fullname), loader=_Loader(self._modules[fullname], path_of(fullname)))
+        return spec_from_file_location(
+            fullname, path_of(fullname), loader=_Loader(self._modules[fullname], path_of(fullname))
+        )
 
 
 class _Loader(Loader):

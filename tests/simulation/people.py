@@ -1,4 +1,6 @@
-"""What people and strangers do during a run, drawn from its seed: uploads, operators' acts, deployments, others, forgeries."""
+"""What people and strangers do during a run, drawn from its seed: uploads, operators' acts,
+deployments, others, forgeries.
+"""
 
 import json
 from typing import Any
@@ -20,25 +22,54 @@ from tests.support.samples import LINE
 
 TWO = LINE + LINE.replace(b"01", b"02")
 HOSTILE = [
-    b"", b"\n\n", b"not json\n", b'{"recordId": "A"}\n', b"[]\n" * 3, b'{"recordId": 7, "modelInput": {}}\n', b"\xff\xfe\n",
-    LINE + LINE, b'{"recordId": "CALL0000001", "modelInput": ' + b"[" * 2000 + b"]" * 2000 + b"}\n", LINE * 101, b"\x00" * 50,
-]  # fmt: skip
-KEYS = ["a.jsonl", "with space.jsonl", "a+b.jsonl", "%2B%25.jsonl", "ünïcödé.jsonl", "../../etc.jsonl", "x//y.jsonl",
-        "\u202egnp.jsonl", "staged/x.jsonl", "bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1.jsonl", "{}'\"`$(x).jsonl"]  # fmt: skip
+    b"",
+    b"\n\n",
+    b"not json\n",
+    b'{"recordId": "A"}\n',
+    b"[]\n" * 3,
+    b'{"recordId": 7, "modelInput": {}}\n',
+    b"\xff\xfe\n",
+    LINE + LINE,
+    b'{"recordId": "CALL0000001", "modelInput": ' + b"[" * 2000 + b"]" * 2000 + b"}\n",
+    LINE * 101,
+    b"\x00" * 50,
+]
+KEYS = [
+    "a.jsonl",
+    "with space.jsonl",
+    "a+b.jsonl",
+    "%2B%25.jsonl",
+    "ünïcödé.jsonl",
+    "../../etc.jsonl",
+    "x//y.jsonl",
+    "\u202egnp.jsonl",
+    "staged/x.jsonl",
+    "bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1.jsonl",
+    "{}'\"`$(x).jsonl",
+]
 MOST_STORM = 8
-MOST_MEDDLED = 150  # in a run: what people do makes invocations read, and each reading makes people do something
+# in a run: what people do makes invocations read, and each reading makes people do something
+MOST_MEDDLED = 150
 REFUSALS = (
     ("AccessDeniedException", "is not authorized to perform: iam:PassRole"),
     ("ValidationException", "Batch inference is not supported for the requested model."),
-    ("ValidationException", "Your account is not authorized to perform this action. Please create a support case"),
+    (
+        "ValidationException",
+        "Your account is not authorized to perform this action. Please create a support case",
+    ),
     ("ResourceNotFoundException", "This Model is marked by provider as Legacy"),
     ("ThrottlingException", "Too many requests"),
-    ("ServiceQuotaExceededException", "reached the quota for number of concurrent invoke-model jobs in progress"),
+    (
+        "ServiceQuotaExceededException",
+        "reached the quota for number of concurrent invoke-model jobs in progress",
+    ),
 )
 
 
 def live(sim: Simulation, *, at_once: bool = False) -> float:
-    """Everything that will be done while faults are on, put on the clock. How many seconds it takes."""
+    """Everything that will be done while faults are on, put on the clock. How many seconds it
+    takes.
+    """
     chance, kernel = sim.chance, sim.kernel
     span = chance.choice((600.0, HOUR, 6 * HOUR))
     burst = at_once or chance.random() < 0.4
@@ -49,17 +80,25 @@ def live(sim: Simulation, *, at_once: bool = False) -> float:
         return span
     for act, fault, rounds in ACTS:
         for _ in range(rounds):
-            kernel.after(chance.uniform(5, span * 0.9), lambda act=act, fault=fault: _maybe(sim, act, fault))  # type: ignore[misc] # as above
+            kernel.after(
+                chance.uniform(5, span * 0.9),
+                lambda act=act, fault=fault: _maybe(sim, act, fault),  # type: ignore[misc] # as above  # type: ignore[misc] # as above
+            )
     for spell, begin, end in WINDOWS:
         if sim.weather.spell(spell):
             start = chance.uniform(0, span * 0.5)
             kernel.after(start, lambda begin=begin, spell=spell: _begin(sim, begin, spell))  # type: ignore[misc] # as above
-            kernel.after(start + chance.uniform(60, span), lambda end=end: None if sim.calm else end(sim))  # type: ignore[misc] # as above
+            kernel.after(
+                start + chance.uniform(60, span),
+                lambda end=end: None if sim.calm else end(sim),  # type: ignore[misc] # as above
+            )
     return span
 
 
 def bring_to_calm(sim: Simulation) -> None:
-    """From now on nothing goes wrong; an operator redrives what was set aside, and the rest is up to the queue."""
+    """From now on nothing goes wrong; an operator redrives what was set aside, and the rest is up
+    to the queue.
+    """
     kernel = sim.kernel
     kernel.say("WEATHER", "calm from here on")
     healing, patient = not sim.weather.clear, sim.weather.patient
@@ -72,10 +111,16 @@ def bring_to_calm(sim: Simulation) -> None:
     for _, _, end in WINDOWS:
         end(sim)
     for alias, model in sim.model_ids.items():
-        if healing and not patient:  # nobody tells of more quota: the refused find out in their time
+        # nobody tells of more quota: the refused find out in their time
+        if healing and not patient:
             sim.rules.set_quota(model, 100)
         stays_paused = sim.chance.random() >= 0.9  # then its jobs wait, and the line shows why
-        if alias in sim.limits and alias not in sim.drilled and not stays_paused and is_paused(sim, alias):
+        if (
+            alias in sim.limits
+            and alias not in sim.drilled
+            and not stays_paused
+            and is_paused(sim, alias)
+        ):
             sim.resume(alias)
     sim.rules.end_foreign(kernel.now)
     sim.pump()
@@ -86,7 +131,9 @@ def bring_to_calm(sim: Simulation) -> None:
 
 
 def _cancel_the_cursed(sim: Simulation) -> None:
-    """In the end somebody reads why a job waits, and that it is refused whatever becomes of others."""
+    """In the end somebody reads why a job waits, and that it is refused whatever becomes of
+    others.
+    """
     for name in sim.bedrock.cursed:
         if sim.watch.jobs.get(name, Shadow()).state == "queued":
             sim.cancel(name)
@@ -98,7 +145,9 @@ def is_paused(sim: Simulation, alias: str) -> bool:
 
 
 def _redrive(sim: Simulation) -> None:
-    """Dead letters go back to their queue; where the stream gave up, the operator's own tool wakes what is unfinished."""
+    """Dead letters go back to their queue; where the stream gave up, the operator's own tool wakes
+    what is unfinished.
+    """
     sim.hints.redrive()
     sim.notifications.redrive()
     failed, sim.stream.failed = sim.stream.failed, []
@@ -129,7 +178,9 @@ def _begin(sim: Simulation, begin: Any, spell: str) -> None:
 def _upload(sim: Simulation, number: int) -> None:
     chance, strike = sim.chance, sim.weather.strike
     alias = chance.choice(list(sim.limits))
-    key = f"to-process/{alias}/{number}-{chance.choice(KEYS) if chance.random() < 0.3 else 'a.jsonl'}"
+    key = (
+        f"to-process/{alias}/{number}-{chance.choice(KEYS) if chance.random() < 0.3 else 'a.jsonl'}"
+    )
     priority = chance.choice((0, 5, 9)) if chance.random() < 0.3 else None
     if strike("upload-hostile"):
         sim.upload(key, chance.choice(HOSTILE), fit=False, priority=priority)
@@ -164,21 +215,33 @@ def _cancel(sim: Simulation) -> None:
 
 def _reprioritise(sim: Simulation) -> None:
     """An operator serves a job earlier or later."""
-    if (upload := _some_upload(sim)) and (job := sim.watch.jobs.get(upload.job)) and not job.poisoned:
+    if (
+        (upload := _some_upload(sim))
+        and (job := sim.watch.jobs.get(upload.job))
+        and not job.poisoned
+    ):
         priority = sim.chance.choice((0, 4, 5, 9))
-        sim.append(job_stream(upload.job), e.PriorityChanged(at=sim.kernel.now, priority=priority, by="ops", why="later"))
+        sim.append(
+            job_stream(upload.job),
+            e.PriorityChanged(at=sim.kernel.now, priority=priority, by="ops", why="later"),
+        )
 
 
 def _requeue(sim: Simulation) -> None:
     """An operator retries a job that ended."""
     ended = [
-        name for name, job in sim.watch.jobs.items() if job.state == "ended" and not job.poisoned and (job.tallied or not job.arn)
+        name
+        for name, job in sim.watch.jobs.items()
+        if job.state == "ended" and not job.poisoned and (job.tallied or not job.arn)
     ]
     if ended:
         name = sim.chance.choice(ended)
         sim.touched.add(name)
         job = sim.watch.jobs[name]
-        sim.append(job_stream(name), e.JobRequeued(at=sim.kernel.now, attempt=job.attempt, by="ops", why="again"))
+        sim.append(
+            job_stream(name),
+            e.JobRequeued(at=sim.kernel.now, attempt=job.attempt, by="ops", why="again"),
+        )
 
 
 def _stop_at_bedrock(sim: Simulation) -> None:
@@ -201,7 +264,9 @@ def _storm(sim: Simulation) -> None:
 
 
 def _async_wake(sim: Simulation, tries: int = 3) -> None:
-    """An operator's asynchronous wake: each of its three tries is killed on its way, and then it is lost."""
+    """An operator's asynchronous wake: each of its three tries is killed on its way, and then it is
+    lost.
+    """
 
     def over(answer: Any) -> None:
         if answer is None and tries > 1:
@@ -214,11 +279,18 @@ def _async_wake(sim: Simulation, tries: int = 3) -> None:
 def _poison(sim: Simulation) -> None:
     """A record that nobody can read: by a newer deployment, or of a stream that is nobody's."""
     upload = _some_upload(sim)
-    if upload and sim.chance.random() < 0.7 and (job := sim.watch.jobs.get(upload.job)) and job.state == "queued":
+    if (
+        upload
+        and sim.chance.random() < 0.7
+        and (job := sim.watch.jobs.get(upload.job))
+        and job.state == "queued"
+    ):
         sim.touched.add(upload.job)
         sim.append(job_stream(upload.job), _future(sim))
         return
-    sim.stream.put(sim.chance.choice(("job#", "nobody", "job#unknown", "model#nobody")), 1, "job-queued")
+    sim.stream.put(
+        sim.chance.choice(("job#", "nobody", "job#unknown", "model#nobody")), 1, "job-queued"
+    )
 
 
 def _future(sim: Simulation) -> e.Event:
@@ -288,7 +360,9 @@ def _up(sim: Simulation) -> None:
 
 
 def _deny(sim: Simulation) -> None:
-    """Bedrock refuses everybody, for a reason of the account, the Region, the role or the model (as recorded)."""
+    """Bedrock refuses everybody, for a reason of the account, the Region, the role or the model (as
+    recorded).
+    """
     sim.bedrock.refusal = sim.chance.choice(REFUSALS)
 
 
@@ -302,7 +376,9 @@ def _fail_validating(sim: Simulation) -> None:
 
 
 def _fail_in_progress(sim: Simulation) -> None:
-    """Bedrock's role may not invoke the model: that shows when the first record is to be processed."""
+    """Bedrock's role may not invoke the model: that shows when the first record is to be
+    processed.
+    """
     sim.fail_in_progress = True
 
 
@@ -315,7 +391,9 @@ def _others(sim: Simulation) -> None:
     for alias in sim.limits:
         sim.rules.set_quota(sim.model_ids[alias], max(1, sim.limits[alias]))
         for _ in range(5):
-            sim.rules.start_foreign(sim.model_ids[alias], 1, sim.chance.uniform(5, HOUR), sim.kernel.now)
+            sim.rules.start_foreign(
+                sim.model_ids[alias], 1, sim.chance.uniform(5, HOUR), sim.kernel.now
+            )
     sim.pump()
 
 
@@ -326,7 +404,11 @@ def _others_again(sim: Simulation) -> None:
 
 def end_one_of_ours(sim: Simulation, model: str) -> None:
     """A job of ours that is being processed is done at this moment."""
-    running = [job for job in sim.rules.jobs.values() if job.status == "InProgress" and job.model == model and not job.foreign]
+    running = [
+        job
+        for job in sim.rules.jobs.values()
+        if job.status == "InProgress" and job.model == model and not job.foreign
+    ]
     if running:
         job = sim.chance.choice(running)
         job.due = sim.kernel.now
@@ -383,7 +465,9 @@ def _restore(sim: Simulation) -> None:
 
 
 def drill(sim: Simulation, alias: str | None = None) -> None:
-    """A person pauses, a part of the slots is lost, is rebuilt, and the person resumes. The rebuild pauses the other models."""
+    """A person pauses, a part of the slots is lost, is rebuilt, and the person resumes. The rebuild
+    pauses the other models.
+    """
     alias = alias or sim.chance.choice(list(sim.limits))
     if alias in sim.drilled or alias not in sim.watch.slots:
         return
@@ -399,12 +483,18 @@ def _damage(sim: Simulation, alias: str) -> None:
     entries = list(row["holders"]["M"])
     if not row["paused"]["BOOL"] or not entries:
         return
-    unanswered = [holder for holder, lease in row["holders"]["M"].items() if not lease["M"]["submitted"]["BOOL"]]
+    unanswered = [
+        holder
+        for holder, lease in row["holders"]["M"].items()
+        if not lease["M"]["submitted"]["BOOL"]
+    ]
     holder = sim.chance.choice(unanswered or entries)
     sim.kernel.say("fate", f"{holder} is gone from the holders of {alias}")
     sim.watch.damaged.add(alias)
     gone = [SlotsRow.holders[holder].remove()]
-    sim.tables.write([Update(SlotsRow(pk=f"slots#{alias}", sk="slots"), gone, SlotsRow.pk.exists())])
+    sim.tables.write(
+        [Update(SlotsRow(pk=f"slots#{alias}", sk="slots"), gone, SlotsRow.pk.exists())]
+    )
     sim.watch.slots[alias] = sim.tables.peek("projections", f"slots#{alias}", "slots") or {}
 
 
@@ -427,12 +517,19 @@ def _rebuild(sim: Simulation, alias: str) -> None:
 
 
 def meddle(sim: Simulation, alias: str) -> None:
-    """Within the next tenth of a second, somebody pauses, deploys, cancels, reorders, or others' jobs come or go."""
+    """Within the next tenth of a second, somebody pauses, deploys, cancels, reorders, or others'
+    jobs come or go.
+    """
     if sim.calm or sim.kernel.current is None or sim.weather.fired["meddled"] > MOST_MEDDLED:
         return
     acts = (
-        _pause_for_a_moment, _limit_for_a_moment, _cancel_one, _move_the_first, _others_for_a_moment, _others_for_a_moment,
-    )  # fmt: skip
+        _pause_for_a_moment,
+        _limit_for_a_moment,
+        _cancel_one,
+        _move_the_first,
+        _others_for_a_moment,
+        _others_for_a_moment,
+    )
     act = sim.chance.choice(acts)
     sim.kernel.after(sim.chance.uniform(0, 0.15), lambda: None if sim.calm else act(sim, alias))
 
@@ -440,7 +537,9 @@ def meddle(sim: Simulation, alias: str) -> None:
 def _pause_for_a_moment(sim: Simulation, alias: str) -> None:
     if alias not in sim.drilled and not is_paused(sim, alias):
         sim.pause(alias)
-        sim.kernel.after(sim.chance.uniform(0.1, 60), lambda: None if alias in sim.drilled else sim.resume(alias))
+        sim.kernel.after(
+            sim.chance.uniform(0.1, 60), lambda: None if alias in sim.drilled else sim.resume(alias)
+        )
 
 
 def _limit_for_a_moment(sim: Simulation, alias: str) -> None:
@@ -455,11 +554,18 @@ def _move_the_first(sim: Simulation, alias: str) -> None:
     first = next((place.rpartition("#")[2] for place in sim.watch.orders.get(alias, [])), None)
     if first is not None and not sim.watch.jobs[first].poisoned:
         for priority in (0, 9):
-            sim.append(job_stream(first), e.PriorityChanged(at=sim.kernel.now, priority=priority, by="ops", why="no, last"))
+            sim.append(
+                job_stream(first),
+                e.PriorityChanged(at=sim.kernel.now, priority=priority, by="ops", why="no, last"),
+            )
 
 
 def _cancel_one(sim: Simulation, alias: str) -> None:
-    jobs = [name for name, job in sim.watch.jobs.items() if job.model == alias and job.state in {"claimed", "queued"}]
+    jobs = [
+        name
+        for name, job in sim.watch.jobs.items()
+        if job.model == alias and job.state in {"claimed", "queued"}
+    ]
     if jobs:
         sim.cancel(sim.chance.choice(jobs))
 
@@ -469,7 +575,9 @@ def _others_for_a_moment(sim: Simulation, alias: str) -> None:
     model = sim.model_ids[alias]
     if sim.weather.spell("others-take-the-quota"):
         sim.rules.set_quota(model, max(1, sim.limits[alias]))
-        sim.rules.start_foreign(model, sim.limits[alias], sim.chance.choice((0.05, 0.1, 0.3, 20.0)), sim.kernel.now)
+        sim.rules.start_foreign(
+            model, sim.limits[alias], sim.chance.choice((0.05, 0.1, 0.3, 20.0)), sim.kernel.now
+        )
         sim.pump()
 
 
@@ -490,13 +598,21 @@ def forged(sim: Simulation) -> str:
     names = [name for name in sim.watch.made if name] or ["bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1"]
     arn = f"arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{'z' * 12}"
     detail = {
-        "batchJobName": chance.choice(names), "batchJobArn": arn, "batchModelId": chance.choice([*MODELS.values(), "x"]),
-        "status": chance.choice(("Completed", "Failed", "Stopped", "InProgress", "Sleeping")), "failureMessage": "",
-    }  # fmt: skip
+        "batchJobName": chance.choice(names),
+        "batchJobArn": arn,
+        "batchModelId": chance.choice([*MODELS.values(), "x"]),
+        "status": chance.choice(("Completed", "Failed", "Stopped", "InProgress", "Sleeping")),
+        "failureMessage": "",
+    }
     event: dict[str, Any] = {
-        "version": "0", "id": "x", "detail-type": "Batch Inference Job State Change", "source": "aws.bedrock",
-        "account": "000000000000", "region": "us-east-1", "detail": detail,
-    }  # fmt: skip
+        "version": "0",
+        "id": "x",
+        "detail-type": "Batch Inference Job State Change",
+        "source": "aws.bedrock",
+        "account": "000000000000",
+        "region": "us-east-1",
+        "detail": detail,
+    }
     match chance.randrange(6):
         case 0:
             event["source"] = "my.bedrock"
@@ -517,12 +633,27 @@ def malformed(sim: Simulation) -> str:
     """Anything at all."""
     return sim.chance.choice(
         (
-            "", "null", "[]", "{}", '"x"', "{" * 5000, '{"job": 7}', '{"job": "../../x"}', '{"wake": "nobody"}',
-            '{"wake": ["all"]}', '{"job": "aaaaaaaaaaaaaaaaaaaaaaaaaa", "due": "yesterday"}', '{"detail-type": "x"}',
-            '{"detail-type": "Batch Inference Job State Change", "source": "aws.bedrock", "detail": {"status": ["Completed"]}}',
-            "\u0000" * 100, "9" * 5000, "x" * 300_000,
+            "",
+            "null",
+            "[]",
+            "{}",
+            '"x"',
+            "{" * 5000,
+            '{"job": 7}',
+            '{"job": "../../x"}',
+            '{"wake": "nobody"}',
+            '{"wake": ["all"]}',
+            '{"job": "aaaaaaaaaaaaaaaaaaaaaaaaaa", "due": "yesterday"}',
+            '{"detail-type": "x"}',
+            (
+                '{"detail-type": "Batch Inference Job State Change", "source": "aws.bedrock", '
+                '"detail": {"status": ["Completed"]}}'
+            ),
+            "\u0000" * 100,
+            "9" * 5000,
+            "x" * 300_000,
         )
-    )  # fmt: skip
+    )
 
 
 def squat(sim: Simulation, upload: Upload, attempt: int = 1) -> None:
@@ -531,7 +662,9 @@ def squat(sim: Simulation, upload: Upload, attempt: int = 1) -> None:
 
 
 def copy(sim: Simulation, job: str) -> None:
-    """Somebody makes copies of our job in the console. Their names begin as ours, and List shows them first: a page of them."""
+    """Somebody makes copies of our job in the console. Their names begin as ours, and List shows
+    them first: a page of them.
+    """
     name = attempt_name(DEPLOYMENT, job, sim.watch.jobs[job].attempt)
     for number in range(3):
         _stranger(sim, f"{name}-copy-{number}")
@@ -540,10 +673,13 @@ def copy(sim: Simulation, job: str) -> None:
 def _stranger(sim: Simulation, name: str, seconds: float = 600.0) -> None:
     rules = sim.rules
     request = {
-        "jobName": name, "clientRequestToken": "stranger", "modelId": MODELS["haiku"],
-        "roleArn": "arn:aws:iam::000000000000:role/other", "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://other/x.jsonl"}},
+        "jobName": name,
+        "clientRequestToken": "stranger",
+        "modelId": MODELS["haiku"],
+        "roleArn": "arn:aws:iam::000000000000:role/other",
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://other/x.jsonl"}},
         "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://other/"}},
-    }  # fmt: skip
+    }
     rules._start(request, sim.kernel.now, foreign=True, plan=Plan({"InProgress": seconds}))
     sim.pump()
 

@@ -1,4 +1,6 @@
-"""The deployment: production code in a simulated AWS, with the people and the weather that act on it. `run.py` lets it live."""
+"""The deployment: production code in a simulated AWS, with the people and the weather that act on
+it. `run.py` lets it live.
+"""
 
 import json
 import random
@@ -47,13 +49,15 @@ MODELS = {"haiku": "anthropic.claude-haiku-4-5-20251001-v1:0", "nova": "amazon.n
 FUNCTION_TIMEOUT = 120.0  # terraform/scheduler.tf, intake.tf, hints.tf say these (a test compares)
 INTAKE_TIMEOUT = 900.0
 HINT_RECEIVES, UPLOAD_RECEIVES = 120, 24
-HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50  # as in an account of a thousand executions: more meet each other
+# as in an account of a thousand executions: more meet each other
+HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
 CHECK_IN_MINUTES = 30
 CEILING_SHARE = 0.3  # of the seeds have a ceiling of the day
 ALIASES_SHARE = 0.2  # of the seeds have one model under two aliases, if they have two
 MAX_HINTS_UNREADABLE = 30  # of one job, at once
 
-LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)  # seconds of one way of a call
+# seconds of one way of a call
+LATENCIES = (0.002, 0.005, 0.005, 0.01, 0.01, 0.01, 0.02, 0.02, 0.05, 0.2)
 
 
 @dataclass(frozen=True)
@@ -90,25 +94,45 @@ class Simulation:
         self.model_ids = dict(MODELS)
         if random.Random(f"{seed}/aliases").random() < ALIASES_SHARE:
             self.model_ids["nova"] = MODELS["haiku"]
-        self.limits = {alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]}
+        self.limits = {
+            alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]
+        }
         self.job_count = chance.randint(4, 9)
         self.job_count = min(self.job_count, jobs or self.job_count)
         self.ceilings: dict[str, Ceiling] = {}
         self.models = {alias: self.model(alias) for alias in self.limits}
         shortest = chance.choice((1.0, 60.0, 600.0))
         self.settings = Settings(
-            seed=chance.randrange(2**32), quota=100, min_records=1,
-            stage_seconds=(0.01, chance.choice((0.2, 30.0))), job_seconds=(shortest, shortest * chance.choice((1.5, 10.0))),
-        )  # fmt: skip
+            seed=chance.randrange(2**32),
+            quota=100,
+            min_records=1,
+            stage_seconds=(0.01, chance.choice((0.2, 30.0))),
+            job_seconds=(shortest, shortest * chance.choice((1.5, 10.0))),
+        )
         faults = Faults(
-            forget_tokens=spell("tokens-forgotten"), token_ends_with_job=spell("token-ends-with-job"),
-            quota_before_token=spell("quota-before-token"), names_stay_taken=spell("names-stay-taken"),
-            name_in_use_error="ConflictException" if spell("names-conflict") else "ValidationException",
-            job_expiry=0.3 if spell("jobs-expire") else 0.0, job_partial=0.3 if spell("jobs-partly-complete") else 0.0,
+            forget_tokens=spell("tokens-forgotten"),
+            token_ends_with_job=spell("token-ends-with-job"),
+            quota_before_token=spell("quota-before-token"),
+            names_stay_taken=spell("names-stay-taken"),
+            name_in_use_error="ConflictException"
+            if spell("names-conflict")
+            else "ValidationException",
+            job_expiry=0.3 if spell("jobs-expire") else 0.0,
+            job_partial=0.3 if spell("jobs-partly-complete") else 0.0,
             job_failure=0.3 if spell("jobs-fail") else 0.0,
-        )  # fmt: skip
-        for fault in ("tokens-forgotten", "token-ends-with-job", "quota-before-token", "names-conflict", "names-stay-taken",
-                      "clock-skew", "equal-timestamps", "jobs-expire", "jobs-partly-complete", "jobs-fail"):  # fmt: skip
+        )
+        for fault in (
+            "tokens-forgotten",
+            "token-ends-with-job",
+            "quota-before-token",
+            "names-conflict",
+            "names-stay-taken",
+            "clock-skew",
+            "equal-timestamps",
+            "jobs-expire",
+            "jobs-partly-complete",
+            "jobs-fail",
+        ):
             if spell(fault):
                 self.weather.felt(fault)
         self.rules = Rules(self.settings, faults, self._inspect, self._write)
@@ -121,11 +145,13 @@ class Simulation:
         self.fail_validating = self.fail_in_progress = False  # the Bedrock role has lost a right
         self.gauges_due: Callable[[str], bool] = lambda _: False  # nobody looks at gauges here
         self.uploads: list[Upload] = []
-        self.touched: set[str] = set()  # jobs that people or fate interfered with: their end is not known beforehand
+        # jobs that people or fate interfered with: their end is not known beforehand
+        self.touched: set[str] = set()
         self._pumped: datetime | None = None
         self.deploying = False
         self.drilled: set[str] = set()  # models that an operator has paused to rebuild their slots
-        self.half_rebuilt: set[str] = set()  # of them, those where that failed: the operator will try again
+        # of them, those where that failed: the operator will try again
+        self.half_rebuilt: set[str] = set()
         self.replaying = False  # whether hints are delivered again, as often as the check likes
         self._wire()
         self.calm = False  # once people have brought the weather to an end
@@ -133,13 +159,23 @@ class Simulation:
     def _wire(self) -> None:
         kernel, weather = self.kernel, self.weather
         self.hints = Queue(
-            kernel, weather, "hints", self.invoke_scheduler, visibility=6 * FUNCTION_TIMEOUT, receives=HINT_RECEIVES,
+            kernel,
+            weather,
+            "hints",
+            self.invoke_scheduler,
+            visibility=6 * FUNCTION_TIMEOUT,
+            receives=HINT_RECEIVES,
             concurrency=HINT_CONCURRENCY,
-        )  # fmt: skip
+        )
         self.notifications = Queue(
-            kernel, weather, "uploads", self.invoke_intake, visibility=6 * INTAKE_TIMEOUT, receives=UPLOAD_RECEIVES,
+            kernel,
+            weather,
+            "uploads",
+            self.invoke_intake,
+            visibility=6 * INTAKE_TIMEOUT,
+            receives=UPLOAD_RECEIVES,
             concurrency=UPLOAD_CONCURRENCY,
-        )  # fmt: skip
+        )
         self.stream = Stream(kernel, weather, self.invoke_scheduler, self.tables.peek)
         self.bus = Bus(kernel, weather, self.settings, self.hints, lambda: self.rules.faults)
         self.schedules = Schedules(kernel, weather, self.hints)
@@ -172,14 +208,19 @@ class Simulation:
                 yield page
 
         return RepairContext(
-            tables=self._fair_tables, reader=cast("Any", SimpleNamespace(pages=pages)),
-            hints=Outbox(cast("Any", self._sqs), "http://hints"), models=tuple(self.models),
-            lease=config(function_timeout=timedelta(seconds=FUNCTION_TIMEOUT)).lease, now=lambda: kernel.now,
+            tables=self._fair_tables,
+            reader=cast("Any", SimpleNamespace(pages=pages)),
+            hints=Outbox(cast("Any", self._sqs), "http://hints"),
+            models=tuple(self.models),
+            lease=config(function_timeout=timedelta(seconds=FUNCTION_TIMEOUT)).lease,
+            now=lambda: kernel.now,
             sleep=lambda seconds: kernel.wait("pause", seconds),
-        )  # fmt: skip
+        )
 
     def _delivered_again(self) -> None:
-        """A copy of a hint is a reason of its own to ask Bedrock again: nobody can know that it is one."""
+        """A copy of a hint is a reason of its own to ask Bedrock again: nobody can know that it is
+        one.
+        """
         self.watch.reasons[""] += 1
 
     def _timer_fired(self, body: str) -> None:
@@ -187,12 +228,16 @@ class Simulation:
 
     # The functions.
 
-    def invoke_scheduler(self, event: dict[str, Any], done: Callable[[Any], None] = lambda _: None) -> Invocation:
+    def invoke_scheduler(
+        self, event: dict[str, Any], done: Callable[[Any], None] = lambda _: None
+    ) -> Invocation:
         """Lambda runs the scheduler, with the configuration as it is now."""
         settings = config(
-            models=dict(self.models), check_in_minutes=CHECK_IN_MINUTES, function_timeout=timedelta(seconds=FUNCTION_TIMEOUT),
+            models=dict(self.models),
+            check_in_minutes=CHECK_IN_MINUTES,
+            function_timeout=timedelta(seconds=FUNCTION_TIMEOUT),
             deployment=DEPLOYMENT,
-        )  # fmt: skip
+        )
         old = self.weather.strike("old-code")
 
         def heard(answer: Any) -> None:
@@ -202,7 +247,7 @@ class Simulation:
 
         invocation = self.kernel.start(
             "scheduler", lambda: self._scheduler(settings, event, old=old), FUNCTION_TIMEOUT, heard
-        )  # fmt: skip
+        )
         return invocation
 
     def invoke_intake(self, event: dict[str, Any], done: Callable[[Any], None]) -> Invocation:
@@ -215,7 +260,9 @@ class Simulation:
             models=dict(self.models),
             default_model="haiku",
         )
-        return self.kernel.start("intake", lambda: self._intake(settings, event), INTAKE_TIMEOUT, done)
+        return self.kernel.start(
+            "intake", lambda: self._intake(settings, event), INTAKE_TIMEOUT, done
+        )
 
     def _scheduler(self, settings: Config, event: dict[str, Any], *, old: bool) -> Any:
         invocation = self._current()
@@ -225,9 +272,19 @@ class Simulation:
             self.kernel.say(invocation, "runs the old code")
         world = World(
             config=settings,
-            store=Store(tables, sleep=lambda seconds: self.kernel.wait("pause", seconds), draw=self.kernel.chance.random),
+            store=Store(
+                tables,
+                sleep=lambda seconds: self.kernel.wait("pause", seconds),
+                draw=self.kernel.chance.random,
+            ),
             bedrock=Bedrock(cast("Any", self.bedrock)),
-            timers=Timers(cast("Any", self._timer_client), group="bbq", role_arn="role", queue_arn="queue", dlq_arn="dlq"),
+            timers=Timers(
+                cast("Any", self._timer_client),
+                group="bbq",
+                role_arn="role",
+                queue_arn="queue",
+                dlq_arn="dlq",
+            ),
             outbox=Outbox(cast("Any", self._sqs), "http://hints"),
             topic=Topic(lambda: cast("Any", self.sns), "topic", clock=lambda: self.kernel.time),
             results=Results(cast("Any", self.s3)),
@@ -244,14 +301,18 @@ class Simulation:
         world = taking_in.World(
             config=settings,
             store=Store(
-                self.sim_tables, sleep=lambda seconds: self.kernel.wait("pause", seconds), draw=self.kernel.chance.random
+                self.sim_tables,
+                sleep=lambda seconds: self.kernel.wait("pause", seconds),
+                draw=self.kernel.chance.random,
             ),
             objects=Objects(cast("Any", self.s3)),
             now=self._clock(),
             seconds_left=lambda: invocation.deadline - self.kernel.time,
             note=self._noter(invocation),
             hide=lambda receipt_handle, seconds: self._uploads_sqs.change_message_visibility(
-                QueueUrl=settings.uploads_queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+                QueueUrl=settings.uploads_queue_url,
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=seconds,
             ),
         )
         return intake.take_in_batch(world, event)
@@ -265,7 +326,9 @@ class Simulation:
         return self.kernel.current
 
     def _clock(self) -> Callable[[], datetime]:
-        """An invocation's clock: up to 15 s wrong, and in some runs it ticks every 5 s only (so that times are equal)."""
+        """An invocation's clock: up to 15 s wrong, and in some runs it ticks every 5 s only (so
+        that times are equal).
+        """
         skew = self.kernel.chance.uniform(-15, 15) if self.weather.spell("clock-skew") else 0.0
         tick = 5.0 if self.weather.spell("equal-timestamps") else 0.0
 
@@ -276,9 +339,17 @@ class Simulation:
         return now
 
     EXPECTED = (
-        "injected", "Contended", "ConditionFailed", "UnknownEvent", "no time left", "NoTimeLeft", "NotYetKnown", "Unreadable",
-        "a moment ago", "holds no event",
-    )  # fmt: skip
+        "injected",
+        "Contended",
+        "ConditionFailed",
+        "UnknownEvent",
+        "no time left",
+        "NoTimeLeft",
+        "NotYetKnown",
+        "Unreadable",
+        "a moment ago",
+        "holds no event",
+    )
 
     def _noter(self, invocation: Invocation) -> Callable[..., None]:
         def note(name: str, **fields: object) -> None:
@@ -293,16 +364,20 @@ class Simulation:
             if "error" in fields:  # S13: nothing but what was done to it may make it fail
                 error = str(fields["error"])
                 expected = any(word in error for word in self.EXPECTED)
-                lost = bool(self.watch.damaged) and "did not come to rest" in error  # a part of the slots is gone
+                # a part of the slots is gone
+                lost = bool(self.watch.damaged) and "did not come to rest" in error
                 self.watch.check("S13", expected or lost, f"{name}: {error}")
 
         return note
 
     # What must hold when an invocation is over.
 
-    def _check_recorded(self, invocation: Invocation, event: dict[str, Any], answer: dict[str, Any]) -> None:
-        """What a handled Bedrock event said about an attempt of ours is recorded: it need never come again. An end is recorded
-        also where the invocation failed for nothing but a row of another: of whoever would be next.
+    def _check_recorded(
+        self, invocation: Invocation, event: dict[str, Any], answer: dict[str, Any]
+    ) -> None:
+        """What a handled Bedrock event said about an attempt of ours is recorded: it need never
+        come again. An end is recorded also where the invocation failed for nothing but a row of
+        another: of whoever would be next.
         """
         body = (event.get("Records") or [{}])[0].get("body", "")
         if "batchJobArn" not in body:
@@ -315,7 +390,10 @@ class Simulation:
         job = self.watch.jobs[job_name]
         if answer["batchItemFailures"]:
             own = {f"job#{job_name}", f"slots#{job.model}", f"counts#{job.model}"}
-            stuck, faults = invocation.notes.get("stuck", set()), invocation.notes.get("faults", set())
+            stuck, faults = (
+                invocation.notes.get("stuck", set()),
+                invocation.notes.get("faults", set()),
+            )
             if (
                 not stuck
                 or own & stuck
@@ -324,22 +402,36 @@ class Simulation:
                 or detail["status"] not in ENDS
             ):
                 return
-        known = job.attempt > attempt or job.state in {"ended", "queued", "cancelled"} or job.poisoned
+        known = (
+            job.attempt > attempt or job.state in {"ended", "queued", "cancelled"} or job.poisoned
+        )
         if not known and detail["status"] in RANKS:
-            known = job.state == "running" and RANKS.index(job.status) >= RANKS.index(detail["status"])
+            known = job.state == "running" and RANKS.index(job.status) >= RANKS.index(
+                detail["status"]
+            )
         self.watch.check(
-            "L1", known, f"{made.name} is {detail['status']} by a handled event, but recorded as {job.state} {job.status}"
+            "L1",
+            known,
+            f"{made.name} is {detail['status']} by a handled event, but recorded as {job.state} "
+            f"{job.status}",
         )
 
     def _finished(self, invocation: Invocation) -> None:
-        """Who leaves has seen that there is nothing to fill (L2). If nothing runs now: whatever holds a slot, and a line
-        while its model is on hold, must have a hint to come (L3).
+        """Who leaves has seen that there is nothing to fill (L2). If nothing runs now: whatever
+        holds a slot, and a line while its model is on hold, must have a hint to come (L3).
         """
         notes = invocation.notes
         left = [what for note, what in notes.items() if note.startswith("next in ")]
         left = [what for what in left if not self.watch.jobs[what.rpartition("#")[2]].passed_by]
-        excused = invocation.killed or invocation.error is not None or "failed" in notes or "unreadable" in notes
-        self.watch.check("L2", excused or not left, f"{invocation} left with a slot free and {left} in line")
+        excused = (
+            invocation.killed
+            or invocation.error is not None
+            or "failed" in notes
+            or "unreadable" in notes
+        )
+        self.watch.check(
+            "L2", excused or not left, f"{invocation} left with a slot free and {left} in line"
+        )
         for unreadable in notes.get("unreadable", ()):
             count = self.hints.count(unreadable)
             few = self.replaying or count <= MAX_HINTS_UNREADABLE
@@ -351,18 +443,42 @@ class Simulation:
                 continue
             for holder in row["holders"]["M"]:
                 job, _, attempt = holder.partition("#")
-                hint = self.schedules.holds(f"{job}-{attempt}-", job) or self.hints.holds(job) or self.stream.holds(job)
-                self.watch.check("L3", hint, f"{holder} holds a slot, and nothing will ever look at it again")
-            has_room = len(row["holders"]["M"]) < int(row["limit"]["N"]) and not row["paused"]["BOOL"]
-            unanswered = any(not lease["M"]["submitted"]["BOOL"] for lease in row["holders"]["M"].values())
-            if not has_room or unanswered or alias not in self.models or self.stream.depth or self.hints.depth or self.deploying:
-                continue  # an end, a take-over, an operator or a deployment will come, or another's hint may: each of them fills
-            in_line = [self.watch.jobs[place.rpartition("#")[2]] for place in self.watch.orders.get(alias, ())]
+                hint = (
+                    self.schedules.holds(f"{job}-{attempt}-", job)
+                    or self.hints.holds(job)
+                    or self.stream.holds(job)
+                )
+                self.watch.check(
+                    "L3", hint, f"{holder} holds a slot, and nothing will ever look at it again"
+                )
+            has_room = (
+                len(row["holders"]["M"]) < int(row["limit"]["N"]) and not row["paused"]["BOOL"]
+            )
+            unanswered = any(
+                not lease["M"]["submitted"]["BOOL"] for lease in row["holders"]["M"].values()
+            )
+            if (
+                not has_room
+                or unanswered
+                or alias not in self.models
+                or self.stream.depth
+                or self.hints.depth
+                or self.deploying
+            ):
+                # an end, a take-over, an operator or a deployment will come, or another's hint may:
+                # each of them fills
+                continue
+            in_line = [
+                self.watch.jobs[place.rpartition("#")[2]]
+                for place in self.watch.orders.get(alias, ())
+            ]
             readable = [job for job in in_line if not job.poisoned]
             if ("refused" in row or "failing" in row) and readable:
                 wake = f'"wake": "{alias}"'
                 hint = self.schedules.holds(f"model-{alias}-", wake) or self.hints.holds(wake)
-                self.watch.check("L3", hint, f"{alias} is on hold, and nothing will ever look at its line again")
+                self.watch.check(
+                    "L3", hint, f"{alias} is on hold, and nothing will ever look at its line again"
+                )
 
     def _latency(self, what: str) -> float:
         if self.weather.strike("stalled"):
@@ -377,17 +493,23 @@ class Simulation:
         return chance.uniform(0.05, 0.3) if carrier == "stream" else chance.uniform(0.005, 0.1)
 
     def _may_kill(self, invocation: Invocation) -> bool:
-        return self.weather.strike("killed-after-a-call" if invocation.arrived else "killed-before-a-call")
+        return self.weather.strike(
+            "killed-after-a-call" if invocation.arrived else "killed-before-a-call"
+        )
 
     # Bedrock.
 
     def pump(self) -> None:
-        """Let Bedrock's jobs move on; their events go to the bus. Come back when the next one is due."""
+        """Let Bedrock's jobs move on; their events go to the bus. Come back when the next one is
+        due.
+        """
         for change in self.rules.advance(self.kernel.now):
             self.watch.at_bedrock(change)
             self.bus.put(change)
         due = self.rules.next_change_at()
-        if due is not None and (self._pumped is None or self._pumped <= self.kernel.now or due < self._pumped):
+        if due is not None and (
+            self._pumped is None or self._pumped <= self.kernel.now or due < self._pumped
+        ):
             self._pumped = due
             self.kernel.after((due - self.kernel.now).total_seconds(), self.pump)
 
@@ -397,7 +519,9 @@ class Simulation:
             return Inspection(records=1, largest_file_records=1)
         if self.fail_validating:
             self.weather.felt("everybody-fails-validating")
-            return Inspection(problem="Could not validate GetObject permissions to access S3 bucket")
+            return Inspection(
+                problem="Could not validate GetObject permissions to access S3 bucket"
+            )
         if self.weather.spell("input-refused-while-validating") and self.chance.random() < 0.3:
             self.weather.felt("input-refused-while-validating")
             return Inspection(problem="The role could not read the input.")
@@ -405,9 +529,15 @@ class Simulation:
         self.watch.check("S4", staged is not None, f"{job.name} runs without its input {key}")
         data = self.s3.things[key, str(staged)].data
         (upload,) = [upload for upload in self.uploads if upload.job in job.name]
-        self.watch.check("S4", data == upload.data, f"{job.name} runs something else than {upload.key} {upload.version}")
+        self.watch.check(
+            "S4",
+            data == upload.data,
+            f"{job.name} runs something else than {upload.key} {upload.version}",
+        )
         if self.rules.faults.permission_check_object:
-            self.s3.put(split_s3_uri(job.output_uri)[1] + self.rules.faults.permission_check_object, b"")
+            self.s3.put(
+                split_s3_uri(job.output_uri)[1] + self.rules.faults.permission_check_object, b""
+            )
         records = data.count(b"\n")
         return Inspection(records=records, largest_file_records=records)
 
@@ -421,9 +551,13 @@ class Simulation:
             self.weather.felt("jobs-expire-half-done")
             job.plan, done = replace(job.plan, outcome=EXPIRED), max(1, records // 2)
         manifest = {
-            "totalRecordCount": records, "processedRecordCount": done, "successRecordCount": done, "errorRecordCount": 0,
-            "inputTokenCount": 10 * done, "outputTokenCount": 20 * done,
-        }  # fmt: skip
+            "totalRecordCount": records,
+            "processedRecordCount": done,
+            "successRecordCount": done,
+            "errorRecordCount": 0,
+            "inputTokenCount": 10 * done,
+            "outputTokenCount": 20 * done,
+        }
         self.s3.put(f"{prefix}{job.id}/manifest.json.out", json.dumps(manifest).encode())
         return Tally(success=done)
 
@@ -433,15 +567,26 @@ class Simulation:
         """What the deployment says of a model."""
         ceiling = self.ceilings.get(alias, Ceiling())
         return Model(
-            alias=alias, model_id=self.model_ids[alias], limit=limit, min_records=1, max_records=ceiling.records or 100,
-            max_jobs_per_day=ceiling.jobs, max_records_per_day=ceiling.records,
-        )  # fmt: skip
+            alias=alias,
+            model_id=self.model_ids[alias],
+            limit=limit,
+            min_records=1,
+            max_records=ceiling.records or 100,
+            max_jobs_per_day=ceiling.jobs,
+            max_records_per_day=ceiling.records,
+        )
 
     def draw_ceilings(self, chance: random.Random) -> None:
-        """Low enough to be reached by a handful of jobs of one or two records, high enough to be done within the run."""
+        """Low enough to be reached by a handful of jobs of one or two records, high enough to be
+        done within the run.
+        """
         if chance.random() >= CEILING_SHARE:
             return
-        kinds = (Ceiling(jobs=chance.randint(1, 4)), Ceiling(records=chance.randint(2, 6)), Ceiling(jobs=3, records=4))
+        kinds = (
+            Ceiling(jobs=chance.randint(1, 4)),
+            Ceiling(records=chance.randint(2, 6)),
+            Ceiling(jobs=3, records=4),
+        )
         self.ceilings = {alias: chance.choice(kinds) for alias in self.limits}
         self.watch.ceilings = self.ceilings
         self.models = {alias: self.model(alias) for alias in self.limits}
@@ -450,11 +595,23 @@ class Simulation:
         """Never lower: an invocation of before may still have the old one."""
         if (ceiling := self.ceilings.get(alias)) is not None:
             jobs, records = ceiling.jobs, ceiling.records
-            self.ceilings[alias] = Ceiling(jobs=jobs + 1 if jobs else None, records=records + 2 if records else None)
+            self.ceilings[alias] = Ceiling(
+                jobs=jobs + 1 if jobs else None, records=records + 2 if records else None
+            )
 
-    def upload(self, key: str, data: bytes, *, fit: bool, announce: bool = True, priority: int | None = None) -> Upload:
+    def upload(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        fit: bool,
+        announce: bool = True,
+        priority: int | None = None,
+    ) -> Upload:
         """A person uploads, and S3 announces it (at least once)."""
-        version, etag = self.s3.put(key, data, **({} if priority is None else {"priority": str(priority)}))
+        version, etag = self.s3.put(
+            key, data, **({} if priority is None else {"priority": str(priority)})
+        )
         upload = Upload(key, version, job_id(BUCKET, key, version, "", ""), fit, data)
         self.uploads.append(upload)
         self.watch.uploads[key, version] = upload.job
@@ -481,12 +638,16 @@ class Simulation:
             return True
         return False
 
-    def deploy(self, limits: Mapping[str, int], *, higher_ceilings: bool = False, added: Iterable[str] = ()) -> None:
-        """Terraform changes the limits, adds models, and wakes the scheduler; it fails where that fails, and is run again. One at
-        a time.
+    def deploy(
+        self, limits: Mapping[str, int], *, higher_ceilings: bool = False, added: Iterable[str] = ()
+    ) -> None:
+        """Terraform changes the limits, adds models, and wakes the scheduler; it fails where that
+        fails, and is run again. One at a time.
         """
         if self.deploying:
-            self.kernel.after(30, lambda: self.deploy(limits, higher_ceilings=higher_ceilings, added=added))
+            self.kernel.after(
+                30, lambda: self.deploy(limits, higher_ceilings=higher_ceilings, added=added)
+            )
             return
         for alias in added:
             self.models[alias] = self.model(alias)
@@ -519,10 +680,12 @@ class Simulation:
 
     def wake(
         self, limits: Mapping[str, int] | None = None, done: Callable[[Any], None] = lambda _: None
-    ) -> Invocation:  # fmt: skip
+    ) -> Invocation:
         """The scheduler is called directly."""
         self.watch.reasons[""] += 1
-        return self.invoke_scheduler({"wake": "all", **({"limits": dict(limits)} if limits else {})}, done)
+        return self.invoke_scheduler(
+            {"wake": "all", **({"limits": dict(limits)} if limits else {})}, done
+        )
 
     def pause(self, alias: str) -> None:
         """An operator pauses a model."""
@@ -537,11 +700,19 @@ class Simulation:
         self.touched.add(job)
         known = self.watch.jobs.get(job, Shadow())
         if known.state and not known.cancel:
-            self.append(job_stream(job), e.CancelRequested(at=self.kernel.now, by="ops", why="not needed"))
+            self.append(
+                job_stream(job), e.CancelRequested(at=self.kernel.now, by="ops", why="not needed")
+            )
 
 
 def notification(key: str, version: str, etag: str, size: int) -> str:
     """S3's notification, the parts that are read."""
-    thing = {"key": quote_plus(key), "size": size, "eTag": etag.strip('"'), "versionId": version, "sequencer": version}
+    thing = {
+        "key": quote_plus(key),
+        "size": size,
+        "eTag": etag.strip('"'),
+        "versionId": version,
+        "sequencer": version,
+    }
     record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": BUCKET}, "object": thing}}
     return json.dumps({"Records": [record]})

@@ -1,8 +1,10 @@
-"""A stage for named races: the same simulation, but nothing moves by itself. A test says who runs, up to which call.
+"""A stage for named races: the same simulation, but nothing moves by itself. A test says who runs,
+up to which call.
 
-`stage.see(job)` and its like begin an invocation and give its `Player`; `to` runs it until a call is about to arrive, `through`
-until the call has had its effect but its answer is under way, `end` to its end, `crash` kills it there. `settle` lets everything
-run by itself from then on, and checks that every job comes to its end.
+`stage.see(job)` and its like begin an invocation and give its `Player`; `to` runs it until a call
+is about to arrive, `through` until the call has had its effect but its answer is under way, `end`
+to its end, `crash` kills it there. `settle` lets everything run by itself from then on, and checks
+that every job comes to its end.
 """
 
 import json
@@ -33,7 +35,9 @@ class StagedKernel(Kernel):
 
 
 class StagedWeather(Weather):
-    """Nothing goes wrong but what is announced: `once` holds the faults that strike at their next chance."""
+    """Nothing goes wrong but what is announced: `once` holds the faults that strike at their next
+    chance.
+    """
 
     def __init__(self) -> None:
         super().__init__("stage", frozenset({*RATES, *SPELLS}))
@@ -55,11 +59,15 @@ class Player:
 
     def to(self, call: str) -> "Player":
         """Run until a call that begins so is about to arrive."""
-        return self._run(lambda: self.invocation.doing.startswith(call) and not self.invocation.arrived, call)
+        return self._run(
+            lambda: self.invocation.doing.startswith(call) and not self.invocation.arrived, call
+        )
 
     def through(self, call: str) -> "Player":
         """Run until a call that begins so has had its effect; its answer is under way."""
-        return self._run(lambda: self.invocation.doing.startswith(call) and self.invocation.arrived, call)
+        return self._run(
+            lambda: self.invocation.doing.startswith(call) and self.invocation.arrived, call
+        )
 
     def end(self) -> "Player":
         """Run to the end. Raises what the invocation raised."""
@@ -81,7 +89,10 @@ class Player:
             kernel.resume(invocation)
             if there():
                 return self
-        assert there(), f"{invocation} never came to {call!r}; it is in {invocation.doing!r}, over: {invocation.over}"
+        assert there(), (
+            f"{invocation} never came to {call!r}; it is in {invocation.doing!r}, over: "
+            f"{invocation.over}"
+        )
         return self
 
 
@@ -92,11 +103,15 @@ class Stage(Run):
         self.staged = StagedWeather()
         super().__init__("stage", kernel=kernel or StagedKernel("stage"), weather=self.staged)
         self.rules.settings = replace(
-            self.settings, stage_seconds=(10.0, 20.0), job_seconds=(3600.0, 3600.0), stopping_seconds=(5.0, 5.0)
+            self.settings,
+            stage_seconds=(10.0, 20.0),
+            job_seconds=(3600.0, 3600.0),
+            stopping_seconds=(5.0, 5.0),
         )
         self.ceilings.clear()
         self.limits, self.models = {"haiku": limit}, {"haiku": self.model("haiku", limit)}
-        self.was_clear = self.was_gentle = self.was_patient = False  # whoever is moved by hand takes his time
+        # whoever is moved by hand takes his time
+        self.was_clear = self.was_gentle = self.was_patient = False
         self.deploy({})
         self.last().end()
 
@@ -146,7 +161,9 @@ class Stage(Run):
         while (due := self.rules.next_change_at()) is not None and (
             due - self.kernel.now
         ).total_seconds() <= until - self.kernel.time:
-            self.kernel.time = max(self.kernel.time, (due - self.kernel.now).total_seconds() + self.kernel.time)
+            self.kernel.time = max(
+                self.kernel.time, (due - self.kernel.now).total_seconds() + self.kernel.time
+            )
             self.pump()
         self.kernel.time = until
 
@@ -158,11 +175,21 @@ class Stage(Run):
 
     def see(self, job: str) -> Player:
         """A stream record about a job."""
-        return Player(self, self.invoke_scheduler(stream_event([(job_stream(job), 1, "job-queued")], self.tables.peek)))
+        return Player(
+            self,
+            self.invoke_scheduler(
+                stream_event([(job_stream(job), 1, "job-queued")], self.tables.peek)
+            ),
+        )
 
     def see_model(self) -> Player:
         """A stream record about the model."""
-        return Player(self, self.invoke_scheduler(stream_event([(model_stream("haiku"), 1, "limit-set")], self.tables.peek)))
+        return Player(
+            self,
+            self.invoke_scheduler(
+                stream_event([(model_stream("haiku"), 1, "limit-set")], self.tables.peek)
+            ),
+        )
 
     def hint(self, body: str) -> Player:
         """A message of the hints queue."""
@@ -183,7 +210,11 @@ class Stage(Run):
 
     def said(self, job: str, status: str) -> str:
         """Bedrock's own event about the newest Bedrock job of this job."""
-        bodies = [body for body in self.bus.sent if job in body and json.loads(body)["detail"]["status"] == status]
+        bodies = [
+            body
+            for body in self.bus.sent
+            if job in body and json.loads(body)["detail"]["status"] == status
+        ]
         return bodies[-1]
 
     def pending(self, prefix: str) -> list[str]:
@@ -195,7 +226,9 @@ class Stage(Run):
         due = self.schedules.armed[name]
         del self.schedules.pending[name]
         whose = (
-            {"wake": "haiku"} if prefix.startswith("model") else {"job": name.split("-")[0], "attempt": int(name.split("-")[1])}
+            {"wake": "haiku"}
+            if prefix.startswith("model")
+            else {"job": name.split("-")[0], "attempt": int(name.split("-")[1])}
         )
         body = json.dumps({**whose, "due": due.isoformat()})
         self._timer_fired(body)

@@ -1,4 +1,6 @@
-"""Mistakes by structure: each kind of change does what it says, once, and whatever does not fit the code is said aloud."""
+"""Mistakes by structure: each kind of change does what it says, once, and whatever does not fit the
+code is said aloud.
+"""
 
 import ast
 import subprocess
@@ -70,15 +72,23 @@ def lines(*changes: Change) -> set[str]:
     """The lines that are other ones than before, of all modules."""
     changed = {module: ast.unparse(tree) for module, tree in mutated(changes, GROUPS).items()}
     return {line.strip() for module, text in changed.items() for line in text.splitlines()} - {
-        line.strip() for module in changed for line in ast.unparse(ast.parse(CODE[module])).splitlines()
+        line.strip()
+        for module in changed
+        for line in ast.unparse(ast.parse(CODE[module])).splitlines()
     }
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (expr("late", "now > due", "now >= due"), {"return Check(due.exists() & (due < now)) or (now >= due and due.known)"}),
-        (expr("late", "X < Y", "Y < X"), {"return Check(due.exists() & (now < due)) or (now > due and due.known)"}),
+        (
+            expr("late", "now > due", "now >= due"),
+            {"return Check(due.exists() & (due < now)) or (now >= due and due.known)"},
+        ),
+        (
+            expr("late", "X < Y", "Y < X"),
+            {"return Check(due.exists() & (now < due)) or (now > due and due.known)"},
+        ),
         (expr("serve", "(ValueError, KeyError)", "IT[0]"), {"except (ValueError, KeyError)[0]:"}),
         (expr("counter.name", "job.attempt", "1"), {"job.name = f'{job.id}-{1}'"}),
         (without("serve", "second(...)"), {"world.store.commit([first(job)])"}),
@@ -87,28 +97,42 @@ def lines(*changes: Change) -> set[str]:
         (argument("serve", "arm", "due", "None"), {"world.timers.arm(job.id, due=None)"}),
         (argument("serve", "note", 0, "IT + 'x'"), {"world.note('cancelled' + 'x', job=job.id)"}),
         (condition("serve", "job.cancel", "False"), {"elif False:"}),
-        (condition("serve", "lease", "IT or job.old"), {"if job.ready and lease is not None or job.old:"}),
+        (
+            condition("serve", "lease", "IT or job.old"),
+            {"if job.ready and lease is not None or job.old:"},
+        ),
         (condition("serve", "if job.ready and X: ...", "True"), {"if True:"}),
-        (condition("serve", "each.id == X", "True"), {"return [each for each in job.parts if True]"}),
+        (
+            condition("serve", "each.id == X", "True"),
+            {"return [each for each in job.parts if True]"},
+        ),
         (condition("counter.name", "job.ready", "False"), {"case _ if False:"}),
         (returned("Till.take", "0"), {"return 0"}),
         (assigned("Till.take", "self.sum", "coin"), {"self.sum = coin"}),
         (constant("LIMIT", "IT + 1"), {"LIMIT = 3 + 1"}),
         (constant("Till.OPEN", "False"), {"OPEN: bool = False"}),
-        (instead("serve", "arm(...)", "return IT"), {"return world.timers.arm(job.id, due=lease.until)"}),
-        (instead("serve", "return X", "yield X"), {"yield [each for each in job.parts if each.id == job.id]"}),
+        (
+            instead("serve", "arm(...)", "return IT"),
+            {"return world.timers.arm(job.id, due=lease.until)"},
+        ),
+        (
+            instead("serve", "return X", "yield X"),
+            {"yield [each for each in job.parts if each.id == job.id]"},
+        ),
         (drop("Till.take", "self.sum = X"), {"pass"}),
         (drop("serve > if job.ready and X", "arm(...)"), {"pass"}),
         (before("serve", "commit(...)", "x = 1"), {"x = 1"}),
         (after("serve", "commit(...)", "x = 1"), {"x = 1"}),
     ],
-)  # fmt: skip
+)
 def test_a_change_does_what_it_says_and_nothing_else(change: Change, expected: set[str]) -> None:
     assert lines(change) == expected
 
 
 def test_what_comes_before_and_after_is_where_it_should_be() -> None:
-    (tree,) = mutated([before("Till.take", "return X", "one"), after("Till.take", "return X", "two")], GROUPS).values()
+    (tree,) = mutated(
+        [before("Till.take", "return X", "one"), after("Till.take", "return X", "two")], GROUPS
+    ).values()
     assert "        one\n        return self.sum\n        two" in ast.unparse(tree)
 
 
@@ -147,7 +171,7 @@ def test_a_name_of_a_later_group_counts_only_if_the_first_have_none() -> None:
         (drop("serve", "job.id"), "3 times"),
         (drop("serve > if lease", "arm(...)"), "0 times"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_the_code_is_said(change: Change, why: str) -> None:
     with pytest.raises(Misfit, match=why):
         mutated([change], GROUPS)
@@ -174,6 +198,8 @@ def test_an_installed_mutant_is_what_is_imported_and_too_late_is_said() -> None:
         "print(names.holder('a', 1), names.__file__)\n"
         "install([returned('names.holder', '43')])\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert run.stdout.split() == ["42", str(ROOT / "bbq" / "shared" / "names.py")]
     assert "too late to change bbq.shared.names" in run.stderr

@@ -1,5 +1,6 @@
-"""P9, measured: an hour in which Bedrock refuses everybody, or fails every job, beside a line of 500. It costs no upload and few
-calls, and every slot is in use within a minute after the next reason to ask.
+"""P9, measured: an hour in which Bedrock refuses everybody, or fails every job, beside a line of
+500. It costs no upload and few calls, and every slot is in use within a minute after the next
+reason to ask.
 """
 
 from dataclasses import replace
@@ -17,15 +18,22 @@ BEGIN, END = 60.0, 60.0 + HOUR
 
 
 class Outage(Run):
-    """500 uploads within three seconds; from BEGIN to END something of the account's is broken, and nothing else ever is."""
+    """500 uploads within three seconds; from BEGIN to END something of the account's is broken, and
+    nothing else ever is.
+    """
 
     def __init__(self) -> None:
-        super().__init__("outage", weather=Weather("outage", frozenset({*RATES, *SPELLS})), burst=True)
+        super().__init__(
+            "outage", weather=Weather("outage", frozenset({*RATES, *SPELLS})), burst=True
+        )
         self.job_count = JOBS
         self.limits = {"haiku": LIMIT}
         self.models = {"haiku": self.model("haiku", LIMIT)}
-        self.rules.settings = replace(self.settings, stage_seconds=(1.0, 2.0), job_seconds=(240.0, 240.0))
-        self.was_clear = self.was_gentle = self.was_patient = False  # a slot beside a hold stands free on purpose
+        self.rules.settings = replace(
+            self.settings, stage_seconds=(1.0, 2.0), job_seconds=(240.0, 240.0)
+        )
+        # a slot beside a hold stands free on purpose
+        self.was_clear = self.was_gentle = self.was_patient = False
         self.filled_at: float | None = None  # the first time after END when all slots are in use
 
     def run(self) -> None:
@@ -48,8 +56,12 @@ class Outage(Run):
             self.kernel.after(1.0, self.look)
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal[0] + " " + refusal[1][:20])
-def test_an_hour_of_refusals_costs_no_upload_and_fifteen_calls_at_most(refusal: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "refusal", REFUSALS, ids=lambda refusal: refusal[0] + " " + refusal[1][:20]
+)
+def test_an_hour_of_refusals_costs_no_upload_and_fifteen_calls_at_most(
+    refusal: tuple[str, str],
+) -> None:
     sim = Outage()
     calls: list[int] = []
 

@@ -1,4 +1,5 @@
-"""R1-R50: the interleavings that broke earlier drafts of the design, each driven through the production code step by step.
+"""R1-R50: the interleavings that broke earlier drafts of the design, each driven through the
+production code step by step.
 
 Every test here must fail when its mistake is put back: `make mutants ARGS=--races` shows it.
 """
@@ -34,7 +35,9 @@ def refused(stage: Stage, name: str = "a") -> str:
 
 
 def failed(stage: Stage, job: str) -> None:
-    """Bedrock's role lacks a right: the job that runs fails in Validating, and its event arrives."""
+    """Bedrock's role lacks a right: the job that runs fails in Validating, and its event
+    arrives.
+    """
     stage.wait(60)
     stage.hint(stage.said(job, "Failed")).end()
 
@@ -70,7 +73,9 @@ def test_R3_a_refusal_is_recorded_by_the_only_creator() -> None:
     stage = Stage()
     job = stage.put("a")
     owner = stage.see(job).to("Create")
-    stage.rules.faults = type(stage.rules.faults)(unsupported_models=("anthropic.claude-haiku-4-5-20251001-v1:0",))
+    stage.rules.faults = type(stage.rules.faults)(
+        unsupported_models=("anthropic.claude-haiku-4-5-20251001-v1:0",)
+    )
     owner.through("Create")
     stage.rules.faults = type(stage.rules.faults)()
     stage.see(job).end()
@@ -200,7 +205,8 @@ def test_R13_a_stream_record_that_fails_becomes_a_hint() -> None:
     stage.strike("read-error")
     stage.see(job).end()
     assert stage.hints.count(json.dumps({"job": job})) == 1
-    stage.stream._lanes[sum(f"job#{job}".encode()) % stage.stream.LANES].records.clear()  # Lambda has used up its retries
+    # Lambda has used up its retries
+    stage.stream._lanes[sum(f"job#{job}".encode()) % stage.stream.LANES].records.clear()
     stage.settle()
     assert stage.job(job).status == "Completed"
 
@@ -291,7 +297,9 @@ def damage(stage: Stage, which: str, holder: str) -> None:
     """A part of the slots item is gone."""
     stage.watch.damaged.add("haiku")
     path = getattr(SlotsRow, which)[holder]
-    stage.tables.write([Update(SlotsRow(pk="slots#haiku", sk="slots"), [path.remove()], SlotsRow.pk.exists())])
+    stage.tables.write(
+        [Update(SlotsRow(pk="slots#haiku", sk="slots"), [path.remove()], SlotsRow.pk.exists())]
+    )
     stage.watch.slots["haiku"] = stage.tables.peek("projections", "slots#haiku", "slots") or {}
 
 
@@ -310,7 +318,8 @@ def test_R20_a_rebuild_never_overwrites_a_claim_beside_it() -> None:
     stage.see_model().end()
     stage.see(second).end()
     operator.end()
-    assert f"{second}#1" in stage.holders  # not overwritten; the damage is still there, because the model is not paused any more
+    # not overwritten; the damage is still there, because the model is not paused any more
+    assert f"{second}#1" in stage.holders
     stage.pause("haiku")
     stage.see_model().end()
     stage.wait(600)
@@ -345,7 +354,9 @@ def test_R22_a_refused_job_is_back_at_its_old_place() -> None:
 
 
 @pytest.mark.parametrize("bad_ones", [1, 2, 3])
-def test_R23_R29_R44_jobs_refused_for_their_own_reason_do_not_stop_their_model(bad_ones: int) -> None:
+def test_R23_R29_R44_jobs_refused_for_their_own_reason_do_not_stop_their_model(
+    bad_ones: int,
+) -> None:
     stage = Stage()
     bad = [stage.put(f"bad{number}") for number in range(bad_ones)]
     stage.bedrock.cursed.update(bad)
@@ -392,7 +403,8 @@ def test_R24_a_model_that_refuses_is_asked_less_and_less_often() -> None:
     while (due := stage.schedules.armed[min(stage.pending("model-haiku-"))]) < until:
         stage.wait(max(0.0, (due - stage.kernel.now).total_seconds()))
         stage.model_timer().end()
-        assert stage.creates(job) <= 17  # at first, after 1, 2, 5 and 10 minutes, then each half hour
+        # at first, after 1, 2, 5 and 10 minutes, then each half hour
+        assert stage.creates(job) <= 17
     stage.hint(stage.others_end()).end()
     stage.settle()
 
@@ -583,7 +595,9 @@ def test_R38_a_probe_that_ends_before_its_answer_is_recorded_leaves_no_hold_behi
     first, second = refused(stage), stage.put("b")
     stage.see(second).end()
     owner = stage.hint(stage.others_end()).through("Create")
-    stage.rules.stop(next(job.arn for job in stage.rules.jobs.values() if first in job.name), stage.kernel.now)
+    stage.rules.stop(
+        next(job.arn for job in stage.rules.jobs.values() if first in job.name), stage.kernel.now
+    )
     stage.wait(31)
     stage.hint(stage.said(first, "Stopped")).end()
     assert (stage.job(first).status, stage.job(second).state) == ("Stopped", "running")
@@ -647,9 +661,12 @@ def test_R42_giving_up_removes_no_timer_that_the_next_claim_counts_on() -> None:
     assert stage.job(job).status == "Completed"
 
 
-def test_R43_a_fault_of_the_account_fails_no_job_whichever_is_asked_for_first_when_it_is_mended() -> None:
+def test_R43_a_fault_of_the_account_fails_no_job_whichever_is_asked_for_first() -> None:
     stage = Stage()
-    stage.bedrock.refusal = ("ValidationException", "Batch inference is not supported for the requested model.")
+    stage.bedrock.refusal = (
+        "ValidationException",
+        "Batch inference is not supported for the requested model.",
+    )
     jobs = [stage.put(name) for name in ("a", "b")]
     for job in jobs:
         stage.see(job).end()
@@ -677,7 +694,9 @@ def test_R45_a_job_that_is_never_answered_does_not_stop_its_model() -> None:
 
 
 def blind(stage: Stage) -> str:
-    """A job that Bedrock has, which was given up because the look-up after its lease did not show it."""
+    """A job that Bedrock has, which was given up because the look-up after its lease did not show
+    it.
+    """
     job = unanswered(stage)
     shown, stage.rules.list = stage.rules.list, lambda *_: {"invocationJobSummaries": []}  # type: ignore[method-assign] # once
     stage.wait(300)
@@ -691,7 +710,8 @@ def test_R46_an_unanswered_attempt_keeps_its_name_and_is_looked_up_before_it_is_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage()
-    monkeypatch.setattr(stage.watch, "check", unless(stage, "S1", "S15"))  # List was blind for longer than a lease
+    # List was blind for longer than a lease
+    monkeypatch.setattr(stage.watch, "check", unless(stage, "S1", "S15"))
     job = blind(stage)
     stage.rules.faults = type(stage.rules.faults)(forget_tokens=True)
     stage.wait(120)
@@ -709,7 +729,9 @@ def test_R47_an_event_of_a_job_that_waits_again_is_adopted(monkeypatch: pytest.M
     stage.settle()
 
 
-def test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stage = Stage()
     monkeypatch.setattr(stage.watch, "check", unless(stage, "S1", "S15"))  # as above
     job = blind(stage)
@@ -723,10 +745,12 @@ def test_a_cancel_of_an_unanswered_job_that_bedrock_has_stops_it(monkeypatch: py
 def unless(stage: Stage, *invariants: str) -> Any:
     """The watch's check, but for invariants that this very test breaks at Bedrock's end."""
     check = stage.watch.check
-    return lambda invariant, holds, text: None if invariant in invariants else check(invariant, holds, text)
+    return lambda invariant, holds, text: (
+        None if invariant in invariants else check(invariant, holds, text)
+    )
 
 
-def test_R49_R50_three_failures_in_a_row_hold_the_model_and_their_own_ends_are_no_reason_to_try_another() -> None:
+def test_R49_R50_three_failures_in_a_row_hold_the_model_and_are_no_reason_to_try_on() -> None:
     stage = Stage()
     stage.fail_validating = True
     jobs = [stage.put(f"v{number}") for number in range(5)]
@@ -877,7 +901,8 @@ def test_the_end_of_a_job_that_was_at_fault_itself_lets_a_newcomer_ask_at_once()
     stage.bedrock.cursed.add(bad)
     stage.touched.add(bad)
     stage.see(bad).end()
-    for number in range(3):  # three others are taken, and the bad one is refused after each but the last
+    # three others are taken, and the bad one is refused after each but the last
+    for number in range(3):
         good = stage.put(f"good{number}")
         stage.see(good).end()
         while stage.job(good).state == "queued":
@@ -885,7 +910,8 @@ def test_the_end_of_a_job_that_was_at_fault_itself_lets_a_newcomer_ask_at_once()
             stage.model_timer().end()
         stage.wait(40_000)
         if number == 2:
-            stage.bedrock.refusal = ("ServiceQuotaExceededException", "full")  # which holds the model once more
+            # which holds the model once more
+            stage.bedrock.refusal = ("ServiceQuotaExceededException", "full")
         stage.hint(stage.said(good, "Completed")).end()
     stage.bedrock.refusal = None
     stage.wait(120)

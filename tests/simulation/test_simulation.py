@@ -1,4 +1,6 @@
-"""The simulation itself: enough seeds, small worlds as far as time allows, one run for one seed, no fault that never strikes."""
+"""The simulation itself: enough seeds, small worlds as far as time allows, one run for one seed, no
+fault that never strikes.
+"""
 
 import os
 import re
@@ -14,7 +16,12 @@ from tests.simulation.explore import SITUATIONS, Explorer, Situation
 from tests.simulation.hunt import DOCS, rows
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.mutation import ROOT
-from tests.simulation.simulation import FUNCTION_TIMEOUT, HINT_RECEIVES, INTAKE_TIMEOUT, UPLOAD_RECEIVES
+from tests.simulation.simulation import (
+    FUNCTION_TIMEOUT,
+    HINT_RECEIVES,
+    INTAKE_TIMEOUT,
+    UPLOAD_RECEIVES,
+)
 from tests.simulation.watch import INVARIANTS
 from tests.simulation.weather import GENTLE, RATES, SPELLS
 
@@ -39,7 +46,8 @@ def test_every_invariant_holds_in_seeds_drawn_from_the_commit() -> None:
     first = campaign.first_seed_of(commit)
     total = run(range(first, first + DRAWN))
     assert not total.failed, (
-        f"first seed {first}, drawn from {commit}; all of them again: make simulate SEEDS={DRAWN} FIRST={first}\n{total.failed}"
+        f"first seed {first}, drawn from {commit}; all of them again: make simulate SEEDS={DRAWN} "
+        f"FIRST={first}\n{total.failed}"
     )
 
 
@@ -66,7 +74,9 @@ def run(seeds: range) -> campaign.Tally:
 def commit_id(root: Path = ROOT) -> str:
     """Of the commit that is checked out; NO_COMMIT if unknown."""
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+        )
     except OSError:
         return NO_COMMIT
     return found.stdout.strip() or NO_COMMIT
@@ -90,7 +100,9 @@ def test_a_seed_is_the_same_run_in_every_process() -> None:
     def steps(hash_seed: str) -> str:
         command = [sys.executable, "-m", "tests.simulation", "--seed", "1"]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "COLUMNS": "200"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
 
     first = steps("1")
     assert "every invariant held" in first
@@ -111,7 +123,9 @@ def test_a_failing_seed_is_made_small_and_shown_as_a_timeline() -> None:
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert "broken: S5" in run.stdout
-    assert re.search(r"^ +\d+:\d\d:\d\d\.\d{3} +scheduler-\d+ +Create bbq-job-1-1", run.stdout, re.MULTILINE)
+    assert re.search(
+        r"^ +\d+:\d\d:\d\d\.\d{3} +scheduler-\d+ +Create bbq-job-1-1", run.stdout, re.MULTILINE
+    )
     assert "seed 0: 1 uploads" in run.stdout
 
 
@@ -142,7 +156,12 @@ def test_every_mutant_has_its_row_in_the_page_and_every_row_its_mutant() -> None
 def test_there_is_a_mutant_for_every_race() -> None:
     assert {f"R{number}" for number in range(1, 51)} <= MUTANTS.keys()
     races = Path(__file__).with_name("test_races.py").read_text()
-    tested = {name for names in re.findall(r"^def test_((?:R\d+_)+)", races, re.MULTILINE) for name in names.split("_") if name}
+    tested = {
+        name
+        for names in re.findall(r"^def test_((?:R\d+_)+)", races, re.MULTILINE)
+        for name in names.split("_")
+        if name
+    }
     assert tested == {f"R{number}" for number in range(1, 51)}
 
 

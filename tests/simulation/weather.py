@@ -1,7 +1,8 @@
 """What can go wrong, how often in this run, and how often it did.
 
-Each seed draws its own weather: some are calm, some suffer one thing much, most suffer a dozen things a little. `strike` draws
-whether a fault hits now, and counts it: a fault that never hit in a whole campaign proves nothing, and fails it.
+Each seed draws its own weather: some are calm, some suffer one thing much, most suffer a dozen
+things a little. `strike` draws whether a fault hits now, and counts it: a fault that never hit in a
+whole campaign proves nothing, and fails it.
 """
 
 import random
@@ -40,15 +41,18 @@ RATES = {
     "write-done-but-contended": 0.1,  # TransactionInProgress of the first try; the next meets it
     "write-done-but-failed": 0.2,  # the answer was lost, the SDK's own repeat met its first try
     "write-done-but-error": 0.02,
-    "lost-answer-slow": 0.9,  # of these three: the SDK waits up to ten seconds before it tries again
+    # of these three: the SDK waits up to ten seconds before it tries again
+    "lost-answer-slow": 0.9,
     "write-error": 0.02,
     "read-error": 0.01,
-    "row-stuck": 0.02,  # one item, or its partition, is throttled for seconds to hours, whoever asks
+    # one item, or its partition, is throttled for seconds to hours, whoever asks
+    "row-stuck": 0.02,
     # Bedrock
     "create-done-then-timeout": 0.2,
     "create-timeout-then-done": 0.1,
     "create-done-then-500": 0.1,
-    "create-done-then-conflict": 0.3,  # Bedrock's own front end tried twice: the job is made, and its name said to be in use
+    # Bedrock's own front end tried twice: the job is made, and its name said to be in use
+    "create-done-then-conflict": 0.3,
     "create-timeout": 0.2,
     "create-500": 0.1,
     "bedrock-throttled": 0.1,
@@ -79,9 +83,12 @@ RATES = {
     "others-end-just-then": 0.9,  # while Bedrock's refusal is on its way
     "ours-end-just-then": 0.6,  # then, too
     "woken-just-then": 0.5,  # then, too, or while a write that was done is not answered
-    "cancelled-just-then": 0.6,  # while an answer of Bedrock's is on its way, or a write that was done is not answered
-    "copied-in-the-console": 0.5,  # a job that was not answered, three times: their names begin as ours
-    "slots-lost-with-an-answer": 0.9,  # a claimed holder disappears after its Create was not answered; an operator rebuilds
+    # while an answer of Bedrock's is on its way, or a write that was done is not answered
+    "cancelled-just-then": 0.6,
+    # a job that was not answered, three times: their names begin as ours
+    "copied-in-the-console": 0.5,
+    # a claimed holder disappears after its Create was not answered; an operator rebuilds
+    "slots-lost-with-an-answer": 0.9,
     "rebuilt-by-an-operator": 0.8,  # pause, damage, rebuild, resume
     "poison-record": 0.1,
     "forged-hint": 0.2,
@@ -120,25 +127,69 @@ SPELLS = {
     "model-id-invalid": 0.07,
     "uploads-unreadable": 0.15,  # intake lacks a right for a while
 }
-# Faults that lose and delay no hint: with these alone a free slot is refilled as fast as without any.
-GENTLE = frozenset({
-    "cancelled", "cancelled-just-then", "create-slow", "equal-timestamps", "events-name-no-model", "events-of-ends-only",
-    "forged-hint", "hint-duplicated", "jobs-expire", "jobs-expire-half-done", "jobs-partly-complete", "limit-lowered",
-    "limit-raised", "malformed-hint", "meddled", "model-paused", "names-conflict", "names-stay-taken",
-    "notification-duplicated", "others-end-just-then", "others-take-the-quota", "ours-end-just-then", "priority-changed",
-    "publish-done-but-error", "publish-error", "publish-unanswered", "quota-before-token", "quota-below-limit",
-    "requeued-by-an-operator", "storm", "stream-batch-split", "timer-twice", "token-ends-with-job", "tokens-forgotten",
-    "upload-deleted", "upload-hostile", "upload-overwritten", "woken-just-then", "write-contended", "write-done-but-contended",
-    "write-done-but-failed",
-})  # fmt: skip
+# Faults that lose and delay no hint: with these alone a free slot is refilled as fast as without
+# any.
+GENTLE = frozenset(
+    {
+        "cancelled",
+        "cancelled-just-then",
+        "create-slow",
+        "equal-timestamps",
+        "events-name-no-model",
+        "events-of-ends-only",
+        "forged-hint",
+        "hint-duplicated",
+        "jobs-expire",
+        "jobs-expire-half-done",
+        "jobs-partly-complete",
+        "limit-lowered",
+        "limit-raised",
+        "malformed-hint",
+        "meddled",
+        "model-paused",
+        "names-conflict",
+        "names-stay-taken",
+        "notification-duplicated",
+        "others-end-just-then",
+        "others-take-the-quota",
+        "ours-end-just-then",
+        "priority-changed",
+        "publish-done-but-error",
+        "publish-error",
+        "publish-unanswered",
+        "quota-before-token",
+        "quota-below-limit",
+        "requeued-by-an-operator",
+        "storm",
+        "stream-batch-split",
+        "timer-twice",
+        "token-ends-with-job",
+        "tokens-forgotten",
+        "upload-deleted",
+        "upload-hostile",
+        "upload-overwritten",
+        "woken-just-then",
+        "write-contended",
+        "write-done-but-contended",
+        "write-done-but-failed",
+    }
+)
 
-# Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds has all of one row, often.
+# Faults that are worst together. Drawn one by one they would hardly ever meet: a part of the seeds
+# has all of one row, often.
 TOGETHER = (
     # a lost answer, nobody who tells of the job, and a look-up that does not show it at once
     ("create-done-then-timeout", "every-event-dropped", "list-error", "copied-in-the-console"),
     # the queue gives up an attempt that Bedrock never got, and is not told that it did
-    ("create-timeout", "write-done-but-failed", "write-done-but-contended", "lost-answer-slow", "woken-just-then",
-     "cancelled-just-then", "create-slow"),
+    (
+        "create-timeout",
+        "write-done-but-failed",
+        "write-done-but-contended",
+        "lost-answer-slow",
+        "woken-just-then",
+        "cancelled-just-then",
+        "create-slow",
+    ),
     # a full Bedrock that takes its time to say so
     ("quota-below-limit", "create-slow", "ours-end-just-then", "woken-just-then"),
     ("others-take-the-quota", "create-slow", "others-end-just-then", "cancelled-just-then"),
@@ -150,7 +201,7 @@ TOGETHER = (
     ("others-take-the-quota", "quota-below-limit", "timer-early"),
     # an attempt that may be tried again, while its model is not there
     ("jobs-expire", "model-removed"),
-)  # fmt: skip
+)
 TOGETHER_SHARE = 0.4
 
 # With this among gentle ones a free slot waits only as long as Bedrock's last answer was no.
@@ -162,7 +213,9 @@ MILD, ROUGH = 0.15, 0.4  # the share of all faults that such a seed has
 
 
 class Weather:
-    """The faults of one run. `without` takes some away; every fault has dice of its own, so that the others fall as before."""
+    """The faults of one run. `without` takes some away; every fault has dice of its own, so that
+    the others fall as before.
+    """
 
     def __init__(self, seed: int | str, without: frozenset[str] = frozenset()) -> None:
         self._seed = seed

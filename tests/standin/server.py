@@ -1,7 +1,8 @@
-"""The stand-in behind HTTP, on 127.0.0.1 only: the REST calls of the SDKs, the jobs' life on the clock, S3 and EventBridge.
+"""The stand-in behind HTTP, on 127.0.0.1 only: the REST calls of the SDKs, the jobs' life on the
+clock, S3 and EventBridge.
 
-Beside Bedrock's own paths: `GET /standin/ledger` tells what happened, `POST /standin/weather` sets fields of `Weather`, and
-`GET /standin/health` answers. Nothing is kept when it ends.
+Beside Bedrock's own paths: `GET /standin/ledger` tells what happened, `POST /standin/weather` sets
+fields of `Weather`, and `GET /standin/health` answers. Nothing is kept when it ends.
 """
 
 import contextlib
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 TICK_SECONDS = 0.1
-DETAIL_TYPE = "Batch Inference Job State Change"  # Bedrock user guide, "Monitor Bedrock with EventBridge"
+# Bedrock user guide, "Monitor Bedrock with EventBridge"
+DETAIL_TYPE = "Batch Inference Job State Change"
 
 
 class S3Files:
@@ -41,7 +43,9 @@ class S3Files:
             return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def write(self, uri: str, body: bytes) -> None:
-        """Put an object. Raises FileNotFoundError if there is no such bucket, or no right to write to it."""
+        """Put an object. Raises FileNotFoundError if there is no such bucket, or no right to write
+        to it.
+        """
         bucket, key = _place(uri)
         with _denied(uri):
             self._s3.put_object(Bucket=bucket, Key=key, Body=body)
@@ -66,16 +70,25 @@ def _denied(uri: str) -> Iterator[None]:
 class Standin:
     """Serves until it is closed. `port` may be 0; `url` says where it is."""
 
-    def __init__(self, bedrock: Bedrock, *, port: int, events: "EventBridgeClient | None", event_source: str) -> None:
-        """`events` is None if state changes are to be sent to no bus. The bus takes no source that begins with `aws.`."""
+    def __init__(
+        self, bedrock: Bedrock, *, port: int, events: "EventBridgeClient | None", event_source: str
+    ) -> None:
+        """`events` is None if state changes are to be sent to no bus. The bus takes no source that
+        begins with `aws.`.
+        """
         self.bedrock, self.lock = bedrock, threading.Lock()
         self._events, self._event_source = events, event_source
         self._waiting: list[Event] = []
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"standin": self}))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", port), type("Handler", (_Handler,), {"standin": self})
+        )
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._server.serve_forever, self._live)]
+        self._threads = [
+            threading.Thread(target=run, daemon=True)
+            for run in (self._server.serve_forever, self._live)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -104,8 +117,12 @@ class Standin:
         for event in sorted(due, key=lambda event: event.due):
             if self._events is not None:
                 detail = json.dumps(event.detail)
-                entry: Any = {"Source": self._event_source, "DetailType": DETAIL_TYPE, "Detail": detail,
-                              "Resources": [event.detail["batchJobArn"]]}  # fmt: skip
+                entry: Any = {
+                    "Source": self._event_source,
+                    "DetailType": DETAIL_TYPE,
+                    "Detail": detail,
+                    "Resources": [event.detail["batchJobArn"]],
+                }
                 self._events.put_events(Entries=[entry])
             self._waiting.remove(event)
 
@@ -130,7 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
             with self.standin.lock:
                 answer = self._route(body, time.time())
         except Refusal as refusal:
-            self._answer(HTTP_STATUS.get(refusal.code, 400), {"message": refusal.message}, refusal.code)
+            self._answer(
+                HTTP_STATUS.get(refusal.code, 400), {"message": refusal.message}, refusal.code
+            )
         except Lost:
             self.close_connection = True  # without a word
         except (ValueError, KeyError, TypeError) as error:
@@ -139,7 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, answer)
 
     def _route(self, body: Any, now: float) -> Any:
-        """An ARN comes as one part of the path, percent-encoded; else the operation is unknown (recorded)."""
+        """An ARN comes as one part of the path, percent-encoded; else the operation is unknown
+        (recorded).
+        """
         url, bedrock = urlsplit(self.path), self.standin.bedrock
         match (self.command, *url.path.split("/")[1:]):
             case ("POST", "model-invocation-job"):
@@ -158,7 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
                 bedrock.change_weather(body, now)
                 return {}
             case _:
-                raise Refusal("UnknownOperationException", f"no such operation: {self.command} {url.path}")
+                raise Refusal(
+                    "UnknownOperationException", f"no such operation: {self.command} {url.path}"
+                )
 
     def _answer(self, status: int, body: Any, error: str = "") -> None:
         data = json.dumps(body).encode()

@@ -1,4 +1,6 @@
-"""What wakes the scheduler, on a `Bench`: a record of a job, Bedrock's events, and the timers in the order of their time."""
+"""What wakes the scheduler, on a `Bench`: a record of a job, Bedrock's events, and the timers in
+the order of their time.
+"""
 
 import json
 from datetime import datetime, timedelta
@@ -24,9 +26,13 @@ def started(bench: Bench, version: str = "v1", *, priority: int = 5) -> str:
     return job
 
 
-def report(bench: Bench, job: str, status: str, *, attempt: int = 1, which: str = arn(1), message: str = "") -> None:
+def report(
+    bench: Bench, job: str, status: str, *, attempt: int = 1, which: str = arn(1), message: str = ""
+) -> None:
     """A Bedrock event of this attempt and ARN."""
-    told = Report(arn=which, model_id=MODEL_ID, status=status, message=message, job=job, attempt=attempt)
+    told = Report(
+        arn=which, model_id=MODEL_ID, status=status, message=message, job=job, attempt=attempt
+    )
     reconcile_report(bench.world(), told)
 
 
@@ -48,7 +54,9 @@ def ended(
 
 def foreign_end(bench: Bench, model_id: str = MODEL_ID) -> None:
     """A job that is not ours ends."""
-    told = Report(arn=arn(999), model_id=model_id, status="Completed", message="", job=None, attempt=None)
+    told = Report(
+        arn=arn(999), model_id=model_id, status="Completed", message="", job=None, attempt=None
+    )
     reconcile_report(bench.world(), told)
 
 
@@ -66,7 +74,11 @@ def wake(bench: Bench, *, ask: bool = False) -> None:
 
 def fire_next(bench: Bench, until: datetime) -> bool:
     """The next timer that is due by then fires; False if there is none."""
-    whose, due = min(bench.timers.armed, key=lambda timer: (timer[1], timer[0]), default=("", until + timedelta(days=1)))
+    whose, due = min(
+        bench.timers.armed,
+        key=lambda timer: (timer[1], timer[0]),
+        default=("", until + timedelta(days=1)),
+    )
     if due > until:
         return False
     _fire(bench, whose, due)
@@ -74,7 +86,9 @@ def fire_next(bench: Bench, until: datetime) -> bool:
 
 
 def counts_are_sure(bench: Bench, job: str) -> None:
-    """The timer of a job that has ended fires, when Get's counts lag no more; no other timer does."""
+    """The timer of a job that has ended fires, when Get's counts lag no more; no other timer
+    does.
+    """
     whose = f"{job}-{bench.job(job).attempt}"
     _fire(bench, whose, bench.timers.due(whose)[0])
 
@@ -83,7 +97,11 @@ def _fire(bench: Bench, whose: str, due: datetime) -> None:
     del bench.timers.armed[whose, due]
     bench.time = max(bench.time, due)
     name, _, attempt = whose.rpartition("-")
-    hint = {"wake": whose.removeprefix("model-")} if whose.startswith("model-") else {"job": name, "attempt": int(attempt)}
+    hint = (
+        {"wake": whose.removeprefix("model-")}
+        if whose.startswith("model-")
+        else {"job": name, "attempt": int(attempt)}
+    )
     on_hint(bench.world(), json.dumps({**hint, "due": due.isoformat()}))
 
 

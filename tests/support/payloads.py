@@ -63,7 +63,9 @@ def sqs_event(*bodies: str, receives: int = 1) -> dict[str, Any]:
 
 
 def stream_event(*streams: str) -> dict[str, Any]:
-    """A DynamoDB stream batch as Lambda gets it (Lambda developer guide, "Using Lambda with DynamoDB"), of our table's keys."""
+    """A DynamoDB stream batch as Lambda gets it (Lambda developer guide, "Using Lambda with
+    DynamoDB"), of our table's keys.
+    """
     return {
         "Records": [
             {
@@ -88,11 +90,26 @@ def stream_event(*streams: str) -> dict[str, Any]:
 
 
 def image(stream: str, name: str, version: int = 1, **attributes: str) -> dict[str, dict[str, str]]:
-    """An event as the stream gives it: every attribute of its row (shared/tables.py), numbers as text."""
-    texts = {"job": stream.partition("#")[2], "model": "haiku", "status": "", "outcome": "", "owner": "", "key": ""} | attributes
+    """An event as the stream gives it: every attribute of its row (shared/tables.py), numbers as
+    text.
+    """
+    texts = {
+        "job": stream.partition("#")[2],
+        "model": "haiku",
+        "status": "",
+        "outcome": "",
+        "owner": "",
+        "key": "",
+    } | attributes
     numbers = {"version": {"N": str(version)}, "schema": {"N": "1"}}
     at = {"at": {"S": "2026-11-24T09:30:00.000000Z"}, "data": {"S": attributes.get("data", "{}")}}
-    return {"stream": {"S": stream}, "name": {"S": name}, **numbers, **{name: {"S": text} for name, text in texts.items()}, **at}
+    return {
+        "stream": {"S": stream},
+        "name": {"S": name},
+        **numbers,
+        **{name: {"S": text} for name, text in texts.items()},
+        **at,
+    }
 
 
 def stream_of(*jobs: str) -> dict[str, Any]:
@@ -107,7 +124,11 @@ def body(value: object) -> str:
 
 # The sample of the S3 user guide, "Event message structure", with our bucket and key in its place.
 def s3_notification(
-    key: str, *, bucket: str, version: str = "096fKKXTRTtl3on89fVO.nfljtsv6qko", name: str = "ObjectCreated:Put"
+    key: str,
+    *,
+    bucket: str,
+    version: str = "096fKKXTRTtl3on89fVO.nfljtsv6qko",
+    name: str = "ObjectCreated:Put",
 ) -> dict[str, Any]:
     """A notification as S3 sends it; `key` as it is in the notification, URL-encoded."""
     return {

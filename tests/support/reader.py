@@ -9,7 +9,9 @@ from bbq.shared.memory import MemoryTables
 
 
 class MemoryReader:
-    """`Reader` on `MemoryTables`: partitions in an order that nobody can guess, as DynamoDB's are; few keys a page."""
+    """`Reader` on `MemoryTables`: partitions in an order that nobody can guess, as DynamoDB's are;
+    few keys a page.
+    """
 
     def __init__(self, tables: MemoryTables, page_items: int = 3) -> None:
         self._tables = tables
@@ -20,8 +22,14 @@ class MemoryReader:
         last: Key | None = None
         while True:
             rows = self._tables._items.get(table, {})
-            keys = ((hash_key, range_key) for hash_key, partition in rows.items() for range_key in partition)
-            rest = sorted((key for key in keys if last is None or _order(key) > _order(last)), key=_order)
+            keys = (
+                (hash_key, range_key)
+                for hash_key, partition in rows.items()
+                for range_key in partition
+            )
+            rest = sorted(
+                (key for key in keys if last is None or _order(key) > _order(last)), key=_order
+            )
             page = tuple(rest[: self._page_items])
             yield Page(keys=page, read_units=float(len(page)))
             if len(rest) == len(page):

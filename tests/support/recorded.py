@@ -1,7 +1,8 @@
 """What real AWS was recorded to answer: the files of tests/recorded.
 
-Each says where it is from, when it was recorded, and how certain it is. Names, ids, accounts and buckets are placeholders; keys,
-their order, types, times and texts are as recorded. None was recorded by this project.
+Each says where it is from, when it was recorded, and how certain it is. Names, ids, accounts and
+buckets are placeholders; keys, their order, types, times and texts are as recorded. None was
+recorded by this project.
 """
 
 import json
@@ -26,7 +27,9 @@ def row(name: str, kind: str) -> Any:
 
 
 def shape(value: object) -> object:
-    """Keys in their order and the types of what they hold, as far as JSON and the API tell them apart."""
+    """Keys in their order and the types of what they hold, as far as JSON and the API tell them
+    apart.
+    """
     if isinstance(value, dict):
         return [(name, shape(inner)) for name, inner in value.items()]
     if isinstance(value, list):

@@ -8,7 +8,10 @@ from bbq.shared.names import attempt_name, job_id, output_prefix, s3_uri, staged
 
 T0 = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 BUCKET, MODEL, MODEL_ID = "bbq-bucket", "haiku", "anthropic.claude-haiku-4-5-20251001-v1:0"
-LINE = b'{"recordId": "CALL0000001", "modelInput": {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1}}\n'
+LINE = (
+    b'{"recordId": "CALL0000001", "modelInput": {"anthropic_version": "bedrock-2023-05-31", '
+    b'"max_tokens": 1}}\n'
+)
 ARN = "arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/abcdefghwxyz"
 
 
@@ -19,7 +22,14 @@ def at(seconds: float) -> datetime:
 
 def source(key: str = "to-process/haiku/a.jsonl", version: str = "v1") -> e.Source:
     """An upload."""
-    return e.Source(bucket=BUCKET, key=key, version_id=version, etag="0" * 32, sequencer="0055AED6DCD90281E5", size_bytes=1234)
+    return e.Source(
+        bucket=BUCKET,
+        key=key,
+        version_id=version,
+        etag="0" * 32,
+        sequencer="0055AED6DCD90281E5",
+        size_bytes=1234,
+    )
 
 
 def id_of(key: str = "to-process/haiku/a.jsonl", version: str = "v1") -> str:
@@ -28,19 +38,35 @@ def id_of(key: str = "to-process/haiku/a.jsonl", version: str = "v1") -> str:
 
 
 def queued(
-    key: str = "to-process/haiku/a.jsonl", version: str = "v1", *, seconds: float = 0, priority: int = 5, model: str = MODEL
+    key: str = "to-process/haiku/a.jsonl",
+    version: str = "v1",
+    *,
+    seconds: float = 0,
+    priority: int = 5,
+    model: str = MODEL,
 ) -> e.JobQueued:
     """A job-queued."""
     job = id_of(key, version)
     return e.JobQueued(
-        at=at(seconds), model=model, priority=priority, sources=(source(key, version),), record_count=100, size_bytes=1234,
-        input_uri=s3_uri(BUCKET, staged_key(job, key)), output_uri=s3_uri(BUCKET, output_prefix(job, key)),
-    )  # fmt: skip
+        at=at(seconds),
+        model=model,
+        priority=priority,
+        sources=(source(key, version),),
+        record_count=100,
+        size_bytes=1234,
+        input_uri=s3_uri(BUCKET, staged_key(job, key)),
+        output_uri=s3_uri(BUCKET, output_prefix(job, key)),
+    )
 
 
 def slot_claimed(job: str, attempt: int = 1, seconds: float = 1) -> e.SlotClaimed:
     """A slot-claimed."""
-    return e.SlotClaimed(at=at(seconds), attempt=attempt, model_id=MODEL_ID, job_name=attempt_name("bbq", job, attempt))
+    return e.SlotClaimed(
+        at=at(seconds),
+        attempt=attempt,
+        model_id=MODEL_ID,
+        job_name=attempt_name("bbq", job, attempt),
+    )
 
 
 def life(*later: e.Event) -> Job:

@@ -1,4 +1,6 @@
-"""Table definitions for tests, as Terraform makes them (tests/terraform checks that both say the same)."""
+"""Table definitions for tests, as Terraform makes them (tests/terraform checks that both say the
+same).
+"""
 
 from typing import Any
 
@@ -9,7 +11,10 @@ def create_tables(client: Any, events: str = "events", projections: str = "proje
     """Create both tables with a boto3 DynamoDB client."""
     client.create_table(
         TableName=events,
-        KeySchema=[{"AttributeName": "stream", "KeyType": "HASH"}, {"AttributeName": "version", "KeyType": "RANGE"}],
+        KeySchema=[
+            {"AttributeName": "stream", "KeyType": "HASH"},
+            {"AttributeName": "version", "KeyType": "RANGE"},
+        ],
         AttributeDefinitions=[
             {"AttributeName": "stream", "AttributeType": "S"},
             {"AttributeName": "version", "AttributeType": "N"},
@@ -18,8 +23,14 @@ def create_tables(client: Any, events: str = "events", projections: str = "proje
     )
     client.create_table(
         TableName=projections,
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "status_key", "queued_at")],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("pk", "sk", "status_key", "queued_at")
+        ],
         GlobalSecondaryIndexes=[
             {
                 "IndexName": "by-status",

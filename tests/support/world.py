@@ -1,7 +1,9 @@
-"""A scheduler's world without AWS: the in-memory store, a scripted Bedrock, recorded timers and hints, a clock that stands still.
+"""A scheduler's world without AWS: the in-memory store, a scripted Bedrock, recorded timers and
+hints, a clock that stands still.
 
-The fakes keep the promises of the real files (`services/scheduler/{bedrock,timers,outbox,results}.py`); what a test wants to
-happen *during* a call it puts in `on_create` or `before_commit`, which is how another invocation gets in between.
+The fakes keep the promises of the real files
+(`services/scheduler/{bedrock,timers,outbox,results}.py`); what a test wants to happen *during* a
+call it puts in `on_create` or `before_commit`, which is how another invocation gets in between.
 """
 
 import itertools
@@ -34,20 +36,31 @@ def arn(number: int) -> str:
 def config(**changes: object) -> Config:
     """A configuration of one model."""
     settings: dict[str, object] = {
-        "deployment": DEPLOYMENT, "account_id": ACCOUNT, "region": REGION, "events_table": "events",
-        "projections_table": "projections", "models": {MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=1)},
-        "bedrock_role_arn": f"arn:aws:iam::{ACCOUNT}:role/bbq-bedrock", "hints_queue_url": "http://queue",
-        "hints_queue_arn": "arn:queue", "hints_dlq_arn": "arn:dlq", "timer_group": "bbq", "timer_role_arn": "arn:role",
+        "deployment": DEPLOYMENT,
+        "account_id": ACCOUNT,
+        "region": REGION,
+        "events_table": "events",
+        "projections_table": "projections",
+        "models": {MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=1)},
+        "bedrock_role_arn": f"arn:aws:iam::{ACCOUNT}:role/bbq-bedrock",
+        "hints_queue_url": "http://queue",
+        "hints_queue_arn": "arn:queue",
+        "hints_dlq_arn": "arn:dlq",
+        "timer_group": "bbq",
+        "timer_role_arn": "arn:role",
         "events_topic_arn": "arn:topic",
-        "event_source": "aws.bedrock", "check_in_minutes": 60, "function_timeout": timedelta(seconds=120),
-    }  # fmt: skip
+        "event_source": "aws.bedrock",
+        "check_in_minutes": 60,
+        "function_timeout": timedelta(seconds=120),
+    }
     return Config(**{**settings, **changes})  # type: ignore[arg-type] # the settings above
 
 
 @dataclass
 class FakeBedrock:
-    """Takes every job unless `script`, and after it `otherwise`, says something else. `jobs` is what it holds, by ARN; `creates`
-    every call, `looked_up` every name with the moment since when. List is behind for `unlisted` ARNs, Get for `unknown` ones.
+    """Takes every job unless `script`, and after it `otherwise`, says something else. `jobs` is
+    what it holds, by ARN; `creates` every call, `looked_up` every name with the moment since when.
+    List is behind for `unlisted` ARNs, Get for `unknown` ones.
     """
 
     script: list[Answer] = field(default_factory=list)
@@ -61,7 +74,9 @@ class FakeBedrock:
     unknown: set[str] = field(default_factory=set)
 
     def create(self, request: Request) -> Answer:
-        """The next answer of the script, afterwards `otherwise`. To accept without an ARN makes a job."""
+        """The next answer of the script, afterwards `otherwise`. To accept without an ARN makes a
+        job.
+        """
         self.creates.append(request)
         self.on_create(request)
         answer = self.script.pop(0) if self.script else self.otherwise
@@ -70,13 +85,25 @@ class FakeBedrock:
     def take(self, name: str, token: str | None = None) -> str:
         """A job of this name is now at Bedrock."""
         made = arn(len(self.jobs) + 1)
-        self.jobs[made] = Found(arn=made, name=name, token=token or name, status="Submitted", message="")
+        self.jobs[made] = Found(
+            arn=made, name=name, token=token or name, status="Submitted", message=""
+        )
         return made
 
-    def turn(self, which: str, status: str, message: str = "", *, total: int | None = None, processed: int | None = None) -> None:
+    def turn(
+        self,
+        which: str,
+        status: str,
+        message: str = "",
+        *,
+        total: int | None = None,
+        processed: int | None = None,
+    ) -> None:
         """A job's status changes, and its counts."""
         job = self.jobs[which]
-        self.jobs[which] = replace(job, status=status, message=message, total_records=total, processed_records=processed)
+        self.jobs[which] = replace(
+            job, status=status, message=message, total_records=total, processed_records=processed
+        )
 
     def get(self, arn: str) -> Found | None:
         """See Bedrock.get."""
@@ -85,7 +112,9 @@ class FakeBedrock:
     def named(self, name: str, since: datetime) -> list[Found]:
         """See Bedrock.named."""
         self.looked_up.append((name, since))
-        listed = [job for job in self.jobs.values() if job.name == name and job.arn not in self.unlisted]
+        listed = [
+            job for job in self.jobs.values() if job.name == name and job.arn not in self.unlisted
+        ]
         if any(job.arn in self.unknown for job in listed):
             raise NotYetKnown(name)
         return listed
@@ -93,7 +122,13 @@ class FakeBedrock:
     def stop(self, arn: str) -> bool:
         """See Bedrock.stop."""
         self.stopped.append(arn)
-        if arn not in self.jobs or self.jobs[arn].status in {"Completed", "Failed", "Stopped", "Expired", "PartiallyCompleted"}:
+        if arn not in self.jobs or self.jobs[arn].status in {
+            "Completed",
+            "Failed",
+            "Stopped",
+            "Expired",
+            "PartiallyCompleted",
+        }:
             return False
         self.turn(arn, "Stopping")
         return True
@@ -179,8 +214,9 @@ class FakeResults:
 
 
 class HookedTables(MemoryTables):
-    """Calls `before_commit` once before every write: another invocation's chance to be faster. Refuses what no function's role
-    may: to get an event by its key (terraform/intake.tf, scheduler.tf).
+    """Calls `before_commit` once before every write: another invocation's chance to be faster.
+    Refuses what no function's role may: to get an event by its key (terraform/intake.tf,
+    scheduler.tf).
     """
 
     def __init__(self) -> None:
@@ -225,11 +261,20 @@ class Bench:
     def world(self) -> World:
         """A world for one invocation."""
         return World(
-            config=self.config, store=self.store, bedrock=self.bedrock, timers=self.timers, outbox=self.outbox,
-            topic=self.topic, results=self.results, now=lambda: self.time, seconds_left=lambda: self.left,
-            new_id=lambda: f"owner-{next(self._ids)}", note=lambda name, **fields: self.notes.append((name, fields)),
-            measure=lambda _, **values: self.measured.extend(values.items()), gauges_due=lambda _: self.gauges_due,
-        )  # fmt: skip
+            config=self.config,
+            store=self.store,
+            bedrock=self.bedrock,
+            timers=self.timers,
+            outbox=self.outbox,
+            topic=self.topic,
+            results=self.results,
+            now=lambda: self.time,
+            seconds_left=lambda: self.left,
+            new_id=lambda: f"owner-{next(self._ids)}",
+            note=lambda name, **fields: self.notes.append((name, fields)),
+            measure=lambda _, **values: self.measured.extend(values.items()),
+            gauges_due=lambda _: self.gauges_due,
+        )
 
     def measures(self, name: str) -> list[float]:
         """What was measured under this name, oldest first."""

@@ -26,29 +26,64 @@ from bbq.shared.models import Model
 from tests.support.samples import ARN
 
 REQUEST = Request(
-    name="bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1", model=Model(alias="haiku", model_id="m", limit=1), input_uri="s3://bkt/a.jsonl",
-    output_uri="s3://bkt/out/", role_arn="arn:aws:iam::000000000000:role/r", kms_key_arn=None,
-)  # fmt: skip
+    name="bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1",
+    model=Model(alias="haiku", model_id="m", limit=1),
+    input_uri="s3://bkt/a.jsonl",
+    output_uri="s3://bkt/out/",
+    role_arn="arn:aws:iam::000000000000:role/r",
+    kms_key_arn=None,
+)
 
 
 def client() -> Any:
     once = Config(retries={"total_max_attempts": 1})
-    return boto3.client("bedrock", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x", config=once)
+    return boto3.client(
+        "bedrock",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=once,
+    )
 
 
 # Codes and HTTP statuses: Bedrock API reference, CreateModelInvocationJob.
 @pytest.mark.parametrize(
     ("code", "http", "message", "expected"),
     [
-        ("ServiceQuotaExceededException", 400, "quota", Refused("quota", "ServiceQuotaExceededException: quota")),
+        (
+            "ServiceQuotaExceededException",
+            400,
+            "quota",
+            Refused("quota", "ServiceQuotaExceededException: quota"),
+        ),
         ("ThrottlingException", 429, "slow", Refused("throttled", "ThrottlingException: slow")),
-        ("AccessDeniedException", 403, "iam:PassRole", Refused("access", "AccessDeniedException: iam:PassRole")),
-        ("TooManyRequestsException", 429, "slow", Refused("throttled", "TooManyRequestsException: slow")),
-        ("UnrecognizedClientException", 403, "x", Refused("access", "UnrecognizedClientException: x")),
+        (
+            "AccessDeniedException",
+            403,
+            "iam:PassRole",
+            Refused("access", "AccessDeniedException: iam:PassRole"),
+        ),
+        (
+            "TooManyRequestsException",
+            429,
+            "slow",
+            Refused("throttled", "TooManyRequestsException: slow"),
+        ),
+        (
+            "UnrecognizedClientException",
+            403,
+            "x",
+            Refused("access", "UnrecognizedClientException: x"),
+        ),
         ("InvalidSignatureException", 403, "x", Refused("access", "InvalidSignatureException: x")),
         ("ExpiredTokenException", 403, "x", Refused("access", "ExpiredTokenException: x")),
         ("ValidationException", 400, "bad", Refused(INVALID, "ValidationException: bad")),
-        ("ResourceNotFoundException", 404, "no", Refused(NOT_FOUND, "ResourceNotFoundException: no")),
+        (
+            "ResourceNotFoundException",
+            404,
+            "no",
+            Refused(NOT_FOUND, "ResourceNotFoundException: no"),
+        ),
         ("ConflictException", 400, "x", NameInUse("ConflictException: x")),
         (
             "ValidationException",
@@ -91,7 +126,9 @@ def test_an_accepted_request_carries_name_and_token_alike_and_exactly_these_fiel
         "clientRequestToken": REQUEST.name,
         "roleArn": REQUEST.role_arn,
         "modelId": "m",
-        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bkt/a.jsonl", "s3InputFormat": "JSONL"}},
+        "inputDataConfig": {
+            "s3InputDataConfig": {"s3Uri": "s3://bkt/a.jsonl", "s3InputFormat": "JSONL"}
+        },
         "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://bkt/out/"}},
         "timeoutDurationInHours": 24,
         "modelInvocationType": "InvokeModel",
@@ -117,14 +154,24 @@ def test_bedrocks_words_are_cut_to_a_length_that_events_bear() -> None:
     assert len(answer.message) == MAX_MESSAGE
 
 
-# Recorded 2025-2026 (four recordings, 257 summaries): a summary has no clientRequestToken, message or counts.
+# Recorded 2025-2026 (four recordings, 257 summaries): a summary has no clientRequestToken, message
+# or counts.
 SUMMARY = {
-    "modelId": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0", "roleArn": "r",
-    "status": "Submitted", "submitTime": "2026-03-13T17:48:55.259Z", "lastModifiedTime": "2026-03-13T17:48:55.259Z",
-    "inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bkt/a", "s3BucketOwner": "111122223333"}},
-    "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://bkt/o", "s3BucketOwner": "111122223333"}},
-    "timeoutDurationInHours": 24, "jobExpirationTime": "2026-03-14T17:48:55.259Z", "modelInvocationType": "InvokeModel",
-}  # fmt: skip
+    "modelId": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0",
+    "roleArn": "r",
+    "status": "Submitted",
+    "submitTime": "2026-03-13T17:48:55.259Z",
+    "lastModifiedTime": "2026-03-13T17:48:55.259Z",
+    "inputDataConfig": {
+        "s3InputDataConfig": {"s3Uri": "s3://bkt/a", "s3BucketOwner": "111122223333"}
+    },
+    "outputDataConfig": {
+        "s3OutputDataConfig": {"s3Uri": "s3://bkt/o", "s3BucketOwner": "111122223333"}
+    },
+    "timeoutDurationInHours": 24,
+    "jobExpirationTime": "2026-03-14T17:48:55.259Z",
+    "modelInvocationType": "InvokeModel",
+}
 SINCE = datetime(2026, 3, 13, 17, 48, tzinfo=UTC)
 
 
@@ -133,11 +180,23 @@ def listed(arn: str, name: str) -> dict[str, Any]:
 
 
 def got(arn: str, name: str, token: str) -> dict[str, Any]:
-    return {**SUMMARY, "jobArn": arn, "jobName": name, "clientRequestToken": token, "processedRecordCount": 0}
+    return {
+        **SUMMARY,
+        "jobArn": arn,
+        "jobName": name,
+        "clientRequestToken": token,
+        "processedRecordCount": 0,
+    }
 
 
-def asks_list(page: dict[str, Any], token: str | None = None) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    asked = {"nameContains": REQUEST.name, "submitTimeAfter": SINCE - LIST_MARGIN, "maxResults": 1000}
+def asks_list(
+    page: dict[str, Any], token: str | None = None
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    asked = {
+        "nameContains": REQUEST.name,
+        "submitTimeAfter": SINCE - LIST_MARGIN,
+        "maxResults": 1000,
+    }
     return "list_model_invocation_jobs", page, asked | ({"nextToken": token} if token else {})
 
 
@@ -145,23 +204,45 @@ def asks_get(arn: str, name: str, token: str) -> tuple[str, dict[str, Any], dict
     return "get_model_invocation_job", got(arn, name, token), {"jobIdentifier": arn}
 
 
-def test_a_look_up_reads_every_page_since_the_claim_and_asks_get_for_each_of_exactly_this_name() -> None:
+def test_a_look_up_reads_every_page_and_asks_get_for_each_of_exactly_this_name() -> None:
     bedrock, ours, theirs = client(), ARN, ARN[:-1] + "2"
     with Stubber(bedrock) as stub:
-        stub.add_response(*asks_list({"nextToken": "n", "invocationJobSummaries": [listed(ARN[:-1] + "3", REQUEST.name + "0")]}))
-        stub.add_response(*asks_list({"invocationJobSummaries": [listed(theirs, REQUEST.name), listed(ours, REQUEST.name)]}, "n"))
+        stub.add_response(
+            *asks_list(
+                {
+                    "nextToken": "n",
+                    "invocationJobSummaries": [listed(ARN[:-1] + "3", REQUEST.name + "0")],
+                }
+            )
+        )
+        stub.add_response(
+            *asks_list(
+                {
+                    "invocationJobSummaries": [
+                        listed(theirs, REQUEST.name),
+                        listed(ours, REQUEST.name),
+                    ]
+                },
+                "n",
+            )
+        )
         stub.add_response(*asks_get(theirs, REQUEST.name, "theirs"))
         stub.add_response(*asks_get(ours, REQUEST.name, REQUEST.name))
         found = Bedrock(bedrock).named(REQUEST.name, SINCE)
         stub.assert_no_pending_responses()
-    assert [(each.arn, each.token, each.processed_records) for each in found] == [(theirs, "theirs", 0), (ours, REQUEST.name, 0)]
+    assert [(each.arn, each.token, each.processed_records) for each in found] == [
+        (theirs, "theirs", 0),
+        (ours, REQUEST.name, 0),
+    ]
 
 
 def test_a_job_that_list_shows_and_get_does_not_know_yet_is_no_answer() -> None:
     bedrock = client()
     with Stubber(bedrock) as stub:
         stub.add_response(*asks_list({"invocationJobSummaries": [listed(ARN, REQUEST.name)]}))
-        stub.add_client_error("get_model_invocation_job", "ResourceNotFoundException", "was not found", 404)
+        stub.add_client_error(
+            "get_model_invocation_job", "ResourceNotFoundException", "was not found", 404
+        )
         with pytest.raises(NotYetKnown):
             Bedrock(bedrock).named(REQUEST.name, SINCE)
 
@@ -175,18 +256,27 @@ def test_a_look_up_that_fails_is_not_a_job_that_is_not_there() -> None:
 
 
 # Recorded 2026: of a well-formed ARN of no job, and of one that is none.
-@pytest.mark.parametrize(("code", "http"), [("ResourceNotFoundException", 404), ("ValidationException", 400)])
+@pytest.mark.parametrize(
+    ("code", "http"), [("ResourceNotFoundException", 404), ("ValidationException", 400)]
+)
 def test_get_of_no_job_is_none_and_another_error_rises(code: str, http: int) -> None:
     bedrock = client()
     with Stubber(bedrock) as stub:
-        stub.add_client_error("get_model_invocation_job", code, "The provided batch inference job was not found.", http)
+        stub.add_client_error(
+            "get_model_invocation_job",
+            code,
+            "The provided batch inference job was not found.",
+            http,
+        )
         assert Bedrock(bedrock).get(ARN) is None
         stub.add_client_error("get_model_invocation_job", "AccessDeniedException", "", 403)
         with pytest.raises(bedrock.exceptions.AccessDeniedException):
             Bedrock(bedrock).get(ARN)
 
 
-@pytest.mark.parametrize("code", ["ConflictException", "ValidationException", "ResourceNotFoundException"])
+@pytest.mark.parametrize(
+    "code", ["ConflictException", "ValidationException", "ResourceNotFoundException"]
+)
 def test_stopping_what_is_over_or_not_known_is_no_error(code: str) -> None:
     bedrock = client()
     with Stubber(bedrock) as stub:

@@ -1,4 +1,6 @@
-"""Which right Bedrock asks for first, and in which words it says that it is missing. Policies are MiniStack's to judge."""
+"""Which right Bedrock asks for first, and in which words it says that it is missing. Policies are
+MiniStack's to judge.
+"""
 
 import json
 from types import SimpleNamespace
@@ -19,7 +21,9 @@ SIGNED = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20260906/us-east-1/bedrock/aws
 
 def access(*rights: str) -> Access:
     """Asked by a user who has these rights."""
-    document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOWED[name] for name in rights]})
+    document = json.dumps(
+        {"Version": "2012-10-17", "Statement": [ALLOWED[name] for name in rights]}
+    )
     iam = SimpleNamespace(
         list_users=lambda: {"Users": [{"UserName": "example"}]},
         list_access_keys=lambda **_: {"AccessKeyMetadata": [{"AccessKeyId": "AKIAEXAMPLE"}]},
@@ -38,13 +42,19 @@ def refused(*rights: str) -> str:
 
 
 @pytest.mark.parametrize("rights", [(), ("Create",)])
-def test_the_right_to_pass_the_role_is_asked_for_first_and_missed_in_the_recorded_words(rights: tuple[str, ...]) -> None:
+def test_the_right_to_pass_the_role_is_asked_for_first_and_missed_in_the_recorded_words(
+    rights: tuple[str, ...],
+) -> None:
     _, _, said = row("errors-create", "pass-role")["message"].partition(" is not authorized")
-    assert refused(*rights).endswith(" is not authorized" + said.replace("example-missing-role", "example-batch-role"))
+    assert refused(*rights).endswith(
+        " is not authorized" + said.replace("example-missing-role", "example-batch-role")
+    )
 
 
 def test_the_right_to_create_is_asked_for_next() -> None:
-    assert "bedrock:CreateModelInvocationJob on resource: arn:aws:bedrock:us-east-1:" in refused("PassRole")
+    assert "bedrock:CreateModelInvocationJob on resource: arn:aws:bedrock:us-east-1:" in refused(
+        "PassRole"
+    )
 
 
 def test_who_has_both_rights_is_let_in() -> None:

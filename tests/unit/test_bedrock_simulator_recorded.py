@@ -1,4 +1,5 @@
-"""The simulator's answers beside those that were recorded from AWS (tests/recorded): the same fields, no others, in their order.
+"""The simulator's answers beside those that were recorded from AWS (tests/recorded): the same
+fields, no others, in their order.
 
 On a virtual clock, with the recorded requests at the recorded times.
 """
@@ -39,7 +40,11 @@ def moment(text: str) -> datetime:
 
 def sent(answer: Any) -> Any:
     """As it travels: timestamps in text."""
-    return json.loads(json.dumps(answer, default=lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z")))
+    return json.loads(
+        json.dumps(
+            answer, default=lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        )
+    )
 
 
 def until(rules: Bedrock, status: str, now: datetime) -> datetime:
@@ -83,7 +88,9 @@ def test_get_of_a_job_that_is_being_stopped_is_the_recorded_answer() -> None:
 
 
 def summaries() -> list[dict[str, Any]]:
-    """The simulator's List after the recorded jobs were made at their times, newest first as recorded."""
+    """The simulator's List after the recorded jobs were made at their times, newest first as
+    recorded.
+    """
     wanted = recorded("list")["answer"]["invocationJobSummaries"]
     rules = bedrock(records=1, stage_seconds=(0.0, 134.0))
     for job in reversed(wanted):
@@ -113,7 +120,13 @@ def test_no_job_of_any_end_has_a_field_in_list_that_was_never_recorded() -> None
     columns = {*recorded("list-2025")["columns"], "jobExpirationTime", "modelInvocationType"}
     for faults in (Faults(), Faults(job_failure=1), Faults(job_partial=1), Faults(job_expiry=1)):
         rules = bedrock(faults)
-        rules.create(request(clientRequestToken="token", vpcConfig={"subnetIds": ["s-1"], "securityGroupIds": ["sg-1"]}), NOON)
+        rules.create(
+            request(
+                clientRequestToken="token",
+                vpcConfig={"subnetIds": ["s-1"], "securityGroupIds": ["sg-1"]},
+            ),
+            NOON,
+        )
         now = NOON
         while (due := rules.next_change_at()) is not None:
             now = max(now, due)
@@ -132,7 +145,7 @@ def test_what_list_leaves_out_get_tells() -> None:
     assert {name: found[name] for name in listed} == listed
 
 
-def test_an_event_has_the_fields_that_were_seen_in_real_ones_and_those_that_are_documented_only() -> None:
+def test_an_event_has_the_fields_that_were_seen_and_those_that_are_only_documented() -> None:
     rules = bedrock()
     rules.create(request(), NOON)
     (change,) = rules.advance(NOON)
@@ -140,7 +153,9 @@ def test_an_event_has_the_fields_that_were_seen_in_real_ones_and_those_that_are_
     theirs, detail = recorded("event"), json.loads(entry["Detail"])
     seen = theirs["seen_in_real_events"]
     assert (entry["DetailType"], entry["Source"]) == (seen["detail-type"], seen["source"])
-    assert set(detail) - set(seen["detail"]) == set(theirs["documented_only"]) - {"the format of time"}
+    assert set(detail) - set(seen["detail"]) == set(theirs["documented_only"]) - {
+        "the format of time"
+    }
     assert shape({name: detail[name] for name in seen["detail"]}) == shape(seen["detail"])
 
 
@@ -149,16 +164,26 @@ def test_what_was_sent_is_answered_as_it_was_sent() -> None:
     asked = request(
         timeoutDurationInHours=48,
         modelInvocationType="Converse",
-        inputDataConfig={"s3InputDataConfig": {"s3Uri": "s3://b-1/a.jsonl", "s3InputFormat": "JSONL", "s3BucketOwner": "1" * 12}},
-        outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://b-1/out/", "s3EncryptionKeyId": "alias/a"}},
+        inputDataConfig={
+            "s3InputDataConfig": {
+                "s3Uri": "s3://b-1/a.jsonl",
+                "s3InputFormat": "JSONL",
+                "s3BucketOwner": "1" * 12,
+            }
+        },
+        outputDataConfig={
+            "s3OutputDataConfig": {"s3Uri": "s3://b-1/out/", "s3EncryptionKeyId": "alias/a"}
+        },
     )
     job = rules.get(rules.create(asked, NOON), NOON)
     assert (job["timeoutDurationInHours"], job["modelInvocationType"]) == (48, "Converse")
     assert job["jobExpirationTime"] - job["submitTime"] == 2 * DAY
     assert job["inputDataConfig"] == asked["inputDataConfig"]
     assert job["outputDataConfig"]["s3OutputDataConfig"] == {
-        "s3Uri": "s3://b-1/out/", "s3EncryptionKeyId": "alias/a", "s3BucketOwner": ACCOUNT,
-    }  # fmt: skip
+        "s3Uri": "s3://b-1/out/",
+        "s3EncryptionKeyId": "alias/a",
+        "s3BucketOwner": ACCOUNT,
+    }
 
 
 PROFILES = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:inference-profile"
@@ -168,7 +193,10 @@ OWN_PROFILE = f"arn:aws:bedrock:us-east-1:{ACCOUNT}:application-inference-profil
 @pytest.mark.parametrize(
     ("asked", "answered"),
     [
-        ("amazon.nova-micro-v1:0", "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"),
+        (
+            "amazon.nova-micro-v1:0",
+            "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0",
+        ),
         ("us.amazon.nova-2-lite-v1:0", f"{PROFILES}/us.amazon.nova-2-lite-v1:0"),
         ("global.anthropic.claude-opus-5", f"{PROFILES}/global.anthropic.claude-opus-5"),
         (OWN_PROFILE, OWN_PROFILE),
@@ -181,7 +209,9 @@ def test_a_model_is_answered_by_its_full_arn_whatever_was_sent(asked: str, answe
     assert rules.list({}, NOON)["invocationJobSummaries"][0]["modelId"] == answered
 
 
-@pytest.mark.parametrize(("faults", "status"), [(Faults(), "Completed"), (Faults(job_failure=1), "Failed")])
+@pytest.mark.parametrize(
+    ("faults", "status"), [(Faults(), "Completed"), (Faults(job_failure=1), "Failed")]
+)
 def test_the_end_is_shortly_before_the_status_changes(faults: Faults, status: str) -> None:
     rules = bedrock(faults, stage_seconds=(30.0, 30.0), job_seconds=(60.0, 60.0))
     arn = rules.create(request(), NOON)
@@ -196,7 +226,7 @@ def test_a_stopped_job_has_no_end() -> None:
     assert "endTime" not in rules.get(arn, until(rules, "Stopped", NOON))
 
 
-def test_an_expired_job_ended_minutes_after_its_submit_although_its_status_changes_a_day_later() -> None:
+def test_an_expired_job_ended_soon_although_its_status_changes_a_day_later() -> None:
     minutes = 120.0  # in each stage; so validated after four minutes, as recorded
     rules = bedrock(stage_seconds=(minutes, minutes))
     arn = rules.create(request(), NOON)
@@ -204,9 +234,16 @@ def test_an_expired_job_ended_minutes_after_its_submit_although_its_status_chang
     job.plan.seconds["Scheduled"] = 100 * 3600  # type: ignore[index] # a plan is a dict
     found = rules.get(arn, until(rules, "Expired", NOON))
     ends = [timedelta(minutes=3, seconds=45), timedelta(minutes=4, seconds=1)]
-    assert [row["endTime_minus_submitTime"] for row in recorded("list-2025")["expired"]][:2] == ["0:03:45", "0:04:01"]
+    assert [row["endTime_minus_submitTime"] for row in recorded("list-2025")["expired"]][:2] == [
+        "0:03:45",
+        "0:04:01",
+    ]
     assert ends[0] <= found["endTime"] - found["submitTime"] <= ends[1]
-    assert DAY + timedelta(seconds=16) <= found["lastModifiedTime"] - found["submitTime"] <= DAY + timedelta(seconds=41)
+    assert (
+        DAY + timedelta(seconds=16)
+        <= found["lastModifiedTime"] - found["submitTime"]
+        <= DAY + timedelta(seconds=41)
+    )
 
 
 def test_too_few_records_are_taken_by_create_and_fail_the_job_with_the_recorded_words() -> None:
@@ -218,7 +255,10 @@ def test_too_few_records_are_taken_by_create_and_fail_the_job_with_the_recorded_
     job = rules.get(arn, until(rules, "Failed", now))
     assert job["message"] == failed["message"].replace(ARN, arn)
     assert [job[name] for name in COUNTS] == [failed[name] for name in COUNTS] == [0, 0, 0, 0]
-    assert row("failed-messages", "too-few-records")["message"].replace("(2)", "(1)") == failed["message"]
+    assert (
+        row("failed-messages", "too-few-records")["message"].replace("(2)", "(1)")
+        == failed["message"]
+    )
 
 
 def test_a_completed_job_counts_all_of_its_records() -> None:
@@ -242,7 +282,11 @@ def test_get_and_stop_take_the_full_arn_only(kind: str) -> None:
     theirs = row("errors-get", kind)
     for ask in (rules.get, rules.stop):
         error = refused(lambda ask=ask: ask(identifier, NOON))
-        assert (error.code, error.http_status, error.message) == (theirs["code"], theirs["http_status"], theirs["message"])
+        assert (error.code, error.http_status, error.message) == (
+            theirs["code"],
+            theirs["http_status"],
+            theirs["message"],
+        )
 
 
 def test_a_job_that_is_not_there_is_not_found() -> None:
@@ -250,7 +294,11 @@ def test_a_job_that_is_not_there_is_not_found() -> None:
     theirs, stopped = row("errors-get", "no job"), recorded("stop")["cases"][1]
     for ask in (rules.get, rules.stop):
         error = refused(lambda ask=ask: ask(ARN, NOON))
-        assert (error.code, error.http_status, error.message) == (theirs["code"], theirs["http_status"], theirs["message"])
+        assert (error.code, error.http_status, error.message) == (
+            theirs["code"],
+            theirs["http_status"],
+            theirs["message"],
+        )
         assert {"Code": error.code, "Message": error.message} == stopped["error"]
 
 
@@ -267,18 +315,27 @@ def test_stop_of_an_ended_job_is_refused_as_recorded() -> None:
 @pytest.mark.parametrize(
     ("kind", "theirs"),
     [
-        ("pass-role", "pass-role"), ("model-access", "model-access"), ("not-supported", "not-supported"),
-        ("not-supported-here", "not-supported-here"), ("account", "account"), ("other-region", "other-region"),
-        ("legacy", "legacy"), ("legacy-not-found", "legacy"),
+        ("pass-role", "pass-role"),
+        ("model-access", "model-access"),
+        ("not-supported", "not-supported"),
+        ("not-supported-here", "not-supported-here"),
+        ("account", "account"),
+        ("other-region", "other-region"),
+        ("legacy", "legacy"),
+        ("legacy-not-found", "legacy"),
     ],
-)  # fmt: skip
-def test_create_is_refused_for_the_accounts_reasons_in_the_recorded_words(kind: str, theirs: str) -> None:
+)
+def test_create_is_refused_for_the_accounts_reasons_in_the_recorded_words(
+    kind: str, theirs: str
+) -> None:
     known = row("errors-create", theirs)
     rules = bedrock(Faults(refuse_create=kind), region="us-west-2")
     error = refused(lambda: rules.create(request(modelId="amazon.nova-lite-v1:0"), NOON))
     assert (error.code, error.http_status) in zip(known["codes"], known["http_status"], strict=True)
     if kind == "pass-role":
-        known["message"] = known["message"].replace("example-caller/example-session", "caller/session")
+        known["message"] = known["message"].replace(
+            "example-caller/example-session", "caller/session"
+        )
         known["message"] = known["message"].replace("example-missing-role", "example-batch-role")
     assert says(error.message, known)
     assert not rules.jobs

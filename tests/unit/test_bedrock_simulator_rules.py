@@ -63,7 +63,13 @@ def refusal(bedrock: Bedrock, asked: dict[str, Any], now: datetime = NOON) -> st
 def test_a_job_passes_through_every_status_and_completes() -> None:
     bedrock = Bedrock(PLAIN)
     bedrock.create(request(), NOON)
-    assert run_until_quiet(bedrock)[0] == ["Submitted", "Validating", "Scheduled", "InProgress", "Completed"]
+    assert run_until_quiet(bedrock)[0] == [
+        "Submitted",
+        "Validating",
+        "Scheduled",
+        "InProgress",
+        "Completed",
+    ]
 
 
 def test_time_in_progress_lies_in_the_configured_range() -> None:
@@ -106,7 +112,9 @@ def test_jobs_of_others_take_the_same_quota_and_give_it_back_when_ended() -> Non
     assert refusal(bedrock, request()) == "ServiceQuotaExceededException"
     bedrock.advance(NOON + timedelta(days=9))
     assert bedrock.end_foreign(NOON + timedelta(days=9)) == 3
-    assert [change.status for change in bedrock.advance(NOON + timedelta(days=9))] == ["Completed"] * 3
+    assert [change.status for change in bedrock.advance(NOON + timedelta(days=9))] == [
+        "Completed"
+    ] * 3
     bedrock.create(request(), NOON + timedelta(days=9))
     assert bedrock.largest_alive[MODEL] == {"ours": 1, "foreign": 3, "total": 3}
 
@@ -249,21 +257,29 @@ def test_a_stopping_job_may_refuse_to_be_stopped_again(switch: str) -> None:
 
 
 @pytest.mark.parametrize(("output", "written"), [("part", [40]), ("none", [])])
-def test_a_stopped_job_has_processed_what_it_had_when_it_was_stopped(output: str, written: list[int]) -> None:
+def test_a_stopped_job_has_processed_what_it_had_when_it_was_stopped(
+    output: str, written: list[int]
+) -> None:
     asked: list[int] = []
 
     def write(job: Job) -> Tally:
         asked.append(job.records_to_process)
         return Tally(success=job.records_to_process - 1, errors=1)
 
-    bedrock = Bedrock(replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(stopped_output=output), write=write)
+    bedrock = Bedrock(
+        replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(stopped_output=output), write=write
+    )
     arn = bedrock.create(request(), NOON)
     begun = run_until(bedrock, "InProgress")
     bedrock.stop(arn, begun + timedelta(seconds=4))
     run_until_quiet(bedrock)
     job = bedrock.get(arn, NOON)
     assert asked == written
-    assert (job["status"], job["totalRecordCount"], job["processedRecordCount"]) == ("Stopped", 100, 40)
+    assert (job["status"], job["totalRecordCount"], job["processedRecordCount"]) == (
+        "Stopped",
+        100,
+        40,
+    )
     assert job["errorRecordCount"] == len(written)
 
 
@@ -312,7 +328,9 @@ def test_record_counts_are_zero_before_processing_and_rise_while_in_progress() -
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 @pytest.mark.parametrize("order", ["Ascending", "Descending"])
-def test_pages_hold_each_job_once_although_jobs_are_created_between_them(size: int, order: str) -> None:
+def test_pages_hold_each_job_once_although_jobs_are_created_between_them(
+    size: int, order: str
+) -> None:
     bedrock = Bedrock(Settings(quota=1000))
     for number in range(7):
         bedrock.create(request(f"old-{number}"), NOON)
@@ -336,7 +354,10 @@ def test_a_list_can_be_narrowed_by_status_name_and_submit_time() -> None:
     bedrock.create(request("late"), NOON + timedelta(hours=1))
 
     def names(**asked: Any) -> list[str]:
-        return [job["jobName"] for job in bedrock.list(asked, NOON + timedelta(hours=1))["invocationJobSummaries"]]
+        return [
+            job["jobName"]
+            for job in bedrock.list(asked, NOON + timedelta(hours=1))["invocationJobSummaries"]
+        ]
 
     assert names() == ["late", "early"]
     assert names(statusEquals="Submitted") == ["late"]
@@ -346,7 +367,10 @@ def test_a_list_can_be_narrowed_by_status_name_and_submit_time() -> None:
 
 
 S3_URIS_ACCEPTED = ["s3://bkt", "s3://bkt/", "s3://bkt/a/", "s3://bkt/a/b.jsonl"]
-S3_URIS_REJECTED = [f"s3://bkt/{key}" for key in ("a b", "dt=2026-01-01/a", "a+b", "a%20b", "a@b", "a:b", "a,b", "ü", "a//b")]
+S3_URIS_REJECTED = [
+    f"s3://bkt/{key}"
+    for key in ("a b", "dt=2026-01-01/a", "a+b", "a%20b", "a@b", "a:b", "a,b", "ü", "a//b")
+]
 NAMES_ACCEPTED = ["a-b", "a.b", "a+b", "2026-01-01T00-00", "a-", "a" * 63]
 NAMES_REJECTED = ["a_b", "a/b", "a b", "-a", "a" * 64, "", "a" + "-" * 61 + "_"]
 TOKENS_ACCEPTED = ["2f1c6a52-6d1f-4c5e-9a2b-3f0a3c1b2d4e", "a" * 256]
@@ -374,7 +398,10 @@ def test_what_the_service_accepts_is_accepted(changes: dict[str, Any]) -> None:
         *({"clientRequestToken": token} for token in TOKENS_REJECTED),
         *({"inputDataConfig": {"s3InputDataConfig": {"s3Uri": uri}}} for uri in S3_URIS_REJECTED),
         *({"outputDataConfig": {"s3OutputDataConfig": {"s3Uri": uri}}} for uri in S3_URIS_REJECTED),
-        *({name: None} for name in ("jobName", "roleArn", "modelId", "inputDataConfig", "outputDataConfig")),
+        *(
+            {name: None}
+            for name in ("jobName", "roleArn", "modelId", "inputDataConfig", "outputDataConfig")
+        ),
         {"roleArn": "role/batch"},
         {"modelId": "us.openai.gpt-5.6-sol"},
         {"timeoutDurationInHours": 23},
@@ -387,7 +414,9 @@ def test_what_the_service_accepts_is_accepted(changes: dict[str, Any]) -> None:
         {"vpcConfig": {"subnetIds": [], "securityGroupIds": ["sg-1"]}},
     ],
 )
-def test_what_the_service_refuses_is_a_validation_error_and_makes_no_job(changes: dict[str, Any]) -> None:
+def test_what_the_service_refuses_is_a_validation_error_and_makes_no_job(
+    changes: dict[str, Any],
+) -> None:
     bedrock = Bedrock(PLAIN)
     assert refusal(bedrock, {**request(), **changes}) == "ValidationException"
     assert not bedrock.jobs
@@ -400,7 +429,10 @@ def test_tags_are_taken_but_no_part_of_what_get_tells() -> None:
 
 
 def test_a_model_without_batch_inference_is_refused() -> None:
-    assert refusal(Bedrock(PLAIN, Faults(unsupported_models=(MODEL,))), request()) == "ValidationException"
+    assert (
+        refusal(Bedrock(PLAIN, Faults(unsupported_models=(MODEL,))), request())
+        == "ValidationException"
+    )
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
@@ -408,25 +440,43 @@ def test_create_is_refused_whatever_the_job_as_long_as_the_account_is(kind: str)
     bedrock = Bedrock(PLAIN)
     bedrock.create(request("taken"), NOON)
     bedrock.faults = Faults(refuse_create=kind)
-    assert refusal(bedrock, request("new")) == refusal(bedrock, request("taken")) == REFUSALS[kind][0]
+    assert (
+        refusal(bedrock, request("new")) == refusal(bedrock, request("taken")) == REFUSALS[kind][0]
+    )
     bedrock.faults = Faults()
     assert bedrock.create(request("new"), NOON)
 
 
-def test_the_right_to_pass_the_role_is_looked_at_first_and_the_rest_after_the_requests_form() -> None:
+def test_the_right_to_pass_the_role_is_looked_at_first_the_rest_after_the_form() -> None:
     malformed = request("a_b", roleArn="arn:aws:iam::000000000000:role/none")
-    assert refusal(Bedrock(PLAIN, Faults(refuse_create="pass-role")), malformed) == "AccessDeniedException"
-    assert refusal(Bedrock(PLAIN, Faults(refuse_create="throttle")), malformed) == "ThrottlingException"
-    assert refusal(Bedrock(PLAIN, Faults(refuse_create="not-found")), malformed) == "ValidationException"
+    assert (
+        refusal(Bedrock(PLAIN, Faults(refuse_create="pass-role")), malformed)
+        == "AccessDeniedException"
+    )
+    assert (
+        refusal(Bedrock(PLAIN, Faults(refuse_create="throttle")), malformed)
+        == "ThrottlingException"
+    )
+    assert (
+        refusal(Bedrock(PLAIN, Faults(refuse_create="not-found")), malformed)
+        == "ValidationException"
+    )
 
 
-@pytest.mark.parametrize("fault", [Faults(fail_validating="get-object"), Faults(fail_processing="invoke-model")])
-def test_a_fault_of_our_role_fails_every_job_of_ours_and_leaves_no_output_until_it_is_mended(fault: Faults) -> None:
+@pytest.mark.parametrize(
+    "fault", [Faults(fail_validating="get-object"), Faults(fail_processing="invoke-model")]
+)
+def test_a_fault_of_our_role_fails_every_job_of_ours_and_leaves_no_output_until_it_is_mended(
+    fault: Faults,
+) -> None:
     bedrock = Bedrock(PLAIN, fault, write=lambda _: pytest.fail("it has no output"))
     arn = bedrock.create(request(), NOON)
     (theirs,) = bedrock.start_foreign(MODEL, 1, 1.0, NOON)
     _, now = run_until_quiet(bedrock)
-    assert (bedrock.get(arn, now)["status"], bedrock.get(theirs, now)["status"]) == ("Failed", "Completed")
+    assert (bedrock.get(arn, now)["status"], bedrock.get(theirs, now)["status"]) == (
+        "Failed",
+        "Completed",
+    )
     mended = Bedrock(PLAIN)
     mended.faults = fault
     arn = mended.create(request(), NOON)
@@ -436,7 +486,9 @@ def test_a_fault_of_our_role_fails_every_job_of_ours_and_leaves_no_output_until_
 
 
 def test_a_job_whose_role_may_not_invoke_the_model_processes_nothing_meanwhile() -> None:
-    bedrock = Bedrock(replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(fail_processing="invoke-model"))
+    bedrock = Bedrock(
+        replace(PLAIN, job_seconds=(10.0, 10.0)), Faults(fail_processing="invoke-model")
+    )
     arn = bedrock.create(request(), NOON)
     half = run_until(bedrock, "InProgress") + timedelta(seconds=5)
     assert bedrock.get(arn, half)["processedRecordCount"] == 0
@@ -482,7 +534,9 @@ def test_a_fault_that_is_set_for_a_time_passes_and_may_be_renewed_meanwhile() ->
     assert faults_at(1000) == (0.5, "legacy")
 
 
-@pytest.mark.parametrize("identifier", ["job-1", "arn:aws:bedrock:us-east-1:1:model-invocation-job/abcdefghijkl", ""])
+@pytest.mark.parametrize(
+    "identifier", ["job-1", "arn:aws:bedrock:us-east-1:1:model-invocation-job/abcdefghijkl", ""]
+)
 def test_a_job_is_not_found_by_its_name_or_a_broken_arn(identifier: str) -> None:
     bedrock = Bedrock(PLAIN)
     bedrock.create(request(), NOON)
@@ -521,7 +575,9 @@ PROFILE = f"us.{MODEL}"
         ("as-given", PROFILE, PROFILE),
     ],
 )
-def test_an_event_names_the_model_in_each_of_the_ways_that_are_possible(switch: str, model: str, named: str) -> None:
+def test_an_event_names_the_model_in_each_of_the_ways_that_are_possible(
+    switch: str, model: str, named: str
+) -> None:
     bedrock = Bedrock(PLAIN)
     bedrock.create(request(modelId=model), NOON)
     (change,) = bedrock.advance(NOON)
@@ -617,7 +673,9 @@ def test_the_quota_is_never_exceeded_and_every_status_follows_legally(
         for job in bedrock.jobs.values():
             told = bedrock.get(job.arn, now)
             assert (
-                told["processedRecordCount"] == told["successRecordCount"] + told["errorRecordCount"] <= told["totalRecordCount"]
+                told["processedRecordCount"]
+                == told["successRecordCount"] + told["errorRecordCount"]
+                <= told["totalRecordCount"]
             )
         unended = [job for job in bedrock.jobs.values() if job.status not in TERMINAL]
         assert len(unended) == bedrock.alive(MODEL) <= quota

@@ -1,4 +1,6 @@
-"""Bodies that fail in every record are told from those that may run, by model and invocation type."""
+"""Bodies that fail in every record are told from those that may run, by model and invocation
+type.
+"""
 
 from typing import Any
 
@@ -7,7 +9,11 @@ import pytest
 from bbq.shared.bodies import Bodies
 from bbq.shared.models import Model, parse_models
 
-CLAUDE, NOVA, TITAN = "us.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
+CLAUDE, NOVA, TITAN = (
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    "amazon.nova-lite-v1:0",
+    "amazon.titan-embed-text-v2:0",
+)
 PROFILE = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a1b2c3d4e5f6"
 
 MESSAGES: Any = [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
@@ -27,7 +33,11 @@ def without(body: dict[str, Any], name: str) -> dict[str, Any]:
     [
         (CLAUDE, "InvokeModel", OWN),
         (CLAUDE, "InvokeModel", {**OWN, "system": "x", "tools": [{"name": "t"}], "temperature": 1}),
-        (CLAUDE, "InvokeModel", {"prompt": "\n\nHuman: x\n\nAssistant:", "max_tokens_to_sample": 9}),
+        (
+            CLAUDE,
+            "InvokeModel",
+            {"prompt": "\n\nHuman: x\n\nAssistant:", "max_tokens_to_sample": 9},
+        ),
         (CLAUDE, "InvokeModel", {**OWN, "messages": [{"role": "user", "content": "x"}]}),
         (CLAUDE, "Converse", CONVERSE),
         (CLAUDE, "Converse", {"messages": UNTYPED, "system": [{"text": "x"}]}),
@@ -35,7 +45,8 @@ def without(body: dict[str, Any], name: str) -> dict[str, Any]:
         (NOVA, "Converse", CONVERSE),
         (TITAN, "InvokeModel", {"inputText": "x"}),
         ("openai.gpt-oss-20b-1:0", "InvokeModel", {"model": "x", "messages": [], "stream": False}),
-        (PROFILE, "InvokeModel", {"max_tokens": 9, "messages": MESSAGES}),  # it does not say which model it is for
+        # it does not say which model it is for
+        (PROFILE, "InvokeModel", {"max_tokens": 9, "messages": MESSAGES}),
         (CLAUDE, "InvokeModel", {**OWN, "messages": "odd"}),
         (CLAUDE, "InvokeModel", {**OWN, "messages": [1, {"content": 2}, {"content": [3]}]}),
     ],
@@ -54,7 +65,12 @@ def test_a_body_that_may_run_has_no_fault(model: str, kind: str, body: dict[str,
         (CLAUDE, "InvokeModel", {"messages": MESSAGES}, ["anthropic_version", "max_tokens"]),
         (CLAUDE, "InvokeModel", CONVERSE, ["invocation_type to Converse"]),
         (CLAUDE, "InvokeModel", {"messages": UNTYPED}, ["invocation_type to Converse"]),
-        (CLAUDE, "InvokeModel", {"messages": UNTYPED, "toolConfig": {}}, ["invocation_type to Converse"]),
+        (
+            CLAUDE,
+            "InvokeModel",
+            {"messages": UNTYPED, "toolConfig": {}},
+            ["invocation_type to Converse"],
+        ),
         (CLAUDE, "InvokeModel", {**OWN, "modelId": CLAUDE}, ["modelId"]),
         (CLAUDE, "InvokeModel", {**OWN, "stream": False}, ["stream"]),
         (TITAN, "InvokeModel", {"inputText": "x", "modelId": TITAN}, ["modelId"]),
@@ -64,7 +80,9 @@ def test_a_body_that_may_run_has_no_fault(model: str, kind: str, body: dict[str,
         (NOVA, "Converse", {**CONVERSE, "modelId": NOVA, "stream": True}, ["modelId", "stream"]),
     ],
 )
-def test_a_body_that_no_record_runs_with_is_named(model: str, kind: str, body: dict[str, Any], faults: list[str]) -> None:
+def test_a_body_that_no_record_runs_with_is_named(
+    model: str, kind: str, body: dict[str, Any], faults: list[str]
+) -> None:
     found = Bodies.of(model, kind).faults(body)
     assert len(found) == len(faults)
     assert all(word in fault for word, fault in zip(faults, found, strict=True))
@@ -73,16 +91,38 @@ def test_a_body_that_no_record_runs_with_is_named(model: str, kind: str, body: d
 @pytest.mark.parametrize(
     ("model", "kind", "body", "name"),
     [
-        (CLAUDE, "InvokeModel", {**OWN, "messages": [{"role": "user", "content": [CACHED]}]}, "cache_control"),
+        (
+            CLAUDE,
+            "InvokeModel",
+            {**OWN, "messages": [{"role": "user", "content": [CACHED]}]},
+            "cache_control",
+        ),
         (CLAUDE, "InvokeModel", {**OWN, "system": [CACHED]}, "cache_control"),
-        (CLAUDE, "InvokeModel", {**OWN, "tools": [{"name": "t", "cache_control": {}}]}, "cache_control"),
+        (
+            CLAUDE,
+            "InvokeModel",
+            {**OWN, "tools": [{"name": "t", "cache_control": {}}]},
+            "cache_control",
+        ),
         (CLAUDE, "InvokeModel", {**OWN, "cache_control": {}}, "cache_control"),
-        (NOVA, "Converse", {"messages": [{"role": "user", "content": [{"text": "x"}, POINT]}]}, "cachePoint"),
+        (
+            NOVA,
+            "Converse",
+            {"messages": [{"role": "user", "content": [{"text": "x"}, POINT]}]},
+            "cachePoint",
+        ),
         (NOVA, "Converse", {"messages": UNTYPED, "system": [{"text": "x"}, POINT]}, "cachePoint"),
-        (NOVA, "InvokeModel", {"messages": UNTYPED, "system": [{"text": "x", "cachePoint": {}}]}, "cachePoint"),
+        (
+            NOVA,
+            "InvokeModel",
+            {"messages": UNTYPED, "system": [{"text": "x", "cachePoint": {}}]},
+            "cachePoint",
+        ),
     ],
 )
-def test_a_cache_point_is_found_where_it_can_be(model: str, kind: str, body: dict[str, Any], name: str) -> None:
+def test_a_cache_point_is_found_where_it_can_be(
+    model: str, kind: str, body: dict[str, Any], name: str
+) -> None:
     bodies = Bodies.of(model, kind)
     assert name in str(bodies.cache_fault(body))
     assert bodies.faults(body) == []
@@ -90,7 +130,9 @@ def test_a_cache_point_is_found_where_it_can_be(model: str, kind: str, body: dic
 
 def test_the_rules_can_be_turned_off() -> None:
     assert Model(alias="a", model_id=CLAUDE, limit=1).bodies == Bodies(claude=True)
-    [off] = parse_models('{"a": {"model_id": "anthropic.claude-x", "limit": 1, "check_bodies": false}}').values()
+    [off] = parse_models(
+        '{"a": {"model_id": "anthropic.claude-x", "limit": 1, "check_bodies": false}}'
+    ).values()
     assert off.bodies is None
     with pytest.raises(ValueError, match="check_bodies must be true or false"):
         parse_models('{"a": {"model_id": "m", "limit": 1, "check_bodies": "no"}}')

@@ -1,4 +1,6 @@
-"""The zips: reproducible, small, and all that a function needs: nothing of the Lambda runtime's own packages."""
+"""The zips: reproducible, small, and all that a function needs: nothing of the Lambda runtime's own
+packages.
+"""
 
 import json
 import re
@@ -19,7 +21,9 @@ from local.function_python import function_python
 @pytest.fixture(scope="module")
 def zips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, zipfile.ZipFile]:
     """This project's own, by service."""
-    return {path.stem: zipfile.ZipFile(path) for path in build(ROOT, tmp_path_factory.mktemp("zips"))}
+    return {
+        path.stem: zipfile.ZipFile(path) for path in build(ROOT, tmp_path_factory.mktemp("zips"))
+    }
 
 
 @pytest.fixture
@@ -43,24 +47,49 @@ def test_a_changed_source_changes_only_the_zips_that_hold_it(tree: Path) -> None
 
 def test_a_zip_holds_its_own_service_and_python_only(tree: Path) -> None:
     (tree / "bbq/services/intake/notes.txt").write_text("not code")
-    intake, scheduler = (set(zipfile.ZipFile(path).namelist()) for path in build(tree, tree / ".build"))
+    intake, scheduler = (
+        set(zipfile.ZipFile(path).namelist()) for path in build(tree, tree / ".build")
+    )
     assert "bbq/services/intake/handler.py" in intake - scheduler
     assert "bbq/services/scheduler/handler.py" in scheduler - intake
     assert {name.partition("/")[0] for name in intake} == {
-        "bbq", "licenses", "__pycache__", "pynamodb", "aws_lambda_powertools", "jmespath", "typing_extensions.py",
-        "botocore", "dateutil", "six.py", "urllib3",
-    }  # fmt: skip
-    other = {name for name in intake | scheduler if not name.endswith((".py", ".pyc")) and not name.startswith("licenses/")}
-    assert {name for name in other if not name.startswith("botocore/data/")} == {"botocore/cacert.pem"}
+        "bbq",
+        "licenses",
+        "__pycache__",
+        "pynamodb",
+        "aws_lambda_powertools",
+        "jmespath",
+        "typing_extensions.py",
+        "botocore",
+        "dateutil",
+        "six.py",
+        "urllib3",
+    }
+    other = {
+        name
+        for name in intake | scheduler
+        if not name.endswith((".py", ".pyc")) and not name.startswith("licenses/")
+    }
+    assert {name for name in other if not name.startswith("botocore/data/")} == {
+        "botocore/cacert.pem"
+    }
 
 
 def test_a_zip_holds_the_files_that_the_links_lead_to(zips: dict[str, zipfile.ZipFile]) -> None:
     for service, archive in zips.items():
-        behind = [path for folder in ("shared", f"services/{service}") for path in (ROOT / folder).rglob("*.py")]
+        behind = [
+            path
+            for folder in ("shared", f"services/{service}")
+            for path in (ROOT / folder).rglob("*.py")
+        ]
         behind += [ROOT / "services/__init__.py"]
-        expected = {f"bbq/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in behind}
+        expected = {
+            f"bbq/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in behind
+        }
         expected |= {"bbq/__init__.py": (ROOT / "bbq/__init__.py").read_bytes()}
-        names = [name for name in archive.namelist() if name.startswith("bbq/") and name.endswith(".py")]
+        names = [
+            name for name in archive.namelist() if name.startswith("bbq/") and name.endswith(".py")
+        ]
         assert {name: archive.read(name) for name in names} == expected
 
 
@@ -71,19 +100,31 @@ def test_a_checkout_without_links_is_an_error_that_names_the_first(tree: Path) -
         build(tree, tree / ".build")
 
 
-def test_of_the_sdk_s_data_only_what_functions_use_is_packed(zips: dict[str, zipfile.ZipFile]) -> None:
+def test_of_the_sdk_s_data_only_what_functions_use_is_packed(
+    zips: dict[str, zipfile.ZipFile],
+) -> None:
     for archive in zips.values():
-        data = [name.split("/")[2:] for name in archive.namelist() if name.startswith("botocore/data/")]
+        data = [
+            name.split("/")[2:] for name in archive.namelist() if name.startswith("botocore/data/")
+        ]
         assert {parts[0] for parts in data if len(parts) > 1} == SDK_SERVICES
         assert {parts[0] for parts in data if len(parts) == 1} == {
-            "_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json",
-        }  # fmt: skip
+            "_retry.json",
+            "endpoints.json",
+            "partitions.json",
+            "sdk-default-configuration.json",
+        }
         assert not [parts for parts in data if re.match("examples|waiters", parts[-1])]
 
 
 def test_the_services_of_the_sdk_that_are_packed_are_those_that_functions_make_clients_of() -> None:
-    code = "".join(path.read_text() for folder in ("services", "shared") for path in (ROOT / folder).rglob("*.py"))
-    assert {"dynamodb", *re.findall(r'client\("([a-z0-9-]+)"', code)} == SDK_SERVICES  # PynamoDB makes its own
+    code = "".join(
+        path.read_text()
+        for folder in ("services", "shared")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    # PynamoDB makes its own
+    assert {"dynamodb", *re.findall(r'client\("([a-z0-9-]+)"', code)} == SDK_SERVICES
 
 
 def test_each_package_comes_with_its_licence(zips: dict[str, zipfile.ZipFile]) -> None:
@@ -93,12 +134,17 @@ def test_each_package_comes_with_its_licence(zips: dict[str, zipfile.ZipFile]) -
         assert ["licenses", "botocore", "NOTICE"] in licences
 
 
-def test_each_source_has_its_bytecode_beside_it_of_the_python_that_functions_run_on(zips: dict[str, zipfile.ZipFile]) -> None:
+def test_each_source_has_its_bytecode_beside_it_of_the_python_that_functions_run_on(
+    zips: dict[str, zipfile.ZipFile],
+) -> None:
     tag = _run("import sys; print(sys.implementation.cache_tag)").strip()
     for archive in zips.values():
         names = set(archive.namelist())
         sources = {Path(name) for name in names if name.endswith(".py")}
-        bytecode = {(source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc").as_posix() for source in sources}
+        bytecode = {
+            (source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc").as_posix()
+            for source in sources
+        }
         assert {name for name in names if name.endswith(".pyc")} == bytecode
 
 
@@ -113,7 +159,9 @@ OWN_SETTINGS = {"PYTHONPYCACHEPREFIX": "elsewhere", "PYTHONOPTIMIZE": "1", "PYTH
 
 
 @pytest.mark.parametrize(("name", "value"), OWN_SETTINGS.items())
-def test_the_builders_own_settings_change_nothing(tree: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_builders_own_settings_change_nothing(
+    tree: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = _bytes(build(tree, tree / ".build"))
     monkeypatch.setenv(name, value)
     assert _bytes(build(tree, tree / ".build")) == before
@@ -155,10 +203,21 @@ def test_the_handler_runs_and_makes_its_clients_from_the_zip_alone(
     service: str, zips: dict[str, zipfile.ZipFile], tmp_path: Path
 ) -> None:
     zips[service].extractall(tmp_path / "task")  # Lambda unpacks a zip before it imports from it
-    answer = json.loads(_run(LOADED.format(service=service, ready=READY[service]), tmp_path / "task"))
+    answer = json.loads(
+        _run(LOADED.format(service=service, ready=READY[service]), tmp_path / "task")
+    )
     ours = str(tmp_path / "task")
-    assert {"pynamodb", "aws_lambda_powertools", "botocore", "urllib3", "dateutil", "jmespath"} <= set(answer["modules"])
-    assert [name for name in answer["outside"] if not name.startswith(answer["standard_library"])] == []
+    assert {
+        "pynamodb",
+        "aws_lambda_powertools",
+        "botocore",
+        "urllib3",
+        "dateutil",
+        "jmespath",
+    } <= set(answer["modules"])
+    assert [
+        name for name in answer["outside"] if not name.startswith(answer["standard_library"])
+    ] == []
     assert set(answer["modules"]) & NEEDLESS == set()
     assert answer["botocore"] == [metadata.version("botocore"), f"{ours}/botocore/__init__.py"]
     assert "dynamodb" in answer["clients"]
@@ -201,17 +260,34 @@ print(json.dumps({{
 }}))
 """
 
-# What a cold start would pay for and nothing here needs: a library that begins to import one of them shows here.
+# What a cold start would pay for and nothing here needs: a library that begins to import one of
+# them shows here.
 NEEDLESS = {
-    "asyncio", "aws_lambda_powertools.utilities.batch", "aws_lambda_powertools.utilities.data_classes",
-    "aws_lambda_powertools.utilities.parser", "aws_xray_sdk",
-    "bbq.cli", "boto3", "concurrent.futures.process", "local", "numpy", "pydantic", "requests", "rich", "typer", "unittest",
+    "asyncio",
+    "aws_lambda_powertools.utilities.batch",
+    "aws_lambda_powertools.utilities.data_classes",
+    "aws_lambda_powertools.utilities.parser",
+    "aws_xray_sdk",
+    "bbq.cli",
+    "boto3",
+    "concurrent.futures.process",
+    "local",
+    "numpy",
+    "pydantic",
+    "requests",
+    "rich",
+    "typer",
+    "unittest",
     "xmlrpc",
-}  # fmt: skip
+}
 
 
 def _tree(root: Path) -> Path:
-    services = ("services/__init__.py", "services/intake/handler.py", "services/scheduler/handler.py")
+    services = (
+        "services/__init__.py",
+        "services/intake/handler.py",
+        "services/scheduler/handler.py",
+    )
     for name in (f"bbq/{file}" for file in ("__init__.py", "shared/new.py", *services)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
@@ -224,10 +300,17 @@ def _bytes(paths: list[Path]) -> list[bytes]:
 
 
 def _run(code: str, task: Path = ROOT) -> str:
-    """What code prints on the Python that functions run on, which sees only the files under `task` and its standard library."""
+    """What code prints on the Python that functions run on, which sees only the files under `task`
+    and its standard library.
+    """
     isolated = f"import sys; sys.path.insert(0, {str(task)!r})\n{code}"
     shown = subprocess.run(
-        [function_python(), "-I", "-S", "-c", isolated], cwd=task, env=SETTINGS, capture_output=True, text=True, check=False
+        [function_python(), "-I", "-S", "-c", isolated],
+        cwd=task,
+        env=SETTINGS,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert shown.returncode == 0, shown.stderr
     return shown.stdout

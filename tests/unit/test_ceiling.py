@@ -1,4 +1,6 @@
-"""The ceiling of a day: never passed, whoever claims at once; and who is parked is served the next day, or when it is raised."""
+"""The ceiling of a day: never passed, whoever claims at once; and who is parked is served the next
+day, or when it is raised.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -55,8 +57,12 @@ def fire(on: Bench) -> None:
     handler.on_hint(on.world(), f'{{"wake": "{MODEL}", "due": "{on.time.isoformat()}"}}')
 
 
-@pytest.mark.parametrize("ceiling", [{"max_jobs_per_day": 2}, {"max_records_per_day": 250}, {"max_records_per_day": 200}])
-def test_what_may_not_begin_today_waits_for_midnight_and_is_served_then(ceiling: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "ceiling", [{"max_jobs_per_day": 2}, {"max_records_per_day": 250}, {"max_records_per_day": 200}]
+)
+def test_what_may_not_begin_today_waits_for_midnight_and_is_served_then(
+    ceiling: dict[str, int],
+) -> None:
     on = bench(**ceiling)
     jobs = uploads(on, 5)
     assert statuses(on, jobs) == ["Submitted"] * 2 + ["Queued"] * 3
@@ -64,7 +70,12 @@ def test_what_may_not_begin_today_waits_for_midnight_and_is_served_then(ceiling:
     assert on.timers.due(f"model-{MODEL}") == [MIDNIGHT]
     assert on.measures("FreeSlotsWhileWaiting")[-1] == 0  # that alarm means something else
     (said, *_) = [about for name, about in on.notes if name == "CeilingReached"]
-    assert (said["model"], said["jobs"], said["records"], said["next_job"]) == (MODEL, 2, 200, jobs[2])
+    assert (said["model"], said["jobs"], said["records"], said["next_job"]) == (
+        MODEL,
+        2,
+        200,
+        jobs[2],
+    )
     on.timers.armed = {key: True for key in on.timers.armed if key[0].startswith("model-")}
     fire(on)
     assert statuses(on, jobs) == ["Submitted"] * 4 + ["Queued"]
@@ -93,11 +104,15 @@ def test_two_who_claim_at_once_do_not_pass_it_together(before: int) -> None:
     on = bench(max_jobs_per_day=before + 1)
     for name in ["v0"][:before]:
         reconcile(on.world(), on.upload(name), Visit())
-    first, second = on.upload("v1"), on.upload("v2", priority=0)  # the second is the head as soon as anybody sees it
+    # the second is the head as soon as anybody sees it
+    first, second = on.upload("v1"), on.upload("v2", priority=0)
     state = {"begun": False}
 
     def another(writes: object) -> None:
-        if "slot-claimed" in repr([getattr(write.row, "name", "") for write in writes]) and not state["begun"]:  # type: ignore[attr-defined] # writes
+        if (
+            "slot-claimed" in repr([getattr(write.row, "name", "") for write in writes])  # type: ignore[attr-defined] # writes
+            and not state["begun"]
+        ):
             state["begun"] = True
             reconcile(on.world(), second, Visit())
 
@@ -115,10 +130,16 @@ def test_a_retry_counts_again_and_a_refused_attempt_is_given_back() -> None:
     for _ in range(2):
         on.wait(hours=1)
         reconcile_model(on.world(), MODEL)
-    assert (on.job(job).status, on.slots.day) == ("Queued", Day(date="2026-11-23", jobs=0, records=0))
+    assert (on.job(job).status, on.slots.day) == (
+        "Queued",
+        Day(date="2026-11-23", jobs=0, records=0),
+    )
     on.wait(hours=13)
     reconcile_model(on.world(), MODEL)
-    assert (on.job(job).status, on.slots.day) == ("Submitted", Day(date="2026-11-24", jobs=1, records=100))
+    assert (on.job(job).status, on.slots.day) == (
+        "Submitted",
+        Day(date="2026-11-24", jobs=1, records=100),
+    )
     end(on, job, "Failed")
     on.append(job, e.JobRequeued(at=on.time, attempt=1, by="ops", why="again"))
     reconcile(on.world(), job, Visit())
@@ -147,7 +168,8 @@ def test_a_refusal_after_midnight_gives_nothing_back_to_a_day_that_is_over() -> 
         on.bedrock.on_create, on.bedrock.script = (lambda _: None), []
         on.wait(minutes=1)
         reconcile(on.world(), second, Visit())
-        on.bedrock.otherwise = Refused(QUOTA, "full")  # also when it is asked again, because another was taken since
+        # also when it is asked again, because another was taken since
+        on.bedrock.otherwise = Refused(QUOTA, "full")
 
     on.bedrock.on_create = another_begins_the_day
     reconcile(on.world(), first, Visit())
@@ -159,7 +181,9 @@ def end(on: Bench, job: str, status: str) -> None:
     made = on.job(job).arn
     assert made
     on.bedrock.turn(made, status)
-    report = Report(arn=made, model_id=MODEL_ID, status=status, message="", job=job, attempt=on.job(job).attempt)
+    report = Report(
+        arn=made, model_id=MODEL_ID, status=status, message="", job=job, attempt=on.job(job).attempt
+    )
     reconcile_report(on.world(), report)
 
 
@@ -180,7 +204,10 @@ def test_a_job_that_is_larger_than_a_day_never_begins_and_says_so() -> None:
     (job,) = uploads(on, 1)
     fire(on)
     assert on.job(job).status == "Queued"
-    assert [about["next_records"] for name, about in on.notes if name == "CeilingReached"] == [100, 100]
+    assert [about["next_records"] for name, about in on.notes if name == "CeilingReached"] == [
+        100,
+        100,
+    ]
 
 
 def test_of_two_clocks_the_later_one_is_right() -> None:
@@ -199,16 +226,26 @@ def test_slots_of_before_there_was_a_ceiling_begin_a_day() -> None:
     on = bench(max_jobs_per_day=1)
     fields = (SlotsRow.day, SlotsRow.day_jobs, SlotsRow.day_records)
     on.tables.write(
-        [Update(SlotsRow(pk=f"slots#{MODEL}", sk="slots"), [field.remove() for field in fields], SlotsRow.pk.exists())]
+        [
+            Update(
+                SlotsRow(pk=f"slots#{MODEL}", sk="slots"),
+                [field.remove() for field in fields],
+                SlotsRow.pk.exists(),
+            )
+        ]
     )
     assert on.slots.day == Day()
     assert statuses(on, uploads(on, 2)) == ["Submitted", "Queued"]
 
 
-@pytest.mark.parametrize(("seconds", "due"), [(0, 86_400), (86_300, 86_400), (86_341, 86_460), (86_399, 86_460)])
+@pytest.mark.parametrize(
+    ("seconds", "due"), [(0, 86_400), (86_300, 86_400), (86_341, 86_460), (86_399, 86_460)]
+)
 def test_the_timer_of_the_next_day_is_a_full_minute_ahead(seconds: int, due: int) -> None:
     midnight = MIDNIGHT - timedelta(days=1)
-    assert next_day_due("2026-11-23", midnight + timedelta(seconds=seconds)) == midnight + timedelta(seconds=due)
+    assert next_day_due(
+        "2026-11-23", midnight + timedelta(seconds=seconds)
+    ) == midnight + timedelta(seconds=due)
 
 
 @pytest.mark.parametrize(
@@ -225,19 +262,27 @@ def test_a_ceiling_below_one_job_is_refused(settings: str, problem: str) -> None
 
 
 def test_a_ceiling_is_read() -> None:
-    models = parse_models('{"haiku": {"model_id": "m", "limit": 1, "max_jobs_per_day": 3, "max_records_per_day": 100000}}')
+    models = parse_models(
+        '{"haiku": {"model_id": "m", "limit": 1, "max_jobs_per_day": 3, "max_records_per_day": '
+        "100000}}"
+    )
     assert models["haiku"].ceiling == Ceiling(jobs=3, records=100_000)
     assert parse_models('{"haiku": {"model_id": "m", "limit": 1}}')["haiku"].ceiling == Ceiling()
 
 
 def test_a_rebuild_keeps_what_began_or_counts_it_again_where_the_item_is_lost() -> None:
-    state, job = Slots(model=MODEL, limit=2, paused=True, model_version=3), life(slot_claimed(id_of()))
+    state, job = (
+        Slots(model=MODEL, limit=2, paused=True, model_version=3),
+        life(slot_claimed(id_of())),
+    )
     known = replace(state, day=Day(date="2026-11-23", jobs=7, records=700))
     ended = Day(date="2026-11-23", jobs=2, records=250)
     lease = timedelta(seconds=215)
     assert slots_from_events(state, [job], known, longest_lease=lease, ended=ended).day == known.day
     lost = slots_from_events(state, [job], None, longest_lease=lease, ended=ended)
     assert lost.day == Day(date="2026-11-23", jobs=3, records=350)
-    tomorrow = slots_from_events(state, [job], None, longest_lease=lease, ended=Day(date="2026-11-24"))
+    tomorrow = slots_from_events(
+        state, [job], None, longest_lease=lease, ended=Day(date="2026-11-24")
+    )
     assert tomorrow.day == Day(date="2026-11-24")
     assert f"{T0:%Y-%m-%d}" == "2026-11-23"

@@ -25,7 +25,9 @@ def see(bench: Bench, job: str) -> None:
 def ended(bench: Bench, job: str, status: str = "Completed") -> None:
     state = bench.job(job)
     assert state.arn
-    told = Report(arn=state.arn, model_id=MODEL_ID, status=status, message="", job=job, attempt=state.attempt)
+    told = Report(
+        arn=state.arn, model_id=MODEL_ID, status=status, message="", job=job, attempt=state.attempt
+    )
     reconcile_report(bench.world(), told)
 
 
@@ -40,24 +42,43 @@ def test_a_jobs_way_through_the_queue_is_counted_at_every_step() -> None:
     bench.wait(minutes=10)
     state = bench.job(first)
     bench.results.manifests[state.arn or ""] = {
-        "totalRecordCount": 100, "processedRecordCount": 100, "successRecordCount": 0, "errorRecordCount": 100,
-        "inputTokenCount": 7, "outputTokenCount": 9,
-    }  # fmt: skip
+        "totalRecordCount": 100,
+        "processedRecordCount": 100,
+        "successRecordCount": 0,
+        "errorRecordCount": 100,
+        "inputTokenCount": 7,
+        "outputTokenCount": 9,
+    }
     ended(bench, first)
     assert bench.store.waiting(MODEL) == {}
     assert bench.store.day(MODEL, DAY) == {
-        "NoRecordSucceeded": 1, "records": 100, "slot_ends": 1, "slot_seconds": 600, "failed_records": 100, "input_tokens": 7,
+        "NoRecordSucceeded": 1,
+        "records": 100,
+        "slot_ends": 1,
+        "slot_seconds": 600,
+        "failed_records": 100,
+        "input_tokens": 7,
         "output_tokens": 9,
-    }  # fmt: skip
+    }
 
 
 def test_a_rejected_upload_is_counted_under_its_model_or_under_none() -> None:
     bench = Bench()
     for version, model in (("v1", MODEL), ("v2", None)):
-        event = e.JobRejected(at=bench.time, model=model, sources=queued().sources, problems=(), problem_count=0, size_bytes=1)
+        event = e.JobRejected(
+            at=bench.time,
+            model=model,
+            sources=queued().sources,
+            problems=(),
+            problem_count=0,
+            size_bytes=1,
+        )
         bench.store.append(id_of(version=version), None, event)
         see(bench, id_of(version=version))
-    assert (bench.store.day(MODEL, DAY), bench.store.day("", DAY)) == ({"Rejected": 1}, {"Rejected": 1})
+    assert (bench.store.day(MODEL, DAY), bench.store.day("", DAY)) == (
+        {"Rejected": 1},
+        {"Rejected": 1},
+    )
 
 
 def test_a_retry_takes_the_job_out_of_its_day_and_back_into_the_waiting() -> None:
@@ -69,7 +90,10 @@ def test_a_retry_takes_the_job_out_of_its_day_and_back_into_the_waiting() -> Non
     bench.set_limit(0)
     bench.append(job, e.JobRequeued(at=bench.time, attempt=1, by="ann", why="again"))
     see(bench, job)
-    assert (bench.store.day(MODEL, DAY), bench.store.waiting(MODEL)) == ({}, {"jobs": 1, "records": 100})
+    assert (bench.store.day(MODEL, DAY), bench.store.waiting(MODEL)) == (
+        {},
+        {"jobs": 1, "records": 100},
+    )
 
 
 def test_two_readings_of_the_same_event_count_it_once() -> None:
@@ -87,7 +111,9 @@ def test_two_readings_of_the_same_event_count_it_once() -> None:
 
 
 @pytest.mark.parametrize("projected", [True, False])
-def test_a_claim_leaves_no_place_behind_whether_or_not_a_change_of_priority_was_projected(projected: bool) -> None:
+def test_a_claim_leaves_no_place_behind_whether_or_not_a_change_of_priority_was_projected(
+    projected: bool,
+) -> None:
     bench = Bench(limit=0)
     job = bench.upload(priority=5)
     see(bench, job)
@@ -95,7 +121,9 @@ def test_a_claim_leaves_no_place_behind_whether_or_not_a_change_of_priority_was_
         bench.append(job, e.PriorityChanged(at=bench.time, priority=priority, by="ann", why=""))
         if projected:
             see(bench, job)
-    assert [row.sk[0] for row in bench.tables.query(LineRow, rows.line_pk(MODEL))] == ["3" if projected else "5"]
+    assert [row.sk[0] for row in bench.tables.query(LineRow, rows.line_pk(MODEL))] == [
+        "3" if projected else "5"
+    ]
     bench.set_limit(1)
     other = bench.upload("v2", priority=9)
     see(bench, other)  # its fill claims the head of the line
@@ -129,9 +157,16 @@ def test_a_cancelled_job_leaves_every_place_it_has_had() -> None:
 
 def test_a_priority_that_is_none_and_one_of_a_job_that_is_over_change_nothing() -> None:
     waiting = life()
-    assert evolve(waiting.id, waiting, e.PriorityChanged(at=at(2), priority=10, by="", why="")).priority == 5
+    assert (
+        evolve(
+            waiting.id, waiting, e.PriorityChanged(at=at(2), priority=10, by="", why="")
+        ).priority
+        == 5
+    )
     over = life(e.CancelRequested(at=at(1), by="", why=""), e.JobCancelled(at=at(2)))
-    assert evolve(over.id, over, e.PriorityChanged(at=at(3), priority=0, by="", why="")).priority == 5
+    assert (
+        evolve(over.id, over, e.PriorityChanged(at=at(3), priority=0, by="", why="")).priority == 5
+    )
 
 
 def test_a_burst_is_spread_over_the_shards() -> None:
@@ -151,7 +186,11 @@ def test_the_oldest_place_is_found_whatever_its_priority() -> None:
     bench = Bench(limit=0)
     assert bench.store.oldest_place(MODEL) is None
     for version, priority, seconds in (("v1", 0, 50), ("v2", 5, 10), ("v3", 9, 30)):
-        bench.store.append(id_of(version=version), None, queued(version=version, seconds=seconds, priority=priority))
+        bench.store.append(
+            id_of(version=version),
+            None,
+            queued(version=version, seconds=seconds, priority=priority),
+        )
         see(bench, id_of(version=version))
     assert bench.store.oldest_place(MODEL) == at(10)
 
@@ -160,12 +199,21 @@ def test_a_row_of_counts_holds_what_it_was_given() -> None:
     numbers = {"Completed": 2, "slot_seconds": 70, "jobs": 0}
     row = counts.count_row("counts#x", "2026-11-23#1", 3, numbers)
     assert (counts.numbers_of(row), int(row.changes)) == ({"Completed": 2, "slot_seconds": 70}, 3)
-    assert counts.total([row, row, CountRow(pk="counts#x", sk="2026-11-23#2")]) == {"Completed": 4, "slot_seconds": 140}
+    assert counts.total([row, row, CountRow(pk="counts#x", sk="2026-11-23#2")]) == {
+        "Completed": 4,
+        "slot_seconds": 140,
+    }
 
 
 def test_time_in_a_slot_is_counted_from_bedrocks_acceptance() -> None:
     job = life(slot_claimed(id_of()), e.JobSubmitted(at=at(100), attempt=1, arn=ARN))
-    over = evolve(job.id, job, e.JobEnded(at=at(100) + timedelta(hours=1), attempt=1, status="Completed", message="", arn=ARN))
+    over = evolve(
+        job.id,
+        job,
+        e.JobEnded(
+            at=at(100) + timedelta(hours=1), attempt=1, status="Completed", message="", arn=ARN
+        ),
+    )
     tallied = evolve(job.id, over, e.JobTallied(at=at(200) + timedelta(hours=1), attempt=1))
     assert counts.counted(tallied)[1]["slot_seconds"] == 3600
 
@@ -173,11 +221,22 @@ def test_time_in_a_slot_is_counted_from_bedrocks_acceptance() -> None:
 def test_a_job_that_was_at_bedrock_counts_when_it_is_tallied_and_another_when_it_is_over() -> None:
     claimed = life(slot_claimed(id_of()))
     running = evolve(claimed.id, claimed, e.JobSubmitted(at=at(100), attempt=1, arn=ARN))
-    ended = evolve(running.id, running, e.JobEnded(at=at(200), attempt=1, status="Completed", message="", arn=ARN))
-    invalid = evolve(claimed.id, claimed, e.JobEnded(at=at(200), attempt=1, status="Failed", message="invalid", arn=None))
+    ended = evolve(
+        running.id,
+        running,
+        e.JobEnded(at=at(200), attempt=1, status="Completed", message="", arn=ARN),
+    )
+    invalid = evolve(
+        claimed.id,
+        claimed,
+        e.JobEnded(at=at(200), attempt=1, status="Failed", message="invalid", arn=None),
+    )
     assert counts.counted(ended) == ("", {})
     assert counts.moved(running, ended) == []
-    assert counts.counted(evolve(ended.id, ended, e.JobTallied(at=at(300), attempt=1)))[1]["Completed"] == 1
+    assert (
+        counts.counted(evolve(ended.id, ended, e.JobTallied(at=at(300), attempt=1)))[1]["Completed"]
+        == 1
+    )
     assert counts.counted(invalid)[1]["Failed"] == 1
 
 
@@ -186,11 +245,17 @@ def test_what_an_event_row_says_to_subscribers() -> None:
     labelled = replace(upload, labels=(e.Label(name="owner", value="ann@example.com"),))
     job = evolve(id_of(), None, labelled)
     row = p.append(job, labelled).row
-    said = {name: getattr(row, name) for name in ("job", "model", "status", "outcome", "owner", "key")}
+    said = {
+        name: getattr(row, name) for name in ("job", "model", "status", "outcome", "owner", "key")
+    }
     assert said == {
-        "job": job.id, "model": MODEL, "status": "Queued", "outcome": "", "owner": "ann@example.com",
+        "job": job.id,
+        "model": MODEL,
+        "status": "Queued",
+        "outcome": "",
+        "owner": "ann@example.com",
         "key": upload.sources[0].key,
-    }  # fmt: skip
+    }
     cancelled = e.JobCancelled(at=at(2))
     ended_row = p.append(evolve(job.id, job, cancelled), cancelled).row
     assert getattr(ended_row, "outcome", "") == "Cancelled"

@@ -24,7 +24,15 @@ from local.settings import ROOT
 EVENTS = EVENTS_PAGE.read_text()
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
-BAD = {"Failed", "Expired", "Stopped", "PartiallyCompleted", "Rejected", "NoRecordSucceeded", "CompletedWithErrors"}
+BAD = {
+    "Failed",
+    "Expired",
+    "Stopped",
+    "PartiallyCompleted",
+    "Rejected",
+    "NoRecordSucceeded",
+    "CompletedWithErrors",
+}
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -64,39 +72,67 @@ def test_every_bad_end_is_told_in_one_mail_and_no_good_one_in_any() -> None:
 def test_another_uploader_is_not_told() -> None:
     policy = json.loads(re.findall(r"<<'END'\n(.*?)\nEND", block("mail", "bash"), re.DOTALL)[0])
     history = [queued(), claimed(), ended("Failed", arn=None)]
-    assert [matches(policy, body | {"owner": "bob@example.org"}) for body in bodies(history)] == [False] * 2
+    assert [matches(policy, body | {"owner": "bob@example.org"}) for body in bodies(history)] == [
+        False
+    ] * 2
 
 
 def test_the_queue_hears_once_of_every_job_that_is_over() -> None:
-    attributes = json.loads(re.findall(r"subscription.json <<'END'\n(.*?)\nEND", block("queue", "bash"), re.DOTALL)[0])
+    attributes = json.loads(
+        re.findall(r"subscription.json <<'END'\n(.*?)\nEND", block("queue", "bash"), re.DOTALL)[0]
+    )
     assert attributes["FilterPolicyScope"] == "MessageBody"
     for history in histories():
-        heard = sum(matches(json.loads(attributes["FilterPolicy"]), body) for body in bodies(history))
+        heard = sum(
+            matches(json.loads(attributes["FilterPolicy"]), body) for body in bodies(history)
+        )
         assert heard == (outcome(folded(history)) != ""), [event.NAME for event in history]
 
 
 def test_the_table_of_metrics_is_what_is_written() -> None:
-    rows = re.findall(r"^\| (`[A-Z].*?) \| (\w+) \| (.*?) \|", METRICS.partition("AWS's own metrics")[0], re.MULTILINE)
-    found = [(name, unit, further) for names, unit, further in rows for name in re.findall(r"`(\w+)`", names)]
+    rows = re.findall(
+        r"^\| (`[A-Z].*?) \| (\w+) \| (.*?) \|",
+        METRICS.partition("AWS's own metrics")[0],
+        re.MULTILINE,
+    )
+    found = [
+        (name, unit, further)
+        for names, unit, further in rows
+        for name in re.findall(r"`(\w+)`", names)
+    ]
     assert len(found) == len(METRICS_WRITTEN)
-    assert {name: unit for name, unit, _ in found} == {name: unit.value for name, unit in METRICS_WRITTEN.items()}
-    assert {name: re.findall(r"model and (\w+)", further)[0] for name, _, further in found if "model and" in further} == {
-        name: dimension for name, (_, dimension) in FURTHER.items()
+    assert {name: unit for name, unit, _ in found} == {
+        name: unit.value for name, unit in METRICS_WRITTEN.items()
     }
+    assert {
+        name: re.findall(r"model and (\w+)", further)[0]
+        for name, _, further in found
+        if "model and" in further
+    } == {name: dimension for name, (_, dimension) in FURTHER.items()}
 
 
 def test_pages_and_headings_that_are_linked_exist() -> None:
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "terraform" / "README.md"]:
+    for page in [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "terraform" / "README.md",
+    ]:
         for link, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
             linked = page.parent / link if link else page
             assert linked.exists(), f"{page.name}: {link}"
-            assert not heading or heading in headings(linked.read_text()), f"{page.name}: {link}#{heading}"
+            assert not heading or heading in headings(linked.read_text()), (
+                f"{page.name}: {link}#{heading}"
+            )
 
 
 def test_tests_that_are_named_exist() -> None:
     named = set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text()))
     assert len(named) > 40
-    assert [(path, test) for path, test in sorted(named) if f"\ndef {test}(" not in (ROOT / path).read_text()] == []
+    assert [
+        (path, test)
+        for path, test in sorted(named)
+        if f"\ndef {test}(" not in (ROOT / path).read_text()
+    ] == []
 
 
 def headings(text: str) -> set[str]:
@@ -107,7 +143,9 @@ def headings(text: str) -> set[str]:
 
 def test_every_command_that_is_named_exists() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "terraform" / "README.md"]
-    named = {command for page in pages for command in re.findall(r"`bbq ([a-z]+)", page.read_text())}
+    named = {
+        command for page in pages for command in re.findall(r"`bbq ([a-z]+)", page.read_text())
+    }
     assert {"jobs", "redrive", "verify"} <= named <= typer.main.get_group(app).commands.keys()
 
 
@@ -121,7 +159,8 @@ def block(marker: str, language: str) -> str:
 def matches(policy: Mapping[str, Any], body: Mapping[str, str]) -> bool:
     """A filter policy of exact strings and `$or`, as SNS reads it."""
     return all(
-        any(matches(one, body) for one in wanted) if field == "$or" else body[field] in wanted for field, wanted in policy.items()
+        any(matches(one, body) for one in wanted) if field == "$or" else body[field] in wanted
+        for field, wanted in policy.items()
     )
 
 
@@ -133,7 +172,12 @@ def bodies(history: list[e.Event]) -> Iterator[dict[str, str]]:
             continue
         row = append(job, event).row
         assert isinstance(row, EventRow)
-        yield {"event": event.NAME, "outcome": row.outcome, "status": job.status, "owner": "ada@example.org"}
+        yield {
+            "event": event.NAME,
+            "outcome": row.outcome,
+            "status": job.status,
+            "owner": "ada@example.org",
+        }
 
 
 def folded(history: list[e.Event]) -> Job:
@@ -143,7 +187,9 @@ def folded(history: list[e.Event]) -> Job:
 
 
 def histories() -> Iterator[list[e.Event]]:
-    """Every way for a job to be over, and one that is not: by Bedrock's word, by what was counted, whether Bedrock had it."""
+    """Every way for a job to be over, and one that is not: by Bedrock's word, by what was counted,
+    whether Bedrock had it.
+    """
     start = [queued(), claimed()]
     yield start
     yield [rejected()]
@@ -152,19 +198,31 @@ def histories() -> Iterator[list[e.Event]]:
     for status, (succeeded, failed) in product(ENDS, [(None, None), (100, 0), (60, 40), (0, 100)]):
         tally = e.JobTallied(at=NOW, attempt=1, succeeded_records=succeeded, failed_records=failed)
         yield [*start, e.JobSubmitted(at=NOW, attempt=1, arn="a"), ended(status, arn="a"), tally]
-    seemed = replace(ended("Failed", arn="a"), processed_records=0, started=True)  # and its counts came late
-    late = e.JobTallied(at=NOW, attempt=1, processed_records=3, succeeded_records=3, failed_records=0)
+    # and its counts came late
+    seemed = replace(ended("Failed", arn="a"), processed_records=0, started=True)
+    late = e.JobTallied(
+        at=NOW, attempt=1, processed_records=3, succeeded_records=3, failed_records=0
+    )
     yield [*start, e.JobSubmitted(at=NOW, attempt=1, arn="a"), seemed, late]
 
 
 def queued() -> e.Event:
     return e.JobQueued(
-        at=NOW, model="haiku", priority=5, sources=(), input_uri="", output_uri="", record_count=100, size_bytes=1
-    )  # fmt: skip
+        at=NOW,
+        model="haiku",
+        priority=5,
+        sources=(),
+        input_uri="",
+        output_uri="",
+        record_count=100,
+        size_bytes=1,
+    )
 
 
 def rejected() -> e.Event:
-    return e.JobRejected(at=NOW, model="haiku", sources=(), problems=(), problem_count=1, size_bytes=1)
+    return e.JobRejected(
+        at=NOW, model="haiku", sources=(), problems=(), problem_count=1, size_bytes=1
+    )
 
 
 def claimed() -> e.Event:

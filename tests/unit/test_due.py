@@ -17,7 +17,9 @@ def whole_minute_ahead(due: object, now: object) -> bool:
 
 
 @given(SECONDS, SECONDS)
-def test_a_leases_timer_is_due_after_the_lease_and_a_full_minute_ahead(until: float, now: float) -> None:
+def test_a_leases_timer_is_due_after_the_lease_and_a_full_minute_ahead(
+    until: float, now: float
+) -> None:
     due = lease_due(at(until), at(now))
     assert due > at(until)
     assert whole_minute_ahead(due, at(now))
@@ -32,11 +34,15 @@ def test_a_timer_that_fires_early_is_followed_by_a_later_one(now: float, minutes
 
 
 def test_a_timer_in_time_or_of_another_age_is_not_followed_by_another() -> None:
-    assert [follow_up_due(due, at(60)) for due in (None, at(0), at(60), at(60 + 86_400))] == [None] * 4
+    assert [follow_up_due(due, at(60)) for due in (None, at(0), at(60), at(60 + 86_400))] == [
+        None
+    ] * 4
 
 
 @given(SECONDS, SECONDS, st.integers(1, 1440))
-def test_every_hint_within_a_check_in_names_the_same_minute(anchor: float, now: float, step: int) -> None:
+def test_every_hint_within_a_check_in_names_the_same_minute(
+    anchor: float, now: float, step: int
+) -> None:
     due = check_in_due(at(anchor), step, at(now))
     assert whole_minute_ahead(due, at(now))
     assert due - at(now) <= (step + 2) * MINUTE

@@ -13,7 +13,12 @@ HISTORY = Path(__file__).parent.parent / "history"
 EVERY = [
     queued(),
     e.JobRejected(
-        at=at(1), model=None, sources=(source(),), problems=(e.Problem(line=None, text="empty"),), problem_count=1, size_bytes=0
+        at=at(1),
+        model=None,
+        sources=(source(),),
+        problems=(e.Problem(line=None, text="empty"),),
+        problem_count=1,
+        size_bytes=0,
     ),
     e.UploadUnreadable(at=at(1), sources=(source(),), reason="kms:Decrypt is missing"),
     e.SlotClaimed(at=at(2), attempt=1, model_id="m", job_name="bbq-x-1"),

@@ -1,4 +1,6 @@
-"""Whatever an event holds survives being stored, and whatever is stored is either that event or said to be unknown."""
+"""Whatever an event holds survives being stored, and whatever is stored is either that event or
+said to be unknown.
+"""
 
 import json
 from collections.abc import Callable
@@ -19,11 +21,16 @@ from tests.support.samples import at
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MOMENTS = st.datetimes(datetime(1000, 1, 3), datetime(9999, 12, 29), timezones=OFFSETS)  # noqa: DTZ001 - the zones are drawn
-# Lone surrogates too: JSON can say them (but not two that make a pair: they are one character then).
+# Lone surrogates too: JSON can say them (but not two that make a pair: they are one character
+# then).
 TEXT = st.text(st.characters(), max_size=30).map(lambda text: str(json.loads(json.dumps(text))))
 PLAIN: dict[type, st.SearchStrategy[Any]] = {
-    str: TEXT, int: st.integers(-(10**30), 10**30), bool: st.booleans(), NoneType: st.none(), datetime: MOMENTS,
-}  # fmt: skip
+    str: TEXT,
+    int: st.integers(-(10**30), 10**30),
+    bool: st.booleans(),
+    NoneType: st.none(),
+    datetime: MOMENTS,
+}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
@@ -64,7 +71,9 @@ def read(event: e.Event, data: Any) -> e.Event:
 @EVERY
 @quick
 @given(data=st.data())
-def test_an_event_survives_being_stored_whatever_it_holds(kind: type[e.Event], data: st.DataObject) -> None:
+def test_an_event_survives_being_stored_whatever_it_holds(
+    kind: type[e.Event], data: st.DataObject
+) -> None:
     event = data.draw(instances(kind))
     assert read(event, stored(event)) == event
     store = Store(MemoryTables(), sleep=lambda _: None)
@@ -73,24 +82,44 @@ def test_an_event_survives_being_stored_whatever_it_holds(kind: type[e.Event], d
 
 
 @given(event=ANY_EVENT, more=st.dictionaries(TEXT.map("x-{}".format), JSON, max_size=3))
-def test_fields_of_a_newer_writer_are_left_out_wherever_they_are(event: e.Event, more: dict[str, Any]) -> None:
+def test_fields_of_a_newer_writer_are_left_out_wherever_they_are(
+    event: e.Event, more: dict[str, Any]
+) -> None:
     def richer(value: Any) -> Any:
         if isinstance(value, list):
             return [richer(item) for item in value]
-        return {**more, **{name: richer(inner) for name, inner in value.items()}, **more} if isinstance(value, dict) else value
+        return (
+            {**more, **{name: richer(inner) for name, inner in value.items()}, **more}
+            if isinstance(value, dict)
+            else value
+        )
 
     assert read(event, richer(stored(event))) == event
 
 
 OPTIONAL = {
-    "found", "record_count", "total_records", "processed_records", "succeeded_records", "failed_records", "input_tokens",
-    "output_tokens", "labels", "line_at", "started", "good_ends", "warnings",
-}  # fmt: skip
+    "found",
+    "record_count",
+    "total_records",
+    "processed_records",
+    "succeeded_records",
+    "failed_records",
+    "input_tokens",
+    "output_tokens",
+    "labels",
+    "line_at",
+    "started",
+    "good_ends",
+    "warnings",
+}
 
 
 @EVERY
-def test_a_field_that_is_missing_makes_an_event_unknown_unless_it_has_a_default(kind: type[e.Event]) -> None:
-    defaults = OPTIONAL - ({"record_count"} if kind is e.JobQueued else set())  # of a job it must be known, of a source not
+def test_a_field_that_is_missing_makes_an_event_unknown_unless_it_has_a_default(
+    kind: type[e.Event],
+) -> None:
+    # of a job it must be known, of a source not
+    defaults = OPTIONAL - ({"record_count"} if kind is e.JobQueued else set())
 
     @quick
     @given(instances(kind))
@@ -99,7 +128,9 @@ def test_a_field_that_is_missing_makes_an_event_unknown_unless_it_has_a_default(
         for field in fields(kind):
             less = {name: value for name, value in whole.items() if name != field.name}
             if field.name in {"at", *defaults}:
-                assert getattr(read(event, less), field.name) == (event.at if field.name == "at" else field.default)
+                assert getattr(read(event, less), field.name) == (
+                    event.at if field.name == "at" else field.default
+                )
             else:
                 with pytest.raises(e.UnknownEvent):
                     read(event, less)
@@ -108,8 +139,15 @@ def test_a_field_that_is_missing_makes_an_event_unknown_unless_it_has_a_default(
 
 
 @settings(max_examples=200)
-@given(st.sampled_from(sorted(e.EVENTS)) | TEXT, st.integers(min_value=1), TEXT | st.just(e.text_of(at(0))), JSON)
-def test_whatever_json_is_stored_no_error_but_unknown_event_comes_of_it(name: str, version: int, when: str, data: Any) -> None:
+@given(
+    st.sampled_from(sorted(e.EVENTS)) | TEXT,
+    st.integers(min_value=1),
+    TEXT | st.just(e.text_of(at(0))),
+    JSON,
+)
+def test_whatever_json_is_stored_no_error_but_unknown_event_comes_of_it(
+    name: str, version: int, when: str, data: Any
+) -> None:
     try:
         event = e.from_stored(name, version, when, data)
     except e.UnknownEvent:
@@ -120,12 +158,19 @@ def test_whatever_json_is_stored_no_error_but_unknown_event_comes_of_it(name: st
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(ANY_EVENT, st.data(), JSON)
-def test_a_damaged_event_raises_no_error_but_unknown_event(event: e.Event, data: st.DataObject, damage: Any) -> None:
+def test_a_damaged_event_raises_no_error_but_unknown_event(
+    event: e.Event, data: st.DataObject, damage: Any
+) -> None:
     spoilt = inner = {**stored(event), "at": None}
     while True:
         place = data.draw(st.sampled_from(sorted(inner)))
         items = inner[place]
-        if not (isinstance(items, list) and items and isinstance(items[0], dict) and data.draw(st.booleans())):
+        if not (
+            isinstance(items, list)
+            and items
+            and isinstance(items[0], dict)
+            and data.draw(st.booleans())
+        ):
             inner[place] = damage
             break
         inner = items[0]
@@ -143,8 +188,16 @@ def test_a_damaged_event_raises_no_error_but_unknown_event(event: e.Event, data:
         ("job-queued", "line_at", [7, "", "soon", [], {}]),
     ],
 )
-def test_sources_problems_and_times_of_a_wrong_shape_are_an_unknown_event(name: str, field: str, wrong: list[Any]) -> None:
-    right: dict[str, Any] = {"sources": [], "problems": [], "labels": [], "line_at": None, "warnings": []}
+def test_sources_problems_and_times_of_a_wrong_shape_are_an_unknown_event(
+    name: str, field: str, wrong: list[Any]
+) -> None:
+    right: dict[str, Any] = {
+        "sources": [],
+        "problems": [],
+        "labels": [],
+        "line_at": None,
+        "warnings": [],
+    }
     whole = {
         each.name: right.get(each.name, "x" if each.type in {str, str | None} else 1)
         for each in fields(e.EVENTS[name])
@@ -161,12 +214,26 @@ def test_sources_problems_and_times_of_a_wrong_shape_are_an_unknown_event(name: 
     [
         pytest.param("limit-set", 0, e.text_of(at(0)), {"limit": 1}, id="a version that never was"),
         pytest.param("limit-set", 1, e.text_of(at(0)), {"limit": "many"}, id="a text for a number"),
-        pytest.param("job-progressed", 1, e.text_of(at(0)), {"attempt": 1, "status": []}, id="a list for a text"),
+        pytest.param(
+            "job-progressed",
+            1,
+            e.text_of(at(0)),
+            {"attempt": 1, "status": []},
+            id="a list for a text",
+        ),
         pytest.param("limit-set", 1, "2026-11-23", {"limit": 1}, id="a time without a zone"),
-        pytest.param("limit-set", 1, "0001-01-01T00:00:00+23:59", {"limit": 1}, id="a time that UTC cannot say"),
+        pytest.param(
+            "limit-set",
+            1,
+            "0001-01-01T00:00:00+23:59",
+            {"limit": 1},
+            id="a time that UTC cannot say",
+        ),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_an_unknown_event(name: str, version: int, when: str, data: dict[str, Any]) -> None:
+def test_a_value_of_the_wrong_kind_is_an_unknown_event(
+    name: str, version: int, when: str, data: dict[str, Any]
+) -> None:
     with pytest.raises(e.UnknownEvent):
         e.from_stored(name, version, when, data)
 
@@ -182,16 +249,23 @@ class LimitSet(e.Event):
 
 
 @given(st.integers(1, 9), st.integers())
-def test_an_old_version_is_lifted_by_every_step_from_its_own_on_in_order_and_once(version: int, limit: int) -> None:
+def test_an_old_version_is_lifted_by_every_step_from_its_own_on_in_order_and_once(
+    version: int, limit: int
+) -> None:
     taken: list[int] = []
 
     def step(number: int, lift: Callable[[e.Json], e.Json], data: e.Json) -> e.Json:
         taken.append(number)
         return lift(data)
 
-    lifts: list[Callable[[e.Json], e.Json]] = [lambda data: {"jobs": data["limit"]}, lambda data: {**data, "unit": "jobs"}]
+    lifts: list[Callable[[e.Json], e.Json]] = [
+        lambda data: {"jobs": data["limit"]},
+        lambda data: {**data, "unit": "jobs"},
+    ]
     shapes: list[e.Json] = [{"limit": limit}, {"jobs": limit}, {"jobs": limit, "unit": "jobs"}]
-    steps = {("limit-set", number): partial(step, number, lift) for number, lift in enumerate(lifts, 1)}
+    steps = {
+        ("limit-set", number): partial(step, number, lift) for number, lift in enumerate(lifts, 1)
+    }
     others = {("limit-set", 3): partial(step, 3, dict), ("job-queued", 1): partial(step, 1, dict)}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(e, "UPCASTS", {**steps, **others})
@@ -206,7 +280,9 @@ def test_an_old_version_is_lifted_by_every_step_from_its_own_on_in_order_and_onc
 
 
 @given(MOMENTS, MOMENTS | st.integers(-2, 2).map(lambda micro: timedelta(microseconds=micro)))
-def test_stored_times_sort_as_time_does_and_come_back_in_utc(one: datetime, other: datetime | timedelta) -> None:
+def test_stored_times_sort_as_time_does_and_come_back_in_utc(
+    one: datetime, other: datetime | timedelta
+) -> None:
     other = other if isinstance(other, datetime) else one + other
     texts = e.text_of(one), e.text_of(other)
     assert (texts[0] < texts[1], texts[0] == texts[1]) == (one < other, one == other)

@@ -49,8 +49,12 @@ FULL = Hold(kind=QUOTA, message="full", since=at(2), until=at(60), ends=4, count
 
 def differences(
     state: Slots, jobs: list[Job], row: SlotsRow | None, unknown: frozenset[str] = frozenset()
-) -> list[Difference]:  # fmt: skip
-    return slots_differences(state, row, slots_from_events(state, jobs, slots_found(row), longest_lease=LEASE, unknown=unknown))
+) -> list[Difference]:
+    return slots_differences(
+        state,
+        row,
+        slots_from_events(state, jobs, slots_found(row), longest_lease=LEASE, unknown=unknown),
+    )
 
 
 def wrong(job: Job, holders: dict[str, Lease]) -> list[Difference]:
@@ -67,8 +71,11 @@ def test_where_the_day_was_lost_what_waits_for_its_tally_counts_as_begun_today()
 
 
 def test_a_day_on_which_nothing_began_stays_as_it_was_found() -> None:  # seed 42001091
-    over = Day(date=at(0).strftime("%Y-%m-%d"), jobs=0, records=3)  # cancelled in line: nothing began
-    assert slots_from_events(STATE, [], STATE, longest_lease=LEASE, ended=over).day == Day(date="", jobs=0, records=0)
+    # cancelled in line: nothing began
+    over = Day(date=at(0).strftime("%Y-%m-%d"), jobs=0, records=3)
+    assert slots_from_events(STATE, [], STATE, longest_lease=LEASE, ended=over).day == Day(
+        date="", jobs=0, records=0
+    )
 
 
 PLACES = [
@@ -98,9 +105,17 @@ def test_rebuilt_slots_are_right_whatever_was_there_and_what_no_event_holds_is_k
     job: Job, holders: dict[str, Lease], right: bool
 ) -> None:
     found = replace(
-        STATE, limit=9, ends=4, taken=6, good_ends=5, holders=holders, refused=FULL, failing=replace(FULL, kind="failing"),
-        failures=3, failed_late=True,
-    )  # fmt: skip
+        STATE,
+        limit=9,
+        ends=4,
+        taken=6,
+        good_ends=5,
+        holders=holders,
+        refused=FULL,
+        failing=replace(FULL, kind="failing"),
+        failures=3,
+        failed_late=True,
+    )
     rebuilt = slots_from_events(STATE, [job], found, longest_lease=LEASE)
     assert differences(STATE, [job], rows.slots_row(rebuilt)) == []
     kept = replace(found, limit=STATE.limit, ends=5, holders=rebuilt.holders, day=rebuilt.day)
@@ -118,15 +133,26 @@ def test_a_rebuild_is_a_reason_to_ask_bedrock_again() -> None:
     assert FULL.is_open(rebuilt.ends, at(30))
 
 
-leases = st.builds(Lease, owner=st.just("x"), until=st.integers(0, 900).map(at)) | st.just(AT_BEDROCK)
-names = st.sampled_from([holder(id_of(version=f"v{number}"), attempt) for number in range(6) for attempt in (1, 2)] + ["junk"])
+leases = st.builds(Lease, owner=st.just("x"), until=st.integers(0, 900).map(at)) | st.just(
+    AT_BEDROCK
+)
+names = st.sampled_from(
+    [holder(id_of(version=f"v{number}"), attempt) for number in range(6) for attempt in (1, 2)]
+    + ["junk"]
+)
 jobs_of_all_kinds = st.lists(
-    st.sampled_from([QUEUED_JOB, CLAIMED_JOB, REFUSED_JOB, SUBMITTED_JOB, ENDED_JOB]), min_size=6, max_size=6
-).map(lambda jobs: [replace(job, id=id_of(version=f"v{number}")) for number, job in enumerate(jobs)])
+    st.sampled_from([QUEUED_JOB, CLAIMED_JOB, REFUSED_JOB, SUBMITTED_JOB, ENDED_JOB]),
+    min_size=6,
+    max_size=6,
+).map(
+    lambda jobs: [replace(job, id=id_of(version=f"v{number}")) for number, job in enumerate(jobs)]
+)
 
 
 @given(jobs_of_all_kinds, st.dictionaries(names, leases), st.booleans())
-def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], holders: dict[str, Lease], missing: bool) -> None:
+def test_any_slots_can_be_rebuilt_and_then_nothing_differs(
+    jobs: list[Job], holders: dict[str, Lease], missing: bool
+) -> None:
     found = None if missing else replace(STATE, limit=1, holders=holders)
     rebuilt = slots_from_events(STATE, jobs, found, longest_lease=LEASE)
     assert differences(STATE, jobs, rows.slots_row(rebuilt)) == []
@@ -134,7 +160,10 @@ def test_any_slots_can_be_rebuilt_and_then_nothing_differs(jobs: list[Job], hold
     assert again.holders == rebuilt.holders
     for job in jobs:
         lease = rebuilt.holders.get(holder(job.id, 1))
-        assert (lease is not None, lease == AT_BEDROCK) == (job.status in {"Claimed", "Submitted"}, job.status == "Submitted")
+        assert (lease is not None, lease == AT_BEDROCK) == (
+            job.status in {"Claimed", "Submitted"},
+            job.status == "Submitted",
+        )
 
 
 def test_nothing_is_said_of_the_holders_of_a_job_that_cannot_be_read() -> None:
@@ -165,19 +194,31 @@ def test_a_lost_lease_ends_when_the_real_one_must_have_ended() -> None:
 def test_leases_are_over_when_the_last_one_is_of_which_nobody_knows_the_answer() -> None:
     other = holder(id_of(version="v2"), 1)
     third = holder(id_of(version="v3"), 1)
-    slots = replace(STATE, holders={HOLDER_ID: TAKEN, other: FREE, third: replace(FREE, until=FREE.until - timedelta(seconds=1))})
+    slots = replace(
+        STATE,
+        holders={
+            HOLDER_ID: TAKEN,
+            other: FREE,
+            third: replace(FREE, until=FREE.until - timedelta(seconds=1)),
+        },
+    )
     assert leases_until(slots) == FREE.until == at(100)
     assert leases_until(replace(STATE, holders={HOLDER_ID: TAKEN})) is leases_until(STATE) is None
 
 
-def test_a_mark_that_the_events_do_not_know_becomes_a_lease_that_somebody_may_still_be_under() -> None:
+def test_a_mark_that_the_events_do_not_know_becomes_a_lease_that_may_still_run() -> None:
     found = replace(STATE, holders={HOLDER_ID: TAKEN})
     claimed = slots_from_events(STATE, [CLAIMED_JOB], found, longest_lease=LEASE).holders[HOLDER_ID]
     assert claimed == Lease(owner=REBUILT, until=at(1) + LEASE)
 
 
 def test_whose_lease_is_over_or_rebuilt_is_to_be_looked_up() -> None:
-    holders = {"a#1": FREE, "b#1": TAKEN, "c#1": replace(FREE, until=at(9)), "d#1": replace(FREE, owner=REBUILT)}
+    holders = {
+        "a#1": FREE,
+        "b#1": TAKEN,
+        "c#1": replace(FREE, until=at(9)),
+        "d#1": replace(FREE, owner=REBUILT),
+    }
     assert to_be_looked_up(replace(STATE, holders=holders), at(50)) == ["c", "d"]
 
 
@@ -214,7 +255,11 @@ def test_an_item_that_cannot_be_read_counts_as_lost(name: str, value: Any) -> No
     setattr(row, name, value)
     assert slots_found(row) is None
     (difference,) = differences(STATE, [CLAIMED_JOB], row)
-    assert (difference.field, difference.found, difference.expected["holders"]) == ("", "cannot be read", [HOLDER_ID])
+    assert (difference.field, difference.found, difference.expected["holders"]) == (
+        "",
+        "cannot be read",
+        [HOLDER_ID],
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,13 +272,18 @@ def test_an_item_that_cannot_be_read_counts_as_lost(name: str, value: Any) -> No
         (ENDED_JOB, 4, True),  # not tallied
         (life(CLAIMED, SUBMITTED, ENDED, TALLIED), 5, False),
         (life(CLAIMED, SUBMITTED, ENDED, TALLIED), 4, True),  # not projected
-        (life(CLAIMED, SUBMITTED, replace(NOTHING, status="Expired"), TALLIED), 5, True),  # policy may try it again
+        # policy may try it again
+        (life(CLAIMED, SUBMITTED, replace(NOTHING, status="Expired"), TALLIED), 5, True),
         (life(CLAIMED, SUBMITTED, NOTHING, TALLIED), 5, True),  # it comes back
-        (life(CLAIMED, SUBMITTED, replace(NOTHING, processed_records=None), TALLIED), 5, False),  # nobody knows how far it came
-        (life(CLAIMED, SUBMITTED, replace(NOTHING, message=TOO_FEW_RECORDS), TALLIED), 5, False),  # its own fault
+        # nobody knows how far it came
+        (life(CLAIMED, SUBMITTED, replace(NOTHING, processed_records=None), TALLIED), 5, False),
+        # its own fault
+        (life(CLAIMED, SUBMITTED, replace(NOTHING, message=TOO_FEW_RECORDS), TALLIED), 5, False),
         (life(CLAIMED, replace(ENDED, status="Failed", arn=None)), 3, False),  # nothing to count
         (life(e.JobCancelled(at=at(1))), 2, False),
     ],
 )
-def test_a_job_is_finished_when_nothing_is_left_to_do(job: Job, view_version: int, left: bool) -> None:
+def test_a_job_is_finished_when_nothing_is_left_to_do(
+    job: Job, view_version: int, left: bool
+) -> None:
     assert unfinished(job, view_version) == left

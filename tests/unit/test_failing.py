@@ -1,5 +1,5 @@
-"""Jobs that Bedrock takes and that fail before a record is processed: their model is on hold at the third in a row, and they come
-back by themselves (P9).
+"""Jobs that Bedrock takes and that fail before a record is processed: their model is on hold at the
+third in a row, and they come back by themselves (P9).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,10 @@ from tests.support.samples import MODEL
 from tests.support.world import Bench, arn
 
 # Recorded 2024-2026, as the others in Validating.
-NO_ACCESS = "Could not validate GetObject permissions to access Amazon S3 bucket: x with file name: y. Please try again."
+NO_ACCESS = (
+    "Could not validate GetObject permissions to access Amazon S3 bucket: x with file name: y. "
+    "Please try again."
+)
 TOO_FEW = f"Batch job {arn(1)} contains less records (7) than the required minimum of: 100"
 
 
@@ -81,7 +84,9 @@ def test_the_third_failure_in_a_row_puts_the_model_on_hold(failures: int, holds:
     if bench.slots.failing:
         assert (bench.slots.failing.kind, bench.slots.failing.message) == (FAILING, NO_ACCESS)
         assert bench.slots.failing.until in bench.timers.due(f"model-{MODEL}")
-        assert [fields["reason"] for name, fields in bench.notes if name == "ModelHeld"] == [NO_ACCESS]
+        assert [fields["reason"] for name, fields in bench.notes if name == "ModelHeld"] == [
+            NO_ACCESS
+        ]
 
 
 def test_the_failure_that_holds_is_no_reason_to_ask_itself() -> None:  # R50
@@ -93,11 +98,15 @@ def test_the_failure_that_holds_is_no_reason_to_ask_itself() -> None:  # R50
 
 def test_the_timer_of_the_hold_is_armed_before_it_is_written() -> None:
     bench, _ = after_failures(2)
-    bench.timers.armed = {timer: True for timer in bench.timers.armed if not timer[0].startswith("model-")}
+    bench.timers.armed = {
+        timer: True for timer in bench.timers.armed if not timer[0].startswith("model-")
+    }
     armed: list[int] = []
 
     def watching(writes: Sequence[Write]) -> None:
-        if any(isinstance(write.row, EventRow) and write.row.name == "job-ended" for write in writes):
+        if any(
+            isinstance(write.row, EventRow) and write.row.name == "job-ended" for write in writes
+        ):
             armed.append(len(bench.timers.due(f"model-{MODEL}")))
 
     bench.tables.before_commit = watching
@@ -105,7 +114,8 @@ def test_the_timer_of_the_hold_is_armed_before_it_is_written() -> None:
     assert armed == [1]
 
 
-def test_an_hour_in_which_every_job_fails_in_validating_loses_none_and_few_are_tried() -> None:  # P9
+# P9
+def test_an_hour_in_which_every_job_fails_in_validating_loses_none_and_few_are_tried() -> None:
     bench = Bench(limit=3)
     jobs = [bench.upload(f"v{number}") for number in range(30)]
     for job in jobs:
@@ -144,7 +154,9 @@ def test_an_acceptance_does_not_lift_it_and_a_good_end_does() -> None:
 
 
 @pytest.mark.parametrize("processed", [1, 100])
-def test_a_failure_with_a_processed_record_is_no_such_failure_and_ends_the_row(processed: int) -> None:
+def test_a_failure_with_a_processed_record_is_no_such_failure_and_ends_the_row(
+    processed: int,
+) -> None:
     bench, _ = after_failures(2)
     job = at_bedrock(bench)
     ended(bench, job, "Failed", "later", processed=processed, total=100)
@@ -152,13 +164,15 @@ def test_a_failure_with_a_processed_record_is_no_such_failure_and_ends_the_row(p
 
 
 @pytest.mark.parametrize("status", ["Stopped", "Expired"])
-def test_another_end_without_a_processed_record_neither_counts_nor_ends_the_row(status: str) -> None:
+def test_another_end_without_a_processed_record_neither_counts_nor_ends_the_row(
+    status: str,
+) -> None:
     bench, _ = after_failures(2)
     ended(bench, at_bedrock(bench), status, processed=0)
     assert (bench.slots.failures, bench.slots.failing) == (2, None)
 
 
-def test_a_failure_whose_counts_bedrock_does_not_say_does_not_count_and_does_not_come_back() -> None:
+def test_a_failure_without_counts_does_not_count_and_does_not_come_back() -> None:
     bench, _ = after_failures(2)
     job = at_bedrock(bench)
     ended(bench, job, "Failed", NO_ACCESS)
@@ -184,7 +198,8 @@ def test_inprogress_ends_no_row_in_which_one_failed_after_it() -> None:
             report(bench, job, "InProgress", attempt=1, which=bench.job(job).arn or "")
         fails(bench, job)
         bench.wait(seconds=1)
-    assert (bench.slots.failures, bench.slots.failed_late) == (2, True)  # InProgress ended the row of the first
+    # InProgress ended the row of the first
+    assert (bench.slots.failures, bench.slots.failed_late) == (2, True)
     let_pass(bench, minutes=3)
     fails(bench, at_bedrock(bench))
     assert bench.slots.failing is not None
@@ -209,7 +224,8 @@ def test_its_probes_walk_down_the_line() -> None:  # R49
             fails_and_comes_back(bench, at_bedrock(bench))
         else:
             assert fire_next(bench, bench.time + timedelta(hours=1))
-    assert set(order) == set(jobs[:10])  # each has its turn; who failed is not in line for some minutes, so not in turn
+    # each has its turn; who failed is not in line for some minutes, so not in turn
+    assert set(order) == set(jobs[:10])
 
 
 def test_a_foreign_end_opens_no_hold_of_failures_and_a_wake_by_a_person_does() -> None:
@@ -233,7 +249,9 @@ def test_two_ends_at_once_count_both() -> None:
     once = [True]
 
     def meanwhile(writes: Sequence[Write]) -> None:
-        if once and any(isinstance(write.row, EventRow) and write.row.name == "job-ended" for write in writes):
+        if once and any(
+            isinstance(write.row, EventRow) and write.row.name == "job-ended" for write in writes
+        ):
             once.clear()
             fails(bench, second)
 
@@ -279,7 +297,7 @@ def run_of(bench: Bench, good: int) -> str:
     return bad
 
 
-def test_a_job_that_failed_each_time_while_others_did_well_is_at_fault_after_three_of_them() -> None:
+def test_a_job_that_failed_while_three_others_did_well_is_at_fault() -> None:
     bench = Bench()
     bad = run_of(bench, 2)
     counts_are_sure(bench, bad)
@@ -305,7 +323,9 @@ def test_failures_without_good_ends_between_them_are_never_too_many_within_a_wee
 def test_a_person_who_retries_it_begins_its_count_again() -> None:
     bench = Bench()
     bad = run_of(bench, 3)
-    bench.append(bad, e.JobRequeued(at=bench.time, attempt=bench.job(bad).attempt, by="ann", why="mended"))
+    bench.append(
+        bad, e.JobRequeued(at=bench.time, attempt=bench.job(bad).attempt, by="ann", why="mended")
+    )
     see(bench, bad)
     fails_and_comes_back(bench, bad)
     assert bench.job(bad).status == "Submitted"
@@ -342,8 +362,12 @@ def test_get_is_asked_how_far_it_came_before_its_end_is_recorded(status: str) ->
     assert bench.job(job).attempt == 2
 
 
-def late_failure(processed_later: int, *, heard: bool = True, total: int = 100) -> tuple[Bench, str]:
-    """It was InProgress, and Get says that no record was processed; a minute later it may say otherwise."""
+def late_failure(
+    processed_later: int, *, heard: bool = True, total: int = 100
+) -> tuple[Bench, str]:
+    """It was InProgress, and Get says that no record was processed; a minute later it may say
+    otherwise.
+    """
     bench, (job,) = in_line(1, 1)
     if heard:
         report(bench, job, "InProgress")
@@ -362,14 +386,22 @@ def test_a_job_that_failed_after_inprogress_comes_back_when_the_counts_are_sure(
     assert (bench.job(job).status, bench.job(job).attempt) == ("Submitted", 2)
 
 
-@pytest.mark.parametrize("heard", [True, False], ids=["its InProgress was heard", "its InProgress is on its way"])
+@pytest.mark.parametrize(
+    "heard", [True, False], ids=["its InProgress was heard", "its InProgress is on its way"]
+)
 @pytest.mark.parametrize("total", [100, 0])
-def test_counts_that_come_late_keep_what_was_bought_from_being_bought_again(heard: bool, total: int) -> None:
+def test_counts_that_come_late_keep_what_was_bought_from_being_bought_again(
+    heard: bool, total: int
+) -> None:
     bench, job = late_failure(3, heard=heard, total=total)
     let_pass(bench, hours=3)
     tally = bench.job(job).tally
     assert tally is not None
-    assert (bench.job(job).status, tally.processed_records, len(bench.bedrock.creates)) == ("Failed", 3, 1)
+    assert (bench.job(job).status, tally.processed_records, len(bench.bedrock.creates)) == (
+        "Failed",
+        3,
+        1,
+    )
 
 
 def test_total_records_at_its_end_show_that_it_had_started_although_its_event_was_lost() -> None:

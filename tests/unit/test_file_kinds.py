@@ -1,4 +1,6 @@
-"""Files that people's tools write and that hold no records: one problem for the file, which says what to do."""
+"""Files that people's tools write and that hold no records: one problem for the file, which says
+what to do.
+"""
 
 import bz2
 import gzip
@@ -13,14 +15,21 @@ from bbq.shared.file_kinds import HEAD_BYTES, foreign
 from bbq.shared.inspection import Limits, inspect
 
 RECORDS = [
-    {"recordId": f"r{n:03}", "modelInput": {"max_tokens": 9, "messages": [{"role": "user", "content": f"Say {n}"}]}}
+    {
+        "recordId": f"r{n:03}",
+        "modelInput": {"max_tokens": 9, "messages": [{"role": "user", "content": f"Say {n}"}]},
+    }
     for n in range(100)
 ]
 LINES = "".join(json.dumps(record) + "\n" for record in RECORDS)
 OPENAI = "".join(
-    json.dumps({"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": {}}) + "\n" for n in range(100)
+    json.dumps({"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": {}})
+    + "\n"
+    for n in range(100)
 )
-ANTHROPIC = "".join(json.dumps({"custom_id": f"r{n}", "params": {"max_tokens": 9}}) + "\n" for n in range(100))
+ANTHROPIC = "".join(
+    json.dumps({"custom_id": f"r{n}", "params": {"max_tokens": 9}}) + "\n" for n in range(100)
+)
 PICTURE = "A" * 2 * HEAD_BYTES
 LIMITS = Limits(min_records=100, max_records=50_000, max_bytes=10**9)
 
@@ -49,13 +58,28 @@ KINDS = {
     "a printed JSON array": (json.dumps(RECORDS, indent=2).encode(), "JSON array"),
     "a JSON array behind blank lines": (b"\n\n " + json.dumps(RECORDS).encode(), "JSON array"),
     "records in brackets": (b"[\n" + LINES.replace("\n", ",\n").encode() + b"]", "JSON array"),
-    "printed records": ("\n".join(json.dumps(record, indent=1) for record in RECORDS).encode(), "goes over several lines"),
+    "printed records": (
+        "\n".join(json.dumps(record, indent=1) for record in RECORDS).encode(),
+        "goes over several lines",
+    ),
     "one printed record": (json.dumps(RECORDS[0], indent=4).encode(), "goes over several lines"),
-    "printed records with CRLF": (json.dumps(RECORDS[0], indent=4).replace("\n", "\r\n").encode(), "goes over several lines"),
-    "a printed record of a picture": (json.dumps({"modelInput": {"x": PICTURE}}, indent=1).encode(), "goes over several lines"),
+    "printed records with CRLF": (
+        json.dumps(RECORDS[0], indent=4).replace("\n", "\r\n").encode(),
+        "goes over several lines",
+    ),
+    "a printed record of a picture": (
+        json.dumps({"modelInput": {"x": PICTURE}}, indent=1).encode(),
+        "goes over several lines",
+    ),
     "an OpenAI batch file": (OPENAI.encode(), "OpenAI batch file"),
-    "an OpenAI batch file with a picture": (json.dumps({"custom_id": "a", "body": {"x": PICTURE}}).encode(), "OpenAI batch file"),
-    "an OpenAI batch file in another order": (b'{"body": {}, "custom_id": "a"}\n' * 100, "OpenAI batch file"),
+    "an OpenAI batch file with a picture": (
+        json.dumps({"custom_id": "a", "body": {"x": PICTURE}}).encode(),
+        "OpenAI batch file",
+    ),
+    "an OpenAI batch file in another order": (
+        b'{"body": {}, "custom_id": "a"}\n' * 100,
+        "OpenAI batch file",
+    ),
     "an Anthropic batch file": (ANTHROPIC.encode(), "Anthropic batch file"),
 }
 

@@ -1,7 +1,9 @@
-"""A flood of uploads: each costs a bounded number of calls, however many came before it, and delays no other model.
+"""A flood of uploads: each costs a bounded number of calls, however many came before it, and delays
+no other model.
 
-Within one model the line is first come, first served: who floods a model delays the others of that model. A priority moves a job
-past them, and a ceiling of the day bounds the bill; fair shares between the uploaders of one model do not exist.
+Within one model the line is first come, first served: who floods a model delays the others of that
+model. A priority moves a job past them, and a ceiling of the day bounds the bill; fair shares
+between the uploaders of one model do not exist.
 """
 
 from collections import Counter
@@ -27,9 +29,11 @@ from tests.support.world import Bench, HookedTables, config
 from tests.unit.test_hostile_keys import Life
 
 FLOOD = 10_000
-SAMPLE = 300  # of a flood that is parked: looking at a line in memory takes longer, the longer it is
+# of a flood that is parked: looking at a line in memory takes longer, the longer it is
+SAMPLE = 300
 OTHER = "nova"
-MOST_CALLS = 8  # of the scheduler, for an upload that has to wait: reads and writes of the tables, timers, Bedrock
+# of the scheduler, for an upload that has to wait: reads and writes of the tables, timers, Bedrock
+MOST_CALLS = 8
 MOST_INTAKE_CALLS = 4  # is it known; read; copy; append
 
 
@@ -59,9 +63,12 @@ class CountedTables(HookedTables):
 
 
 def flooded(count: int, *, limit: int, **ceiling: int) -> tuple[Bench, list[int], list[int]]:
-    """(bench, calls and rows for each upload in turn): all of one model, each taken up by the record of its own event."""
+    """(bench, calls and rows for each upload in turn): all of one model, each taken up by the
+    record of its own event.
+    """
     tables = CountedTables()
-    bench = Bench(limit=limit, tables=tables, gauges_due=False)  # they are due every 30 s, not for every upload
+    # they are due every 30 s, not for every upload
+    bench = Bench(limit=limit, tables=tables, gauges_due=False)
     models = {
         MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=limit, max_records=100, **ceiling),  # type: ignore[arg-type] # ceilings
         OTHER: Model(alias=OTHER, model_id="amazon.nova-lite-v1:0", limit=1),
@@ -88,7 +95,10 @@ def other_starts(bench: Bench) -> int:
     """Calls until an upload of another model is at Bedrock."""
     event = e.LimitSet(at=bench.time, limit=1)
     bench.store.commit(
-        [append_to_model(OTHER, 1, event), *model_changed(None, Slots(model=OTHER, limit=1, model_version=1), resumed=False)]
+        [
+            append_to_model(OTHER, 1, event),
+            *model_changed(None, Slots(model=OTHER, limit=1, model_version=1), resumed=False),
+        ]
     )
     before = spent(bench)
     job = id_of("to-process/nova/other.jsonl")
@@ -133,8 +143,16 @@ def test_intake_takes_the_same_few_calls_for_every_upload_of_a_flood() -> None:
     life.intake = replace(life.intake, store=Store(tables, sleep=lambda _: None))
     for number in range(SAMPLE):
         before = tables.calls.total() + 2 * len(life.bucket.copies)
-        take_in(life.intake, Upload(
-            bucket=BUCKET, key=f"to-process/{number}.jsonl", version_id="v", etag="e", sequencer="", size_bytes=19,
-        ))  # fmt: skip
+        take_in(
+            life.intake,
+            Upload(
+                bucket=BUCKET,
+                key=f"to-process/{number}.jsonl",
+                version_id="v",
+                etag="e",
+                sequencer="",
+                size_bytes=19,
+            ),
+        )
         assert tables.calls.total() + 2 * len(life.bucket.copies) - before <= MOST_INTAKE_CALLS
     assert isinstance(tables, MemoryTables)

@@ -1,4 +1,6 @@
-"""The Python that functions run on: what Terraform says, found where people have it, and a clear sentence if they do not."""
+"""The Python that functions run on: what Terraform says, found where people have it, and a clear
+sentence if they do not.
+"""
 
 import io
 import json
@@ -26,7 +28,9 @@ def nothing_is_remembered() -> Iterator[None]:
 
 @pytest.fixture
 def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with no Python at all, in whose folders a test puts some: `bin` on PATH, `pyenv`."""
+    """A machine with no Python at all, in whose folders a test puts some: `bin` on PATH,
+    `pyenv`.
+    """
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "none"))
@@ -45,12 +49,20 @@ def test_it_is_found_on_the_path(empty_machine: Path) -> None:
 
 def test_it_is_found_in_pyenv_the_newest_first(empty_machine: Path) -> None:
     for version in ("3.13.2", "3.13.10", "3.12.11"):
-        _python(empty_machine / f"pyenv/versions/{version}/bin/python{version.rpartition('.')[0]}", version.rpartition(".")[0])
+        _python(
+            empty_machine / f"pyenv/versions/{version}/bin/python{version.rpartition('.')[0]}",
+            version.rpartition(".")[0],
+        )
     assert found.function_python() == str(empty_machine / "pyenv/versions/3.13.10/bin/python3.13")
 
 
-def test_pyenv_s_shim_of_a_version_that_is_not_switched_on_is_passed_over(empty_machine: Path) -> None:
-    _script(empty_machine / "bin/python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
+def test_pyenv_s_shim_of_a_version_that_is_not_switched_on_is_passed_over(
+    empty_machine: Path,
+) -> None:
+    _script(
+        empty_machine / "bin/python3.13",
+        "echo 'pyenv: python3.13: command not found' >&2; exit 127",
+    )
     python = _python(empty_machine / "pyenv/versions/3.13.1/bin/python3.13", "3.13")
     assert found.function_python() == python
 
@@ -61,7 +73,9 @@ def test_what_says_something_else_is_passed_over(empty_machine: Path, says: str)
     assert found.missing() is not None
 
 
-def test_without_it_the_running_python_stands_in_and_a_sentence_says_so(empty_machine: Path) -> None:
+def test_without_it_the_running_python_stands_in_and_a_sentence_says_so(
+    empty_machine: Path,
+) -> None:
     assert found.function_python() == sys.executable
     sentence = found.missing() or ""
     assert f"no Python {found.VERSION}" in sentence
@@ -69,7 +83,9 @@ def test_without_it_the_running_python_stands_in_and_a_sentence_says_so(empty_ma
     assert sentence.endswith(f"put python{found.VERSION} on PATH")
 
 
-def test_a_function_on_the_emulator_runs_on_it_with_nothing_but_its_zip_and_the_standard_library(tmp_path: Path) -> None:
+def test_a_function_on_the_emulator_runs_on_it_with_nothing_but_its_zip_and_the_standard_library(
+    tmp_path: Path,
+) -> None:
     """As MiniStack starts one. Its worker asks for botocore, which lies in the zip."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -77,13 +93,23 @@ def test_a_function_on_the_emulator_runs_on_it_with_nothing_but_its_zip_and_the_
         archive.writestr("its/handler.py", HANDLER)
     (tmp_path / "code.zip").write_bytes(code.getvalue())
     shown = subprocess.run(
-        [sys.executable, "-c", AS_MINISTACK, str(tmp_path / "code.zip")], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", AS_MINISTACK, str(tmp_path / "code.zip")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     _forget()
     version = subprocess.run(
-        [found.function_python(), "-c", "import sys; print(sys.version)"], capture_output=True, text=True, check=True
+        [found.function_python(), "-c", "import sys; print(sys.version)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert json.loads(shown.stdout.splitlines()[-1]) == {"version": version.stdout.strip(), "rich": False}
+    assert json.loads(shown.stdout.splitlines()[-1]) == {
+        "version": version.stdout.strip(),
+        "rich": False,
+    }
 
 
 HANDLER = """

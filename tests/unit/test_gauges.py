@@ -22,7 +22,9 @@ def ended(bench: Bench, job: str, status: str = "Completed") -> None:
     state = bench.job(job)
     assert state.arn
     bench.bedrock.turn(state.arn, status)
-    told = Report(arn=state.arn, model_id=MODEL_ID, status=status, message="", job=job, attempt=state.attempt)
+    told = Report(
+        arn=state.arn, model_id=MODEL_ID, status=status, message="", job=job, attempt=state.attempt
+    )
     reconcile_report(bench.world(), told)
 
 
@@ -38,7 +40,12 @@ def test_a_model_is_measured_when_it_was_filled() -> None:
     bench.wait(minutes=5)
     for job in jobs[1:]:
         see(bench, job)
-    assert last(bench, "SlotsHeld", "JobsWaiting", "OldestWait", "FreeSlotsWhileWaiting") == [1, 2, 300, 0]
+    assert last(bench, "SlotsHeld", "JobsWaiting", "OldestWait", "FreeSlotsWhileWaiting") == [
+        1,
+        2,
+        300,
+        0,
+    ]
 
 
 def test_an_empty_line_is_measured_without_a_read_and_a_long_one_only_when_that_is_due() -> None:
@@ -53,7 +60,7 @@ def test_an_empty_line_is_measured_without_a_read_and_a_long_one_only_when_that_
     assert last(bench, "SlotsHeld", "OldestWait", "FreeSlotsWhileWaiting") == [0, 0, 0]
 
 
-def test_free_slots_beside_a_line_are_told_unless_somebody_was_refused_or_the_model_is_paused() -> None:
+def test_free_slots_beside_a_line_are_told_unless_refused_or_paused() -> None:
     bench = Bench(limit=3, left=20.0)  # no time to serve anybody
     see(bench, bench.upload())
     assert last(bench, "JobsWaiting", "FreeSlotsWhileWaiting") == [1, 3]
@@ -97,9 +104,13 @@ def test_tokens_and_records_are_measured_once_where_they_are_known() -> None:
     job = bench.upload()
     see(bench, job)
     bench.results.manifests[bench.job(job).arn or ""] = {
-        "totalRecordCount": 100, "processedRecordCount": 100, "successRecordCount": 98, "errorRecordCount": 2,
-        "inputTokenCount": 7, "outputTokenCount": 9,
-    }  # fmt: skip
+        "totalRecordCount": 100,
+        "processedRecordCount": 100,
+        "successRecordCount": 98,
+        "errorRecordCount": 2,
+        "inputTokenCount": 7,
+        "outputTokenCount": 9,
+    }
     ended(bench, job)
     see(bench, job)
     names = ("InputTokens", "OutputTokens", "RecordsSucceeded", "RecordsFailed")
@@ -131,9 +142,12 @@ def test_a_slot_held_beyond_the_jobs_own_deadline_is_told_at_its_check_in() -> N
     assert "SlotOverdue" in [name for name, _ in bench.notes]
 
 
-def test_a_head_that_cannot_be_read_fails_no_measure() -> None:  # R37: what was done before it would be done again and again
+# R37: what was done before it would be done again and again
+def test_a_head_that_cannot_be_read_fails_no_measure() -> None:
     bench = Bench(limit=1, left=20.0)  # no time to serve anybody
-    bench.config = replace(bench.config, models={MODEL: replace(bench.config.models[MODEL], max_jobs_per_day=1)})
+    bench.config = replace(
+        bench.config, models={MODEL: replace(bench.config.models[MODEL], max_jobs_per_day=1)}
+    )
     job = bench.upload()
     see(bench, job)
 

@@ -25,7 +25,9 @@ def test_the_documented_event_of_a_strangers_job_is_a_report_of_nobody_of_ours()
     assert (found.arn, found.status, found.job, found.attempt) == (ARN, "Completed", None, None)
 
 
-@pytest.mark.parametrize("time", ["Wed Aug 28 22:58:30 UTC 2024", "2024-08-28T22:58:30Z", "", None, 7])
+@pytest.mark.parametrize(
+    "time", ["Wed Aug 28 22:58:30 UTC 2024", "2024-08-28T22:58:30Z", "", None, 7]
+)
 def test_no_format_of_time_matters(time: object) -> None:
     assert isinstance(read({**BEDROCK_EVENT, "time": time}), Report)
 
@@ -75,7 +77,9 @@ def test_a_lookalike_event_is_no_hint(event: dict[str, object]) -> None:
 
 def test_a_timer_names_a_job_and_the_minute_it_was_due() -> None:
     due = at_minute(29_000_000)
-    assert read({"job": JOB, "attempt": 1, "due": due.isoformat()}) == JobHint(job=JOB, attempt=1, due=due)
+    assert read({"job": JOB, "attempt": 1, "due": due.isoformat()}) == JobHint(
+        job=JOB, attempt=1, due=due
+    )
 
 
 @pytest.mark.parametrize("attempt", [None, "1", -1, 1000, 1.5, [1]])
@@ -84,7 +88,16 @@ def test_an_attempt_that_is_none_is_nobodys(attempt: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "due", [None, "", "soon", 7, "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+    "due",
+    [
+        None,
+        "",
+        "soon",
+        7,
+        "2026-01-01T00:00:00",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+    ],
 )
 def test_a_timer_without_a_proper_minute_is_still_a_hint(due: object) -> None:
     assert read({"job": JOB, "due": due}) == JobHint(job=JOB)
@@ -118,9 +131,19 @@ def test_garbage_is_no_hint(body: str) -> None:
     assert read(body) is None
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda c: st.lists(c) | st.dictionaries(st.text(), c),
+    )
+)
 def test_nothing_that_is_json_raises(value: object) -> None:
-    for body in (value, {"detail-type": value, "detail": value}, {"job": value, "due": value}, {"wake": value}):
+    for body in (
+        value,
+        {"detail-type": value, "detail": value},
+        {"job": value, "due": value},
+        {"wake": value},
+    ):
         read(body)
 
 
@@ -129,11 +152,18 @@ def test_nothing_that_is_json_raises(value: object) -> None:
     [
         ("amazon.nova-lite-v1:0", ["nova"]),
         ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", ["nova"]),
-        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.haiku", ["haiku", "also-haiku"]),
+        (
+            "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.haiku",
+            ["haiku", "also-haiku"],
+        ),
         ("anthropic.haiku", []),
         ("", []),
     ],
 )
 def test_a_model_id_is_matched_as_an_id_or_as_an_arn(model_id: str, aliases: list[str]) -> None:
-    models = {"nova": "amazon.nova-lite-v1:0", "haiku": "us.anthropic.haiku", "also-haiku": "us.anthropic.haiku"}
+    models = {
+        "nova": "amazon.nova-lite-v1:0",
+        "haiku": "us.anthropic.haiku",
+        "also-haiku": "us.anthropic.haiku",
+    }
     assert alias_of(model_id, models) == aliases

@@ -31,12 +31,21 @@ KINDS = [QUOTA, THROTTLED, ACCESS, INVALID, NOT_FOUND, NAME_TAKEN, UNANSWERED, F
 
 
 def hold(kind: str = QUOTA, **changes: object) -> Hold:
-    settings: dict[str, object] = {"kind": kind, "message": "full", "since": T0, "until": at(60), "ends": 4, **changes}
+    settings: dict[str, object] = {
+        "kind": kind,
+        "message": "full",
+        "since": T0,
+        "until": at(60),
+        "ends": 4,
+        **changes,
+    }
     return Hold(**settings)  # type: ignore[arg-type] # a hold's own fields
 
 
 def probes_of_an_hour(seconds: float) -> list[float]:
-    """The minutes after the first refusal at which it is asked again by the grid, if nothing happens for an hour."""
+    """The minutes after the first refusal at which it is asked again by the grid, if nothing
+    happens for an hour.
+    """
     start, found = at(seconds), []
     now = refused(None, kind=QUOTA, message="full", ends=0, now=start)
     while now.until - start <= HOUR:
@@ -54,7 +63,9 @@ def probes_of_an_hour(seconds: float) -> list[float]:
         (29 * 60, [1, 3, 6, 11, 31]),
     ],
 )
-def test_create_that_refuses_for_an_hour_is_asked_on_the_grid(seconds: float, minutes: list[float]) -> None:
+def test_create_that_refuses_for_an_hour_is_asked_on_the_grid(
+    seconds: float, minutes: list[float]
+) -> None:
     assert probes_of_an_hour(seconds) == minutes
 
 
@@ -63,7 +74,9 @@ def test_no_hour_has_more_than_six_probes_by_the_grid(seconds: float) -> None:
     assert 5 <= len(probes_of_an_hour(seconds)) <= 6
 
 
-@pytest.mark.parametrize(("count", "minutes"), [(0, 1), (1, 1), (2, 2), (3, 5), (4, 10), (5, 30), (6, 30), (99, 30)])
+@pytest.mark.parametrize(
+    ("count", "minutes"), [(0, 1), (1, 1), (2, 2), (3, 5), (4, 10), (5, 30), (6, 30), (99, 30)]
+)
 def test_the_grid_grows_with_the_count_and_stays_at_its_last_step(count: int, minutes: int) -> None:
     assert next_probe(T0, count) == T0 + minutes * MINUTE
 
@@ -72,8 +85,12 @@ def test_many_refusals_in_a_minute_share_one_timer() -> None:
     assert len({next_probe(at(seconds), 3) for seconds in range(1, 60)}) == 1
 
 
-@pytest.mark.parametrize(("ends", "seconds", "is_open"), [(4, 59, False), (4, 60, True), (5, 59, True), (3, 59, True)])
-def test_a_hold_is_open_when_its_time_is_over_or_something_happened(ends: int, seconds: float, is_open: bool) -> None:
+@pytest.mark.parametrize(
+    ("ends", "seconds", "is_open"), [(4, 59, False), (4, 60, True), (5, 59, True), (3, 59, True)]
+)
+def test_a_hold_is_open_when_its_time_is_over_or_something_happened(
+    ends: int, seconds: float, is_open: bool
+) -> None:
     assert hold().is_open(ends, at(seconds)) is is_open
 
 
@@ -121,18 +138,41 @@ def test_a_failure_of_a_probe_closes_what_its_own_end_would_open() -> None:  # R
 
 
 @pytest.mark.parametrize(
-    ("readings", "own"), [([], False), ([0, 1, 2], False), ([0, 1, 2, 3], True), ([5] * 99, False), ([0, 0, 1, 1, 2, 2], False)]
+    ("readings", "own"),
+    [
+        ([], False),
+        ([0, 1, 2], False),
+        ([0, 1, 2, 3], True),
+        ([5] * 99, False),
+        ([0, 0, 1, 1, 2, 2], False),
+    ],
 )
-def test_a_job_is_at_fault_only_when_others_fared_better_three_times_between(readings: list[int], own: bool) -> None:  # R43
+# R43
+def test_a_job_is_at_fault_only_when_others_fared_better_three_times_between(
+    readings: list[int], own: bool
+) -> None:
     assert is_its_own(readings) is own
 
 
 @pytest.mark.parametrize(
     ("kind", "failing", "matters"),
-    [(QUOTA, False, True), (THROTTLED, False, True), (ACCESS, False, False), (INVALID, False, False), (QUOTA, True, False)],
+    [
+        (QUOTA, False, True),
+        (THROTTLED, False, True),
+        (ACCESS, False, False),
+        (INVALID, False, False),
+        (QUOTA, True, False),
+    ],
 )
-def test_an_end_elsewhere_matters_to_a_hold_for_want_of_room_only(kind: str, failing: bool, matters: bool) -> None:
-    assert Slots(model="m", limit=1, refused=hold(kind), failing=hold(FAILING) if failing else None).quota_matters is matters
+def test_an_end_elsewhere_matters_to_a_hold_for_want_of_room_only(
+    kind: str, failing: bool, matters: bool
+) -> None:
+    assert (
+        Slots(
+            model="m", limit=1, refused=hold(kind), failing=hold(FAILING) if failing else None
+        ).quota_matters
+        is matters
+    )
 
 
 def test_an_end_elsewhere_matters_while_create_is_under_way() -> None:
@@ -143,6 +183,11 @@ def test_an_end_elsewhere_matters_while_create_is_under_way() -> None:
 
 def test_slots_are_open_only_if_every_hold_is() -> None:
     both = Slots(model="m", limit=1, ends=4, refused=hold(), failing=hold(FAILING, until=at(120)))
-    assert [both.is_open(at(seconds)) for seconds in (59, 60, 119, 120)] == [False, False, False, True]
+    assert [both.is_open(at(seconds)) for seconds in (59, 60, 119, 120)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
     assert not Slots(model="m", limit=0).is_open(T0)
     assert not Slots(model="m", limit=1, paused=True).is_open(T0)

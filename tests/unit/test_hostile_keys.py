@@ -1,8 +1,9 @@
-"""A key through its job's whole life: intake, line, slot, Bedrock, timers, results, views, log lines.
+"""A key through its job's whole life: intake, line, slot, Bedrock, timers, results, views, log
+lines.
 
-The key itself is data: it stands in `job-queued`, in the view and in the event's row, whole and as it was. Everything that is a
-*name* (of a table's item, a Bedrock job, a path, a timer, a hint) is made of ids and safe letters alone, and no log line has
-any of it.
+The key itself is data: it stands in `job-queued`, in the view and in the event's row, whole and as
+it was. Everything that is a *name* (of a table's item, a Bedrock job, a path, a timer, a hint) is
+made of ids and safe letters alone, and no log line has any of it.
 """
 
 import json
@@ -35,7 +36,8 @@ ID = r"[a-z2-7]{26}"
 NAMES = re.compile(  # of items in both tables
     rf"job#{ID}|view|model#haiku|line#haiku|slots#haiku|slots|counts#(haiku)?|(waiting|\d{{4}}-\d\d-\d\d)#\d|\d#[0-9:TZ.-]+#{ID}|\d+"
 )
-DATA = {"data", "key", "sources", "labels", "input_uri", "output_uri", "owner"}  # where a key, or what is made of it, may stand
+# where a key, or what is made of it, may stand
+DATA = {"data", "key", "sources", "labels", "input_uri", "output_uri", "owner"}
 
 
 class Bucket:
@@ -47,8 +49,11 @@ class Bucket:
     @contextmanager
     def open(self, upload: Upload) -> Iterator[Opened]:
         """See Objects."""
-        metadata: Mapping[str, str] = {"owner": upload.key}  # as hostile as can be; S3 itself allows less
-        yield Opened(size_bytes=len(LINE), etag="e", encoding="", metadata=metadata, chunks=iter([LINE]))
+        # as hostile as can be; S3 itself allows less
+        metadata: Mapping[str, str] = {"owner": upload.key}
+        yield Opened(
+            size_bytes=len(LINE), etag="e", encoding="", metadata=metadata, chunks=iter([LINE])
+        )
 
     def version_before(self, upload: Upload, etag: str) -> str | None:
         """See Objects."""
@@ -68,16 +73,27 @@ class Life:
         models = {MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=99, min_records=1)}
         self.intake = World(
             config=Config(
-                bucket=BUCKET, events_table="events", uploads_queue_url="http://uploads", region="us-east-1", models=models,
+                bucket=BUCKET,
+                events_table="events",
+                uploads_queue_url="http://uploads",
+                region="us-east-1",
+                models=models,
                 default_model=MODEL,
             ),
-            store=self.bench.store, objects=self.bucket, now=lambda: self.bench.time, seconds_left=lambda: 300.0,
-            note=lambda name, **fields: self.bench.notes.append((name, fields)), hide=lambda *_: None,
-        )  # fmt: skip
+            store=self.bench.store,
+            objects=self.bucket,
+            now=lambda: self.bench.time,
+            seconds_left=lambda: 300.0,
+            note=lambda name, **fields: self.bench.notes.append((name, fields)),
+            hide=lambda *_: None,
+        )
 
     def upload(self, key: str, version: str = "v1") -> str:
         """S3 announces it; the job it became."""
-        take_in_message(self.intake, json.dumps(s3_notification(quote_plus(key), bucket=BUCKET, version=version)))
+        take_in_message(
+            self.intake,
+            json.dumps(s3_notification(quote_plus(key), bucket=BUCKET, version=version)),
+        )
         return job_id(BUCKET, key, version, "", "")
 
     def run(self, job: str) -> None:
@@ -85,7 +101,9 @@ class Life:
         reconcile(self.bench.world(), job, Visit())
         state = self.bench.job(job)
         assert state.arn
-        report = Report(arn=state.arn, model_id=MODEL_ID, status="Completed", message="", job=job, attempt=1)
+        report = Report(
+            arn=state.arn, model_id=MODEL_ID, status="Completed", message="", job=job, attempt=1
+        )
         reconcile_report(self.bench.world(), report)
 
 
@@ -123,12 +141,19 @@ def test_no_name_is_made_of_a_key_and_the_key_itself_is_kept(raw: str) -> None:
     for partition, sort, item in items(life):
         assert NAMES.fullmatch(partition), partition
         assert NAMES.fullmatch(str(sort)), sort
-        assert CANARY not in json.dumps({name: value for name, value in item.items() if name not in DATA})
+        assert CANARY not in json.dumps(
+            {name: value for name, value in item.items() if name not in DATA}
+        )
     for name, *_ in life.bench.timers.log:
         assert name in {"arm", "disarm"}
     assert {whose for _, whose, _ in life.bench.timers.log} == {f"{job}-1"}
     assert life.bench.outbox.sent == []
-    assert {name for name, _ in life.bench.notes} >= {"JobQueued", "SlotClaimed", "JobSubmitted", "JobEnded"}
+    assert {name for name, _ in life.bench.notes} >= {
+        "JobQueued",
+        "SlotClaimed",
+        "JobSubmitted",
+        "JobEnded",
+    }
     assert CANARY not in repr(life.bench.notes)
     assert {name for name, _ in life.bench.notes} <= {*METRICS, "JobProgressed"}
 

@@ -1,4 +1,6 @@
-"""Inspection: what is fit, what is not and why, the same however the bytes are cut, in bounded memory."""
+"""Inspection: what is fit, what is not and why, the same however the bytes are cut, in bounded
+memory.
+"""
 
 import gzip
 import json
@@ -16,7 +18,14 @@ from hypothesis import strategies as st
 from bbq.shared.blocks import LONG_LINE_BYTES, LONG_STRING, MAX_STRUCTURE
 from bbq.shared.bodies import Bodies
 from bbq.shared.file_kinds import HEAD_BYTES, foreign
-from bbq.shared.inspection import LONGEST_ID_KEPT, MAX_PROBLEMS, MAX_SHAPES, Inspection, Limits, inspect
+from bbq.shared.inspection import (
+    LONGEST_ID_KEPT,
+    MAX_PROBLEMS,
+    MAX_SHAPES,
+    Inspection,
+    Limits,
+    inspect,
+)
 from local.settings import ROOT
 
 LIMITS = Limits(min_records=1, max_records=1000, max_bytes=10**9)
@@ -61,11 +70,22 @@ def only(text: bytes, long: int = LONG_LINE_BYTES) -> str:
         b'{"modelInput":{},"recordId":"a"}\n{"modelInput":{},"x":[1e999,-0.1,null],"recordId":"b"}',
         record("a") + b"\n" + record("", text="\u2028\u2029\x85 \x7f"),
     ],
-    ids=["no-last-newline", "lf", "crlf", "blank-end", "blank-crlf-end", "spaces", "order", "separators"],
+    ids=[
+        "no-last-newline",
+        "lf",
+        "crlf",
+        "blank-end",
+        "blank-crlf-end",
+        "spaces",
+        "order",
+        "separators",
+    ],
 )
 @pytest.mark.parametrize("long", [LONG_LINE_BYTES, 10])
 def test_two_records_are_fit(data: bytes, long: int) -> None:
-    assert inspect([data], LIMITS, long_line_bytes=long) == Inspection(record_count=2, size_bytes=len(data))
+    assert inspect([data], LIMITS, long_line_bytes=long) == Inspection(
+        record_count=2, size_bytes=len(data)
+    )
 
 
 def test_records_without_ids_are_fit() -> None:
@@ -80,7 +100,9 @@ def test_names_given_twice_inside_a_model_input_are_the_models_business() -> Non
     assert not of(b'{"modelInput": {"a": 1, "a": 2}}').problems
 
 
-@pytest.mark.parametrize("number", [b"9" * 100_000, b"-" + b"9" * 5000 + b".5e-77", b"1" + b"0" * 900_000])
+@pytest.mark.parametrize(
+    "number", [b"9" * 100_000, b"-" + b"9" * 5000 + b".5e-77", b"1" + b"0" * 900_000]
+)
 def test_a_number_of_any_length_is_a_number_and_costs_no_time(number: bytes) -> None:
     assert not of(b'{"modelInput": {"n": ' + number + b"}}").problems
 
@@ -107,8 +129,14 @@ def test_megabytes_of_an_image_in_a_record_are_fit() -> None:
         (record("a"), "recordId is the same as on line 1"),
         (b'{"recordId": "\\u0061", "modelInput": {}}', "recordId is the same as on line 1"),
         (b'{"modelInput": {}, "modelInput": {}}', "has the same name twice in the record object"),
-        (b'{"recordId": "x", "modelInput": {}, "recordId": "y"}', "has the same name twice in the record object"),
-        (b'{"modelInput": {}, "\\u006dodelInput": {}}', "has the same name twice in the record object"),
+        (
+            b'{"recordId": "x", "modelInput": {}, "recordId": "y"}',
+            "has the same name twice in the record object",
+        ),
+        (
+            b'{"modelInput": {}, "\\u006dodelInput": {}}',
+            "has the same name twice in the record object",
+        ),
         (record() + record(), "holds more than one JSON value"),
         (record() + b",", "holds more than one JSON value"),
         (b'{"modelInput": {"x": NaN}}', "is not valid JSON: NaN and Infinity are not JSON"),
@@ -121,8 +149,14 @@ def test_megabytes_of_an_image_in_a_record_are_fit() -> None:
             "is not valid JSON at column 23: a control character in a string must be escaped",
         ),
         (b'{"modelInput": {"x": "', "is not valid JSON at column 22: a string does not end"),
-        (b'{"modelInput": {"x": "\\x"}}', "is not valid JSON at column 23: an unknown escape in a string"),
-        (b'{"modelInput": {"x": "\\u12"}}', "is not valid JSON at column 24: an incomplete \\u escape in a string"),
+        (
+            b'{"modelInput": {"x": "\\x"}}',
+            "is not valid JSON at column 23: an unknown escape in a string",
+        ),
+        (
+            b'{"modelInput": {"x": "\\u12"}}',
+            "is not valid JSON at column 24: an incomplete \\u escape in a string",
+        ),
         (b"\x00" * 20, "is not valid JSON at column 1"),
         (b'{"modelInput": {"x": "ab\xff"}}', "is not UTF-8 at byte 25"),
         (b'{"modelInput": {"x": "\xed\xa0\x80"}}', "is not UTF-8 at byte 23"),
@@ -136,7 +170,15 @@ def test_a_line_that_is_not_fit_is_named_with_the_reason(line: bytes, problem: s
 
 
 @pytest.mark.parametrize(
-    "half", ["\\ud800", "\\uDFFF", "\\ude00\\ud83d", "\\\\\\ud83d\\\\ude00", "\\\\ud83d\\ude00", "\\ud83dx\\ude00"]
+    "half",
+    [
+        "\\ud800",
+        "\\uDFFF",
+        "\\ude00\\ud83d",
+        "\\\\\\ud83d\\\\ude00",
+        "\\\\ud83d\\ude00",
+        "\\ud83dx\\ude00",
+    ],
 )
 @pytest.mark.parametrize("long", [LONG_LINE_BYTES, LONG])
 @pytest.mark.parametrize("pad", [0, LONG_STRING - 3, 2 * LONG_STRING])
@@ -145,7 +187,10 @@ def test_half_of_a_surrogate_pair_is_refused_wherever_it_is(half: str, long: int
     assert only(line.encode(), long) == "holds half of a surrogate pair, which is not a character"
 
 
-@pytest.mark.parametrize("text", ["\\ud83d\\ude00", "\\\\ud83d", "\\\\\\ud83d\\ude00", "\\\\ude00\\ud83d\\ude00", "\\u00d8d8"])
+@pytest.mark.parametrize(
+    "text",
+    ["\\ud83d\\ude00", "\\\\ud83d", "\\\\\\ud83d\\ude00", "\\\\ude00\\ud83d\\ude00", "\\u00d8d8"],
+)
 @pytest.mark.parametrize("long", [LONG_LINE_BYTES, LONG])
 @pytest.mark.parametrize("pad", [0, LONG_STRING - 3, 2 * LONG_STRING])
 def test_a_whole_surrogate_pair_is_a_character(text: str, long: int, pad: int) -> None:
@@ -188,7 +233,9 @@ def test_repeated_ids_take_their_place_among_the_first_hundred_problems() -> Non
 
 
 def test_two_blank_lines_at_the_end_are_one_too_many() -> None:
-    assert said(inspect([record() + b"\n\n\n"], LIMITS)) == [(2, "is blank; only the last line may be")]
+    assert said(inspect([record() + b"\n\n\n"], LIMITS)) == [
+        (2, "is blank; only the last line may be")
+    ]
 
 
 def test_long_ids_are_compared_whole() -> None:
@@ -196,14 +243,21 @@ def test_long_ids_are_compared_whole() -> None:
     assert not of(record(stem + "1"), record(stem + "2")).problems
 
 
-@pytest.mark.parametrize("size", [LONGEST_ID_KEPT, LONGEST_ID_KEPT + 1, LONG_STRING, LONG_STRING + 1, 5 * LONG_STRING])
+@pytest.mark.parametrize(
+    "size", [LONGEST_ID_KEPT, LONGEST_ID_KEPT + 1, LONG_STRING, LONG_STRING + 1, 5 * LONG_STRING]
+)
 def test_an_id_is_the_same_in_a_long_line_and_a_short_one_however_it_is_escaped(size: int) -> None:
     name = "é" * size
     plain = record(name)
     escaped = b'{"recordId": "' + b"\\u00e9" * size + b'", "modelInput": {}}'
     for first in (plain, escaped):
         for second in (plain, escaped):
-            found = of(first, second, second.replace(b'"modelInput"', b" " * 4000 + b'"modelInput"'), long=3000)
+            found = of(
+                first,
+                second,
+                second.replace(b'"modelInput"', b" " * 4000 + b'"modelInput"'),
+                long=3000,
+            )
             assert said(found) == [(line, "recordId is the same as on line 1") for line in (2, 3)]
 
 
@@ -211,7 +265,11 @@ def test_an_id_is_the_same_in_a_long_line_and_a_short_one_however_it_is_escaped(
 
 
 def test_a_file_without_a_byte_is_empty() -> None:
-    assert said(inspect([], LIMITS)) == said(inspect([b"", b""], LIMITS)) == [(None, "the file is empty")]
+    assert (
+        said(inspect([], LIMITS))
+        == said(inspect([b"", b""], LIMITS))
+        == [(None, "the file is empty")]
+    )
 
 
 @pytest.mark.parametrize("data", [b"\n", b"\r\n", b" "])
@@ -225,7 +283,9 @@ def test_the_limits_themselves_are_fit() -> None:
 
 
 def test_fewer_records_than_the_least_are_a_problem_of_the_file() -> None:
-    found = of(record(), record(), limits=Limits(min_records=100, max_records=1000, max_bytes=10**6))
+    found = of(
+        record(), record(), limits=Limits(min_records=100, max_records=1000, max_bytes=10**6)
+    )
     assert said(found) == [(None, "the file holds 2 records, fewer than 100")]
 
 
@@ -247,7 +307,10 @@ def test_reading_stops_at_the_first_byte_too_many() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (gzip.compress(record()), "the file is compressed with gzip: unpack it, and upload the .jsonl file in it"),
+        (
+            gzip.compress(record()),
+            "the file is compressed with gzip: unpack it, and upload the .jsonl file in it",
+        ),
         (record().decode().encode("utf-16"), "the file is UTF-16: save it as UTF-8"),
         (b"\xef\xbb\xbf" + record(), BOM),
         (b"[" + record() + b"]", "the file is a JSON array: "),
@@ -259,14 +322,21 @@ def test_a_file_of_another_kind_is_named_once(data: bytes, problem: str, chunk: 
 
 
 def test_what_is_wrong_behind_a_byte_order_mark_is_said_with_it() -> None:
-    assert said(of(b"\xef\xbb\xbf" + record("a"), b"x")) == [(None, BOM), (2, "is not valid JSON at column 1")]
+    assert said(of(b"\xef\xbb\xbf" + record("a"), b"x")) == [
+        (None, BOM),
+        (2, "is not valid JSON at column 1"),
+    ]
 
 
 # Bodies and warnings
 
 CLAUDE = replace(LIMITS, bodies=Bodies(claude=True))
-NO_VERSION = 'modelInput has no anthropic_version: Claude needs "anthropic_version": "bedrock-2023-05-31"'
-NO_CACHE = "modelInput holds cache_control: leave it out, batch inference does not allow prompt caching"
+NO_VERSION = (
+    'modelInput has no anthropic_version: Claude needs "anthropic_version": "bedrock-2023-05-31"'
+)
+NO_CACHE = (
+    "modelInput holds cache_control: leave it out, batch inference does not allow prompt caching"
+)
 
 
 def claude(record_id: object = None, **more: object) -> bytes:
@@ -274,8 +344,17 @@ def claude(record_id: object = None, **more: object) -> bytes:
 
 
 @pytest.mark.parametrize("long", [LONG_LINE_BYTES, 10])
-def test_a_fault_of_bodies_is_one_problem_with_its_first_line_and_how_many_have_it(long: int) -> None:
-    lines = [claude("a"), record("b", max_tokens=1), b"x", record("c", max_tokens=1), claude("d"), record("e", max_tokens=1)]
+def test_a_fault_of_bodies_is_one_problem_with_its_first_line_and_how_many_have_it(
+    long: int,
+) -> None:
+    lines = [
+        claude("a"),
+        record("b", max_tokens=1),
+        b"x",
+        record("c", max_tokens=1),
+        claude("d"),
+        record("e", max_tokens=1),
+    ]
     found = of(*lines, limits=CLAUDE, long=long)
     assert [(line, text.split(" at ")[0]) for line, text in said(found)] == [
         (2, NO_VERSION + "; 3 lines have this"),
@@ -298,7 +377,11 @@ def test_a_cache_point_is_found_behind_records_of_the_same_names() -> None:
     block = {"type": "text", "text": "long", "cache_control": {"type": "ephemeral"}}
     messages = [{"role": "user", "content": [block]}]
     plain = [{"role": "user", "content": 'say "cache_control"'}]
-    lines = [claude("a", messages=plain), claude("b", messages=messages), claude("c", messages=plain)]
+    lines = [
+        claude("a", messages=plain),
+        claude("b", messages=messages),
+        claude("c", messages=plain),
+    ]
     assert said(of(*lines, limits=CLAUDE)) == [(2, NO_CACHE)]
 
 
@@ -319,16 +402,22 @@ class Counted(Bodies):
 def test_of_ever_new_names_of_bodies_only_so_many_are_remembered() -> None:
     Counted.calls = 0
     lines = [claude(f"r{n}", **{f"name{n % (2 * MAX_SHAPES)}": n}) for n in range(4 * MAX_SHAPES)]
-    found = of(*lines, record("x", max_tokens=1), limits=replace(LIMITS, max_records=5000, bodies=Counted(claude=True)))
+    found = of(
+        *lines,
+        record("x", max_tokens=1),
+        limits=replace(LIMITS, max_records=5000, bodies=Counted(claude=True)),
+    )
     assert said(found) == [(len(lines) + 1, NO_VERSION)]
-    assert Counted.calls == 3 * MAX_SHAPES + 1  # those that are remembered were judged once, the others each time
+    # those that are remembered were judged once, the others each time
+    assert Counted.calls == 3 * MAX_SHAPES + 1
 
 
 def test_records_without_ids_are_a_warning() -> None:
     found = of(record("a"), record(), record("b"), record())
     assert (found.problems, found.warnings) == (
-        (), ("2 of 4 records have no recordId: Bedrock gives their answers ids of its own",),
-    )  # fmt: skip
+        (),
+        ("2 of 4 records have no recordId: Bedrock gives their answers ids of its own",),
+    )
     assert of(record("a"), record("b")).warnings == ()
 
 
@@ -364,16 +453,31 @@ def test_a_string_cut_anywhere_is_still_one_string() -> None:
     ("line", "problem"),
     [
         (b'{"modelInput": {"x": "' + b"a" * 500, "is not valid JSON: a string does not end"),
-        (b'{"modelInput": {"x": "' + b"a" * 500 + b"\\", "is not valid JSON: a string does not end"),
-        (b'{"modelInput": {"x": "' + b"a" * 500 + b'\\q"}}', "is not valid JSON: an unknown escape in a string"),
-        (b'{"modelInput": {"x": "' + b"a" * 500 + b'\\u12"}}', "is not valid JSON: an incomplete \\u escape in a string"),
-        (b'{"modelInput": {"x": "' + b"a" * 500 + b'\t"}}', "is not valid JSON: a control character in a string must be escaped"),
+        (
+            b'{"modelInput": {"x": "' + b"a" * 500 + b"\\",
+            "is not valid JSON: a string does not end",
+        ),
+        (
+            b'{"modelInput": {"x": "' + b"a" * 500 + b'\\q"}}',
+            "is not valid JSON: an unknown escape in a string",
+        ),
+        (
+            b'{"modelInput": {"x": "' + b"a" * 500 + b'\\u12"}}',
+            "is not valid JSON: an incomplete \\u escape in a string",
+        ),
+        (
+            b'{"modelInput": {"x": "' + b"a" * 500 + b'\t"}}',
+            "is not valid JSON: a control character in a string must be escaped",
+        ),
         (b'{"modelInput": {"x": "' + b"a" * 500 + b'\xff"}}', "is not UTF-8"),
         (b'{"modelInput": {"x": "' + b"a" * 500 + b"\xc3", "is not UTF-8"),
         (b'{"modelInput": {"x": "' + b"a" * 500 + b'"}', "is not valid JSON"),
         (b'{"modelInput": {"x": \\"' + b"a" * 500 + b'\\"}}', "is not valid JSON"),
         (record() * 50, "holds more than one JSON value"),
-        (b'{"modelInput": {"' + b"a" * 500 + b'": NaN}}', "is not valid JSON: NaN and Infinity are not JSON"),
+        (
+            b'{"modelInput": {"' + b"a" * 500 + b'": NaN}}',
+            "is not valid JSON: NaN and Infinity are not JSON",
+        ),
         (
             b'{"modelInput": {}, "' + b"a" * 500 + b'": 1, "' + b"a" * 500 + b'": 2}',
             "has the same name twice in the record object",
@@ -385,19 +489,32 @@ def test_a_long_line_that_is_not_fit_is_named_with_the_reason(line: bytes, probl
 
 
 def test_a_long_line_may_not_hold_too_much_that_is_no_long_string() -> None:
-    fit = b'{"modelInput": {"x": [' + b"1," * (MAX_STRUCTURE // 2 - 50) + b'"' + b"a" * 10**6 + b'"]}}'
+    fit = (
+        b'{"modelInput": {"x": ['
+        + b"1," * (MAX_STRUCTURE // 2 - 50)
+        + b'"'
+        + b"a" * 10**6
+        + b'"]}}'
+    )
     assert not of(fit).problems
     unfit = b'{"modelInput": {"x": [' + b"1," * (MAX_STRUCTURE // 2) + b'"' + b"a" * 10**6 + b'"]}}'
     found = of(unfit, record("a"), b"x")
     assert said(found) == [
-        (1, "holds more than 4,194,304 characters without its long strings: make several records of it"),
+        (
+            1,
+            (
+                "holds more than 4,194,304 characters without its long strings: make several records "
+                "of it"
+            ),
+        ),
         (3, "is not valid JSON at column 1"),
     ]
 
 
 # The same as the plain way of doing it, on anything
 
-SYNTAX = ("is not valid JSON", "holds more than one JSON value", "is not UTF-8")  # of a long line, the first fault is told
+# of a long line, the first fault is told
+SYNTAX = ("is not valid JSON", "holds more than one JSON value", "is not UTF-8")
 
 
 def reference(data: bytes) -> tuple[int, list[tuple[int, str]]]:
@@ -427,7 +544,9 @@ def judged(line: bytes, number: int, ids: dict[str, int]) -> Iterator[str]:
         yield "is blank; only the last line may be"
         return
     try:
-        value = json.loads(line.decode(), object_pairs_hook=Members, parse_int=len, parse_constant=refuse)
+        value = json.loads(
+            line.decode(), object_pairs_hook=Members, parse_int=len, parse_constant=refuse
+        )
     except (UnicodeDecodeError, json.JSONDecodeError, ArithmeticError):
         yield "is no JSON"
         return
@@ -441,7 +560,9 @@ def judged(line: bytes, number: int, ids: dict[str, int]) -> Iterator[str]:
     yield from judged_record(value, dict(value), number, ids)
 
 
-def judged_record(members: Members, record: dict[str, Any], number: int, ids: dict[str, int]) -> Iterator[str]:
+def judged_record(
+    members: Members, record: dict[str, Any], number: int, ids: dict[str, int]
+) -> Iterator[str]:
     if len(record) != len(members):
         yield "has the same name twice in the record object"
     if "modelInput" not in record:
@@ -480,25 +601,38 @@ escapes = st.sampled_from(
 )
 contents = st.one_of(
     st.lists(escapes, max_size=6).map("".join),
-    st.tuples(st.lists(escapes, max_size=4).map("".join), st.integers(240, 300), st.lists(escapes, max_size=6).map("".join)).map(
-        lambda parts: parts[0] + "z" * parts[1] + parts[2]
-    ),
+    st.tuples(
+        st.lists(escapes, max_size=4).map("".join),
+        st.integers(240, 300),
+        st.lists(escapes, max_size=6).map("".join),
+    ).map(lambda parts: parts[0] + "z" * parts[1] + parts[2]),
 )
 strings = contents.map(lambda content: f'"{content}"')
 values = st.recursive(
-    st.one_of(strings, st.sampled_from(["1", "-0.5e3", "true", "null", "NaN", "01", "{}", "[]", "[1,]", ""])),
+    st.one_of(
+        strings,
+        st.sampled_from(["1", "-0.5e3", "true", "null", "NaN", "01", "{}", "[]", "[1,]", ""]),
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda items: "[" + ", ".join(items) + "]"),
-        st.lists(st.tuples(strings, inner), max_size=3).map(lambda items: "{" + ",".join(f"{k}: {v}" for k, v in items) + "}"),
+        st.lists(st.tuples(strings, inner), max_size=3).map(
+            lambda items: "{" + ",".join(f"{k}: {v}" for k, v in items) + "}"
+        ),
     ),
     max_leaves=6,
 )
-names = st.one_of(st.sampled_from(['"recordId"', '"modelInput"', '"modelInput"', '"record\\u0049d"']), strings)
-objects = st.lists(st.tuples(names, values), max_size=4).map(lambda items: "{" + ", ".join(f"{k}: {v}" for k, v in items) + "}")
+names = st.one_of(
+    st.sampled_from(['"recordId"', '"modelInput"', '"modelInput"', '"record\\u0049d"']), strings
+)
+objects = st.lists(st.tuples(names, values), max_size=4).map(
+    lambda items: "{" + ", ".join(f"{k}: {v}" for k, v in items) + "}"
+)
 usual = st.tuples(strings, st.one_of(values, st.just("{}"))).map(
     lambda parts: f'{{"recordId":{parts[0]},"modelInput":{parts[1]}}}'
 )
-other_order = st.tuples(strings, st.just("{}")).map(lambda parts: f'{{"modelInput": {parts[1]}, "recordId": {parts[0]}}}')
+other_order = st.tuples(strings, st.just("{}")).map(
+    lambda parts: f'{{"modelInput": {parts[1]}, "recordId": {parts[0]}}}'
+)
 spaced = st.tuples(
     st.sampled_from(["", " ", "\t\r"]),
     st.one_of(usual, usual, other_order, objects, values),
@@ -513,7 +647,11 @@ def lines(draw: st.DrawFn) -> bytes:
         at = draw(st.integers(0, len(line)))
         line = (
             line[:at]
-            + draw(st.sampled_from([b"", b'"', b"\\", b"\x00", b"\xff", b"\xc3", b"{", b"}", b"\n", b" ", b"\\u"]))
+            + draw(
+                st.sampled_from(
+                    [b"", b'"', b"\\", b"\x00", b"\xff", b"\xc3", b"{", b"}", b"\n", b" ", b"\\u"]
+                )
+            )
             + line[at + 1 :]
         )
     return line
@@ -528,13 +666,19 @@ files = st.tuples(
 
 
 @settings(max_examples=400)
-@given(files, st.lists(st.integers(1, 400), max_size=8), st.sampled_from([3, 17, 100, 300, 1000, LONG_LINE_BYTES]))
+@given(
+    files,
+    st.lists(st.integers(1, 400), max_size=8),
+    st.sampled_from([3, 17, 100, 300, 1000, LONG_LINE_BYTES]),
+)
 @example(b'{"modelInput": {"a": [\n{"modelInput": {"a": [\n{"modelInput": {}}', [], LONG_LINE_BYTES)
 @example(b'{"modelInput": {\n}}\n{}\n', [], LONG_LINE_BYTES)
 @example(b'\n{"modelInput": {}}\n', [1], LONG_LINE_BYTES)
 @example(b'{"recordId": 1}', [], 3)
 @example(b'{"recordId": "a", "modelInput": {}, "recordId": "b"}', [], LONG_LINE_BYTES)
-def test_the_verdict_is_that_of_a_plain_reader_however_the_file_is_cut(data: bytes, sizes: list[int], long: int) -> None:
+def test_the_verdict_is_that_of_a_plain_reader_however_the_file_is_cut(
+    data: bytes, sizes: list[int], long: int
+) -> None:
     if foreign(data[:HEAD_BYTES]):
         return
     records, problems = reference(data)
@@ -542,15 +686,24 @@ def test_the_verdict_is_that_of_a_plain_reader_however_the_file_is_cut(data: byt
     assert [(line, normal(text)) for line, text in said(found) if line] == problems
     assert (found.record_count, found.size_bytes) == (records, len(data))
     whole = [text for line, text in said(found) if line is None]
-    few = ["the file is empty"] if not data else [] if records else ["the file holds 0 records, fewer than 1"]
+    few = (
+        ["the file is empty"]
+        if not data
+        else []
+        if records
+        else ["the file holds 0 records, fewer than 1"]
+    )
     assert whole == [BOM] * data.startswith(b"\xef\xbb\xbf") + few
 
 
 @settings(max_examples=300)
 @given(
-    st.lists(st.one_of(lines(), st.binary(max_size=60)), max_size=5).map(b"\n".join), st.sampled_from([5, 100, LONG_LINE_BYTES])
+    st.lists(st.one_of(lines(), st.binary(max_size=60)), max_size=5).map(b"\n".join),
+    st.sampled_from([5, 100, LONG_LINE_BYTES]),
 )
-def test_whatever_the_file_holds_nothing_is_raised_and_problems_are_constant_sentences(data: bytes, long: int) -> None:
+def test_whatever_the_file_holds_nothing_is_raised_and_problems_are_constant_sentences(
+    data: bytes, long: int
+) -> None:
     known = {"".join(c for c in text if not c.isdigit()) for text in SENTENCES}
     if foreign(data):
         return
@@ -611,15 +764,21 @@ print(after.ru_maxrss - before.ru_maxrss, after.ru_utime - before.ru_utime)
 print(found.record_count, found.problem_count, found.problems[0].text if found.problems else "fit")
 """
 PLAIN_MIB, MAX_MIB = 300, 128
-SIZE_MIB = int(os.environ.get("BBQ_HOSTILE_MIB", str(PLAIN_MIB)))  # 1024 for the largest line that a default model takes
+# 1024 for the largest line that a default model takes
+SIZE_MIB = int(os.environ.get("BBQ_HOSTILE_MIB", str(PLAIN_MIB)))
 TOO_MANY = "the file holds more than 100,000 lines; each record is one line"
-STRUCTURE = "1 1 holds more than 4,194,304 characters without its long strings: make several records of it"
+STRUCTURE = (
+    "1 1 holds more than 4,194,304 characters without its long strings: make several records of it"
+)
 
 
 @pytest.mark.parametrize(
     ("source", "verdict"),
     [
-        ('(b"", b\'{"modelInput":{"x":"\' + b"lorem ipsum " * 340 + b\'"}}\\n\', b"")', "76544 0 fit"),
+        (
+            '(b"", b\'{"modelInput":{"x":"\' + b"lorem ipsum " * 340 + b\'"}}\\n\', b"")',
+            "76544 0 fit",
+        ),
         ('(b\'{"modelInput":{"x":"\', b"iVBORw0KGgo", b\'"}}\')', "1 0 fit"),
         ('(b\'{"modelInput":{"x":"\', b\'\\\\"\', b\'"}}\')', "1 0 fit"),
         ('(b\'{"modelInput":{"x":"\', b"\\\\ud83d\\\\ude00\\\\u00e9", b\'"}}\')', "1 0 fit"),
@@ -628,21 +787,45 @@ STRUCTURE = "1 1 holds more than 4,194,304 characters without its long strings: 
         ('(b\'{"modelInput":{"x":\', b"[", b"")', STRUCTURE),
         ('(b\'{"modelInput":{"x":\', b"9", b"}}")', STRUCTURE),
         ('(b\'{"modelInput":{"x":["\', b\'","\', b\'"]}}\')', STRUCTURE),
-        ('(b\'{"modelInput":{\' + b\'"a":[],\' * 290_000 + b\'"x":"\', b"iVBORw0KGgo", b\'"}}\')', "1 0 fit"),
+        (
+            (
+                '(b\'{"modelInput":{\' + b\'"a":[],\' * 290_000 + b\'"x":"\', b"iVBORw0KGgo", '
+                "b'\"}}')"
+            ),
+            "1 0 fit",
+        ),
         ('(b"", b"\\0", b"")', STRUCTURE),
         ('(b"", b"\\xff", b"")', "1 1 is not UTF-8"),
         ('(b"", b"{}\\n", b"")', "100000 100001 " + TOO_MANY),
         ('(b"", b"\\n", b"")', "0 100002 " + TOO_MANY),
         ('(b"", b\'{"modelInput":{"x":[\\n\', b"")', "100000 100001 " + TOO_MANY),
     ],
-    ids=["records", "image", "quotes", "surrogates", "wide", "lists", "nested", "digits", "strings", "mixed", "nul", "invalid",
-         "tiny", "blank", "open"],
-)  # fmt: skip
-def test_hundreds_of_megabytes_of_anything_take_little_memory_and_time(source: str, verdict: str) -> None:
+    ids=[
+        "records",
+        "image",
+        "quotes",
+        "surrogates",
+        "wide",
+        "lists",
+        "nested",
+        "digits",
+        "strings",
+        "mixed",
+        "nul",
+        "invalid",
+        "tiny",
+        "blank",
+        "open",
+    ],
+)
+def test_hundreds_of_megabytes_of_anything_take_little_memory_and_time(
+    source: str, verdict: str
+) -> None:
     cost, found = measured(source, SIZE_MIB, 100_000)
     assert found == verdict or SIZE_MIB != PLAIN_MIB  # the counts are those of the plain size
     assert cost.mib < MAX_MIB
-    assert cost.seconds < SIZE_MIB / 30  # MiB / (MiB/s); half of what is promised for records, because machines differ
+    # MiB / (MiB/s); half of what is promised for records, because machines differ
+    assert cost.seconds < SIZE_MIB / 30
 
 
 @pytest.mark.parametrize(
@@ -654,7 +837,9 @@ def test_hundreds_of_megabytes_of_anything_take_little_memory_and_time(source: s
     ],
     ids=["fit", "one id", "unfit"],
 )
-def test_millions_of_tiny_lines_take_little_memory_and_time(body: bytes, lines: int, verdict: str | None) -> None:
+def test_millions_of_tiny_lines_take_little_memory_and_time(
+    body: bytes, lines: int, verdict: str | None
+) -> None:
     mib = 32
     cost, found = measured(f'(b"", {body!r}, b"")', mib, 20_000_000)
     records = int(found.split()[0])
@@ -675,7 +860,11 @@ class Cost(NamedTuple):
 def measured(source: str, mib: int, most: int) -> tuple[Cost, str]:
     """What an inspection costs, and its verdict, in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-c", MEASURE, source, str(mib), str(most)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURE, source, str(mib), str(most)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     cost, found = run.stdout.splitlines()
     peak_kib, seconds = cost.split()

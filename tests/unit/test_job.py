@@ -22,7 +22,9 @@ def progress(status: str) -> e.JobProgressed:
 
 
 def end(status: str = "Completed", arn: str | None = ARN, **said: Any) -> e.JobEnded:
-    return e.JobEnded(**{"at": at(9), "attempt": 1, "status": status, "message": "", "arn": arn, **said})
+    return e.JobEnded(
+        **{"at": at(9), "attempt": 1, "status": status, "message": "", "arn": arn, **said}
+    )
 
 
 def tally(**counts: int) -> e.JobTallied:
@@ -45,7 +47,15 @@ def tally(**counts: int) -> e.JobTallied:
         ((CLAIM, SUBMIT, end("Stopped")), "Stopped"),
         ((CLAIM, end("Failed", None)), "Failed"),
         ((e.JobCancelled(at=at(4)),), "Cancelled"),
-        ((CLAIM, SUBMIT, end("Expired"), e.JobRequeued(at=at(11), attempt=1, by="policy", why="")), "Queued"),
+        (
+            (
+                CLAIM,
+                SUBMIT,
+                end("Expired"),
+                e.JobRequeued(at=at(11), attempt=1, by="policy", why=""),
+            ),
+            "Queued",
+        ),
     ],
 )
 def test_the_status_after_these_events(events: tuple[e.Event, ...], status: str) -> None:
@@ -65,8 +75,21 @@ NOTHING = end("Failed", processed_records=0, good_ends=6)
 
 
 def test_a_requeued_job_remembers_its_attempts_and_forgets_the_rest() -> None:
-    job = life(CLAIM, REFUSE, CLAIM, SUBMIT, end("Expired", processed_records=0), tally(processed_records=0), AGAIN)
-    assert (job.attempt, job.next_attempt, job.refused_under, job.tally) == (1, 2, frozenset(), None)
+    job = life(
+        CLAIM,
+        REFUSE,
+        CLAIM,
+        SUBMIT,
+        end("Expired", processed_records=0),
+        tally(processed_records=0),
+        AGAIN,
+    )
+    assert (job.attempt, job.next_attempt, job.refused_under, job.tally) == (
+        1,
+        2,
+        frozenset(),
+        None,
+    )
     assert (job.arn, job.ended_at, job.processed_records) == (None, None, None)
 
 
@@ -82,27 +105,54 @@ def test_an_attempt_keeps_its_number_until_bedrock_has_taken_it() -> None:
 @pytest.mark.parametrize(
     ("kind", "readings", "unanswered"),
     [
-        ("invalid", {4}, False), ("name taken", {4}, True), ("unanswered", set(), True), ("not found", set(), False),
-        ("quota", set(), False), ("access", set(), False), ("throttled", set(), False),
+        ("invalid", {4}, False),
+        ("name taken", {4}, True),
+        ("unanswered", set(), True),
+        ("not found", set(), False),
+        ("quota", set(), False),
+        ("access", set(), False),
+        ("throttled", set(), False),
     ],
-)  # fmt: skip
-def test_a_refusal_is_remembered_for_the_guard_and_for_the_look_up(kind: str, readings: set[int], unanswered: bool) -> None:
+)
+def test_a_refusal_is_remembered_for_the_guard_and_for_the_look_up(
+    kind: str, readings: set[int], unanswered: bool
+) -> None:
     job = life(CLAIM, replace(REFUSE, kind=kind))
-    assert (job.refused_under, job.unanswered, job.reason) == (frozenset(readings), unanswered, "no")
+    assert (job.refused_under, job.unanswered, job.reason) == (
+        frozenset(readings),
+        unanswered,
+        "no",
+    )
     assert evolve(job.id, job, CLAIM).unanswered is unanswered
     assert evolve(job.id, job, CLAIM).refused_under == frozenset(readings)
 
 
 def test_a_new_attempt_has_no_refusal_behind_it() -> None:
-    job = life(CLAIM, replace(REFUSE, kind="name taken"), CLAIM, SUBMIT, end("Failed"), AGAIN, slot_claimed(id_of(), 2, 30))
+    job = life(
+        CLAIM,
+        replace(REFUSE, kind="name taken"),
+        CLAIM,
+        SUBMIT,
+        end("Failed"),
+        AGAIN,
+        slot_claimed(id_of(), 2, 30),
+    )
     assert (job.refused_under, job.unanswered, job.first_claimed_at) == (frozenset(), False, at(30))
 
 
 @pytest.mark.parametrize(
     ("events", "may"),
-    [((), False), ((CLAIM,), True), ((CLAIM, REFUSE), True), ((CLAIM, SUBMIT), False), ((CLAIM, SUBMIT, NOTHING, AGAIN), False)],
+    [
+        ((), False),
+        ((CLAIM,), True),
+        ((CLAIM, REFUSE), True),
+        ((CLAIM, SUBMIT), False),
+        ((CLAIM, SUBMIT, NOTHING, AGAIN), False),
+    ],
 )
-def test_an_attempt_may_be_at_bedrock_from_its_claim_until_it_is_known_to_be(events: tuple[e.Event, ...], may: bool) -> None:
+def test_an_attempt_may_be_at_bedrock_from_its_claim_until_it_is_known_to_be(
+    events: tuple[e.Event, ...], may: bool
+) -> None:
     assert life(*events).may_be_at_bedrock is may
 
 
@@ -116,12 +166,16 @@ def test_failures_are_counted_over_the_attempts_until_a_person_retries() -> None
 def test_a_forget_is_heard_only_of_a_job_at_bedrock() -> None:
     forget = e.ForgetRequested(at=at(5), by="ann", why="")
     assert life(CLAIM, SUBMIT, forget).forget == forget
-    assert [life(*events, forget).forget for events in ((), (CLAIM,), (CLAIM, SUBMIT, end()))] == [None] * 3
+    assert [life(*events, forget).forget for events in ((), (CLAIM,), (CLAIM, SUBMIT, end()))] == [
+        None
+    ] * 3
 
 
 def test_a_rejected_job_says_its_first_problem_and_how_many_more() -> None:
     problems = (e.Problem(line=3, text="line 3 is not JSON"), e.Problem(line=4, text="x"))
-    event = e.JobRejected(at=at(0), model=None, sources=(source(),), problems=problems, problem_count=7, size_bytes=0)
+    event = e.JobRejected(
+        at=at(0), model=None, sources=(source(),), problems=problems, problem_count=7, size_bytes=0
+    )
     job = fold("x", [event])
     assert job
     assert (job.status, job.reason) == ("Rejected", "line 3 is not JSON (and 6 more)")
@@ -163,24 +217,40 @@ SURE = tally(processed_records=0)
         ((end("Failed", processed_records=1), SURE), False),
         ((end("Failed"), SURE), False),
         ((end("Failed", None, processed_records=0), SURE), True),
-        ((end("Failed", processed_records=0, message="Batch job x contains less records (7) than"), SURE), False),
+        (
+            (
+                end(
+                    "Failed",
+                    processed_records=0,
+                    message="Batch job x contains less records (7) than",
+                ),
+                SURE,
+            ),
+            False,
+        ),
         ((end("Stopped", processed_records=0), SURE), False),
         ((end("Completed", processed_records=0), SURE), False),
         ((CANCEL, end("Expired", processed_records=0), SURE), False),
         ((CANCEL, end("Failed", processed_records=0), SURE), False),
     ],
 )
-def test_a_job_comes_back_only_if_it_certainly_bought_nothing(events: tuple[e.Event, ...], again: bool) -> None:
+def test_a_job_comes_back_only_if_it_certainly_bought_nothing(
+    events: tuple[e.Event, ...], again: bool
+) -> None:
     assert comes_back(life(CLAIM, SUBMIT, *events), max_attempts=3) is again
 
 
 def test_only_one_that_expired_has_so_many_attempts() -> None:
-    assert not comes_back(life(CLAIM, SUBMIT, end("Expired", processed_records=0), SURE), max_attempts=1)
+    assert not comes_back(
+        life(CLAIM, SUBMIT, end("Expired", processed_records=0), SURE), max_attempts=1
+    )
     assert comes_back(life(CLAIM, SUBMIT, NOTHING, SURE), max_attempts=1)
 
 
 def test_a_job_that_bedrock_never_had_does_not_come_back() -> None:
-    assert not comes_back(life(CLAIM, end("Failed", None, processed_records=0), SURE), max_attempts=3)
+    assert not comes_back(
+        life(CLAIM, end("Failed", None, processed_records=0), SURE), max_attempts=3
+    )
 
 
 EVENTS = st.sampled_from(

@@ -27,7 +27,7 @@ def test_first_come_first_served_unless_a_model_says_otherwise() -> None:
 @given(RECORDS, RECORDS, st.floats(0, 300_000))
 def test_a_larger_job_is_served_before_a_smaller_one_and_nobody_waits_beyond_the_window(
     first: int, second: int, later: float
-) -> None:  # fmt: skip
+) -> None:
     mine, others = LARGEST.line_at(at(0), first), LARGEST.line_at(at(later), second)
     assert mine is not None
     assert others is not None
@@ -44,7 +44,9 @@ def test_twice_the_records_count_for_the_same_among_small_and_among_large_jobs()
         assert found is not None
         return at(0) - found
 
-    assert ahead(200) - ahead(100) == pytest.approx(ahead(100_000) - ahead(50_000), abs=timedelta(milliseconds=1))
+    assert ahead(200) - ahead(100) == pytest.approx(
+        ahead(100_000) - ahead(50_000), abs=timedelta(milliseconds=1)
+    )
     assert ahead(100_000) == LARGEST_FIRST_WINDOW
     assert ahead(1) == timedelta()
 
@@ -60,10 +62,16 @@ def test_an_order_that_there_is_not_is_refused() -> None:
 
 def test_the_line_is_in_the_order_of_what_counts() -> None:
     bench = Bench(limit=0)
-    for version, seconds, records in (("small", 0, 100), ("large", 60, 90_000), ("middle", 30, 5_000)):
+    for version, seconds, records in (
+        ("small", 0, 100),
+        ("large", 60, 90_000),
+        ("middle", 30, 5_000),
+    ):
         event = replace(queued(version=version, seconds=seconds), record_count=records)
         event = replace(event, line_at=LARGEST.line_at(event.at, records))
         bench.store.append(id_of(version=version), None, event)
         reconcile(bench.world(), id_of(version=version), Visit())
-    assert bench.store.line(MODEL, 9) == [id_of(version=name) for name in ("large", "middle", "small")]
+    assert bench.store.line(MODEL, 9) == [
+        id_of(version=name) for name in ("large", "middle", "small")
+    ]
     assert bench.store.oldest_place(MODEL) == at(60)  # of who is first: the next to be served

@@ -1,7 +1,7 @@
 """A job is loaded as its view and the events after it, and the answer is that of all its events.
 
-That it is so whatever happens to a job: test_job_properties.py, at every step. Here: that no view is believed that may be wrong,
-and that a load does not grow with a job's history (R48).
+That it is so whatever happens to a job: test_job_properties.py, at every step. Here: that no view
+is believed that may be wrong, and that a load does not grow with a job's history (R48).
 """
 
 from typing import Any
@@ -76,14 +76,18 @@ def test_what_is_not_projected_yet_is_read_after_the_view() -> None:
     bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
     loaded = bench.store.load_job(job)
     assert loaded.job == by_events(bench.store, job)
-    assert loaded.seen == fold(job, [recorded.event for recorded in bench.store.load(job_stream(job))][:1])
+    assert loaded.seen == fold(
+        job, [recorded.event for recorded in bench.store.load(job_stream(job))][:1]
+    )
 
 
 @pytest.mark.parametrize("status", ["waiting", "claimed", "running", "late failure"])
 def test_a_view_holds_the_whole_state_of_a_job_that_is_not_over(status: str) -> None:
     bench, _, job = refused_for(1)
     if status != "waiting":
-        bench.bedrock.otherwise = Refused(QUOTA, "full") if status == "claimed" else type(bench.bedrock)().otherwise
+        bench.bedrock.otherwise = (
+            Refused(QUOTA, "full") if status == "claimed" else type(bench.bedrock)().otherwise
+        )
         let_pass(bench, hours=1)
     if status in {"running", "late failure"}:
         report(bench, job, "InProgress")

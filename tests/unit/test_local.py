@@ -1,4 +1,6 @@
-"""The local tools: clear sentences where something is missing, and nothing of anybody else's is touched."""
+"""The local tools: clear sentences where something is missing, and nothing of anybody else's is
+touched.
+"""
 
 import json
 import os
@@ -45,7 +47,11 @@ def test_real_credentials_and_profiles_never_reach_a_local_command() -> None:
         "HOME": "/h",
     }
     made = local_environment(real)
-    assert (made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"], made["HOME"]) == ("test", "test", "/h")
+    assert (made["AWS_ACCESS_KEY_ID"], made["AWS_SECRET_ACCESS_KEY"], made["HOME"]) == (
+        "test",
+        "test",
+        "/h",
+    )
     assert not {"AWS_SESSION_TOKEN", "AWS_PROFILE"} & set(made)
 
 
@@ -55,14 +61,24 @@ def test_the_shell_gets_our_tools_and_the_names_of_what_is_deployed(tmp_path: Pa
     assert before["PATH"].startswith(str(ROOT / ".venv" / "bin"))
     assert "BUCKET" not in before
     (tmp_path / "terraform").mkdir()
-    outputs = {"bucket": {"value": "a-bucket"}, "events_table": {"value": "a-table"}, "limits": {"value": {}}}
+    outputs = {
+        "bucket": {"value": "a-bucket"},
+        "events_table": {"value": "a-table"},
+        "limits": {"value": {}},
+    }
     (tmp_path / "terraform" / "terraform.tfstate").write_text(json.dumps({"outputs": outputs}))
-    assert set(stack.shell_settings(tmp_path).items()) - set(before.items()) == {("BUCKET", "a-bucket"), ("EVENTS", "a-table")}
+    assert set(stack.shell_settings(tmp_path).items()) - set(before.items()) == {
+        ("BUCKET", "a-bucket"),
+        ("EVENTS", "a-table"),
+    }
 
 
 def test_endpoints_come_from_the_environment() -> None:
     made = local_environment({"AWS_ENDPOINT_URL_BEDROCK": "http://127.0.0.1:9999"})
-    assert (made["AWS_ENDPOINT_URL"], made["AWS_ENDPOINT_URL_BEDROCK"]) == ("http://127.0.0.1:4566", "http://127.0.0.1:9999")
+    assert (made["AWS_ENDPOINT_URL"], made["AWS_ENDPOINT_URL_BEDROCK"]) == (
+        "http://127.0.0.1:4566",
+        "http://127.0.0.1:9999",
+    )
 
 
 def test_a_busy_port_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
@@ -70,7 +86,10 @@ def test_a_busy_port_is_one_sentence_that_says_what_to_do(tmp_path: Path) -> Non
         url = f"http://127.0.0.1:{busy.getsockname()[1]}"
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL", url)
-            with pytest.raises(stack.StackError, match=r"port \d+ is busy: stop what listens there, or set AWS_ENDPOINT_URL"):
+            with pytest.raises(
+                stack.StackError,
+                match=r"port \d+ is busy: stop what listens there, or set AWS_ENDPOINT_URL",
+            ):
                 stack.up(record=tmp_path / "stack.json")
     assert not (tmp_path / "stack.json").exists()
 
@@ -103,15 +122,23 @@ def test_down_ends_nothing_that_has_taken_over_an_old_process_id(tmp_path: Path)
 
 
 def test_an_emulator_that_nobody_knows_is_one_sentence() -> None:
-    with pytest.raises(emulators.UnknownEmulator, match="EMULATOR is moto: say ministack or localstack"):
+    with pytest.raises(
+        emulators.UnknownEmulator, match="EMULATOR is moto: say ministack or localstack"
+    ):
         emulators.chosen({"EMULATOR": "moto"})
     assert emulators.chosen({"EMULATOR": ""}) == emulators.chosen({}) == "ministack"
 
 
 @pytest.mark.parametrize("name", ["ministack", "localstack"])
-def test_an_emulator_listens_on_loopback_only_and_is_told_by_its_command(tmp_path: Path, name: str) -> None:
+def test_an_emulator_listens_on_loopback_only_and_is_told_by_its_command(
+    tmp_path: Path, name: str
+) -> None:
     found = emulators.described(name, 4711, "eu-west-1", tmp_path)
-    places = [value for setting, value in found.settings.items() if setting in {"BIND_HOST", "GATEWAY_LISTEN"}]
+    places = [
+        value
+        for setting, value in found.settings.items()
+        if setting in {"BIND_HOST", "GATEWAY_LISTEN"}
+    ]
     assert places
     assert all(place.startswith("127.0.0.1") for place in places)
     assert any(name in word for word in found.command)
@@ -119,15 +146,26 @@ def test_an_emulator_listens_on_loopback_only_and_is_told_by_its_command(tmp_pat
 
 def test_what_localstack_keeps_is_in_its_own_directory(tmp_path: Path) -> None:
     settings = emulators.described("localstack", 4711, "eu-west-1", tmp_path).settings
-    for setting in ("FILESYSTEM_ROOT", "LOCALSTACK_VOLUME_DIR", "CONFIG_DIR", "XDG_CACHE_HOME", "TMPDIR", "BBQ_CUT_OFF"):
+    for setting in (
+        "FILESYSTEM_ROOT",
+        "LOCALSTACK_VOLUME_DIR",
+        "CONFIG_DIR",
+        "XDG_CACHE_HOME",
+        "TMPDIR",
+        "BBQ_CUT_OFF",
+    ):
         assert Path(settings[setting]).is_relative_to(tmp_path), setting
 
 
-def test_localstack_that_is_not_set_up_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_localstack_that_is_not_set_up_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(emulators, "LOCALSTACK_PYTHON", tmp_path / "no" / "python")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", "http://127.0.0.1:2")
-    with pytest.raises(stack.StackError, match="localstack is not set up: say `make up EMULATOR=localstack`"):
+    with pytest.raises(
+        stack.StackError, match="localstack is not set up: say `make up EMULATOR=localstack`"
+    ):
         stack.up(record=tmp_path / "stack.json", emulator="localstack")
     assert not (tmp_path / "stack.json").exists()
 
@@ -176,22 +214,40 @@ def test_a_second_file_of_variables_is_not_mixed_with_the_first(tmp_path: Path) 
     (tmp_path / "terraform" / "terraform.tfvars").touch()
     refused = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
-    assert refused.stdout.startswith("Terraform reads terraform/terraform.tfvars beside prod.tfvars: give it another name")
+    assert refused.stdout.startswith(
+        "Terraform reads terraform/terraform.tfvars beside prod.tfvars: give it another name"
+    )
     assert (
-        subprocess.run([*asked[:-1], "TF_VARS=terraform.tfvars"], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+        subprocess.run(
+            [*asked[:-1], "TF_VARS=terraform.tfvars"],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
     )
 
 
 def test_a_missing_terraform_is_one_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": str(tmp_path)}
     shown = subprocess.run(
-        [sys.executable, "-m", "local.deploy", "output", "bucket"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "local.deploy", "output", "bucket"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert shown.returncode == 1
-    assert shown.stderr.strip() == "deploy: terraform is not installed: install Terraform 1.11 or later, then run this again"
+    assert (
+        shown.stderr.strip()
+        == "deploy: terraform is not installed: install Terraform 1.11 or later, then run this "
+        "again"
+    )
 
 
-def test_an_emulator_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emulator_that_does_not_answer_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")

@@ -1,4 +1,6 @@
-"""The parts of the plugins for LocalStack that need no LocalStack: moto's improved transactions, and the Runtime API."""
+"""The parts of the plugins for LocalStack that need no LocalStack: moto's improved transactions,
+and the Runtime API.
+"""
 
 import json
 import urllib.request
@@ -48,14 +50,24 @@ def put(number: int, **more: Any) -> dict[str, Any]:
 
 
 def table() -> Any:
-    (found,) = [table for name, table in dynamodb_backends["123456789012"][REGION].tables.items() if name == NAME]
+    (found,) = [
+        table
+        for name, table in dynamodb_backends["123456789012"][REGION].tables.items()
+        if name == NAME
+    ]
     return found
 
 
 def test_a_condition_that_fails_writes_nothing_and_tells_no_stream(client: Any) -> None:
     client.put_item(TableName=NAME, Item=item(1))
     shard = table().stream_shard
-    new = {"Put": {"TableName": NAME, "Item": item(1), "ConditionExpression": "attribute_not_exists(pk)"}}
+    new = {
+        "Put": {
+            "TableName": NAME,
+            "Item": item(1),
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+    }
     with pytest.raises(ClientError) as refused:
         client.transact_write_items(TransactItems=[put(2), new, put(3)])
     codes = [reason["Code"] for reason in refused.value.response["CancellationReasons"]]
@@ -69,10 +81,12 @@ def test_a_write_that_fails_after_its_condition_held_undoes_those_before_it(clie
     client.put_item(TableName=NAME, Item=item(1, n={"S": "old"}))
     bad = {
         "Update": {
-            "TableName": NAME, "Key": item(3), "UpdateExpression": "SET n = m + :one",
+            "TableName": NAME,
+            "Key": item(3),
+            "UpdateExpression": "SET n = m + :one",
             "ExpressionAttributeValues": {":one": {"N": "1"}},
         }
-    }  # fmt: skip
+    }
     with pytest.raises(ClientError):
         client.transact_write_items(TransactItems=[put(1, n={"S": "new"}), put(2), bad])
     assert client.scan(TableName=NAME)["Items"] == [item(1, n={"S": "old"})]
@@ -89,8 +103,10 @@ def test_a_query_reads_its_own_partition_in_order_and_by_pages(client: Any) -> N
         client.put_item(TableName=NAME, Item=item(number))
         client.put_item(TableName=NAME, Item=item(number) | {"pk": {"S": "b"}})
     asked: dict[str, Any] = {
-        "TableName": NAME, "KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": "a"}},
-    }  # fmt: skip
+        "TableName": NAME,
+        "KeyConditionExpression": "pk = :pk",
+        "ExpressionAttributeValues": {":pk": {"S": "a"}},
+    }
     first = client.query(**asked, Limit=2)
     assert first["Items"] == [item(1), item(2)]
     assert client.query(**asked, ExclusiveStartKey=first["LastEvaluatedKey"])["Items"] == [item(3)]
@@ -107,9 +123,16 @@ def api() -> Iterator[RuntimeApi]:
 
 
 def test_an_invocation_is_asked_for_and_answered(api: RuntimeApi) -> None:
-    payload = {"invoke-id": "i-1", "payload": '{"hello": 1}', "invoked-function-arn": "arn:f", "trace-id": "Root=1"}
+    payload = {
+        "invoke-id": "i-1",
+        "payload": '{"hello": 1}',
+        "invoked-function-arn": "arn:f",
+        "trace-id": "Root=1",
+    }
     api.give(payload, 4711)
-    with urllib.request.urlopen(f"http://{api.address}/2018-06-01/runtime/invocation/next", timeout=5) as answer:
+    with urllib.request.urlopen(
+        f"http://{api.address}/2018-06-01/runtime/invocation/next", timeout=5
+    ) as answer:
         assert json.load(answer) == {"hello": 1}
         assert answer.headers["Lambda-Runtime-Aws-Request-Id"] == "i-1"
         assert answer.headers["Lambda-Runtime-Deadline-Ms"] == "4711"
@@ -132,6 +155,8 @@ def test_a_body_in_chunks_is_put_together(api: RuntimeApi) -> None:
 
 
 def tell(api: RuntimeApi, path: str, body: Any) -> None:
-    request = urllib.request.Request(f"http://{api.address}/2018-06-01/runtime/{path}", data=body, method="POST")
+    request = urllib.request.Request(
+        f"http://{api.address}/2018-06-01/runtime/{path}", data=body, method="POST"
+    )
     with urllib.request.urlopen(request, timeout=5) as answer:
         assert answer.status == 202

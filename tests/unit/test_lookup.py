@@ -1,11 +1,22 @@
-"""A lost answer of Create loses no job and buys none twice: an attempt is looked up until it is known where it is."""
+"""A lost answer of Create loses no job and buys none twice: an attempt is looked up until it is
+known where it is.
+"""
 
 from datetime import datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
 
-from bbq.services.scheduler.bedrock import KNOWN_WITHIN, Accepted, Answer, Found, NameInUse, NotYetKnown, Request, Unknown
+from bbq.services.scheduler.bedrock import (
+    KNOWN_WITHIN,
+    Accepted,
+    Answer,
+    Found,
+    NameInUse,
+    NotYetKnown,
+    Request,
+    Unknown,
+)
 from bbq.shared import events as e
 from bbq.shared.hold import NAME_TAKEN, UNANSWERED
 from bbq.shared.names import attempt_name, holder
@@ -17,7 +28,9 @@ NO_ANSWER = Unknown("ReadTimeout")
 
 
 def unanswered(*, taken: bool = False, token: str | None = None) -> tuple[Bench, str, str]:
-    """(bench, job, ARN): its Create got no answer; `taken`: Bedrock has a job of its name, with our token if none is said."""
+    """(bench, job, ARN): its Create got no answer; `taken`: Bedrock has a job of its name, with our
+    token if none is said.
+    """
     bench = Bench(bedrock=FakeBedrock(script=[NO_ANSWER]))
     job = started(bench)
     return bench, job, bench.bedrock.take(name_of(job), token=token) if taken else ""
@@ -72,14 +85,19 @@ def test_the_end_of_a_job_that_is_taken_over_is_recorded_at_once(status: str) ->
 def test_a_job_that_bedrock_does_not_have_goes_back_in_line_and_holds_its_model() -> None:  # R45
     bench, job, _ = unanswered()
     after_the_lease(bench, job)
-    assert (bench.job(job).status, bench.store.line(MODEL, 9), bench.slots.holders) == ("Queued", [job], {})
+    assert (bench.job(job).status, bench.store.line(MODEL, 9), bench.slots.holders) == (
+        "Queued",
+        [job],
+        {},
+    )
     hold = bench.slots.refused
     assert hold
     assert hold.kind == UNANSWERED
     assert ("ModelHeld", UNANSWERED) in [(name, fields.get("kind")) for name, fields in bench.notes]
 
 
-def test_it_is_created_again_with_the_same_name_and_token_and_counts_as_one_attempt() -> None:  # R46
+# R46
+def test_it_is_created_again_with_the_same_name_and_token_and_counts_as_one_attempt() -> None:
     bench, job, _ = unanswered()
     let_pass(bench, hours=1)
     assert [create.name for create in bench.bedrock.creates] == [name_of(job)] * 2
@@ -198,7 +216,8 @@ def only_for(bench: Bench, job: str, answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("status", ["Validating", "Completed"])
-def test_an_event_of_a_job_that_waits_after_an_unanswered_create_adopts_it(status: str) -> None:  # R47
+# R47
+def test_an_event_of_a_job_that_waits_after_an_unanswered_create_adopts_it(status: str) -> None:
     bench, job, _ = unanswered()
     after_the_lease(bench, job)
     assert bench.job(job).status == "Queued"
@@ -219,7 +238,9 @@ def test_a_job_that_is_adopted_while_it_waits_counts_beyond_the_limit() -> None:
     made = bench.bedrock.take(name_of(job))
     bench.bedrock.unlisted = {made}
     other = started(bench, "other", priority=0)
-    operator_says(bench, e.ModelResumed(at=bench.time, by="ann", why="no hold: the head of the line is next"))
+    operator_says(
+        bench, e.ModelResumed(at=bench.time, by="ann", why="no hold: the head of the line is next")
+    )
     assert bench.job(other).status == "Submitted"
     report(bench, job, "Validating", which=made)
     assert set(bench.slots.holders) == {holder(job, 1), holder(other, 1)}
@@ -246,10 +267,13 @@ def test_a_stranger_with_our_name_is_never_adopted() -> None:
     bench, job, theirs = unanswered(taken=True, token="theirs")
     report(bench, job, "Completed", which=theirs)
     assert bench.job(job).status == "Claimed"
-    assert ("ForeignJobWithOurName", theirs) in [(name, fields.get("arn")) for name, fields in bench.notes]
+    assert ("ForeignJobWithOurName", theirs) in [
+        (name, fields.get("arn")) for name, fields in bench.notes
+    ]
 
 
-def test_a_stranger_with_our_name_fails_no_job_at_once() -> None:  # found by simulation: ours was accepted, and List was behind
+# found by simulation: ours was accepted, and List was behind
+def test_a_stranger_with_our_name_fails_no_job_at_once() -> None:
     bench, job, theirs = unanswered(taken=True, token="theirs")
     made = bench.bedrock.take(name_of(job))
     bench.bedrock.unlisted = {made}
@@ -260,7 +284,11 @@ def test_a_stranger_with_our_name_fails_no_job_at_once() -> None:  # found by si
     assert (hold.kind, theirs in hold.message) == (NAME_TAKEN, True)
     bench.bedrock.unlisted = set()
     let_pass(bench, hours=1)
-    assert (bench.job(job).status, bench.job(job).arn, len(bench.bedrock.creates)) == ("Submitted", made, 1)
+    assert (bench.job(job).status, bench.job(job).arn, len(bench.bedrock.creates)) == (
+        "Submitted",
+        made,
+        1,
+    )
 
 
 def test_a_name_that_a_stranger_has_fails_its_job_after_three_acceptances_of_others_only() -> None:
@@ -338,7 +366,10 @@ def test_an_operator_may_have_it_forgotten_and_its_slot_is_free() -> None:
     bench.append(job, e.ForgetRequested(at=bench.time, by="ann", why="support says it is gone"))
     see(bench, job)
     assert (bench.job(job).status, bench.job(waits).status) == ("Failed", "Submitted")
-    assert bench.job(job).reason == "Bedrock does not know it; forgotten by ann: support says it is gone"
+    assert (
+        bench.job(job).reason
+        == "Bedrock does not know it; forgotten by ann: support says it is gone"
+    )
     assert list(bench.slots.holders) == [holder(waits, 1)]
 
 

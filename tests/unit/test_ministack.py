@@ -16,9 +16,10 @@ def batch(source: str) -> dict[str, Any]:
 def test_a_streams_batch_of_which_a_record_failed_is_an_error_so_that_it_comes_back() -> None:
     result = as_on_a_stream(batch("aws:dynamodb"), {"body": FAILED, "log": "its log"})
     assert result == {
-        "error": True, "log": "its log",
+        "error": True,
+        "log": "its log",
         "body": {"errorType": "BatchItemFailures", "errorMessage": "1 of 2 records failed"},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

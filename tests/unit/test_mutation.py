@@ -11,15 +11,24 @@ POLICY: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [
         {"Sid": "One", "Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:a"},
-        {"Sid": "Many", "Effect": "Allow", "Action": ["sqs:A", "sqs:B"], "Resource": ["arn:b", "arn:c"]},
+        {
+            "Sid": "Many",
+            "Effect": "Allow",
+            "Action": ["sqs:A", "sqs:B"],
+            "Resource": ["arn:b", "arn:c"],
+        },
     ],
 }
 
 
 def test_each_action_and_each_of_several_resources_is_a_right() -> None:
     assert [(right.sid, str(right)) for right in rights("x", POLICY)] == [
-        ("One", "s3:GetObject"), ("Many", "sqs:A"), ("Many", "sqs:B"), ("Many", "arn:b"), ("Many", "arn:c"),
-    ]  # fmt: skip
+        ("One", "s3:GetObject"),
+        ("Many", "sqs:A"),
+        ("Many", "sqs:B"),
+        ("Many", "arn:b"),
+        ("Many", "arn:c"),
+    ]
 
 
 def test_one_is_taken_away_and_the_document_is_as_it_was() -> None:
@@ -39,7 +48,9 @@ def test_all_of_them_can_be_taken_away_at_once() -> None:
     assert without(POLICY, list(rights("x", POLICY)))["Statement"] == []
     one, many = POLICY["Statement"]
     taken = [Right(who="x", sid="Many", action="sqs:A"), Right(who="x", sid="Many", action="sqs:B")]
-    assert without(POLICY, [*taken, Right(who="x", sid="Many", resource="arn:b")])["Statement"] == [one]
+    assert without(POLICY, [*taken, Right(who="x", sid="Many", resource="arn:b")])["Statement"] == [
+        one
+    ]
     assert many["Action"] == ["sqs:A", "sqs:B"]
 
 

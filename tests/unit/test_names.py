@@ -1,4 +1,6 @@
-"""Names derived from uploads: the same upload always has the same, and no raw key text ever gets into one."""
+"""Names derived from uploads: the same upload always has the same, and no raw key text ever gets
+into one.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +13,9 @@ from bbq.services.scheduler.timers import _name as timer_name
 from bbq.shared import names
 
 # The service's own patterns (from botocore's service model).
-S3_URI = r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
+S3_URI = (
+    r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](?:/[-!_*'().a-z0-9A-Z]+(?:/[-!_*'().a-z0-9A-Z]+)*)?/?"
+)
 JOB_NAME = r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}"
 TOKEN = r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}"
 SCHEDULE_NAME = r"[0-9a-zA-Z-_.]{1,64}"  # EventBridge Scheduler user guide
@@ -43,13 +47,21 @@ def test_look_alike_keys_are_different_jobs() -> None:
     assert len({names.job_id("b", key, "1", "", "") for key in keys}) == len(keys)
 
 
-@pytest.mark.parametrize(("first", "second"), [(("b", "a\0", "v"), ("b", "a", "\0v")), (("b", "k", ""), ("b", "k", "v"))])
-def test_the_parts_of_an_upload_are_kept_apart(first: tuple[str, str, str], second: tuple[str, str, str]) -> None:
+@pytest.mark.parametrize(
+    ("first", "second"), [(("b", "a\0", "v"), ("b", "a", "\0v")), (("b", "k", ""), ("b", "k", "v"))]
+)
+def test_the_parts_of_an_upload_are_kept_apart(
+    first: tuple[str, str, str], second: tuple[str, str, str]
+) -> None:
     assert names.job_id(*first, "s", "e") != names.job_id(*second, "s", "e")
 
 
 def test_without_versions_the_sequencer_and_etag_tell_uploads_apart() -> None:
-    ids = {names.job_id("b", "k", "", sequencer, etag) for sequencer in ("1", "2") for etag in ("a", "b")}
+    ids = {
+        names.job_id("b", "k", "", sequencer, etag)
+        for sequencer in ("1", "2")
+        for etag in ("a", "b")
+    }
     assert len(ids) == 4
 
 
@@ -65,10 +77,24 @@ def test_an_attempts_name_fits_bedrock_and_is_read_back(deployment: str, attempt
 
 @pytest.mark.parametrize(
     "name",
-    ["", "bbq", "bbq-x-1", "other-I-1", "bbq-I", "bbq-I-0", "bbq-J-1", "bbq-I-1\n", "xbbq-I-1", "bbq-bbq-I-1", "bbq-I-\u0661"],
+    [
+        "",
+        "bbq",
+        "bbq-x-1",
+        "other-I-1",
+        "bbq-I",
+        "bbq-I-0",
+        "bbq-J-1",
+        "bbq-I-1\n",
+        "xbbq-I-1",
+        "bbq-bbq-I-1",
+        "bbq-I-\u0661",
+    ],
 )
 def test_a_strangers_job_name_is_nobody_of_ours(name: str) -> None:
-    assert names.parse_attempt_name("bbq", name.replace("I", "a" * 26).replace("J", "A" * 26)) is None
+    assert (
+        names.parse_attempt_name("bbq", name.replace("I", "a" * 26).replace("J", "A" * 26)) is None
+    )
 
 
 def test_a_holder_is_read_back() -> None:
@@ -77,8 +103,14 @@ def test_a_holder_is_read_back() -> None:
 
 def test_an_uploads_path_stays_readable() -> None:
     job = names.job_id("b", "to-process/haiku/2026/rev iews.jsonl", "v", "", "")
-    assert names.staged_key(job, "to-process/haiku/2026/rev iews.jsonl") == f"staged/{job}/rev-iews.jsonl"
-    assert names.output_prefix(job, "to-process/haiku/2026/rev iews.jsonl") == f"processed/haiku/2026/rev-iews/{job}/"
+    assert (
+        names.staged_key(job, "to-process/haiku/2026/rev iews.jsonl")
+        == f"staged/{job}/rev-iews.jsonl"
+    )
+    assert (
+        names.output_prefix(job, "to-process/haiku/2026/rev iews.jsonl")
+        == f"processed/haiku/2026/rev-iews/{job}/"
+    )
 
 
 def test_the_longest_name_of_a_timer_fits_scheduler() -> None:

@@ -1,4 +1,6 @@
-"""What an SDK does that is older than this project: the reason why the zips hold one that is not (local/build.py)."""
+"""What an SDK does that is older than this project: the reason why the zips hold one that is not
+(local/build.py).
+"""
 
 from typing import Any
 
@@ -9,9 +11,13 @@ from bbq.shared.hold import INVALID
 from bbq.shared.models import Model
 
 REQUEST = Request(
-    name="bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1", model=Model(alias="haiku", model_id="m", limit=1), input_uri="s3://bkt/a.jsonl",
-    output_uri="s3://bkt/out/", role_arn="arn:aws:iam::000000000000:role/r", kms_key_arn=None,
-)  # fmt: skip
+    name="bbq-aaaaaaaaaaaaaaaaaaaaaaaaaa-1",
+    model=Model(alias="haiku", model_id="m", limit=1),
+    input_uri="s3://bkt/a.jsonl",
+    output_uri="s3://bkt/out/",
+    role_arn="arn:aws:iam::000000000000:role/r",
+    kms_key_arn=None,
+)
 
 
 def test_a_parameter_that_it_does_not_know_is_refused_and_nothing_is_sent() -> None:
@@ -27,7 +33,10 @@ def test_a_parameter_that_it_does_not_know_is_refused_and_nothing_is_sent() -> N
 
 def test_what_is_packed_knows_the_counts_that_get_shows_since_april_2026() -> None:
     counts = {"totalRecordCount", "processedRecordCount", "successRecordCount", "errorRecordCount"}
-    assert counts <= _shape(boto3.client("bedrock"), "GetModelInvocationJob", "output_shape").members.keys()
+    assert (
+        counts
+        <= _shape(boto3.client("bedrock"), "GetModelInvocationJob", "output_shape").members.keys()
+    )
 
 
 def _shape(client: Any, operation: str, which: str) -> Any:

@@ -1,4 +1,6 @@
-"""Intake and the Bedrock simulator read with one reader: what one takes, the other takes, and each record gets an answer."""
+"""Intake and the Bedrock simulator read with one reader: what one takes, the other takes, and each
+record gets an answer.
+"""
 
 import io
 import json
@@ -26,7 +28,9 @@ KEY = "to-process/a.jsonl"
 
 
 class Object:
-    """One object, as S3 gives it to intake (`open`, `copy`) and to the simulator (the client's own names)."""
+    """One object, as S3 gives it to intake (`open`, `copy`) and to the simulator (the client's own
+    names).
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data, self.out = data, b""
@@ -34,7 +38,13 @@ class Object:
     @contextmanager
     def open(self, upload: Upload) -> Iterator[Opened]:
         metadata: Mapping[str, str] = {}
-        yield Opened(size_bytes=len(self.data), etag="e", encoding="", metadata=metadata, chunks=iter([self.data]))
+        yield Opened(
+            size_bytes=len(self.data),
+            etag="e",
+            encoding="",
+            metadata=metadata,
+            chunks=iter([self.data]),
+        )
 
     def version_before(self, upload: Upload, etag: str) -> None:
         """There is none."""
@@ -59,14 +69,26 @@ def taken_in(there: Object) -> e.Event:
     """What intake makes of the object."""
     models = {"any": Model(alias="any", model_id="any", limit=1, min_records=1, max_records=1000)}
     config = Config(
-        bucket=BUCKET, events_table="events", uploads_queue_url="", region="us-east-1", models=models, default_model="any"
-    )  # fmt: skip
+        bucket=BUCKET,
+        events_table="events",
+        uploads_queue_url="",
+        region="us-east-1",
+        models=models,
+        default_model="any",
+    )
     store = Store(MemoryTables(), sleep=lambda _: None)
     world = World(
-        config=config, store=store, objects=there, now=lambda: T0, seconds_left=lambda: 300.0, note=lambda *_, **__: None,
+        config=config,
+        store=store,
+        objects=there,
+        now=lambda: T0,
+        seconds_left=lambda: 300.0,
+        note=lambda *_, **__: None,
         hide=lambda *_: None,
-    )  # fmt: skip
-    upload = Upload(bucket=BUCKET, key=KEY, version_id="v1", etag="e", sequencer="", size_bytes=len(there.data))
+    )
+    upload = Upload(
+        bucket=BUCKET, key=KEY, version_id="v1", etag="e", sequencer="", size_bytes=len(there.data)
+    )
     take_in(world, upload)
     (recorded,) = store.load(job_stream(job_id(BUCKET, KEY, "v1", "", "")))
     return recorded.event
@@ -93,10 +115,18 @@ def test_what_one_takes_the_other_takes(data: bytes) -> None:
     event = taken_in(there)
     client: Any = there
     work = simulator.Work(
-        job_id="j", input_uri=f"s3://{BUCKET}/{KEY}", output_uri=f"s3://{BUCKET}/out", model="m", converse=False, records=1000
-    )  # fmt: skip
+        job_id="j",
+        input_uri=f"s3://{BUCKET}/{KEY}",
+        output_uri=f"s3://{BUCKET}/out",
+        model="m",
+        converse=False,
+        records=1000,
+    )
     found = simulator.inspect(client, work)
-    assert isinstance(event, e.JobQueued) == (not found.problem and found.records > 0), (event, found)
+    assert isinstance(event, e.JobQueued) == (not found.problem and found.records > 0), (
+        event,
+        found,
+    )
     if isinstance(event, e.JobQueued):
         assert event.record_count == found.records
         tally = simulator.write(client, work)

@@ -1,8 +1,10 @@
-"""People's words are data: labels, owners, keys and reasons of any kind, from intake to what `bbq` prints and a repair compares.
+"""People's words are data: labels, owners, keys and reasons of any kind, from intake to what `bbq`
+prints and a repair compares.
 
-One of them once became the name of an argument: a label called `self` ended `bbq verify` for the whole deployment. So here
-arbitrary words go through intake, events, projections, views, the command line's own printing, `verify` and `rebuild`; each comes
-out as it went in, and a job that cannot be projected all the same is one difference, beside which the walk goes on.
+One of them once became the name of an argument: a label called `self` ended `bbq verify` for the
+whole deployment. So here arbitrary words go through intake, events, projections, views, the command
+line's own printing, `verify` and `rebuild`; each comes out as it went in, and a job that cannot be
+projected all the same is one difference, beside which the walk goes on.
 """
 
 import io
@@ -46,18 +48,80 @@ from tests.support.samples import BUCKET, LINE, MODEL, MODEL_ID
 from tests.support.world import Bench, arn
 from tests.unit.test_repair import Office
 
-NASTY = [  # names of arguments and attributes on the way, and what formats, terminals and tables give a meaning
-    "self", "cls", "_user_instantiated", "attributes", "pk", "sk", "job", "model", "status", "version", "labels", "name",
-    "value", "null", "default", "attr_name", "hash_key", "range_key", "__class__", "__init__", "__dict__", "attribute_values",
-    "at", "data", "service", "about", "message", "level", "{}", "{0}", "{self}", "{self.__class__}", "%s", "%(x)s", "%",
-    "[bold red]x[/]", "[/]", ":boom:", "\x1b[2J\x1b]0;owned\x07", "\x9b31m", "\0", "\r\n", "\u202egnp", "\u2028", "\ufeff",
-    "cafe\u0301", "\U0001f600", "\U0010ffff", "", " ", "#", "job#", "$(x)", "'\"`", "</script>", "\\", "None", "0", "L", "S",
-    "M", "NULL", "w" * 2000,
-]  # fmt: skip
-WORD = st.sampled_from(NASTY) | st.text(max_size=30)  # no half of a surrogate pair: a header cannot hold one
+# names of arguments and attributes on the way, and what formats, terminals and tables give a
+# meaning
+NASTY = [
+    "self",
+    "cls",
+    "_user_instantiated",
+    "attributes",
+    "pk",
+    "sk",
+    "job",
+    "model",
+    "status",
+    "version",
+    "labels",
+    "name",
+    "value",
+    "null",
+    "default",
+    "attr_name",
+    "hash_key",
+    "range_key",
+    "__class__",
+    "__init__",
+    "__dict__",
+    "attribute_values",
+    "at",
+    "data",
+    "service",
+    "about",
+    "message",
+    "level",
+    "{}",
+    "{0}",
+    "{self}",
+    "{self.__class__}",
+    "%s",
+    "%(x)s",
+    "%",
+    "[bold red]x[/]",
+    "[/]",
+    ":boom:",
+    "\x1b[2J\x1b]0;owned\x07",
+    "\x9b31m",
+    "\0",
+    "\r\n",
+    "\u202egnp",
+    "\u2028",
+    "\ufeff",
+    "cafe\u0301",
+    "\U0001f600",
+    "\U0010ffff",
+    "",
+    " ",
+    "#",
+    "job#",
+    "$(x)",
+    "'\"`",
+    "</script>",
+    "\\",
+    "None",
+    "0",
+    "L",
+    "S",
+    "M",
+    "NULL",
+    "w" * 2000,
+]
+# no half of a surrogate pair: a header cannot hold one
+WORD = st.sampled_from(NASTY) | st.text(max_size=30)
 HALVES = st.sampled_from(["\ud83d", "x\udc00y", "\ud800" * 3])  # but what is read from JSON can
 ANY_WORD = WORD | HALVES
-LABELS = st.dictionaries(WORD.map(str.lower).filter(lambda name: name not in {"model", "priority"}), WORD, max_size=6)
+LABELS = st.dictionaries(
+    WORD.map(str.lower).filter(lambda name: name not in {"model", "priority"}), WORD, max_size=6
+)
 
 
 class Bucket:
@@ -68,7 +132,9 @@ class Bucket:
     @contextmanager
     def open(self, upload: Upload) -> Iterator[Opened]:
         """See Objects."""
-        yield Opened(size_bytes=len(LINE), etag="e", encoding="", metadata=self.metadata, chunks=iter([LINE]))
+        yield Opened(
+            size_bytes=len(LINE), etag="e", encoding="", metadata=self.metadata, chunks=iter([LINE])
+        )
 
     def version_before(self, upload: Upload, etag: str) -> str | None:
         """See Objects."""
@@ -86,19 +152,30 @@ class Life:
         models = {MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=2, min_records=1)}
         self.intake = World(
             config=Config(
-                bucket=BUCKET, events_table="events", uploads_queue_url="http://uploads", region="us-east-1", models=models,
+                bucket=BUCKET,
+                events_table="events",
+                uploads_queue_url="http://uploads",
+                region="us-east-1",
+                models=models,
                 default_model=MODEL,
             ),
-            store=self.bench.store, objects=self.bucket, now=lambda: self.bench.time, seconds_left=lambda: 300.0,
-            note=lambda name, **fields: self.bench.notes.append((name, fields)), hide=lambda *_: None,
-        )  # fmt: skip
+            store=self.bench.store,
+            objects=self.bucket,
+            now=lambda: self.bench.time,
+            seconds_left=lambda: 300.0,
+            note=lambda name, **fields: self.bench.notes.append((name, fields)),
+            hide=lambda *_: None,
+        )
 
     def upload(self, word: str, labels: Mapping[str, str], version: str = "v1") -> str:
         """S3 announces it and the scheduler takes it up; the job's id."""
         self.bench.wait(seconds=1)
         key = INPUT_PREFIX + word.encode()[:900].decode(errors="ignore") + INPUT_SUFFIX
         self.bucket.metadata = labels
-        take_in_message(self.intake, json.dumps(s3_notification(quote_plus(key), bucket=BUCKET, version=version)))
+        take_in_message(
+            self.intake,
+            json.dumps(s3_notification(quote_plus(key), bucket=BUCKET, version=version)),
+        )
         job = job_id(BUCKET, key, version, "", "")
         reconcile(self.bench.world(), job, Visit())
         return job
@@ -107,7 +184,9 @@ class Life:
         """Bedrock says so, in these words."""
         state = self.bench.job(job)
         assert state.arn
-        told = Report(arn=state.arn, model_id=MODEL_ID, status="Failed", message=message, job=job, attempt=1)
+        told = Report(
+            arn=state.arn, model_id=MODEL_ID, status="Failed", message=message, job=job, attempt=1
+        )
         reconcile_report(self.bench.world(), told)
 
     @property
@@ -131,7 +210,9 @@ def printed(life: Life, jobs: list[str]) -> str:
     said = io.StringIO()
     for view in views:
         happened = [
-            Happened(version=int(row.version), at=life.bench.time, name=row.name, schema=1, data=row.data)
+            Happened(
+                version=int(row.version), at=life.bench.time, name=row.name, schema=1, data=row.data
+            )
             for row in life.bench.tables.query(EventRow, job_stream(view.job))
         ]
         show._tell_what(console, view, life.bench.time, problem_count=len(view.problems))
@@ -155,15 +236,20 @@ def printed(life: Life, jobs: list[str]) -> str:
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(LABELS, WORD, ANY_WORD, ANY_WORD, WORD)
-@example({word.lower(): word for word in NASTY if word != "model"}, "self", "\ud83d", "{0}%s", "[/]")
+@example(
+    {word.lower(): word for word in NASTY if word != "model"}, "self", "\ud83d", "{0}%s", "[/]"
+)
 def test_whatever_people_write_comes_out_as_it_went_in_and_everything_goes_on(
     labels: dict[str, str], word: str, message: str, why: str, by: str
 ) -> None:
     life = Life()
     bench = life.bench
-    failed, forgotten, waiting, cancelled = (life.upload(f"{word}{n}", labels, f"v{n}") for n in range(4))
+    failed, forgotten, waiting, cancelled = (
+        life.upload(f"{word}{n}", labels, f"v{n}") for n in range(4)
+    )
     bench.wait(minutes=11)  # so long Get may not know a job yet
-    bench.bedrock.otherwise = Refused(ACCESS, message)  # of the one that waits, once there is a free slot
+    # of the one that waits, once there is a free slot
+    bench.bedrock.otherwise = Refused(ACCESS, message)
     life.fails(failed, message)
     bench.append(forgotten, e.ForgetRequested(at=bench.time, by=by, why=why))
     bench.bedrock.unknown.add(arn(2))
@@ -181,7 +267,9 @@ def test_whatever_people_write_comes_out_as_it_went_in_and_everything_goes_on(
         assert bench.job(job).owner == labels.get("owner", "")
         assert view_of(life.row(job)).sources[0].key == bench.job(job).sources[0].key
     assert bench.job(failed).reason == message
-    assert bench.job(forgotten).reason == f"Bedrock does not know it; forgotten by {by}" + (f": {why}" if why else "")
+    assert bench.job(forgotten).reason == f"Bedrock does not know it; forgotten by {by}" + (
+        f": {why}" if why else ""
+    )
     assert [hold.message for hold in bench.slots.holds] == [storable(message)]
     assert life.row(failed).reason == (storable(message) or None)
     for table in bench.tables._items.values():  # as DynamoDB would be sent it
@@ -201,13 +289,17 @@ def test_whatever_people_write_comes_out_as_it_went_in_and_everything_goes_on(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(LABELS, ANY_WORD)
-def test_a_view_that_is_lost_is_rebuilt_whatever_people_wrote(labels: dict[str, str], message: str) -> None:
+def test_a_view_that_is_lost_is_rebuilt_whatever_people_wrote(
+    labels: dict[str, str], message: str
+) -> None:
     life = Life()
     job = life.upload("x", labels)
     life.fails(job, message)
     before = life.bench.tables.peek(PROJECTIONS, rows.view_pk(job), rows.VIEW_KEY)
     del life.bench.tables._items[PROJECTIONS][rows.view_pk(job)]
-    assert [difference.pk for difference in verify(life.office.context).differences] == [rows.view_pk(job)]
+    assert [difference.pk for difference in verify(life.office.context).differences] == [
+        rows.view_pk(job)
+    ]
     assert rebuild(life.office.context).repaired == ((rows.view_pk(job), rows.VIEW_KEY),)
     assert life.bench.tables.peek(PROJECTIONS, rows.view_pk(job), rows.VIEW_KEY) == before
 
@@ -232,7 +324,9 @@ def broken_projection(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
     monkeypatch.setattr(p, "view_row", view_row)
 
 
-def test_a_job_that_cannot_be_projected_is_one_difference_and_the_walk_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_cannot_be_projected_is_one_difference_and_the_walk_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     life = Life()
     jobs = [life.upload(str(number), {}, f"v{number}") for number in range(6)]
     bad, lost = jobs[0], jobs[1]
@@ -240,13 +334,20 @@ def test_a_job_that_cannot_be_projected_is_one_difference_and_the_walk_goes_on(m
     del life.bench.tables._items[PROJECTIONS][rows.view_pk(lost)]
     report = verify(life.office.context)
     assert report.complete
-    assert {difference.pk for difference in report.differences} == {rows.view_pk(bad), rows.view_pk(lost)}
-    (said,) = (str(difference) for difference in report.differences if difference.pk == rows.view_pk(bad))
+    assert {difference.pk for difference in report.differences} == {
+        rows.view_pk(bad),
+        rows.view_pk(lost),
+    }
+    (said,) = (
+        str(difference) for difference in report.differences if difference.pk == rows.view_pk(bad)
+    )
     assert bad in said
     assert "cannot be read: TypeError: got multiple values" in said
     rebuilt = rebuild(life.office.context)
     assert rebuilt.repaired == ((rows.view_pk(lost), rows.VIEW_KEY),)
-    assert rebuilt.left == {(rows.view_pk(bad), rows.VIEW_KEY): "TypeError: got multiple values for argument 'self'"}
+    assert rebuilt.left == {
+        (rows.view_pk(bad), rows.VIEW_KEY): "TypeError: got multiple values for argument 'self'"
+    }
 
 
 @pytest.mark.parametrize("damage", ["view", "line", "event"])
@@ -259,7 +360,11 @@ def test_a_row_that_cannot_be_read_is_one_difference_and_the_walk_goes_on(damage
     match damage:
         case "view":
             partition = items[PROJECTIONS][rows.view_pk(bad)]
-            partition[rows.VIEW_KEY] = {**partition[rows.VIEW_KEY], "labels": {"M": {"self": {"S": "x"}}}}  # as they once were
+            # as they once were
+            partition[rows.VIEW_KEY] = {
+                **partition[rows.VIEW_KEY],
+                "labels": {"M": {"self": {"S": "x"}}},
+            }
         case "line":
             partition = items[PROJECTIONS][rows.line_pk(MODEL)]
             (place,) = (key for key in partition if str(key).endswith(bad))

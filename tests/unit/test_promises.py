@@ -21,12 +21,27 @@ from bbq.shared.names import attempt_name, job_stream, model_stream
 from bbq.shared.slots import fold_model
 from bbq.shared.tables import Delete, EventRow, LineRow, Put, SlotsRow, Write
 from tests.simulation.stage import Stage
-from tests.support.driving import counts_are_sure, ended, fire_next, let_pass, operator_says, report, see, started, wake
+from tests.support.driving import (
+    counts_are_sure,
+    ended,
+    fire_next,
+    let_pass,
+    operator_says,
+    report,
+    see,
+    started,
+    wake,
+)
 from tests.support.samples import MODEL, MODEL_ID, T0, id_of, queued
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config
 
-NO_ACCESS = "Could not validate GetObject permissions to access Amazon S3 bucket: x with file name: y. Please try again."
-NOT_SUPPORTED = Refused(INVALID, "ValidationException: Batch inference is not supported for the requested model.")
+NO_ACCESS = (
+    "Could not validate GetObject permissions to access Amazon S3 bucket: x with file name: y. "
+    "Please try again."
+)
+NOT_SUPPORTED = Refused(
+    INVALID, "ValidationException: Batch inference is not supported for the requested model."
+)
 
 
 def fails(bench: Bench, job: str, message: str = NO_ACCESS) -> None:
@@ -35,9 +50,11 @@ def fails(bench: Bench, job: str, message: str = NO_ACCESS) -> None:
 
 def test_jobs_that_were_taken_before_the_role_broke_do_not_convict_an_innocent_one() -> None:
     bench = Bench(limit=4)
-    old = [started(bench, f"old{n}") for n in range(3)]  # at Bedrock, validated: they run for hours and will end well
+    # at Bedrock, validated: they run for hours and will end well
+    old = [started(bench, f"old{n}") for n in range(3)]
     bench.wait(minutes=30)
-    innocent = started(bench, "innocent")  # now the role has lost s3:GetObject: everything new fails in Validating
+    # now the role has lost s3:GetObject: everything new fails in Validating
+    innocent = started(bench, "innocent")
     for n in range(3):
         for _ in range(3):
             if bench.job(innocent).status == "Submitted":
@@ -70,7 +87,9 @@ def test_acceptances_from_before_a_fault_that_are_recorded_after_it_do_not_convi
 
 
 @pytest.mark.parametrize("what", ["list fails", "get is behind"])
-def test_a_cancel_during_a_look_up_that_failed_does_not_free_the_slot_of_a_live_job(what: str) -> None:
+def test_a_cancel_during_a_look_up_that_failed_does_not_free_the_slot_of_a_live_job(
+    what: str,
+) -> None:
     bench = Bench(bedrock=FakeBedrock(script=[Unknown("ReadTimeout")]))
     job = started(bench)
     made = bench.bedrock.take(attempt_name(DEPLOYMENT, job, 1))
@@ -92,7 +111,9 @@ def test_a_cancel_during_a_look_up_that_failed_does_not_free_the_slot_of_a_live_
     once = [True]
 
     def meanwhile(writes: Sequence[Write]) -> None:
-        if once and any(isinstance(w.row, EventRow) and w.row.name == "submission-refused" for w in writes):
+        if once and any(
+            isinstance(w.row, EventRow) and w.row.name == "submission-refused" for w in writes
+        ):
             once.clear()
             bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
 
@@ -116,7 +137,11 @@ def test_two_walking_holds_give_every_job_its_turn() -> None:
     bench.set_limit(1)
     slots = bench.slots
     kind = {"since": bench.time, "until": bench.time, "ends": slots.ends, "message": ""}
-    both = replaced(slots, refused=Hold(kind=INVALID, count=1, **kind), failing=Hold(kind=FAILING, count=2, **kind))  # type: ignore[arg-type]
+    both = replaced(
+        slots,
+        refused=Hold(kind=INVALID, count=1, **kind),  # type: ignore[arg-type]
+        failing=Hold(kind=FAILING, count=2, **kind),  # type: ignore[arg-type]
+    )
     bench.store.commit([Put(rows.slots_row(both))])
     wake(bench)
     let_pass(bench, days=2)
@@ -179,13 +204,19 @@ OF_A_TALLY = {"NoRecordSucceeded", "CompletedWithErrors", "Failed"}
 
 def told(bench: Bench, job: str) -> list[tuple[str, str]]:
     rows = bench.tables.query(EventRow, job_stream(job))
-    return [(row.name, row.outcome) for row in rows if row.name in {"job-ended", "job-tallied", "job-requeued"}]
+    return [
+        (row.name, row.outcome)
+        for row in rows
+        if row.name in {"job-ended", "job-tallied", "job-requeued"}
+    ]
 
 
 def by_the_documented_filter(bench: Bench, job: str) -> list[str]:
     """docs/events.md: every outcome from job-ended, these from job-tallied."""
     return [
-        o for n, o in told(bench, job) if o and (n == "job-ended" or o in {"NoRecordSucceeded", "CompletedWithErrors", "Failed"})
+        o
+        for n, o in told(bench, job)
+        if o and (n == "job-ended" or o in {"NoRecordSucceeded", "CompletedWithErrors", "Failed"})
     ]
 
 
@@ -246,7 +277,9 @@ def test_failures_for_the_roles_reason_use_up_no_attempt_of_an_expiry() -> None:
 
 
 def queue_more(bench: Bench, version: str, records: int) -> str:
-    event = replaced(queued(version=version, seconds=(bench.time - T0).total_seconds()), record_count=records)
+    event = replaced(
+        queued(version=version, seconds=(bench.time - T0).total_seconds()), record_count=records
+    )
     bench.store.append(id_of(version=version), None, event)
     see(bench, id_of(version=version))
     return id_of(version=version)
@@ -260,8 +293,11 @@ def test_a_probe_that_does_not_fit_todays_ceiling_does_not_stop_the_head_which_d
         fails(bench, small)
         counts_are_sure(bench, small)
     queue_more(bench, "large", 300)
-    let_pass(bench, minutes=5)  # the hold is open: its probe is the second in line, and 300 + 300 > 450
-    assert bench.job(small).status != "Queued" or bench.slots.failing is None, bench.timers.due(f"model-{MODEL}")
+    # the hold is open: its probe is the second in line, and 300 + 300 > 450
+    let_pass(bench, minutes=5)
+    assert bench.job(small).status != "Queued" or bench.slots.failing is None, bench.timers.due(
+        f"model-{MODEL}"
+    )
 
 
 def test_what_is_read_when_a_job_ends_does_not_grow_with_its_refusals() -> None:
@@ -296,7 +332,8 @@ def test_an_inprogress_of_a_job_taken_before_the_failures_does_not_lift_their_ho
         fails(bench, bad)
         counts_are_sure(bench, bad)
     assert bench.slots.failing is not None
-    report(bench, old, "InProgress", which=bench.job(old).arn or "")  # it is late: it went InProgress before the role broke
+    # it is late: it went InProgress before the role broke
+    report(bench, old, "InProgress", which=bench.job(old).arn or "")
     assert bench.slots.failing is not None
 
 
@@ -305,20 +342,27 @@ def test_a_ghost_in_line_does_not_stop_its_model() -> None:
     done = started(bench, "done", priority=0)
     ended(bench, done, processed=100)
     job = bench.job(done)
-    bench.store.commit([Put(LineRow(pk=f"line#{MODEL}", sk=f"0#{e.text_of(job.line_at)}#{job.id}", job=job.id))])
+    bench.store.commit(
+        [Put(LineRow(pk=f"line#{MODEL}", sk=f"0#{e.text_of(job.line_at)}#{job.id}", job=job.id))]
+    )
     second = bench.upload("second")
     with suppress(Exception):
         see(bench, second)
     assert bench.job(second).status == "Submitted"
 
 
-def test_a_job_that_others_held_each_time_it_was_read_and_that_waits_again_is_no_ghost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_others_held_each_time_it_was_read_and_that_waits_again_is_no_ghost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench(limit=1)
     wake(bench)
     job = bench.upload("a")
-    others = [replaced(bench.job(job), status="Claimed", version=version) for version in (2, 4)]  # refused after either one
+    # refused after either one
+    others = [replaced(bench.job(job), status="Claimed", version=version) for version in (2, 4)]
     read = bench.store.job
-    monkeypatch.setattr(bench.store, "job", lambda job_id: others.pop(0) if others else read(job_id))
+    monkeypatch.setattr(
+        bench.store, "job", lambda job_id: others.pop(0) if others else read(job_id)
+    )
     see(bench, job)
     assert not others
     assert bench.job(job).status == "Submitted"
@@ -330,7 +374,15 @@ def test_a_view_that_is_behind_stops_its_own_job_only() -> None:
     bench.bedrock.script = [Refused("access", "no")]
     see(bench, first)
     waits = bench.job(first)
-    old = replaced(waits, version=1, queued_version=1, attempt=0, claimed_at=None, first_claimed_at=None, reason="")
+    old = replaced(
+        waits,
+        version=1,
+        queued_version=1,
+        attempt=0,
+        claimed_at=None,
+        first_claimed_at=None,
+        reason="",
+    )
     bench.store.commit([Put(rows.view_row(old))])  # as it was at version 1
     second = bench.upload("second")
     bench.wait(minutes=2)
@@ -363,7 +415,14 @@ def test_an_event_that_this_code_does_not_know_stops_its_job_also_behind_a_newer
     """A newer deployment's `job-held`, then an event that both know, each with its view."""
     bench = Bench(limit=0)
     job = started(bench)
-    held = EventRow(stream=job_stream(job), version=2, name="job-held", schema=1, at=e.text_of(bench.time), data={})
+    held = EventRow(
+        stream=job_stream(job),
+        version=2,
+        name="job-held",
+        schema=1,
+        at=e.text_of(bench.time),
+        data={},
+    )
     event = e.PriorityChanged(at=bench.time, priority=3, by="ann", why="")
     after = replaced(bench.job(job), version=3, priority=3, latest=event.NAME)
     view = rows.view_row(after)
@@ -382,7 +441,8 @@ def test_three_jobs_that_run_since_before_the_role_broke_end_well_and_cost_an_up
         stage.wait(600)
     for job in old:
         stage.hint(stage.said(job, "InProgress")).end()
-    stage.fail_validating = True  # the role has lost s3:GetObject: nothing new is validated; what runs runs on
+    # the role has lost s3:GetObject: nothing new is validated; what runs runs on
+    stage.fail_validating = True
     innocent = stage.started("innocent")
 
     def burn() -> None:
@@ -407,7 +467,8 @@ def test_three_jobs_that_run_since_before_the_role_broke_end_well_and_cost_an_up
     )
 
 
-def test_a_refusal_that_is_recorded_after_a_later_acceptance_keeps_nobody_waiting() -> None:  # seed 46000294
+# seed 46000294
+def test_a_refusal_that_is_recorded_after_a_later_acceptance_keeps_nobody_waiting() -> None:
     bench = Bench(limit=3)
     others: list[str] = []
 
@@ -522,7 +583,10 @@ def test_a_fill_that_fails_keeps_no_job_from_coming_back() -> None:
         counts_are_sure(bench, job)
     with pytest.raises(TimeoutError):
         see(bench, job)  # the message comes back
-    assert (bench.job(job).status, bench.history(job)[-2:]) == ("Queued", ["job-tallied", "job-requeued"])
+    assert (bench.job(job).status, bench.history(job)[-2:]) == (
+        "Queued",
+        ["job-tallied", "job-requeued"],
+    )
 
 
 def test_a_job_that_processes_records_lifts_a_hold_of_late_failures() -> None:
@@ -533,7 +597,14 @@ def test_a_job_that_processes_records_lifts_a_hold_of_late_failures() -> None:
             assert fire_next(bench, bench.time + timedelta(hours=1))
         state = bench.job(bad)
         report(bench, bad, "InProgress", attempt=state.attempt, which=state.arn or "")
-        ended(bench, bad, "Failed", "Customer doesn't have permissions to invokeModel", processed=0, total=100)
+        ended(
+            bench,
+            bad,
+            "Failed",
+            "Customer doesn't have permissions to invokeModel",
+            processed=0,
+            total=100,
+        )
         let_pass(bench, minutes=4)
     for number in range(40):
         started(bench, f"v{number}")
@@ -553,15 +624,25 @@ def test_slots_that_were_made_anew_can_be_resumed_as_their_rebuild_says() -> Non
     bench = Bench(limit=1)
     events = [r.event for r in bench.store.load(model_stream(MODEL))]
     bench.store.commit(
-        [Delete(SlotsRow(pk=rows.slots_pk(MODEL), sk="slots")), Put(rows.view_row(bench.job(started(bench, "x"))))]
+        [
+            Delete(SlotsRow(pk=rows.slots_pk(MODEL), sk="slots")),
+            Put(rows.view_row(bench.job(started(bench, "x")))),
+        ]
     )
     assert bench.store.slots(MODEL) is None
-    made = slots_from_events(fold_model(MODEL, events), [], None, longest_lease=timedelta(minutes=4))
+    made = slots_from_events(
+        fold_model(MODEL, events), [], None, longest_lease=timedelta(minutes=4)
+    )
     bench.store.commit(rebuilt_slots(None, made))
     # `bbq resume haiku`, as cli/acts.py decides it
     slots = bench.store.slots(MODEL)
     decision = decisions.resume(
-        MODEL, events, on_hold=bool(slots and (slots.paused or slots.holds)), at=bench.time, by="ann", why=""
+        MODEL,
+        events,
+        on_hold=bool(slots and (slots.paused or slots.holds)),
+        at=bench.time,
+        by="ann",
+        why="",
     )
     if isinstance(decision, decisions.Act):
         operator_says(bench, decision.event)

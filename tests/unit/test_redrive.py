@@ -25,7 +25,9 @@ from tests.support.world import Bench, arn
 
 @dataclass
 class FakeQueue:
-    """A queue that hands out each message once. `log` says in which order things were done, to all queues that share it."""
+    """A queue that hands out each message once. `log` says in which order things were done, to all
+    queues that share it.
+    """
 
     name: str
     bodies: list[Message] = field(default_factory=list)
@@ -62,16 +64,25 @@ def two() -> tuple[FakeQueue, FakeQueue]:
 
 def context_on(bench: Bench) -> RepairContext:
     return RepairContext(
-        tables=bench.tables, reader=MemoryReader(bench.tables), hints=bench.outbox, lease=bench.config.lease,
-        now=lambda: bench.time, sleep=lambda _: None,
-    )  # fmt: skip
+        tables=bench.tables,
+        reader=MemoryReader(bench.tables),
+        hints=bench.outbox,
+        lease=bench.config.lease,
+        now=lambda: bench.time,
+        sleep=lambda _: None,
+    )
 
 
 def test_a_dead_letter_is_sent_before_it_is_deleted() -> None:
     dead, source = two()
     dead.came("a", "b")
     assert redrive(dead, source, most=10, sleep=lambda _: None) == 2
-    assert dead.log == [("send", "source", "a"), ("delete", "dead", "a"), ("send", "source", "b"), ("delete", "dead", "b")]
+    assert dead.log == [
+        ("send", "source", "a"),
+        ("delete", "dead", "a"),
+        ("send", "source", "b"),
+        ("delete", "dead", "b"),
+    ]
 
 
 def test_a_letter_that_cannot_be_sent_is_not_deleted() -> None:
@@ -118,14 +129,29 @@ def test_moving_is_paced_and_told() -> None:
 def queue_with_everything() -> tuple[Bench, set[str]]:
     """Answers the ids of those with anything left to do."""
     bench = Bench(limit=2)
-    jobs = {name: bench.upload(name) for name in ("done", "untallied", "running", "refused", "waiting", "unprojected")}
+    jobs = {
+        name: bench.upload(name)
+        for name in ("done", "untallied", "running", "refused", "waiting", "unprojected")
+    }
     for name in ("done", "untallied"):
         reconcile(bench.world(), jobs[name], Visit())
-    told = Report(arn=arn(1), model_id=MODEL_ID, status="Completed", message="", job=jobs["done"], attempt=1)
+    told = Report(
+        arn=arn(1), model_id=MODEL_ID, status="Completed", message="", job=jobs["done"], attempt=1
+    )
     reconcile_report(bench.world(), told)
     job = bench.job(jobs["untallied"])
-    bench.append(jobs["untallied"], e.JobEnded(at=bench.time, attempt=1, status="Completed", message="", arn=job.arn))
-    rejected = e.JobRejected(at=bench.time, model=None, sources=queued().sources, problems=(), problem_count=0, size_bytes=1)
+    bench.append(
+        jobs["untallied"],
+        e.JobEnded(at=bench.time, attempt=1, status="Completed", message="", arn=job.arn),
+    )
+    rejected = e.JobRejected(
+        at=bench.time,
+        model=None,
+        sources=queued().sources,
+        problems=(),
+        problem_count=0,
+        size_bytes=1,
+    )
     for name in ("rejected", "rejected and projected"):
         bench.store.append(id_of(version=name), None, rejected)
     reconcile(bench.world(), id_of(version="rejected and projected"), Visit())
@@ -155,7 +181,14 @@ def test_a_job_that_this_code_cannot_read_is_woken_for_newer_code_may() -> None:
 
 
 BATCH = json.dumps(
-    {"DDBStreamBatchInfo": {"shardId": "shardId-1", "startSequenceNumber": "1", "endSequenceNumber": "9", "streamArn": "arn:x"}}
+    {
+        "DDBStreamBatchInfo": {
+            "shardId": "shardId-1",
+            "startSequenceNumber": "1",
+            "endSequenceNumber": "9",
+            "streamArn": "arn:x",
+        }
+    }
 )
 
 
@@ -166,14 +199,19 @@ def test_the_streams_failures_are_deleted_only_after_every_unfinished_job_was_wo
     bench.outbox.wake_model = lambda alias: failures.log.append(("wake", "", alias))  # type: ignore[method-assign]
     assert redrive_stream_failures(context_on(bench), failures, most=10) == 2
     assert {name for _, name in bench.outbox.sent} == due
-    assert [(act, what) for act, _, what in failures.log] == [("wake", ALL), ("delete", BATCH), ("delete", BATCH)]
+    assert [(act, what) for act, _, what in failures.log] == [
+        ("wake", ALL),
+        ("delete", BATCH),
+        ("delete", BATCH),
+    ]
 
 
 def test_a_failure_that_came_after_the_walk_began_stays() -> None:
     bench, _ = queue_with_everything()
     failures = FakeQueue("failures")
     failures.came("old")
-    failures.came("new", sent_at=bench.time - timedelta(seconds=10))  # or so it seems, by another clock
+    # or so it seems, by another clock
+    failures.came("new", sent_at=bench.time - timedelta(seconds=10))
     assert redrive_stream_failures(context_on(bench), failures, most=10) == 1
     assert [message.body for message in failures.hidden] == ["new"]
 
@@ -190,7 +228,10 @@ def test_without_failures_nobody_is_woken() -> None:
 def test_on_sqs_every_letter_arrives_and_none_is_left() -> None:
     with mock_aws():
         client = boto3.client("sqs", region_name=REGION)
-        dead, source = (SqsQueue(client, client.create_queue(QueueName=name)["QueueUrl"]) for name in ("dead", "source"))
+        dead, source = (
+            SqsQueue(client, client.create_queue(QueueName=name)["QueueUrl"])
+            for name in ("dead", "source")
+        )
         for number in range(12):
             dead.send(json.dumps({"job": number}))
         assert dead.depth() == 12

@@ -1,4 +1,6 @@
-"""What a person does when the worst has happened: `verify` sees every damage, `rebuild` repairs it, and the queue goes on."""
+"""What a person does when the worst has happened: `verify` sees every damage, `rebuild` repairs it,
+and the queue goes on.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +37,9 @@ ENDED = {"Completed", "Failed", "Stopped", "Expired", "PartiallyCompleted"}
 
 @dataclass
 class Office:
-    """A person's tools on a bench. Pauses pass time; `on_page` is called after each page of a walk, `on_sleep` in every pause."""
+    """A person's tools on a bench. Pauses pass time; `on_page` is called after each page of a walk,
+    `on_sleep` in every pause.
+    """
 
     bench: Bench = field(default_factory=lambda: Bench(limit=4))
     on_page: Callable[[str], None] = lambda _: None
@@ -46,10 +50,17 @@ class Office:
     @property
     def context(self) -> RepairContext:
         return RepairContext(
-            tables=self.bench.tables, reader=MemoryReader(self.bench.tables, self.page_items), hints=self.bench.outbox,
-            lease=self.bench.config.lease, now=lambda: self.bench.time, sleep=self._sleep, models=(MODEL,), by="ann",
-            tell=self.on_page, say=self.said.append,
-        )  # fmt: skip
+            tables=self.bench.tables,
+            reader=MemoryReader(self.bench.tables, self.page_items),
+            hints=self.bench.outbox,
+            lease=self.bench.config.lease,
+            now=lambda: self.bench.time,
+            sleep=self._sleep,
+            models=(MODEL,),
+            by="ann",
+            tell=self.on_page,
+            say=self.said.append,
+        )
 
     def _sleep(self, seconds: float) -> None:
         self.bench.wait(seconds=seconds)
@@ -76,7 +87,14 @@ def resume(bench: Bench) -> None:
 
 
 def report(bench: Bench, job: str, status: str, which: str) -> None:
-    told = Report(arn=which, model_id=MODEL_ID, status=status, message="", job=job, attempt=bench.job(job).attempt)
+    told = Report(
+        arn=which,
+        model_id=MODEL_ID,
+        status=status,
+        message="",
+        job=job,
+        attempt=bench.job(job).attempt,
+    )
     reconcile_report(bench.world(), told)
 
 
@@ -97,11 +115,14 @@ UPLOADS = ("submitted", "running", "refused", "claimed", "waiting", "ended", "re
 
 
 def busy(bench: Bench) -> dict[str, str]:
-    """One job in every state, by its name; three of four slots have a holder. The claimed one's Create got no answer, the refused
-    one waits at the head of the line, and the model is on hold.
+    """One job in every state, by its name; three of four slots have a holder. The claimed one's
+    Create got no answer, the refused one waits at the head of the line, and the model is on hold.
     """
     jobs = {name: id_of(version=name) for name in UPLOADS}
-    answers: dict[str, Answer] = {"claimed": Unknown("ReadTimeout"), "refused": Refused(QUOTA, "full")}
+    answers: dict[str, Answer] = {
+        "claimed": Unknown("ReadTimeout"),
+        "refused": Refused(QUOTA, "full"),
+    }
     for name in ("ended", "submitted", "running", "claimed", "refused", "waiting"):
         bench.bedrock.script = [answers[name]] if name in answers else []
         bench.wait(seconds=1)
@@ -113,13 +134,29 @@ def busy(bench: Bench) -> dict[str, str]:
     bench.bedrock.turn(arn_of(bench, jobs["running"]), "InProgress")
     problem = e.Problem(line=3, text="not JSON")
     rejected = e.JobRejected(
-        at=bench.time, model=MODEL, sources=queued().sources, problems=(problem,), problem_count=1, size_bytes=3
-    )  # fmt: skip
+        at=bench.time,
+        model=MODEL,
+        sources=queued().sources,
+        problems=(problem,),
+        problem_count=1,
+        size_bytes=3,
+    )
     bench.store.append(jobs["rejected"], None, rejected)
     see(bench, jobs["rejected"])
     statuses = [bench.job(jobs[name]).status for name in UPLOADS]
-    assert statuses == ["Submitted", "InProgress", "Queued", "Claimed", "Queued", "Completed", "Rejected"]
-    assert (len(bench.slots.holders), bench.store.line(MODEL, 9)) == (3, [jobs["refused"], jobs["waiting"]])
+    assert statuses == [
+        "Submitted",
+        "InProgress",
+        "Queued",
+        "Claimed",
+        "Queued",
+        "Completed",
+        "Rejected",
+    ]
+    assert (len(bench.slots.holders), bench.store.line(MODEL, 9)) == (
+        3,
+        [jobs["refused"], jobs["waiting"]],
+    )
     assert bench.slots.refused is not None
     bench.outbox.sent.clear()
     return jobs
@@ -138,7 +175,9 @@ def end(bench: Bench, job: str) -> None:
 
 
 def watch_capacity(bench: Bench) -> None:
-    """P1 and P2, at every Create: a slot is free at Bedrock, and no job of that name was ever made."""
+    """P1 and P2, at every Create: a slot is free at Bedrock, and no job of that name was ever
+    made.
+    """
 
     def check(request: Request) -> None:
         living = [job for job in bench.bedrock.jobs.values() if job.status not in ENDED]
@@ -149,7 +188,9 @@ def watch_capacity(bench: Bench) -> None:
 
 
 def goes_on(office: Office, jobs: dict[str, str]) -> None:
-    """The queue brings every job to its end, within the limit, and the projections stay what the events say."""
+    """The queue brings every job to its end, within the limit, and the projections stay what the
+    events say.
+    """
     bench = office.bench
     watch_capacity(bench)
     for _ in range(20):
@@ -157,12 +198,19 @@ def goes_on(office: Office, jobs: dict[str, str]) -> None:
         bench.wait(minutes=40)  # timers
         for job in jobs.values():
             see(bench, job, look=True)
-        running = [job for job in jobs.values() if bench.job(job).arn and bench.job(job).status not in OVER]
+        running = [
+            job for job in jobs.values() if bench.job(job).arn and bench.job(job).status not in OVER
+        ]
         if not running:
             break
         end(bench, running[0])
     assert {bench.job(job).status for job in jobs.values()} <= {"Completed", "Rejected"}
-    assert (bench.slots.paused, bench.slots.holders, bench.slots.holds, bench.store.line(MODEL, 9)) == (False, {}, (), [])
+    assert (
+        bench.slots.paused,
+        bench.slots.holders,
+        bench.slots.holds,
+        bench.store.line(MODEL, 9),
+    ) == (False, {}, (), [])
     assert verify(office.context).differences == ()
 
 
@@ -261,7 +309,12 @@ def entry_of_another_job(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 def holder_leaked(bench: Bench, jobs: dict[str, str]) -> None:
-    names = (holder(jobs["ended"], 1), holder(jobs["submitted"], 2), holder(STRANGER, 1), "nonsense")
+    names = (
+        holder(jobs["ended"], 1),
+        holder(jobs["submitted"], 2),
+        holder(STRANGER, 1),
+        "nonsense",
+    )
     put_slots(bench, holders={**bench.slots.holders, **dict.fromkeys(names, AT_BEDROCK)})
 
 
@@ -280,7 +333,13 @@ def claimed_holder_marked_submitted(bench: Bench, jobs: dict[str, str]) -> None:
 
 def running_holder_not_marked(bench: Bench, jobs: dict[str, str]) -> None:
     holder_id = holder(jobs["running"], 1)
-    put_slots(bench, holders={**bench.slots.holders, holder_id: Lease(owner="x", until=bench.time - timedelta(days=1))})
+    put_slots(
+        bench,
+        holders={
+            **bench.slots.holders,
+            holder_id: Lease(owner="x", until=bench.time - timedelta(days=1)),
+        },
+    )
 
 
 def limit_wrong(bench: Bench, jobs: dict[str, str]) -> None:
@@ -320,7 +379,9 @@ def lease_unreadable(bench: Bench, jobs: dict[str, str]) -> None:
 
 def counts_wrong(bench: Bench, jobs: dict[str, str]) -> None:
     for row in bench.tables.query(CountRow, f"counts#{MODEL}"):
-        put(bench, CountRow(pk=row.pk, sk=row.sk, changes=row.changes, jobs=77, records=row.records))
+        put(
+            bench, CountRow(pk=row.pk, sk=row.sk, changes=row.changes, jobs=77, records=row.records)
+        )
     put(bench, CountRow(pk=f"counts#{MODEL}", sk="2020-01-01#3", changes=5, records=9))
 
 
@@ -330,14 +391,40 @@ def slots_lost(bench: Bench, jobs: dict[str, str]) -> None:
 
 Damage = Callable[[Bench, dict[str, str]], None]
 DAMAGES: list[Damage] = [
-    view_lost, views_stale, view_from_the_future, view_changed, state_lost, state_wrong, view_ghost, entry_lost,
-    entry_ghost_of_a_running_job, entry_ghost_at_another_place, entry_ghost_of_nobody, entry_of_another_job, holder_leaked,
-    submitted_holder_lost, claimed_holder_lost, claimed_holder_marked_submitted, running_holder_not_marked, limit_wrong,
-    model_version_too_high, holders_disappeared, holds_unreadable, counter_lost, lease_unreadable, slots_lost,
+    view_lost,
+    views_stale,
+    view_from_the_future,
+    view_changed,
+    state_lost,
+    state_wrong,
+    view_ghost,
+    entry_lost,
+    entry_ghost_of_a_running_job,
+    entry_ghost_at_another_place,
+    entry_ghost_of_nobody,
+    entry_of_another_job,
+    holder_leaked,
+    submitted_holder_lost,
+    claimed_holder_lost,
+    claimed_holder_marked_submitted,
+    running_holder_not_marked,
+    limit_wrong,
+    model_version_too_high,
+    holders_disappeared,
+    holds_unreadable,
+    counter_lost,
+    lease_unreadable,
+    slots_lost,
     counts_wrong,
-]  # fmt: skip
+]
 OF_ROWS = DAMAGES[:12]
-MOST_OF_SLOTS = [holder_leaked, submitted_holder_lost, claimed_holder_lost, running_holder_not_marked, limit_wrong]
+MOST_OF_SLOTS = [
+    holder_leaked,
+    submitted_holder_lost,
+    claimed_holder_lost,
+    running_holder_not_marked,
+    limit_wrong,
+]
 
 
 def damaged(*damages: Damage) -> tuple[Office, dict[str, str]]:
@@ -352,17 +439,25 @@ def damaged(*damages: Damage) -> tuple[Office, dict[str, str]]:
 
 def everything_about(bench: Bench) -> Any:
     return {
-        table: {pk: dict(rows) for pk, rows in partitions.items() if rows} for table, partitions in bench.tables._items.items()
+        table: {pk: dict(rows) for pk, rows in partitions.items() if rows}
+        for table, partitions in bench.tables._items.items()
     }
 
 
 def model_events(bench: Bench) -> list[tuple[str, str]]:
     """Name and reason of each."""
-    return [(each.event.NAME, getattr(each.event, "why", "")) for each in bench.store.load(model_stream(MODEL))]
+    return [
+        (each.event.NAME, getattr(each.event, "why", ""))
+        for each in bench.store.load(model_stream(MODEL))
+    ]
 
 
-def before_write(bench: Bench, wanted: Callable[[Sequence[Write]], bool], act: Callable[[], None]) -> list[bool]:
-    """`act` comes between the last reading and the first write that is `wanted`. Answers a list that says that it came."""
+def before_write(
+    bench: Bench, wanted: Callable[[Sequence[Write]], bool], act: Callable[[], None]
+) -> list[bool]:
+    """`act` comes between the last reading and the first write that is `wanted`. Answers a list
+    that says that it came.
+    """
     came: list[bool] = []
 
     def hook(writes: Sequence[Write]) -> None:
@@ -388,15 +483,24 @@ def test_nothing_is_wrong_with_a_busy_queue() -> None:
     assert verify(office.context).differences == ()
     assert everything_about(office.bench) == before
     rebuilt = rebuild(office.context)
-    assert (rebuilt.repaired, rebuilt.left, rebuilt.streams, office.said) == ((), {}, len(UPLOADS) + 1, [])
+    assert (rebuilt.repaired, rebuilt.left, rebuilt.streams, office.said) == (
+        (),
+        {},
+        len(UPLOADS) + 1,
+        [],
+    )
     assert model_events(office.bench) == OWN
     slots = before["projections"].pop(rows.slots_pk(MODEL))["slots"]
     after = everything_about(office.bench)["projections"]
     now = after.pop(rows.slots_pk(MODEL))["slots"]
     assert after == before["projections"]
     assert {name for name in now if now[name] != slots.get(name)} == {
-        "paused", "model_version", "paused_by", "paused_at", "paused_why"
-    }  # fmt: skip
+        "paused",
+        "model_version",
+        "paused_by",
+        "paused_at",
+        "paused_why",
+    }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -409,7 +513,8 @@ def test_a_damage_is_seen_repaired_and_the_queue_goes_on(damage: Damage) -> None
     assert all(str(difference) for difference in report.differences)
     assert everything_about(office.bench) == before
     rebuilt = rebuild(office.context)
-    assert rebuilt.repaired or damage in {limit_wrong, model_version_too_high}  # which the pause writes
+    # which the pause writes
+    assert rebuilt.repaired or damage in {limit_wrong, model_version_too_high}
     assert rebuilt.left == {}
     reconcile_model(office.bench.world(), MODEL)
     assert verify(office.context).differences == ()
@@ -435,21 +540,31 @@ def test_a_difference_says_where_what_is_and_what_should_be() -> None:
     assert any(text.startswith(f"{view}: arn is absent, should be arn:aws") for text in words)
     slots = f"slots#{MODEL} / slots"
     assert f"{slots}: limit is 77, should be 4" in words
-    assert f"{slots}: {holder(jobs['ended'], 1)} is a holder, submitted, should be no holder" in words
-    assert f"{slots}: {holder(jobs['running'], 1)} is a holder, should be a holder, submitted" in words
+    assert (
+        f"{slots}: {holder(jobs['ended'], 1)} is a holder, submitted, should be no holder" in words
+    )
+    assert (
+        f"{slots}: {holder(jobs['running'], 1)} is a holder, should be a holder, submitted" in words
+    )
 
 
 def test_an_entry_that_no_job_needs_differs_as_a_whole() -> None:
     office, jobs = damaged(entry_ghost_at_another_place)
     (difference,) = verify(office.context).differences
-    assert (difference.field, difference.found["job"], difference.expected) == ("", jobs["waiting"], None)
+    assert (difference.field, difference.found["job"], difference.expected) == (
+        "",
+        jobs["waiting"],
+        None,
+    )
     assert "should be absent" in str(difference)
 
 
 def test_what_is_on_its_way_is_not_reported() -> None:
     office = Office()
     job = office.bench.upload("new")  # nothing projected yet
-    office.on_sleep = lambda seconds: see(office.bench, job) if seconds == repair.SETTLE_SECONDS else None
+    office.on_sleep = lambda seconds: (
+        see(office.bench, job) if seconds == repair.SETTLE_SECONDS else None
+    )
     assert verify(office.context).differences == ()
     assert office.bench.job(job).status == "Submitted"
 
@@ -460,11 +575,15 @@ def test_a_queue_at_work_beside_the_walk_is_not_reported_and_what_stays_wrong_is
     uploads = [bench.upload(f"v{number}") for number in range(12)]
     for job in uploads[:6]:
         see(bench, job)
-    lost = next(job for job in uploads if bench.job(job).arn is None and bench.store.view_version(job))
+    lost = next(
+        job for job in uploads if bench.job(job).arn is None and bench.store.view_version(job)
+    )
     bench.tables.write([Delete(rows.line_row(bench.job(lost)))])
 
     def work(_: float) -> None:
-        running = [job for job in uploads if bench.job(job).arn and bench.job(job).status not in OVER]
+        running = [
+            job for job in uploads if bench.job(job).arn and bench.job(job).status not in OVER
+        ]
         if running:
             end(bench, running[0])
         waiting = [job for job in uploads if bench.store.view_version(job) == 0]
@@ -490,12 +609,16 @@ def test_events_that_cannot_be_read_are_named_left_alone_and_stop_no_other_job()
     assert any(f"the events of job {jobs['ended']} are not 1 to" in text for text in words)
     assert any("a job that it may count cannot be read" in sentence for sentence in office.said)
     rebuilt = rebuild(office.context)
-    assert set(rebuilt.left) == {(rows.view_pk(jobs[name]), "view") for name in ("running", "ended")}
-    assert holder(jobs["running"], 1) in bench.slots.holders  # what it should be is not known: it keeps what it has
+    assert set(rebuilt.left) == {
+        (rows.view_pk(jobs[name]), "view") for name in ("running", "ended")
+    }
+    # what it should be is not known: it keeps what it has
+    assert holder(jobs["running"], 1) in bench.slots.holders
     assert bench.slots.holders[holder(jobs["submitted"], 1)].submitted
     assert bench.store.line(MODEL, 9) == [jobs["refused"], jobs["waiting"]]
     assert any(jobs["running"] in sentence for sentence in office.said)
-    assert ("job", jobs["running"]) not in bench.outbox.sent  # a hint mends nothing of what cannot be read (seed 71010108)
+    # a hint mends nothing of what cannot be read (seed 71010108)
+    assert ("job", jobs["running"]) not in bench.outbox.sent
 
 
 def test_a_row_of_no_known_kind_is_named_and_never_removed() -> None:
@@ -540,7 +663,11 @@ def test_a_model_that_a_person_has_paused_stays_paused() -> None:
 
 def test_a_person_who_pauses_during_a_rebuild_is_heard() -> None:
     office, _ = damaged(submitted_holder_lost)
-    came = before_write(office.bench, of_slots, lambda: say(office.bench, e.ModelPaused(at=office.bench.time, by="bo", why="no")))
+    came = before_write(
+        office.bench,
+        of_slots,
+        lambda: say(office.bench, e.ModelPaused(at=office.bench.time, by="bo", why="no")),
+    )
     rebuild(office.context)
     assert (came, model_events(office.bench)[-1]) == ([True], ("model-paused", "no"))
 
@@ -565,13 +692,16 @@ def opened_by_damage(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [opened_again, opened_by_damage])
-def test_r20_r34_slots_that_were_opened_during_the_walk_are_left_for_another_run(meanwhile: Damage) -> None:
+def test_r20_r34_slots_that_were_opened_during_the_walk_are_left_for_another_run(
+    meanwhile: Damage,
+) -> None:
     office, jobs = damaged(submitted_holder_lost)
     came = before_write(office.bench, of_slots, lambda: meanwhile(office.bench, jobs))
     rebuilt = rebuild(office.context)
     assert (came, list(rebuilt.left)) == ([True], [(rows.slots_pk(MODEL), "slots")])
     assert holder(jobs["submitted"], 1) not in office.bench.slots.holders
-    assert model_events(office.bench)[-1][0] == "model-paused"  # what is wrong with them may let too many in
+    # what is wrong with them may let too many in
+    assert model_events(office.bench)[-1][0] == "model-paused"
     assert rebuild(office.context).left == {}
     assert holder(jobs["submitted"], 1) in office.bench.slots.holders
 
@@ -621,7 +751,8 @@ def test_a_day_that_was_lost_with_the_slots_knows_what_waits_for_its_tally() -> 
     report(bench, tallied, "Completed", bench.job(tallied).arn or "")
     before = bench.job(ended)
     end = e.JobEnded(at=bench.time, attempt=1, status="Completed", message="", arn=before.arn)
-    bench.store.commit(p.ended(before, end, holder(ended, 1), bench.slots))  # and then its invocation died
+    # and then its invocation died
+    bench.store.commit(p.ended(before, end, holder(ended, 1), bench.slots))
     assert (bench.job(tallied).tally is None, bench.job(ended).tally is None) == (False, True)
     began = bench.slots.day
     bench.tables.write([Delete(rows.slots_row(bench.slots))])
@@ -651,13 +782,31 @@ def test_slots_of_a_model_that_has_no_events_at_all_are_made_for_the_attempts_th
 def test_a_rebuild_keeps_what_no_event_holds_and_is_a_reason_to_ask_again() -> None:
     office, _ = damaged()
     bench = office.bench
-    hold = Hold(kind=ACCESS, message="no", since=bench.time, until=bench.time + timedelta(minutes=30), ends=8, count=4)
+    hold = Hold(
+        kind=ACCESS,
+        message="no",
+        since=bench.time,
+        until=bench.time + timedelta(minutes=30),
+        ends=8,
+        count=4,
+    )
     failing = replace(hold, kind=FAILING, message="bad", count=2)
-    put_slots(bench, ends=8, taken=4, good_ends=3, failures=5, failed_late=True, refused=hold, failing=failing)
+    put_slots(
+        bench,
+        ends=8,
+        taken=4,
+        good_ends=3,
+        failures=5,
+        failed_late=True,
+        refused=hold,
+        failing=failing,
+    )
     before = bench.slots
     put_slots(bench, limit=77, holders={**before.holders, "nonsense": AT_BEDROCK})
     assert rebuild(office.context).left == {}
-    assert replace(bench.slots, paused=False, pause=None, model_version=1) == replace(before, ends=9)
+    assert replace(bench.slots, paused=False, pause=None, model_version=1) == replace(
+        before, ends=9
+    )
     assert all(hold.is_open(bench.slots.ends, bench.time) for hold in bench.slots.holds)
 
 
@@ -677,7 +826,10 @@ def a_late_answer_was_recorded(bench: Bench, jobs: dict[str, str]) -> None:
 
 def a_lease_was_taken_over_and_given_up(bench: Bench, jobs: dict[str, str]) -> None:
     see(bench, jobs["claimed"])
-    assert (bench.job(jobs["claimed"]).status, bench.job(jobs["claimed"]).unanswered) == ("Queued", True)
+    assert (bench.job(jobs["claimed"]).status, bench.job(jobs["claimed"]).unanswered) == (
+        "Queued",
+        True,
+    )
 
 
 def a_lease_was_taken_over(bench: Bench, jobs: dict[str, str]) -> None:
@@ -704,38 +856,55 @@ def a_running_job_failed_at_once(bench: Bench, jobs: dict[str, str]) -> None:
 
 
 MEANWHILE = [
-    a_running_job_ended, a_late_answer_was_recorded, a_lease_was_taken_over, a_lease_was_taken_over_and_given_up,
-    a_strangers_job_ended, the_claimed_one_was_cancelled, a_running_job_failed_at_once,
-]  # fmt: skip
+    a_running_job_ended,
+    a_late_answer_was_recorded,
+    a_lease_was_taken_over,
+    a_lease_was_taken_over_and_given_up,
+    a_strangers_job_ended,
+    the_claimed_one_was_cancelled,
+    a_running_job_failed_at_once,
+]
 
 
 @pytest.mark.parametrize("meanwhile", MEANWHILE)
-def test_r20_what_happens_between_reading_and_writing_slots_makes_the_write_fail_and_is_read(meanwhile: Damage) -> None:
+def test_r20_what_happens_between_reading_and_writing_slots_makes_the_write_fail_and_is_read(
+    meanwhile: Damage,
+) -> None:
     office, jobs = damaged(submitted_holder_lost)
     bench = office.bench
     came = before_write(bench, of_slots, lambda: meanwhile(bench, jobs))
     assert rebuild(office.context).left == {}
     assert came
-    alive = {job for job in jobs.values() if bench.job(job).status in {"Submitted", "InProgress", "Claimed"}}
+    alive = {
+        job
+        for job in jobs.values()
+        if bench.job(job).status in {"Submitted", "InProgress", "Claimed"}
+    }
     assert set(bench.slots.holders) == {holder(job, 1) for job in alive}
     reconcile_model(bench.world(), MODEL)
     assert verify(office.context).differences == ()
 
 
-def test_r20_a_job_that_gets_further_between_reading_and_writing_still_ends_the_row_of_failures() -> None:
-    """Its begin changes neither holders nor holds nor counters that rise, only how many failed in a row."""
+def test_r20_a_job_that_gets_further_beside_a_rebuild_still_ends_the_row_of_failures() -> None:
+    """Its begin changes neither holders nor holds nor counters that rise, only how many failed in a
+    row.
+    """
     office, jobs = damaged(submitted_holder_lost)
     bench = office.bench
     put_slots(bench, failures=1)
     which = arn_of(bench, jobs["submitted"])
-    came = before_write(bench, of_slots, lambda: report(bench, jobs["submitted"], "InProgress", which))
+    came = before_write(
+        bench, of_slots, lambda: report(bench, jobs["submitted"], "InProgress", which)
+    )
     assert rebuild(office.context).left == {}
     assert (came, bench.slots.failures) == ([True], 0)
 
 
 @pytest.mark.parametrize("page", range(1, 12))
 def test_r20_a_claim_beside_the_walk_is_never_written_over(page: int) -> None:
-    """A job is claimed at any moment of the run, if it can be, and then its place and another one are lost."""
+    """A job is claimed at any moment of the run, if it can be, and then its place and another one
+    are lost.
+    """
     office = Office(Bench(limit=5))
     bench = office.bench
     jobs = busy(bench)
@@ -752,17 +921,31 @@ def test_r20_a_claim_beside_the_walk_is_never_written_over(page: int) -> None:
     office.on_page = claimed_and_lost
     assert rebuild(office.context).left == {}
     assert len(pages) >= page
-    lost = {holder(job, 1) for job in (jobs["waiting"], jobs["submitted"]) if bench.job(job).status == "Submitted"}
+    lost = {
+        holder(job, 1)
+        for job in (jobs["waiting"], jobs["submitted"])
+        if bench.job(job).status == "Submitted"
+    }
     assert lost
     assert lost <= set(bench.slots.holders)
-    assert (holder(jobs["waiting"], 1) in lost) == (page <= sum(text.endswith("projections") for text in pages))
+    assert (holder(jobs["waiting"], 1) in lost) == (
+        page <= sum(text.endswith("projections") for text in pages)
+    )
 
 
 def test_an_event_that_comes_beside_the_repair_of_a_view_is_not_overwritten() -> None:
     office, jobs = damaged(views_stale)
     bench, claimed = office.bench, jobs["claimed"]
-    ours = lambda writes: any(write.row.pk == rows.view_pk(claimed) for write in writes if isinstance(write.row, ViewRow))  # noqa: E731
-    came = before_write(bench, ours, lambda: bench.append(claimed, e.CancelRequested(at=bench.time, by="ann", why="")))
+
+    def ours(writes: Sequence[Write]) -> bool:
+        views = [write.row for write in writes if isinstance(write.row, ViewRow)]
+        return any(row.pk == rows.view_pk(claimed) for row in views)
+
+    came = before_write(
+        bench,
+        ours,
+        lambda: bench.append(claimed, e.CancelRequested(at=bench.time, by="ann", why="")),
+    )
     assert rebuild(office.context).left == {}
     assert (came, view_of(bench, claimed).cancel_by) == ([True], "ann")
 
@@ -772,7 +955,10 @@ def test_a_job_that_never_comes_to_rest_is_left() -> None:
     bench = office.bench
 
     def busier(writes: Sequence[Write]) -> None:
-        if any(isinstance(write.row, ViewRow) and write.row.pk == rows.view_pk(jobs["claimed"]) for write in writes):
+        if any(
+            isinstance(write.row, ViewRow) and write.row.pk == rows.view_pk(jobs["claimed"])
+            for write in writes
+        ):
             bench.append(jobs["claimed"], e.CancelRequested(at=bench.time, by="ann", why=""))
 
     bench.tables.before_commit = busier
@@ -781,7 +967,7 @@ def test_a_job_that_never_comes_to_rest_is_left() -> None:
     assert "run the rebuild again" in left[rows.view_pk(jobs["claimed"]), "view"]
 
 
-def test_uploads_beside_a_rebuild_are_kept_and_their_rows_of_counts_are_left_to_a_quiet_minute() -> None:
+def test_uploads_beside_a_rebuild_are_kept_and_their_counts_left_to_a_quiet_minute() -> None:
     office, _ = damaged(counts_wrong)
     bench, new = office.bench, list[str]()
 
@@ -791,7 +977,10 @@ def test_uploads_beside_a_rebuild_are_kept_and_their_rows_of_counts_are_left_to_
 
     office.on_page = upload
     rebuilt = rebuild(office.context)
-    assert any("counts#haiku / waiting#" in sentence and "a quiet minute" in sentence for sentence in office.said)
+    assert any(
+        "counts#haiku / waiting#" in sentence and "a quiet minute" in sentence
+        for sentence in office.said
+    )
     assert (f"counts#{MODEL}", "2020-01-01#3") in rebuilt.repaired
     assert set(new) <= set(bench.store.line(MODEL, 99))
     office.on_page = lambda _: None
@@ -803,23 +992,35 @@ def test_uploads_beside_a_rebuild_are_kept_and_their_rows_of_counts_are_left_to_
 # --- R32: a rebuilt claim is looked up before Create is called
 
 
-@pytest.mark.parametrize("lost", [claimed_holder_lost, slots_lost, holders_disappeared, lease_unreadable])
-def test_r32_a_rebuilt_claim_has_an_expired_lease_and_is_adopted_when_bedrock_has_it(lost: Damage) -> None:
+@pytest.mark.parametrize(
+    "lost", [claimed_holder_lost, slots_lost, holders_disappeared, lease_unreadable]
+)
+def test_r32_a_rebuilt_claim_has_an_expired_lease_and_is_adopted_when_bedrock_has_it(
+    lost: Damage,
+) -> None:
     office, jobs = damaged(lost)
     bench = office.bench
-    made = bench.bedrock.take(attempt_name(DEPLOYMENT, jobs["claimed"], 1))  # Create had run; its answer was lost
+    # Create had run; its answer was lost
+    made = bench.bedrock.take(attempt_name(DEPLOYMENT, jobs["claimed"], 1))
     rebuild(office.context)
     lease = bench.slots.holders[holder(jobs["claimed"], 1)]
     assert (lease.until < bench.time, lease.submitted) == (True, False)
     assert ("job", jobs["claimed"]) in bench.outbox.sent
     see(bench, jobs["claimed"])
-    assert (bench.job(jobs["claimed"]).status, bench.job(jobs["claimed"]).arn) == ("Submitted", made)
+    assert (bench.job(jobs["claimed"]).status, bench.job(jobs["claimed"]).arn) == (
+        "Submitted",
+        made,
+    )
     goes_on(office, jobs)
-    assert [create.name for create in bench.bedrock.creates].count(attempt_name(DEPLOYMENT, jobs["claimed"], 1)) == 1
+    assert [create.name for create in bench.bedrock.creates].count(
+        attempt_name(DEPLOYMENT, jobs["claimed"], 1)
+    ) == 1
 
 
 @pytest.mark.parametrize("lost", [claimed_holder_lost, claimed_holder_marked_submitted])
-def test_r32_a_lost_lease_runs_for_as_long_as_it_could_have_and_is_then_taken_over(lost: Damage) -> None:
+def test_r32_a_lost_lease_runs_for_as_long_as_it_could_have_and_is_then_taken_over(
+    lost: Damage,
+) -> None:
     office = Office()
     jobs = busy(office.bench)
     began = office.bench.job(jobs["claimed"]).claimed_at
@@ -844,13 +1045,20 @@ def test_r32_a_cancelled_claim_that_was_rebuilt_is_looked_up_before_it_is_over(t
     bench.append(claimed, e.CancelRequested(at=bench.time, by="ann", why=""))
     rebuild(office.context)
     deliver(bench)
-    assert (bench.job(claimed).arn, bench.job(claimed).status) == (made, "Stopping" if taken else "Cancelled")
+    assert (bench.job(claimed).arn, bench.job(claimed).status) == (
+        made,
+        "Stopping" if taken else "Cancelled",
+    )
     assert bench.bedrock.stopped == ([made] if taken else [])
-    assert [create.name for create in bench.bedrock.creates].count(attempt_name(DEPLOYMENT, claimed, 1)) == 1
+    assert [create.name for create in bench.bedrock.creates].count(
+        attempt_name(DEPLOYMENT, claimed, 1)
+    ) == 1
 
 
 def test_r46_an_attempt_that_was_never_answered_is_looked_up_after_a_rebuild_too() -> None:
-    """It was given up as not found and waits. That Bedrock may have it is in its events, and in the view that is rebuilt."""
+    """It was given up as not found and waits. That Bedrock may have it is in its events, and in the
+    view that is rebuilt.
+    """
     office, jobs = damaged()
     bench = office.bench
     pause(bench)
@@ -900,7 +1108,9 @@ def test_a_run_that_is_killed_is_finished_by_another(writes_before: int) -> None
     assert rebuild(office.context).left == {}
     assert model_events(bench) == OWN
     if goes_on_with:
-        unfinished = {("job", job) for name, job in jobs.items() if name not in {"ended", "rejected"}}
+        unfinished = {
+            ("job", job) for name, job in jobs.items() if name not in {"ended", "rejected"}
+        }
         assert unfinished <= set(bench.outbox.sent)
     assert ("model", ALL) in bench.outbox.sent
     reconcile_model(bench.world(), MODEL)

@@ -1,6 +1,8 @@
-"""The scheduler's rules, one sentence a test, on the in-memory store. R1-R50: see docs/simulation.md.
+"""The scheduler's rules, one sentence a test, on the in-memory store. R1-R50: see
+docs/simulation.md.
 
-What Bedrock refuses: test_refusals.py; what fails: test_failing.py; what is looked up: test_lookup.py.
+What Bedrock refuses: test_refusals.py; what fails: test_failing.py; what is looked up:
+test_lookup.py.
 """
 
 from collections.abc import Sequence
@@ -19,8 +21,29 @@ from bbq.shared import rows
 from bbq.shared.due import lease_due
 from bbq.shared.models import Model
 from bbq.shared.names import attempt_name, holder, job_stream, model_stream
-from bbq.shared.tables import ConditionFailed, Contended, CountRow, Delete, EventRow, LineRow, Put, Row, SlotsRow, ViewRow, Write
-from tests.support.driving import counts_are_sure, ended, fire_next, foreign_end, let_pass, report, see, started
+from bbq.shared.tables import (
+    ConditionFailed,
+    Contended,
+    CountRow,
+    Delete,
+    EventRow,
+    LineRow,
+    Put,
+    Row,
+    SlotsRow,
+    ViewRow,
+    Write,
+)
+from tests.support.driving import (
+    counts_are_sure,
+    ended,
+    fire_next,
+    foreign_end,
+    let_pass,
+    report,
+    see,
+    started,
+)
 from tests.support.samples import MODEL, MODEL_ID
 from tests.support.world import DEPLOYMENT, Bench, FakeBedrock, arn, config
 
@@ -61,9 +84,13 @@ def test_an_end_is_tallied_from_the_manifest() -> None:
     bench = Bench()
     job = started(bench)
     bench.results.manifests[arn(1)] = {
-        "totalRecordCount": 100, "processedRecordCount": 100, "successRecordCount": 0, "errorRecordCount": 100,
-        "inputTokenCount": 5, "outputTokenCount": 7,
-    }  # fmt: skip
+        "totalRecordCount": 100,
+        "processedRecordCount": 100,
+        "successRecordCount": 0,
+        "errorRecordCount": 100,
+        "inputTokenCount": 5,
+        "outputTokenCount": 7,
+    }
     report(bench, job, "Completed")
     tally = bench.job(job).tally
     assert tally is not None
@@ -76,7 +103,9 @@ def test_an_end_is_tallied_from_the_manifest() -> None:
 def test_without_a_manifest_the_counts_come_from_get() -> None:
     bench = Bench()
     job = started(bench)
-    bench.bedrock.jobs[arn(1)] = replace(bench.bedrock.jobs[arn(1)], total_records=9, processed_records=3)
+    bench.bedrock.jobs[arn(1)] = replace(
+        bench.bedrock.jobs[arn(1)], total_records=9, processed_records=3
+    )
     report(bench, job, "Failed", message="no")
     tally = bench.job(job).tally
     assert tally is not None
@@ -106,7 +135,11 @@ def test_any_hint_delivered_again_changes_nothing_and_calls_nothing(times: int) 
         see(bench, job, look=True)
         report(bench, job, "Completed")
         report(bench, job, "Validating")
-    assert (bench.history(job), len(bench.bedrock.creates), len(bench.tables.log)) == (events, creates, log)
+    assert (bench.history(job), len(bench.bedrock.creates), len(bench.tables.log)) == (
+        events,
+        creates,
+        log,
+    )
 
 
 def test_the_view_is_the_fold_after_every_step() -> None:
@@ -123,7 +156,14 @@ def test_a_rejected_upload_becomes_a_view_a_person_can_read() -> None:
     bench = Bench()
     problem = e.Problem(line=3, text="not JSON")
     source = e.Source(bucket="b", key="k", version_id="1", etag="", sequencer="", size_bytes=3)
-    event = e.JobRejected(at=bench.time, model=MODEL, sources=(source,), problems=(problem,), problem_count=1, size_bytes=3)
+    event = e.JobRejected(
+        at=bench.time,
+        model=MODEL,
+        sources=(source,),
+        problems=(problem,),
+        problem_count=1,
+        size_bytes=3,
+    )
     bench.store.append("x", None, event)
     see(bench, "x")
     view = bench.tables.get(ViewRow, rows.view_pk("x"), "view")
@@ -200,21 +240,26 @@ def test_what_a_step_has_just_written_is_not_read_again(monkeypatch: pytest.Monk
     report(bench, job, "Validating")
     assert [call.args[0] for call in load.call_args_list] == [job_stream(job)]
     report(bench, job, "Completed")
-    assert [call.args[0] for call in load.call_args_list] == [job_stream(job)] * 3  # the last after the slot was filled
+    # the last after the slot was filled
+    assert [call.args[0] for call in load.call_args_list] == [job_stream(job)] * 3
     assert bench.job(job).tally is not None
 
 
-def test_a_new_job_is_read_once_before_it_is_claimed_and_once_for_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_job_is_read_once_before_it_is_claimed_and_once_for_the_claim(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bench = Bench()
     job = bench.upload()
     load = Mock(wraps=bench.store.load)
     monkeypatch.setattr(bench.store, "load", load)
     see(bench, job)
-    assert [call.args[0] for call in load.call_args_list] == [job_stream(job)] * 2  # Create's answer is recorded without
+    # Create's answer is recorded without
+    assert [call.args[0] for call in load.call_args_list] == [job_stream(job)] * 2
     assert bench.history(job) == ["job-queued", "slot-claimed", "job-submitted"]
 
 
-def test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message() -> None:  # the stream brings no ends
+# the stream brings no ends
+def test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message() -> None:
     bench = Bench()
     first, second = started(bench, "v1"), started(bench, "v2")
     job = bench.job(first)
@@ -310,7 +355,12 @@ def test_the_loser_of_an_append_records_the_answer_all_the_same() -> None:  # R2
 
     bench.bedrock.on_create = cancelling
     see(bench, job)
-    assert bench.history(job)[:4] == ["job-queued", "slot-claimed", "cancel-requested", "job-submitted"]
+    assert bench.history(job)[:4] == [
+        "job-queued",
+        "slot-claimed",
+        "cancel-requested",
+        "job-submitted",
+    ]
     assert list(bench.slots.holders) == [holder(job, 1)]
     see(bench, job)
     assert bench.bedrock.stopped == [arn(1)]
@@ -318,7 +368,8 @@ def test_the_loser_of_an_append_records_the_answer_all_the_same() -> None:  # R2
     assert (bench.job(job).status, bench.slots.holders) == ("Stopped", {})
 
 
-def test_a_claim_whose_answer_was_lost_is_won_by_its_owner() -> None:  # R31's sister: "failed" with me as owner
+# R31's sister: "failed" with me as owner
+def test_a_claim_whose_answer_was_lost_is_won_by_its_owner() -> None:
     bench = Bench()
     job = bench.upload()
     plain, first = bench.tables.write, [True]
@@ -449,7 +500,8 @@ def test_a_stale_reading_of_the_models_events_never_overwrites_a_newer() -> None
     assert (bench.slots.limit, bench.slots.model_version) == (1, 3)
 
 
-def test_a_slots_item_that_is_lost_is_never_made_anew_by_a_hint() -> None:  # P1: it would be empty, and its jobs alive
+# P1: it would be empty, and its jobs alive
+def test_a_slots_item_that_is_lost_is_never_made_anew_by_a_hint() -> None:
     bench = Bench()
     job = started(bench)
     bench.tables.write([Delete(SlotsRow(pk=f"slots#{MODEL}", sk="slots"))])
@@ -499,7 +551,9 @@ def test_a_head_that_cannot_be_read_is_skipped_and_gets_a_hint_of_its_own() -> N
     bad, good = started(bench, "v1"), None
     bench.wait(seconds=1)
     good = started(bench, "v2")
-    row = EventRow(stream=job_stream(bad), version=2, name="from-the-future", schema=1, at="x", data={})
+    row = EventRow(
+        stream=job_stream(bad), version=2, name="from-the-future", schema=1, at="x", data={}
+    )
     bench.store.commit([Put(row)])
     bench.set_limit(1)
     fill(bench.world(), MODEL)
@@ -511,7 +565,9 @@ def test_a_head_that_cannot_be_read_is_skipped_and_gets_a_hint_of_its_own() -> N
 def unreadable(bench: Bench, job: str, version: int = 2) -> None:
     """An event of a newer deployment."""
     at = "2026-11-23T12:00:00.000000Z"
-    bench.store.commit([Put(EventRow(stream=job, version=version, name="job-annotated", schema=1, at=at, data={}))])
+    bench.store.commit(
+        [Put(EventRow(stream=job, version=version, name="job-annotated", schema=1, at=at, data={}))]
+    )
 
 
 def test_many_jobs_that_cannot_be_read_neither_stop_the_model_nor_multiply_hints() -> None:  # P6 P7
@@ -531,7 +587,10 @@ def test_many_jobs_that_cannot_be_read_neither_stop_the_model_nor_multiply_hints
 
 
 def test_one_model_that_fails_does_not_starve_the_others() -> None:  # P7
-    models = {"aaa": Model(alias="aaa", model_id="x.a", limit=1), MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=1)}
+    models = {
+        "aaa": Model(alias="aaa", model_id="x.a", limit=1),
+        MODEL: Model(alias=MODEL, model_id=MODEL_ID, limit=1),
+    }
     bench = Bench(limit=0, config=config(models=models))
     unreadable(bench, model_stream("aaa"), version=1)
     job = started(bench)
@@ -577,7 +636,9 @@ def test_an_end_that_another_recorded_just_then_is_not_recorded_again() -> None:
     once = [True]
 
     def meanwhile(writes: Sequence[Write]) -> None:
-        if once and any(isinstance(write.row, EventRow) and write.row.name == "job-ended" for write in writes):
+        if once and any(
+            isinstance(write.row, EventRow) and write.row.name == "job-ended" for write in writes
+        ):
             once.clear()
             ended(bench, first)
 
@@ -590,13 +651,19 @@ def test_an_end_that_another_recorded_just_then_is_not_recorded_again() -> None:
 
 
 @pytest.mark.parametrize("row", [LineRow, CountRow])
-@pytest.mark.parametrize("error", [Contended("a burst meets itself"), RuntimeError("ValidationError")])
+@pytest.mark.parametrize(
+    "error", [Contended("a burst meets itself"), RuntimeError("ValidationError")]
+)
 @pytest.mark.parametrize("how", ["event", "timer", "adopted", "taken over"])
-def test_a_row_of_the_next_in_line_that_is_stuck_holds_up_no_end(how: str, row: type[Row], error: Exception) -> None:
+def test_a_row_of_the_next_in_line_that_is_stuck_holds_up_no_end(
+    how: str, row: type[Row], error: Exception
+) -> None:
     """L1, P7: however the end is learned of. Of an adoption and a take-over found by simulation."""
     bench = Bench(bedrock=_silent() if how in {"adopted", "taken over"} else FakeBedrock())
     first, second = started(bench, "v1"), started(bench, "v2")
-    made = bench.bedrock.take(attempt_name(DEPLOYMENT, first, 1)) if not bench.bedrock.jobs else arn(1)
+    made = (
+        bench.bedrock.take(attempt_name(DEPLOYMENT, first, 1)) if not bench.bedrock.jobs else arn(1)
+    )
     bench.bedrock.turn(made, "Completed")
     if how == "taken over":
         bench.wait(seconds=bench.config.lease.total_seconds() + 1)
@@ -607,8 +674,14 @@ def test_a_row_of_the_next_in_line_that_is_stuck_holds_up_no_end(how: str, row: 
 
     bench.tables.before_commit = broken
     with pytest.raises(type(error)):
-        report(bench, first, "Completed", which=made) if how in {"event", "adopted"} else see(bench, first, look=True)
-    assert (bench.job(first).status, bench.job(second).status, list(bench.slots.holders)) == ("Completed", "Queued", [])
+        report(bench, first, "Completed", which=made) if how in {"event", "adopted"} else see(
+            bench, first, look=True
+        )
+    assert (bench.job(first).status, bench.job(second).status, list(bench.slots.holders)) == (
+        "Completed",
+        "Queued",
+        [],
+    )
 
 
 def test_a_fill_that_fails_after_an_end_leaves_a_hint_of_its_own_once() -> None:
@@ -627,19 +700,31 @@ def test_a_fill_that_fails_after_an_end_leaves_a_hint_of_its_own_once() -> None:
 
 
 @pytest.mark.parametrize("change", ["limit", "pause"])
-def test_a_limit_lowered_or_a_pause_beside_an_end_keeps_the_next_in_line(change: str) -> None:  # R19 R27
+# R19 R27
+def test_a_limit_lowered_or_a_pause_beside_an_end_keeps_the_next_in_line(change: str) -> None:
     bench = Bench(limit=2)
     first, _, third = (started(bench, version) for version in ("v1", "v2", "v3"))
 
     def meanwhile(writes: Sequence[Write]) -> None:
-        if any(isinstance(write.row, EventRow) and write.row.name == "slot-claimed" for write in writes):
+        if any(
+            isinstance(write.row, EventRow) and write.row.name == "slot-claimed" for write in writes
+        ):
             bench.tables.before_commit = lambda _: None
-            now = replace(bench.slots, limit=1 if change == "limit" else 2, paused=change == "pause", model_version=2)
+            now = replace(
+                bench.slots,
+                limit=1 if change == "limit" else 2,
+                paused=change == "pause",
+                model_version=2,
+            )
             bench.store.commit(p.model_changed(bench.slots, now, resumed=False))
 
     bench.tables.before_commit = meanwhile
     ended(bench, first)
-    assert (bench.job(first).status, bench.job(third).status, len(bench.slots.holders)) == ("Completed", "Queued", 1)
+    assert (bench.job(first).status, bench.job(third).status, len(bench.slots.holders)) == (
+        "Completed",
+        "Queued",
+        1,
+    )
 
 
 # --- attempts, cancels, strangers
@@ -679,7 +764,8 @@ def test_a_late_end_of_attempt_one_does_not_touch_attempt_two() -> None:  # R7 R
     assert list(bench.slots.holders) == [holder(job, 2)]
 
 
-def test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_same_visit() -> None:  # R9, found by simulation
+# R9, found by simulation
+def test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_same_visit() -> None:
     bench = Bench()
     job = started(bench)
     bench.bedrock.turn(arn(1), "Expired", processed=0)
@@ -698,7 +784,8 @@ def test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_s
     assert bench.slots.holders[holder(job, 2)].submitted
 
 
-def test_an_expired_job_whose_model_is_not_configured_waits_in_line_for_it() -> None:  # found by simulation
+# found by simulation
+def test_an_expired_job_whose_model_is_not_configured_waits_in_line_for_it() -> None:
     bench = Bench()
     job = started(bench)
     bench.bedrock.turn(arn(1), "Expired", processed=0)
@@ -711,7 +798,8 @@ def test_an_expired_job_whose_model_is_not_configured_waits_in_line_for_it() -> 
     assert bench.job(job).status == "Submitted"
 
 
-def test_who_began_before_a_model_came_back_and_frees_its_slot_leaves_a_hint() -> None:  # seed 67005175
+# seed 67005175
+def test_who_began_before_a_model_came_back_and_frees_its_slot_leaves_a_hint() -> None:
     bench = Bench(limit=1)
     first, second = started(bench, "v1"), started(bench, "v2")
     bench.bedrock.turn(arn(1), "Completed")
@@ -734,7 +822,10 @@ def test_a_waiting_job_is_cancelled_without_ever_reaching_bedrock() -> None:
     bench.append(second, e.CancelRequested(at=bench.time, by="ann", why="not needed"))
     see(bench, second)
     report(bench, first, "Completed")
-    assert (bench.job(second).status, bench.job(second).reason) == ("Cancelled", "cancelled by ann: not needed")
+    assert (bench.job(second).status, bench.job(second).reason) == (
+        "Cancelled",
+        "cancelled by ann: not needed",
+    )
     assert len(bench.bedrock.creates) == 1
 
 

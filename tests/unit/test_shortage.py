@@ -1,5 +1,6 @@
-"""A model that Bedrock does not let fill its slots: the quota is below the limit, others have it, or Create is throttled. For
-days and weeks, which the simulation's hours do not reach. Nobody is lost, the line stays a line, and the work stays bounded.
+"""A model that Bedrock does not let fill its slots: the quota is below the limit, others have it,
+or Create is throttled. For days and weeks, which the simulation's hours do not reach. Nobody is
+lost, the line stays a line, and the work stays bounded.
 """
 
 import heapq
@@ -21,7 +22,9 @@ FULL = Refused(QUOTA, "ServiceQuotaExceededException: full")
 
 
 class Scarce:
-    """A Bedrock that lets `quota` jobs live, each for so long; ends and the timers come in the order of time."""
+    """A Bedrock that lets `quota` jobs live, each for so long; ends and the timers come in the
+    order of time.
+    """
 
     def __init__(self, *, limit: int, quota: int, hours: float, throttled: float = 0.0) -> None:
         self.bench = Bench(limit=limit, gauges_due=False)
@@ -78,7 +81,8 @@ def test_weeks_of_work_on_a_quota_below_the_limit_are_done_and_the_line_stays_a_
     scarce.until_all_are_over()
     took = scarce.bench.time - began
     assert 9 * DAY < took < 11 * DAY  # 40 jobs of 12 hours, two at a time, are 10 days
-    assert len(scarce.bench.bedrock.creates) < 11 * 48 + 40 * 7  # each half hour, and a grid for each end
+    # each half hour, and a grid for each end
+    assert len(scarce.bench.bedrock.creates) < 11 * 48 + 40 * 7
     begun = [bench_job.submitted_at for bench_job in map(scarce.bench.job, scarce.jobs)]
     assert begun == sorted(moment for moment in begun if moment is not None)
 
@@ -121,7 +125,7 @@ class FromTheFuture(e.CancelRequested):
     NAME = "job-from-the-future"
 
 
-def test_more_unreadable_jobs_than_a_fill_can_pass_make_its_message_come_back_later_and_are_no_hot_loop() -> None:
+def test_more_unreadable_jobs_than_a_fill_can_pass_are_no_hot_loop() -> None:
     bench = Bench(limit=0)
     for number in range(30):
         job = bench.upload(f"v{number}")

@@ -14,7 +14,11 @@ def test_slots_have_room_only_below_the_limit_and_not_paused() -> None:
 
 
 def test_a_models_events_fold_to_its_limit_and_pause() -> None:
-    events = [e.LimitSet(at=T0, limit=3), e.ModelPaused(at=T0, by="", why=""), e.LimitSet(at=T0, limit=5)]
+    events = [
+        e.LimitSet(at=T0, limit=3),
+        e.ModelPaused(at=T0, by="", why=""),
+        e.LimitSet(at=T0, limit=5),
+    ]
     slots = fold_model("m", events)
     assert (slots.limit, slots.paused, slots.model_version) == (5, True, 3)
     assert not fold_model("m", [*events, e.ModelResumed(at=T0, by="", why="")]).paused

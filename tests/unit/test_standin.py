@@ -1,4 +1,6 @@
-"""The second Bedrock stand-in answers as the real service was recorded to (tests/standin/recorded.json)."""
+"""The second Bedrock stand-in answers as the real service was recorded to
+(tests/standin/recorded.json).
+"""
 
 import http.client
 import json
@@ -43,7 +45,9 @@ class Memory:
 
 
 def records(count: int) -> bytes:
-    return b"".join(b'{"recordId":"r%d","modelInput":{"messages":[]}}\n' % number for number in range(count))
+    return b"".join(
+        b'{"recordId":"r%d","modelInput":{"messages":[]}}\n' % number for number in range(count)
+    )
 
 
 def bedrock(*, count: int = 100, seed: int = 1, quota: int = 100) -> Bedrock:
@@ -71,10 +75,14 @@ def seconds(text: str) -> float:
 def test_get_answers_what_was_recorded_and_the_counts_that_younger_clients_show() -> None:
     recorded = RECORDED["get_stopping"]["answer"]
     service = bedrock()
-    arn = service.create({**REQUEST, "clientRequestToken": TOKEN}, seconds(recorded["submitTime"]))["jobArn"]
+    arn = service.create({**REQUEST, "clientRequestToken": TOKEN}, seconds(recorded["submitTime"]))[
+        "jobArn"
+    ]
     service.stop(arn, seconds(recorded["lastModifiedTime"]))
     answer = service.get(arn, seconds(recorded["lastModifiedTime"]))
-    counts = dict.fromkeys(("totalRecordCount", "processedRecordCount", "successRecordCount", "errorRecordCount"), 0)
+    counts = dict.fromkeys(
+        ("totalRecordCount", "processedRecordCount", "successRecordCount", "errorRecordCount"), 0
+    )
     assert answer == {**recorded, "jobArn": arn, "modelInvocationType": "InvokeModel", **counts}
 
 
@@ -90,12 +98,16 @@ def test_list_answers_the_recorded_page() -> None:
             service.advance(seconds(recorded["lastModifiedTime"]))
     page = service.list_jobs({}, seconds(newest["submitTime"]))
     assert set(page) == {"invocationJobSummaries"}
-    for summary, recorded in zip(page["invocationJobSummaries"], RECORDED["list"]["summaries"], strict=True):
+    for summary, recorded in zip(
+        page["invocationJobSummaries"], RECORDED["list"]["summaries"], strict=True
+    ):
         assert set(summary) == set(recorded)  # endTime only of the failed one
         assert {**summary, "jobArn": "", "endTime": ""} == {**recorded, "jobArn": "", "endTime": ""}
 
 
-@pytest.mark.parametrize("what", sorted(RECORDED["create_errors"].keys() - {"source", "name-in-use"}))
+@pytest.mark.parametrize(
+    "what", sorted(RECORDED["create_errors"].keys() - {"source", "name-in-use"})
+)
 def test_create_refuses_in_the_recorded_words(what: str) -> None:
     recorded, service = RECORDED["create_errors"][what], bedrock()
     service.change_weather({"refuse": {"what": what, "seconds": 90}}, 0.0)
@@ -103,7 +115,11 @@ def test_create_refuses_in_the_recorded_words(what: str) -> None:
     role = "arn:aws:iam::111122223333:role/example-missing-role"
     with pytest.raises(Refusal) as refused:
         service.create(named("any", modelId=model, roleArn=role), 89.9)
-    words = recorded["message"].replace("example-caller/example-session", "caller/session").replace("us-west-2", "us-east-1")
+    words = (
+        recorded["message"]
+        .replace("example-caller/example-session", "caller/session")
+        .replace("us-west-2", "us-east-1")
+    )
     assert refused.value.code == recorded["code"]
     assert words in refused.value.message
     assert service.create(named("any", modelId=model, roleArn=role), 90.0)
@@ -132,7 +148,11 @@ def test_a_completed_job_has_counts_an_end_and_the_recorded_files() -> None:
     assert failed
     assert all(list(line) == RECORDED["failed_line"]["keys"] for line in failed)
     assert all(list(line["error"]) == RECORDED["failed_line"]["error_keys"] for line in failed)
-    assert all(list(line) == ["modelInput", "modelOutput", "recordId"] for line in lines if line not in failed)
+    assert all(
+        list(line) == ["modelInput", "modelOutput", "recordId"]
+        for line in lines
+        if line not in failed
+    )
     ids = [line["recordId"] for line in lines]
     assert sorted(ids) == sorted(f"r{number}" for number in range(300))
     assert ids != [f"r{number}" for number in range(300)]  # in no order
@@ -162,9 +182,13 @@ def served() -> Iterator[Standin]:
 def client_of(standin: Standin) -> "BedrockClient":
     config = Config(retries={"total_max_attempts": 1})
     return boto3.client(
-        "bedrock", region_name="us-east-1", endpoint_url=standin.url, config=config,
-        aws_access_key_id="test", aws_secret_access_key="test",
-    )  # fmt: skip
+        "bedrock",
+        region_name="us-east-1",
+        endpoint_url=standin.url,
+        config=config,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
 
 
 def error_of(caught: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
@@ -172,12 +196,18 @@ def error_of(caught: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def plain(standin: Standin, method: str, path: str, body: str = "") -> tuple[int, dict[str, Any], str]:
+def plain(
+    standin: Standin, method: str, path: str, body: str = ""
+) -> tuple[int, dict[str, Any], str]:
     """A call without the SDK: status, answer and error type."""
     connection = http.client.HTTPConnection(standin.url.removeprefix("http://"), timeout=10)
     connection.request(method, path, body)
     response = connection.getresponse()
-    status, answer, error = response.status, json.load(response), response.headers.get("x-amzn-ErrorType", "")
+    status, answer, error = (
+        response.status,
+        json.load(response),
+        response.headers.get("x-amzn-ErrorType", ""),
+    )
     connection.close()
     return status, answer, error
 
@@ -208,9 +238,14 @@ def test_only_an_arn_names_a_job(served: Standin, identifier: str) -> None:
     assert recorded["message"] in str(refused.value)
 
 
-def test_an_unknown_arn_is_not_found_and_one_that_is_not_encoded_is_no_operation(served: Standin) -> None:
+def test_an_unknown_arn_is_not_found_and_one_that_is_not_encoded_is_no_operation(
+    served: Standin,
+) -> None:
     arn = "arn:aws:bedrock:us-east-1:111122223333:model-invocation-job/abc123def456"
-    for call in (client_of(served).get_model_invocation_job, client_of(served).stop_model_invocation_job):
+    for call in (
+        client_of(served).get_model_invocation_job,
+        client_of(served).stop_model_invocation_job,
+    ):
         with pytest.raises(ClientError) as unknown:
             call(jobIdentifier=arn)
         recorded = RECORDED["get_errors"]["unknown"]
@@ -223,23 +258,42 @@ def test_an_unknown_arn_is_not_found_and_one_that_is_not_encoded_is_no_operation
 
 def test_a_lost_answer_leaves_a_job_or_none(served: Standin) -> None:
     client = client_of(served)
-    plain(served, "POST", "/standin/weather", json.dumps({"lose": {MODEL: ["made", "unmade", "unheard", ""]}}))
+    plain(
+        served,
+        "POST",
+        "/standin/weather",
+        json.dumps({"lose": {MODEL: ["made", "unmade", "unheard", ""]}}),
+    )
     for name in ("made", "unmade", "unheard"):
         with pytest.raises(ConnectionClosedError):
             client.create_model_invocation_job(**named(name))
     client.create_model_invocation_job(**named("answered"))
-    names = [job["jobName"] for job in client.list_model_invocation_jobs()["invocationJobSummaries"]]
+    names = [
+        job["jobName"] for job in client.list_model_invocation_jobs()["invocationJobSummaries"]
+    ]
     assert names == ["answered", "unheard", "made"]
     count = plain(served, "GET", "/standin/ledger")[1]["count"]
-    assert (count["made"], count["lost made"], count["lost unmade"], count["lost unheard"]) == (3, 1, 1, 1)
+    assert (count["made"], count["lost made"], count["lost unmade"], count["lost unheard"]) == (
+        3,
+        1,
+        1,
+        1,
+    )
 
 
 def test_weather_that_there_is_not_is_refused(served: Standin) -> None:
-    for wrong in ({"rain": 1}, {"refuse": {"what": "rain", "seconds": 1}}, {"fail": {"what": "account", "seconds": 1}}):
+    for wrong in (
+        {"rain": 1},
+        {"refuse": {"what": "rain", "seconds": 1}},
+        {"fail": {"what": "account", "seconds": 1}},
+    ):
         status, answer, _ = plain(served, "POST", "/standin/weather", json.dumps(wrong))
         assert status == 400
         assert (
-            str(sorted(REFUSALS if "refuse" in wrong else FAILURES if "fail" in wrong else ["lose"]))[1:-1] in answer["message"]
+            str(
+                sorted(REFUSALS if "refuse" in wrong else FAILURES if "fail" in wrong else ["lose"])
+            )[1:-1]
+            in answer["message"]
         )
     assert plain(served, "POST", "/standin/weather", "{")[0] == 400
 
@@ -250,7 +304,7 @@ class Bus:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
 
-    def put_events(self, Entries: list[Any]) -> None:  # noqa: N803 - as boto3 has it
+    def put_events(self, Entries: list[Any]) -> None:
         self.sent.extend(Entries)
 
 
@@ -277,14 +331,25 @@ def test_late_state_changes_are_held_back() -> None:
 def test_state_changes_go_to_the_bus_once_in_the_documented_shape() -> None:
     arn, sent = life()
     details = [json.loads(entry["Detail"]) for entry in sent]
-    assert [detail["status"] for detail in details] == ["Submitted", "Validating", "Scheduled", "InProgress", "Completed"]
+    assert [detail["status"] for detail in details] == [
+        "Submitted",
+        "Validating",
+        "Scheduled",
+        "InProgress",
+        "Completed",
+    ]
     assert {(entry["Source"], entry["DetailType"], *entry["Resources"]) for entry in sent} == {
         ("local.standin", "Batch Inference Job State Change", arn)
     }
     assert {key: details[0][key] for key in ("batchJobName", "batchJobArn", "failureMessage")} == {
-        "batchJobName": REQUEST["jobName"], "batchJobArn": arn, "failureMessage": ""
-    }  # fmt: skip
-    assert details[0]["batchModelId"] == "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"
+        "batchJobName": REQUEST["jobName"],
+        "batchJobArn": arn,
+        "failureMessage": "",
+    }
+    assert (
+        details[0]["batchModelId"]
+        == "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0"
+    )
 
 
 # Rules and faults, on a clock of the test.
@@ -294,7 +359,9 @@ def test_a_taken_name_is_in_use_also_after_its_job_ended_unless_switched_off() -
     service = bedrock()
     finished(service, "taken")
     again = named("taken", clientRequestToken="another")
-    with pytest.raises(Refusal, match=RECORDED["create_errors"]["name-in-use"]["message"]) as refused:
+    with pytest.raises(
+        Refusal, match=RECORDED["create_errors"]["name-in-use"]["message"]
+    ) as refused:
         service.create(again, LONG)
     assert refused.value.code == "ValidationException"
     service.change_weather({"name_in_use_code": "ConflictException"}, LONG)
@@ -313,7 +380,10 @@ def test_a_repeated_token_gets_its_own_job_or_finds_the_name_in_use() -> None:
     with pytest.raises(Refusal, match="currently in use"):
         service.create(named("twice"), 2.0)
     ledger = service.ledger()
-    assert (ledger["creates"], ledger["inputs"]) == ({"twice-token": 3}, {INPUT: {"made": 1, "processed": 0}})
+    assert (ledger["creates"], ledger["inputs"]) == (
+        {"twice-token": 3},
+        {INPUT: {"made": 1, "processed": 0}},
+    )
 
 
 def test_every_job_that_is_not_over_counts_for_the_quota_of_its_model() -> None:
@@ -327,13 +397,19 @@ def test_every_job_that_is_not_over_counts_for_the_quota_of_its_model() -> None:
     service.create(named("d", modelId="us.anthropic.claude-haiku-4-5-20251001-v1:0"), 0.0)
     service.advance(LONG)
     service.create(named("c"), LONG)
-    assert service.ledger()["most_alive"] == {REQUEST["modelId"]: 2, "us.anthropic.claude-haiku-4-5-20251001-v1:0": 1}
+    assert service.ledger()["most_alive"] == {
+        REQUEST["modelId"]: 2,
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0": 1,
+    }
 
 
 @pytest.mark.parametrize(
-    ("what", "through"), [("get-object", ["Submitted", "Validating"]), ("invoke-model", ["Submitted", *ALIVE[1:4]])]
+    ("what", "through"),
+    [("get-object", ["Submitted", "Validating"]), ("invoke-model", ["Submitted", *ALIVE[1:4]])],
 )
-def test_jobs_fail_for_the_account_s_reasons_in_the_recorded_status_and_only_for_a_time(what: str, through: list[str]) -> None:
+def test_jobs_fail_for_the_account_s_reasons_in_the_recorded_status_and_only_for_a_time(
+    what: str, through: list[str]
+) -> None:
     service = bedrock()
     service.change_weather({"fail": {"what": what, "seconds": LONG + 1}}, 0.0)
     failed = finished(service, "burnt")
@@ -346,7 +422,9 @@ def test_jobs_fail_for_the_account_s_reasons_in_the_recorded_status_and_only_for
 def test_an_input_that_is_missing_or_no_record_fails_in_validating() -> None:
     broken = Bedrock(Memory({INPUT: records(99) + b"{}\n"}), seed=1)
     assert finished(broken, "broken")["message"].endswith("has an invalid record on line 100")
-    assert finished(Bedrock(Memory(), seed=1), "none")["message"].startswith("Could not validate GetObject permissions")
+    assert finished(Bedrock(Memory(), seed=1), "none")["message"].startswith(
+        "Could not validate GetObject permissions"
+    )
 
 
 def test_a_bucket_that_is_gone_fails_its_own_job_only() -> None:
@@ -357,7 +435,9 @@ def test_a_bucket_that_is_gone_fails_its_own_job_only() -> None:
             super().write(uri, body)
 
     service = Bedrock(Gone({INPUT: records(100)}), seed=1)
-    service.create(named("gone", outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://bucket/gone/"}}), 0.0)
+    service.create(
+        named("gone", outputDataConfig={"s3OutputDataConfig": {"s3Uri": "s3://bucket/gone/"}}), 0.0
+    )
     assert finished(service, "good")["status"] == "Completed"
     assert [job["status"] for job in service.ledger()["jobs"]] == ["Failed", "Completed"]
 
@@ -455,7 +535,9 @@ def test_the_seed_decides_and_not_the_order_of_calls() -> None:
 
 def test_losses_are_used_up_by_calls_that_would_be_taken() -> None:
     service = bedrock()
-    service.change_weather({"lose": {MODEL: ["unmade"]}, "refuse": {"what": "account", "seconds": 10}}, 0.0)
+    service.change_weather(
+        {"lose": {MODEL: ["unmade"]}, "refuse": {"what": "account", "seconds": 10}}, 0.0
+    )
     with pytest.raises(Refusal):
         service.create(named("a"), 0.0)
     assert service.create(named("other", modelId="amazon.nova-lite-v1:0"), 10.0)

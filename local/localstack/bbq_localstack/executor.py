@@ -1,8 +1,9 @@
-"""A Lambda runtime executor that runs a function as a process of this machine: AWS's own runtime client (awslambdaric) in
-BBQ_FUNCTION_PYTHON, an environment that holds nothing else, so that a function runs on what is in its zip, as on AWS.
+"""A Lambda runtime executor that runs a function as a process of this machine: AWS's own runtime
+client (awslambdaric) in BBQ_FUNCTION_PYTHON, an environment that holds nothing else, so that a
+function runs on what is in its zip, as on AWS.
 
-Each invocation whose process ended before it answered is a line of JSON in the file that BBQ_CUT_OFF names:
-`{"function": name, "source": "aws:sqs"}`.
+Each invocation whose process ended before it answered is a line of JSON in the file that
+BBQ_CUT_OFF names: `{"function": name, "source": "aws:sqs"}`.
 """
 
 import contextlib
@@ -67,16 +68,26 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc] # as above
             self._process = self._begun()
         process = self._process
         request, began = payload["invoke-id"], time.monotonic()
-        answer = process.ask(payload, float(self._environment.get("AWS_LAMBDA_FUNCTION_TIMEOUT", "3")))
+        answer = process.ask(
+            payload, float(self._environment.get("AWS_LAMBDA_FUNCTION_TIMEOUT", "3"))
+        )
         if answer is None:
             self._cut_off(payload)
             answer = Answer(
-                request=request, is_error=True, body=error_body("Runtime.ExitError", f"RequestId: {request} {process}")
+                request=request,
+                is_error=True,
+                body=error_body("Runtime.ExitError", f"RequestId: {request} {process}"),
             )
-        report = f"REPORT RequestId: {request}\tDuration: {(time.monotonic() - began) * 1000:.2f} ms"
-        logs = "\n".join([f"START RequestId: {request}", *process.lines, f"END RequestId: {request}", report])
+        report = (
+            f"REPORT RequestId: {request}\tDuration: {(time.monotonic() - began) * 1000:.2f} ms"
+        )
+        logs = "\n".join(
+            [f"START RequestId: {request}", *process.lines, f"END RequestId: {request}", report]
+        )
         process.lines.clear()
-        return InvocationResult(request_id=request, payload=answer.body, is_error=answer.is_error, logs=logs)
+        return InvocationResult(
+            request_id=request, payload=answer.body, is_error=answer.is_error, logs=logs
+        )
 
     def get_logs(self) -> str:
         """What it printed since the last invocation."""
@@ -106,7 +117,12 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc] # as above
 
     def _begun(self) -> "_Process":
         version = self.function_version.config
-        process = _Process(version.code.get_unzipped_code_location(), version.handler, version.runtime, self._environment)
+        process = _Process(
+            version.code.get_unzipped_code_location(),
+            version.handler,
+            version.runtime,
+            self._environment,
+        )
         if failure := process.wait_until_ready():
             raise StatusErrorException("the function did not start", payload=failure)
         return process
@@ -117,7 +133,9 @@ class ProcessExecutor(RuntimeExecutor):  # type: ignore[misc] # as above
         if file := os.environ.get("BBQ_CUT_OFF"):
             source = re.search(r'"eventSource": ?"(aws:\w+)"', payload["payload"])
             with Path(file).open("a") as lines:
-                lines.write(json.dumps({"function": name, "source": source[1] if source else ""}) + "\n")
+                lines.write(
+                    json.dumps({"function": name, "source": source[1] if source else ""}) + "\n"
+                )
 
 
 class _Process:
@@ -136,9 +154,15 @@ class _Process:
         }
         # In LocalStack's own process group: whoever ends that ends this.
         self._popen = subprocess.Popen(  # noqa: S603 - our own Python
-            [os.environ["BBQ_FUNCTION_PYTHON"], "-m", "awslambdaric", handler], cwd=code, env=kept | environment | ours,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        )  # fmt: skip
+            [os.environ["BBQ_FUNCTION_PYTHON"], "-m", "awslambdaric", handler],
+            cwd=code,
+            env=kept | environment | ours,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
         threading.Thread(target=self._read, daemon=True).start()
 
     def __str__(self) -> str:
@@ -155,11 +179,15 @@ class _Process:
         while not self._api.asked.wait(LOOK_SECONDS):
             if self._api.init_error is not None or not self.lives or time.monotonic() > deadline:
                 self.end()
-                return self._api.init_error or error_body("Runtime.ExitError", "\n".join(self.lines)[-LAST_WORDS:])
+                return self._api.init_error or error_body(
+                    "Runtime.ExitError", "\n".join(self.lines)[-LAST_WORDS:]
+                )
         return None
 
     def ask(self, payload: dict[str, str], seconds: float) -> Answer | None:
-        """What it says of an invocation within its timeout, or that it was over; None if the process ended before."""
+        """What it says of an invocation within its timeout, or that it was over; None if the
+        process ended before.
+        """
         request, deadline = payload["invoke-id"], time.monotonic() + seconds
         self._api.give(payload, int((time.time() + seconds) * 1000))
         while True:
@@ -173,7 +201,9 @@ class _Process:
             if time.monotonic() > deadline:
                 self.end()
                 message = f"RequestId: {request} Error: Task timed out after {seconds:.2f} seconds"
-                return Answer(request=request, is_error=True, body=error_body("Sandbox.Timedout", message))
+                return Answer(
+                    request=request, is_error=True, body=error_body("Sandbox.Timedout", message)
+                )
 
     def end(self) -> None:
         """SIGKILL, and nothing listens any more."""

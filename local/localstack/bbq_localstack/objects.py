@@ -1,5 +1,6 @@
-"""S3 keeps objects in LocalStack's own directory. By default all LocalStacks of a machine share `/tmp/localstack-s3-storage`, and
-who deletes a bucket there deletes the objects of every other's bucket of that name.
+"""S3 keeps objects in LocalStack's own directory. By default all LocalStacks of a machine share
+`/tmp/localstack-s3-storage`, and who deletes a bucket there deletes the objects of every other's
+bucket of that name.
 """
 
 import tempfile

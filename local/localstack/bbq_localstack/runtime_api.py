@@ -1,5 +1,6 @@
-"""The Lambda Runtime API for one process of a function (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): the
-process asks for its next invocation, and gives back a response or an error.
+"""The Lambda Runtime API for one process of a function
+(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): the process asks for its next
+invocation, and gives back a response or an error.
 """
 
 import json
@@ -23,7 +24,9 @@ class Answer:
 
 
 class RuntimeApi:
-    """Serves from the start; as long-lived as its process, so that no invocation is given to one that is gone."""
+    """Serves from the start; as long-lived as its process, so that no invocation is given to one
+    that is gone.
+    """
 
     def __init__(self) -> None:
         self.asked = threading.Event()  # the process has initialised and asks for work
@@ -85,7 +88,8 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a
             self.end_headers()
             self.wfile.write(body)
 
-        def do_POST(self) -> None:  # .../runtime/invocation/ID/response, .../ID/error, or .../runtime/init/error
+        # .../runtime/invocation/ID/response, .../ID/error, or .../runtime/init/error
+        def do_POST(self) -> None:
             body = self._body()
             match self.path.strip("/").split("/")[2:]:
                 case ["init", "error"]:

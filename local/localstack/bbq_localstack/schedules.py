@@ -1,7 +1,8 @@
 """One-time schedules fire: LocalStack keeps schedules, by moto, and never runs them.
 
-Once a second what is due is sent to its target, an SQS queue, and deleted if the schedule says so. Its role, retries and
-dead-letter queue are not looked at. Recurring schedules never fire: this project has none.
+Once a second what is due is sent to its target, an SQS queue, and deleted if the schedule says so.
+Its role, retries and dead-letter queue are not looked at. Recurring schedules never fire: this
+project has none.
 """
 
 import logging

@@ -1,4 +1,6 @@
-"""LocalStack's server on the hosts of GATEWAY_LISTEN only: its own listens on every interface, whatever IPv4 host is named."""
+"""LocalStack's server on the hosts of GATEWAY_LISTEN only: its own listens on every interface,
+whatever IPv4 host is named.
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ class LoopbackServerPlugin(RuntimeServerPlugin):  # type: ignore[misc] # LocalSt
     name = "loopback"
 
     def load(self, *_: Any, **__: Any) -> Any:
-        """The class of the server. Imports are late, as LocalStack's own are: a reactor is installed at import."""
+        """The class of the server. Imports are late, as LocalStack's own are: a reactor is
+        installed at import.
+        """
         from localstack.runtime.server import twisted as theirs  # noqa: PLC0415 - late, see above
         from rolo.serving.twisted import TwistedGateway  # noqa: PLC0415
         from twisted.internet import endpoints, reactor  # noqa: PLC0415
@@ -19,7 +23,9 @@ class LoopbackServerPlugin(RuntimeServerPlugin):  # type: ignore[misc] # LocalSt
         class LoopbackServer(theirs.TwistedRuntimeServer):  # type: ignore[misc] # as above
             def register(self, gateway: Any, listen: Any, ssl_creds: Any = None) -> None:  # noqa: ARG002 - plain HTTP
                 for place in listen:
-                    endpoint = endpoints.TCP4ServerEndpoint(reactor, place.port, interface=place.host)
+                    endpoint = endpoints.TCP4ServerEndpoint(
+                        reactor, place.port, interface=place.host
+                    )
                     endpoint.listen(TwistedGateway(gateway))
 
         return LoopbackServer()

@@ -1,5 +1,6 @@
-"""DynamoDB and its streams by moto, which LocalStack brings for other services. LocalStack's own provider starts DynamoDB Local,
-which stands under its vendor's own terms and is not in LocalStack's package.
+"""DynamoDB and its streams by moto, which LocalStack brings for other services. LocalStack's own
+provider starts DynamoDB Local, which stands under its vendor's own terms and is not in LocalStack's
+package.
 
 One call at a time: moto called by eight threads at once gave away 42 of 40 slots.
 """

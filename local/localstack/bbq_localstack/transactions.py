@@ -1,7 +1,8 @@
 """What makes moto's DynamoDB quick enough, and its stream steady: put in place by `improve`.
 
-- A transaction checks all its conditions first and writes after. moto copies both tables first (0.5 s at 2,000 items), and puts
-  the copy back where one fails, so that readers of the stream go on with a shard that nobody writes to.
+- A transaction checks all its conditions first and writes after. moto copies both tables first (0.5
+  s at 2,000 items), and puts the copy back where one fails, so that readers of the stream go on
+  with a shard that nobody writes to.
 - A query of a table looks at its own partition. moto sorts the whole table first.
 """
 
@@ -31,8 +32,12 @@ def improve() -> None:
     Table.query = query  # type: ignore[method-assign]
 
 
-def transact_write_items(self: DynamoDBBackend, transact_items: Sequence[Mapping[str, Any]]) -> None:
-    """Check all, then write all. A write that fails although its condition held (a size, a type) undoes those before it."""
+def transact_write_items(
+    self: DynamoDBBackend, transact_items: Sequence[Mapping[str, Any]]
+) -> None:
+    """Check all, then write all. A write that fails although its condition held (a size, a type)
+    undoes those before it.
+    """
     if len(transact_items) > MAX_ITEMS:
         raise TooManyTransactionsException
     if any(len(item) != 1 for item in transact_items):
@@ -59,20 +64,33 @@ class _Step:
     def __init__(self, backend: DynamoDBBackend, kind: str, said: Mapping[str, Any]) -> None:
         self._backend, self._kind, self._said = backend, kind, said
         self._table = backend.get_table(said["TableName"])
-        names = [name for name in (self._table.hash_key_attr, self._table.range_key_attr) if name is not None]
+        names = [
+            name
+            for name in (self._table.hash_key_attr, self._table.range_key_attr)
+            if name is not None
+        ]
         self._key = {name: (said["Item"] if kind == "Put" else said["Key"])[name] for name in names}
         self.place = (self._table.name, str(self._key))
 
     def reason(self) -> tuple[str | None, str | None, Any]:
-        """(code, message, the item if it was asked for) of a condition that does not hold; three times None if it does."""
+        """(code, message, the item if it was asked for) of a condition that does not hold; three
+        times None if it does.
+        """
         if (condition := self._said.get("ConditionExpression")) is None:
             return None, None, None
         current: Any = self._backend.get_item(self._said["TableName"], self._key)
-        names, values = self._said.get("ExpressionAttributeNames"), self._said.get("ExpressionAttributeValues")
+        names, values = (
+            self._said.get("ExpressionAttributeNames"),
+            self._said.get("ExpressionAttributeValues"),
+        )
         if get_filter_expression(condition, names, values).expr(current):
             return None, None, None
         wanted = self._said.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and current
-        return "ConditionalCheckFailed", ConditionalCheckFailed().message, current.to_json()["Attributes"] if wanted else None
+        return (
+            "ConditionalCheckFailed",
+            ConditionalCheckFailed().message,
+            current.to_json()["Attributes"] if wanted else None,
+        )
 
     def as_it_is(self) -> Callable[[], None]:
         """What puts the item, and the stream, back to how they are now."""
@@ -92,7 +110,9 @@ class _Step:
         return undo
 
     def write(self) -> None:
-        """Its condition has been checked, but an update reads names and values with the expression of the update."""
+        """Its condition has been checked, but an update reads names and values with the expression
+        of the update.
+        """
         said: Mapping[str, Any] = self._said
         name = said["TableName"]
         match self._kind:
@@ -102,11 +122,13 @@ class _Step:
                 self._backend.delete_item(name, self._key)
             case "Update":
                 self._backend.update_item(
-                    name, self._key, update_expression=said["UpdateExpression"],
+                    name,
+                    self._key,
+                    update_expression=said["UpdateExpression"],
                     condition_expression=said.get("ConditionExpression"),
                     expression_attribute_names=said.get("ExpressionAttributeNames") or {},
                     expression_attribute_values=said.get("ExpressionAttributeValues") or {},
-                )  # fmt: skip
+                )
 
 
 whole_table: Any = Table.query
@@ -135,4 +157,6 @@ class _Partition:
         found: Any = self._table.items.get(self._hash_key)
         if not found:
             return []
-        return [found] if self._table.range_key_attr is None else [found[key] for key in sorted(found)]
+        return (
+            [found] if self._table.range_key_attr is None else [found[key] for key in sorted(found)]
+        )
