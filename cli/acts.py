@@ -38,7 +38,6 @@ from bbq.cli.follow import Timeout, follow, seconds_of
 from bbq.cli.wording import counted
 from bbq.shared.events import Event, UnknownEvent
 from bbq.shared.job import IllegalEvent, Job, outcome
-from bbq.shared.models import MAX_ATTEMPTS
 from bbq.shared.names import model_stream
 from bbq.shared.store import Store, VersionTaken
 
@@ -110,12 +109,9 @@ def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -
     here = deployments.find(context.obj)
 
     def decide(job: Job) -> Decision:
-        model = here.models.get(job.model)
-        most = model.max_attempts if model is not None else MAX_ATTEMPTS
         return decisions.retry(
             job,
             models=list(here.models),
-            max_attempts=most,
             at=times.now(),
             by=who(),
             why=_reason(why),

@@ -13,6 +13,7 @@ from datetime import datetime
 from bbq.cli.times import minute
 from bbq.services.scheduler.hints import MAX_ATTEMPT
 from bbq.shared import events as e
+from bbq.shared.counts import to_be_tallied
 from bbq.shared.job import (
     CANCELLED,
     ENDS,
@@ -26,12 +27,10 @@ from bbq.shared.job import (
     may_come_back,
     outcome,
 )
-from bbq.shared.slots import fold_model
+from bbq.shared.slots import REBUILDING, fold_model
 
 STOPPED = "Stopped"
 GOOD_OUTCOME = "Completed"
-# why a rebuild pauses; in the end it lifts the pauses that give this reason
-REBUILDING = "bbq rebuild is at work"
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,8 @@ def cancel(job: Job, *, at: datetime, by: str, why: str) -> Decision:
     return Act(e.CancelRequested(at=at, by=by, why=why), meaning)
 
 
-def retry(
-    job: Job, *, models: Sequence[str], max_attempts: int, at: datetime, by: str, why: str
-) -> Decision:
-    """Another attempt for a job that has ended. `models` are the configured aliases; `max_attempts`
-    is policy's bound.
-    """
+def retry(job: Job, *, models: Sequence[str], at: datetime, by: str, why: str) -> Decision:
+    """Another attempt for a job that has ended. `models` are the configured aliases."""
     if job.status == REJECTED:
         return Refused(
             "was Rejected and would be again: mend what `bbq show` lists and submit the file again"
@@ -118,7 +113,7 @@ def retry(
         return Refused(
             f"has had {job.attempt} attempts, more than which have no name: submit its file again"
         )
-    if not settled(job, max_attempts):
+    if to_be_tallied(job):
         return Refused(
             f"is {job.status} since a moment ago, and its counts are still being read: try again "
             "in a minute"
@@ -148,6 +143,8 @@ def priority(job: Job, number: int, *, at: datetime, by: str, why: str) -> Decis
     """Another place in line. Legal while the job has a slot too: it counts if the job ever comes
     back to the line.
     """
+    if to_be_tallied(job) and may_come_back(job):
+        return Refused(f"is {job.status} and comes back if nothing was done: try again in minutes")
     if job.status in OVER:
         return Refused(f"is over: {outcome(job)}")
     if job.status == UNREADABLE:
@@ -197,5 +194,4 @@ def settled(job: Job, max_attempts: int) -> bool:
     """
     if job.status not in OVER:
         return False
-    uncounted = job.status in ENDS and job.arn is not None and job.tally is None
-    return not uncounted and not comes_back(job, max_attempts)
+    return not to_be_tallied(job) and not comes_back(job, max_attempts)

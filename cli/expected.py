@@ -213,9 +213,10 @@ def slots_from_events(
     unknown: AbstractSet[str] = frozenset(),
     ended: Day = NO_DAY,
 ) -> Slots:
-    """The slots as the events say, paused. What no event holds is kept from `found`, and `ends`
-    rises by one, so that an invocation that read before this and is about to give up reads again.
-    Holders of `unknown` jobs stay as they are.
+    """The slots as the events say, paused: if no event pauses the model, at the version before, so
+    that the scheduler opens it. What no event holds is kept from `found`, and `ends` rises by one,
+    so that an invocation that read before this and is about to give up reads again. Holders of
+    `unknown` jobs stay as they are.
 
     `longest_lease` is the deployment's; it bounds a lease that was lost. `ended` is what ended
     today, by the counts: with what lives, and began today, it stands for what began today where
@@ -241,7 +242,7 @@ def slots_from_events(
     return replace(
         before,
         limit=state.limit,
-        model_version=state.model_version,
+        model_version=state.model_version if state.paused else max(state.model_version - 1, 0),
         pause=state.pause,
         paused=True,
         ends=before.ends + 1,
@@ -315,9 +316,9 @@ def _no_newer(job_id: str, version: int) -> Check:
 
 
 def _lost_day(model: str, jobs: Sequence[Job], ended: Day) -> Day:
-    """Too many rather than too few: what ended today may have begun yesterday. Only what was tried
-    again today counts once. `ended` knows what was tallied; what lives, or waits for its tally, is
-    counted here.
+    """Rather too many: what ended today may have begun yesterday. But what was tried again today
+    counts once, and what failed today and waits again, with nothing bought, not at all. `ended`
+    knows what was tallied; what lives, or waits for its tally, is counted here.
     """
     here = [job for job in jobs if job.model == model and (alive(job) or to_be_tallied(job))]
     began = [

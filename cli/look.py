@@ -5,7 +5,7 @@ Everything is read again at each look, strongly consistent; what is kept of a wa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bbq.cli import expected
@@ -15,9 +15,9 @@ from bbq.shared import events as e
 from bbq.shared import rows
 from bbq.shared.counts import Numbers, numbers_of
 from bbq.shared.job import APPENDED_BY_OTHERS, Job, fold
-from bbq.shared.names import job_stream, model_stream
-from bbq.shared.rows import SLOTS_KEY, VIEW_KEY
-from bbq.shared.slots import Day, Slots, fold_model
+from bbq.shared.names import holder, job_stream, model_stream
+from bbq.shared.rows import HAVE_SLOT, SLOTS_KEY, VIEW_KEY
+from bbq.shared.slots import AT_BEDROCK, Day, Slots, fold_model
 from bbq.shared.tables import CountRow, LineRow, SlotsRow, ViewRow, Write
 
 CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and Lambda's
@@ -33,7 +33,9 @@ class Walk:
     (None: it was not). `live`: ids of jobs whose attempt holds a slot, or has ended and is to be
     tallied, by model. `counts`: what each row of counts should hold; `changes`: how often each was
     changed before the walk through the events began, and by repairs since then; of the shards in
-    `unread` not every job can be read. `goes_on`: a run before this one was killed.
+    `unread` not every job can be read. `hidden`: jobs that cannot be read, and the model and the
+    holder of the slot that they have, None if not even that is known. `readings`: the highest
+    counter of its model that a job remembers. `goes_on`: a run before this one was killed.
     """
 
     context: RepairContext
@@ -42,6 +44,8 @@ class Walk:
     counts: dict[Key, Numbers] = field(default_factory=dict)
     changes: dict[Key, int] = field(default_factory=dict)
     unread: set[int] = field(default_factory=set)
+    hidden: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    readings: dict[str, int] = field(default_factory=dict)
     goes_on: bool = False
     streams: int = 0
 
@@ -93,14 +97,45 @@ def look(walk: Walk, key: Key) -> Seen:
                         differences=[unknown],
                         why="look at it, and remove it by hand if it is not needed",
                     )
+    except Damaged as error:
+        seen = _unreadable(key, error)
+        if kind == "slots":
+            seen = replace(seen, why=f"{error}: delete the item, so that it is lost, and {AGAIN}")
+        return seen
     except UNREADABLE_JOB as error:
-        unreadable = Difference(
-            pk=pk,
-            sk=sk,
-            found=f"{expected.UNREADABLE}: {error}",
-            expected="what this code can read",
-        )
-        return Seen(differences=[unreadable], why=str(error))
+        return _unreadable(key, error)
+
+
+def _unreadable(key: Key, error: Exception) -> Seen:
+    difference = Difference(
+        pk=key[0],
+        sk=key[1],
+        found=f"{expected.UNREADABLE}: {error}",
+        expected="what this code can read",
+    )
+    return Seen(differences=[difference], why=str(error))
+
+
+def hidden_place(context: RepairContext, job_id: str) -> tuple[str, str] | None:
+    """(model, holder) of the slot that a job holds whose events cannot be read, by its view, which
+    each claim and each end writes together with the slots; empty if it holds none. None if its view
+    does not say.
+    """
+    try:
+        view = _view(context, job_id)
+    except Damaged:
+        return None
+    if view is None:
+        return None
+    if view.status not in HAVE_SLOT:
+        return "", ""
+    return view.model, holder(job_id, int(view.attempt))
+
+
+def _view(context: RepairContext, job_id: str) -> ViewRow | None:
+    """Raises Damaged."""
+    with one_job():
+        return context.tables.get(ViewRow, rows.view_pk(job_id), VIEW_KEY)
 
 
 def _look_at_job(context: RepairContext, job_id: str) -> Seen:
@@ -108,7 +143,11 @@ def _look_at_job(context: RepairContext, job_id: str) -> Seen:
     through the projections.
     """
     events = _events(context, job_id)
-    job, view = fold(job_id, events), context.tables.get(ViewRow, rows.view_pk(job_id), VIEW_KEY)
+    job = fold(job_id, events)
+    try:
+        view = _view(context, job_id)
+    except Damaged as error:  # its slot is known all the same
+        return replace(_unreadable((rows.view_pk(job_id), VIEW_KEY), error), job=job)
     if job is None:
         ghost = ViewRow(pk=rows.view_pk(job_id), sk=VIEW_KEY)
         return Seen(
@@ -174,11 +213,24 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
     slots = expected.slots_from_events(
         state, jobs, found, longest_lease=context.lease, unknown=unknown, ended=ended
     )
+    if found is None:  # jobs remember these counters, which must not begin again (R43)
+        reading = walk.readings.get(alias, 0)
+        slots = replace(slots, taken=reading, good_ends=reading)
+    places = [place for place in walk.hidden.values() if place is not None]
+    of_hidden = {whose: AT_BEDROCK for model, whose in places if model == alias}
+    slots = replace(slots, holders={**of_hidden, **slots.holders})
     differences = expected.slots_differences(state, row, slots)
     if differences and row is not None and walk.models.get(alias) != state.model_version:
         return Seen(
             differences=differences,
             why=f"it was changed, or not paused, while jobs were read: {AGAIN}",
+        )
+    held = set(map(expected.job_of, slots.holders))
+    hidden = sorted(job for job, place in walk.hidden.items() if place is None and job not in held)
+    if differences and hidden:
+        return Seen(
+            differences=differences,
+            why=f"jobs that cannot be read may hold a slot: {', '.join(hidden)}",
         )
     if found is None:
         notes.append(

@@ -26,21 +26,32 @@ each job that holds a slot, 1 KB for each row of counts (eight for a model and d
 for each row that differs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bbq.cli import expected
-from bbq.cli.decisions import REBUILDING
 from bbq.cli.expected import Difference
-from bbq.cli.look import AGAIN, Key, Seen, Walk, changes, has_events, look, model_events, slots_row
+from bbq.cli.look import (
+    AGAIN,
+    Key,
+    Seen,
+    Walk,
+    changes,
+    has_events,
+    hidden_place,
+    look,
+    model_events,
+    slots_row,
+)
 from bbq.cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
 from bbq.services.scheduler.hints import ALL
 from bbq.shared import events as e
 from bbq.shared import projections as p
 from bbq.shared import rows
 from bbq.shared.counts import added, counted, counts_pk, shard, to_be_tallied
+from bbq.shared.job import Job
 from bbq.shared.rows import SLOTS_KEY, VIEW_KEY
-from bbq.shared.slots import fold_model
+from bbq.shared.slots import REBUILDING, fold_model
 from bbq.shared.store import VersionTaken
 from bbq.shared.tables import PROJECTIONS, ConditionFailed, Contended, CountRow, Update, Write
 
@@ -125,11 +136,21 @@ def rebuild(context: RepairContext) -> Rebuilt:
     for key in walk.sums:
         repair(key)
     for alias in walk.models:
-        if not _resume(context, alias, slots_left=(rows.slots_pk(alias), SLOTS_KEY) in left):
-            context.say(f"model {alias} stays paused: {AGAIN}, or `bbq resume {alias}`")
-        _wake_due(context, alias)
+        _finish(walk, alias, done, left)
     context.hints.wake_model(ALL)
     return Rebuilt(repaired=tuple(done), left=left, streams=walk.streams)
+
+
+def _finish(walk: Walk, alias: str, done: Sequence[Key], left: Mapping[Key, str]) -> None:
+    """Resume a model, and wake whoever may have missed something meanwhile."""
+    context = walk.context
+    if not _resume(context, alias, slots_left=(rows.slots_pk(alias), SLOTS_KEY) in left):
+        context.say(f"model {alias} stays paused: {AGAIN}, or `bbq resume {alias}`")
+    if (rows.slots_pk(alias), SLOTS_KEY) in done:  # an end may have been told while they were lost
+        for job_id in sorted(walk.live.get(alias, ())):
+            if (rows.view_pk(job_id), VIEW_KEY) not in left:
+                context.hints.wake_job(job_id)
+    _wake_due(context, alias)
 
 
 def _walk_rows(walk: Walk, visit: Callable[[Key], Seen]) -> None:
@@ -157,14 +178,24 @@ def _walk_streams(walk: Walk, visit: Callable[[Key], Seen]) -> None:
             walk.models.setdefault(name)
             continue
         seen = visit((stream, VIEW_KEY))  # of no known kind, if it is not a job's
-        if seen.job is None:
+        if seen.counted is None:
             walk.unread.add(shard(name))
-        elif expected.alive(seen.job) or to_be_tallied(seen.job):
-            walk.models.setdefault(seen.job.model)
-            walk.live.setdefault(seen.job.model, set()).add(seen.job.id)
+        if seen.job is not None:
+            _remember(walk, seen.job)
+        elif kind == "job":
+            walk.hidden[name] = hidden_place(walk.context, name)
         if seen.counted is not None and (row := counted(seen.counted))[1]:
             key = (counts_pk(seen.counted.model), row[0])
             walk.counts[key] = added([walk.counts.get(key, {}), row[1]])
+
+
+def _remember(walk: Walk, job: Job) -> None:
+    """What the slots of its model need to know of a job."""
+    read = max(0, *job.failed_under, *job.refused_under, walk.readings.get(job.model, 0))
+    walk.readings[job.model] = read
+    if expected.alive(job) or job.may_be_at_bedrock or to_be_tallied(job):
+        walk.models.setdefault(job.model)
+        walk.live.setdefault(job.model, set()).add(job.id)
 
 
 def _repair(walk: Walk, key: Key) -> Seen:

@@ -13,7 +13,7 @@ from pynamodb.expressions.condition import And, Condition, size
 from bbq.shared import events as e
 from bbq.shared.counts import moved
 from bbq.shared.events import text_of
-from bbq.shared.hold import Hold, failed, probed
+from bbq.shared.hold import FAILURES_IN_A_ROW, Hold, failed, probed
 from bbq.shared.job import QUEUED, Job, evolve, fails_for_its_own_reason, may_come_back, outcome
 from bbq.shared.names import job_stream, model_stream
 from bbq.shared.rows import (
@@ -55,6 +55,9 @@ def _told(job: Job, event: e.Event) -> str:
     """
     if job.status == "Failed" and may_come_back(job):
         return ""
+    if isinstance(event, e.CancelRequested):
+        ends = job.cancel == event and may_come_back(replace(job, cancel=None))
+        return outcome(job) if ends and job.status == "Failed" else ""
     open_before = job.status == "Failed" and may_come_back(replace(job, tally=None))
     if isinstance(event, e.JobTallied) and job.status != "Completed" and not open_before:
         return ""
@@ -223,6 +226,16 @@ def gone_well(slots: Slots) -> list[Write]:
     `slots` as they were read.
     """
     return [Update(slots_key(slots.model), _no_failures(), _failures_as_read(slots))]
+
+
+def taken_back(slots: Slots) -> list[Write]:
+    """One of the failures in a row was none after all. `slots` as they were read."""
+    failures = slots.failures - 1
+    actions = [SlotsRow.failures.set(failures)] if failures else _no_failures()
+    if failures < FAILURES_IN_A_ROW:
+        actions.append(SlotsRow.failing.remove())
+    condition = _failures_as_read(slots) & _hold_as_read(SlotsRow.failing, slots.failing)
+    return [Update(slots_key(slots.model), actions, condition)]
 
 
 def after_the_failures(job: Job, slots: Slots) -> bool:

@@ -62,6 +62,8 @@ class Ceiling:
         )
 
 
+# Why a rebuild pauses; in the end it lifts the pauses that give this reason.
+REBUILDING = "bbq rebuild is at work"
 NO_DAY, UNBOUNDED = Day(), Ceiling()
 
 
@@ -130,7 +132,9 @@ def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
             case e.LimitSet():
                 slots = replace(slots, limit=event.limit)
             case e.ModelPaused():
-                slots = replace(slots, paused=True, pause=slots.pause or event)
+                first = slots.pause
+                own = first is not None and (first.why != REBUILDING or event.why == REBUILDING)
+                slots = replace(slots, paused=True, pause=first if own else event)
             case e.ModelResumed():
                 slots = replace(slots, paused=False, pause=None)
         slots = replace(slots, model_version=slots.model_version + 1)

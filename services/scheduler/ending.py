@@ -9,7 +9,6 @@ before the job is queued again: what was processed is not bought twice (P2).
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from bbq.services.scheduler.attempt import arm_hold
@@ -22,17 +21,22 @@ from bbq.shared import events as e
 from bbq.shared import projections
 from bbq.shared.due import at_minute, check_in_due, grid_due, minute_number
 from bbq.shared.hold import FAILING, failed
-from bbq.shared.job import POLICY, Job, comes_back, evolve, may_come_back
+from bbq.shared.job import ENDS, POLICY, Job, comes_back, evolve, may_come_back
 from bbq.shared.models import MAX_ATTEMPTS
 from bbq.shared.names import holder
 from bbq.shared.tables import ConditionFailed
+from bbq.shared.telemetry import said
 
 # Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
 COUNTS_LAG = timedelta(minutes=2)
 
 
-def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
-    """The job after its end; None if somebody recorded something first: read again."""
+def record_end(
+    world: World, job: Job, status: str, message: str, *, forgotten: bool = False
+) -> Job | None:
+    """The job after its end; None if somebody recorded something first: read again. So also if it
+    is `forgotten`, and Get knows it all the same.
+    """
     slots = world.store.slots(job.model)
     if slots is None:
         raise RuntimeError(
@@ -40,6 +44,8 @@ def record_end(world: World, job: Job, status: str, message: str) -> Job | None:
             "rebuild`"
         )
     found = asked(world, job) if status in {"Failed", "Expired"} else None
+    if forgotten and found is not None:
+        return None
     event = e.JobEnded(
         at=world.now(),
         attempt=job.attempt,
@@ -79,20 +85,30 @@ def refill(world: World, job: Job, *, hint: bool) -> None:
     share the quota. If that fails, `hint` leaves one behind: once for each end, or every try of its
     message would leave another.
     """
-    sharers = _others_of_the_model(world, job)
     try:
         fill(world, job.model, freed_at=job.ended_at, hint=hint)
-        tell(world, sharers)
     except Exception:
         # whatever it is: it rises, and our own message, if it has failed often, comes back in an
         # hour only
-        for alias in (job.model, *sharers) if hint else ():
+        for alias in (job.model, *_others_of_the_model(world, job)) if hint else ():
             world.outbox.wake_model(alias)
         # Whatever is wrong with others does not keep it from coming back; its message then fills
         # again.
         if may_come_back(job):
             settle(world, job)
         raise
+    _tell_others(world, job, hint=hint)
+
+
+def _tell_others(world: World, job: Job, *, hint: bool) -> None:
+    """Whatever is wrong with others keeps no end from being tallied: their hint tells of it."""
+    sharers = _others_of_the_model(world, job)
+    try:
+        tell(world, sharers)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the hints carry it on
+        world.note("OthersNotTold", model=job.model, job=job.id, error=said(error))
+        for alias in sharers if hint else ():
+            world.outbox.wake_model(alias)
 
 
 def settle(world: World, job: Job) -> Job | None:
@@ -113,10 +129,11 @@ def settle(world: World, job: Job) -> Job | None:
     _disarm(world, job)
     tally = _tally(world, job)
     after = _append(world, job, tally)
-    if after is not None and tally.processed_records and projections.failed_at_once(job):
+    if after is None:
+        return None
+    _measure(world, job, tally)
+    if tally.processed_records and projections.failed_at_once(job):
         _was_none(world, job)
-    if after is not None:
-        _measure(world, job, tally)
     return after
 
 
@@ -127,12 +144,23 @@ def _is_to_come_back(world: World, job: Job) -> bool:
 
 def _was_none(world: World, job: Job) -> None:
     """A failure that was counted as one before a record was processed, and was not: Get's counts
-    had lagged.
+    had lagged. It is taken back; if the job was claimed since the others failed, they are mended.
     """
     slots = world.store.slots(job.model)
-    if slots is not None and slots.failures:
-        with suppress(ConditionFailed):
-            world.store.commit(projections.gone_well(slots))
+    if slots is None or not slots.failures:
+        return
+    mended = projections.after_the_failures(job, slots)
+    if not mended and slots.failed_since and (job.ended_at or job.updated_at) < slots.failed_since:
+        return  # it was counted in a row that is over
+    try:
+        world.store.commit((projections.gone_well if mended else projections.taken_back)(slots))
+    except ConditionFailed:
+        return
+    try:
+        fill(world, job.model)  # maybe the hold is gone
+    except Exception:
+        world.outbox.wake_model(job.model)
+        raise
 
 
 def _counts_due(job: Job) -> datetime:
@@ -180,22 +208,27 @@ def _disarm(world: World, job: Job) -> None:
 
 
 def _tally(world: World, job: Job) -> e.JobTallied:
-    """Counts from the manifest, which alone knows the tokens; else from Get; else nobody
-    could say.
+    """Counts from the manifest, which alone knows the tokens; else from Get; else nobody could say.
+    Of a job that may come back Get is asked in any case: the larger number counts (P2).
     """
     manifest = world.results.manifest(job.output_uri, job.arn or "")
+    found = asked(world, job) if may_come_back(job) or "totalRecordCount" not in manifest else None
+    if may_come_back(job) and found is not None and found.status not in ENDS:
+        raise NotYetKnown(f"job {job.id} has ended, Get does not know it yet")
     if "totalRecordCount" in manifest:
+        processed = manifest.get("processedRecordCount")
+        if found is not None:
+            processed = max(processed or 0, found.processed_records or 0)
         return e.JobTallied(
             at=world.now(),
             attempt=job.attempt,
             total_records=manifest.get("totalRecordCount"),
-            processed_records=manifest.get("processedRecordCount"),
+            processed_records=processed,
             succeeded_records=manifest.get("successRecordCount"),
             failed_records=manifest.get("errorRecordCount"),
             input_tokens=manifest.get("inputTokenCount"),
             output_tokens=manifest.get("outputTokenCount"),
         )
-    found = asked(world, job)
     if found is None:
         return e.JobTallied(at=world.now(), attempt=job.attempt)
     return e.JobTallied(

@@ -144,14 +144,16 @@ def _readable(world: World, job_id: str, filling: _Filling) -> Job | None:
     block the others.
     """
     try:
-        return world.store.job(job_id)
+        job = world.store.job(job_id)
     except UNREADABLE:
         world.note("JobUnreadable", job=job_id)
         # At most one hint an hour, however many fills pass it: many arm the same timer. Attempt 0
         # is nobody's.
         world.timers.arm_attempt(job_id, 0, grid_due(world.now(), UNREADABLE_MINUTES))
+        job = None
+    if job is None:  # also a place of nobody, which a rebuild removes
         filling.passed.add(job_id)
-        return None
+    return job
 
 
 def _out_of_time(world: World, alias: str, filling: _Filling) -> None:

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from bbq.services.scheduler import hints, publish, wiring
 from bbq.services.scheduler.deployed import deployed
 from bbq.services.scheduler.fill import UNREADABLE
-from bbq.services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublished
+from bbq.services.scheduler.publish import ONLY_PUBLISHED, NotPublished, is_published
 from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from bbq.services.scheduler.wake import reconcile_model, wake
 from bbq.services.scheduler.world import World
@@ -81,7 +81,11 @@ def on_stream_record(world: World, record: Record, seen: set[str]) -> None:
 def publish_record(world: World, record: Record) -> None:
     """Publish the record's event, if people want to hear of it. A failure becomes a hint."""
     kind, _, job = record["dynamodb"]["Keys"]["stream"]["S"].partition("#")
-    if kind != "job" or not is_job_id(job) or _event_name(record) not in PUBLISHED:
+    if (
+        kind != "job"
+        or not is_job_id(job)
+        or not is_published(_event_name(record), _outcome(record))
+    ):
         return
     try:
         if world.seconds_left() < RECORD_SECONDS:
@@ -136,7 +140,7 @@ def _publish_stored(world: World, job: str, version: int) -> None:
     ours.
     """
     row = world.store.row(job_stream(job), version)
-    if row is None or row.name not in PUBLISHED:
+    if row is None or not is_published(row.name, row.outcome):
         world.note("HintIgnored", reason="NoSuchEvent", job=job)
     else:
         world.topic.publish(publish.message(row))
@@ -151,6 +155,11 @@ def _on_message(world: World, record: Record) -> None:
         world.note(name, message=record["messageId"], receives=receives, error=said(error))
         world.outbox.hide(record["receiptHandle"], retry_seconds(receives, LONGEST_RETRY_SECONDS))
         raise
+
+
+def _outcome(record: Record) -> str:
+    outcome: str = record["dynamodb"].get("NewImage", {}).get("outcome", {}).get("S", "")
+    return outcome
 
 
 def _event_name(record: Record) -> str:

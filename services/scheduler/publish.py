@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 PUBLISHED = frozenset(
     {e.JobQueued.NAME, e.JobRejected.NAME, e.JobEnded.NAME, e.JobTallied.NAME, e.JobCancelled.NAME}
 )
-# Of these: after those the scheduler has nothing to do, so that the stream delivers them for the
-# topic alone.
+# And a cancel that ends a job, which was about to be queued again: `Failed` is said by its row.
+ENDS_SOME = frozenset({e.CancelRequested.NAME})
+# Of the first: after those the scheduler has nothing to do, so that the stream delivers them for
+# the topic alone.
 ONLY_PUBLISHED = frozenset({e.JobEnded.NAME, e.JobTallied.NAME})
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 1, 2
 REST_SECONDS = 60.0  # after a call without an answer: such calls take the time of an invocation
@@ -31,6 +33,11 @@ REST_SECONDS = 60.0  # after a call without an answer: such calls take the time 
 
 class NotPublished(Exception):
     """SNS did not take the message, or its answer was lost."""
+
+
+def is_published(name: str, outcome: str) -> bool:
+    """Whether people want to hear of an event of this name, whose row has this outcome."""
+    return name in PUBLISHED or (name in ENDS_SOME and bool(outcome))
 
 
 def message(row: EventRow) -> dict[str, str]:

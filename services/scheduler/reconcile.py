@@ -13,7 +13,6 @@ line: nothing that is wrong with another job's rows may keep an end from being t
 | ended | give the slot to the next; count what was done, or queue it again (`ending.py`) |
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -271,6 +270,7 @@ def _running(world: World, job: Job, visit: Visit) -> Job | None:
             visit,
             "Failed",
             f"Bedrock does not know it; forgotten by {job.forget.by}{why}",
+            forgotten=True,
         )
     if (
         job.cancel is not None
@@ -313,8 +313,8 @@ def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
         visit.look = False
         found = world.bedrock.get(job.arn)
         if found is not None:
-            if found.processed_records:
-                _goes_well(world, job)
+            if found.processed_records and _goes_well(world, job):
+                visit.fill = True  # the hold is gone
             return found.status, found.message
         if world.now() - (job.submitted_at or job.queued_at) > KNOWN_WITHIN:
             # a way out: `bbq forget`
@@ -322,15 +322,18 @@ def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
     return None
 
 
-def _goes_well(world: World, job: Job) -> None:
-    """Records are processed: what made jobs fail in a row is mended, if this one was claimed
-    since.
+def _goes_well(world: World, job: Job) -> bool:
+    """Records are processed: what made jobs fail in a row is mended, if this one was claimed since.
+    Whether it was.
     """
     slots = world.store.slots(job.model)
     if slots is None or not slots.failures or not projections.after_the_failures(job, slots):
-        return
-    with suppress(ConditionFailed):
+        return False
+    try:
         world.store.commit(projections.gone_well(slots))
+    except ConditionFailed:
+        return False
+    return True
 
 
 def _about(report: Report | None, job: Job) -> bool:
@@ -363,8 +366,10 @@ def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> 
     return evolve(job.id, job, event)
 
 
-def _end(world: World, job: Job, visit: Visit, status: str, message: str) -> Job | None:
-    after = record_end(world, job, status, message)
+def _end(
+    world: World, job: Job, visit: Visit, status: str, message: str, *, forgotten: bool = False
+) -> Job | None:
+    after = record_end(world, job, status, message, forgotten=forgotten)
     visit.ended = after is not None
     return after
 

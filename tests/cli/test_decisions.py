@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from bbq.cli.decisions import (
-    REBUILDING,
     Act,
     Already,
     Decision,
@@ -21,6 +20,7 @@ from bbq.cli.decisions import (
 from bbq.shared import events as e
 from bbq.shared.hold import TOO_FEW_RECORDS
 from bbq.shared.job import CLAIMED, ENDS, OVER, RUNNING, Job
+from bbq.shared.slots import REBUILDING
 from tests.support.samples import ARN, MODEL, at, id_of, life, slot_claimed
 
 ASKED = {"at": at(100), "by": "ada", "why": "because"}
@@ -51,7 +51,7 @@ def job(status: str, **changes: object) -> Job:
 
 
 def retried(of: Job) -> Decision:
-    return retry(of, models=[MODEL], max_attempts=3, at=at(100), by="ada", why="because")
+    return retry(of, models=[MODEL], at=at(100), by="ada", why="because")
 
 
 ALL = sorted({"Queued", CLAIMED, *RUNNING, *OVER})
@@ -101,9 +101,7 @@ def test_a_retry_that_was_asked_for_is_not_asked_for_again() -> None:
         (job("Failed", attempt=999), "submit its file again"),
         (job("Failed", tally=None), "try again in a minute"),  # its counts would be lost
         # policy is about to
-        (job("Expired", tally=NOTHING, processed_records=0), "try again in a minute"),
         # so it is here
-        (job("Failed", tally=NOTHING, processed_records=0), "try again in a minute"),
         (job("Rejected"), "mend"),
         (job("Cancelled"), "submit its file again"),
         (job("InProgress"), "cancel it first"),

@@ -529,7 +529,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "check-in": _m("a running attempt has no timer", drop("_running", "arm_attempt(...)")),
     "other-alias-untold": _m(
         "an end is not told to the other aliases of its model",
-        drop("refill", "tell(...)"),
+        drop("_tell_others", "tell(...)"),
         test="tests/unit/test_refusals.py::test_an_end_of_one_alias_lets_the_refused_of_the_other_try_at_once",
     ),
     "fill-after-cut-off": _m(

@@ -9,11 +9,11 @@ line (L1-L5), and hints delivered again must change nothing (S10, S13).
 import random
 from collections.abc import Callable, Sequence
 
-from bbq.cli.decisions import REBUILDING
 from bbq.cli.repair import verify
 from bbq.services.scheduler.publish import message
 from bbq.shared import events as e
 from bbq.shared.names import job_stream, model_stream
+from bbq.shared.slots import REBUILDING
 from bbq.shared.tables import EventRow, SlotsRow, Write
 from tests.simulation.aws import HOUR
 from tests.simulation.kernel import Invocation, Kernel
@@ -49,6 +49,10 @@ CRUEL = frozenset(
         "model-id-invalid",
     }
 )
+
+
+# Events that are published.
+SAID = ("job-queued", "job-rejected", "job-ended", "job-tallied", "job-cancelled")
 
 
 class Run(Simulation):
@@ -259,8 +263,7 @@ class Run(Simulation):
             (name, int(row.version)): message(row)
             for name in self.watch.jobs
             for row in self.tables.query(EventRow, job_stream(name))
-            if row.name
-            in ("job-queued", "job-rejected", "job-ended", "job-tallied", "job-cancelled")
+            if row.name in SAID or (row.name == "cancel-requested" and row.outcome)
         }
         heard = {(body["job"], int(body["version"])): body for body in self.sns.published}
         given_up = {

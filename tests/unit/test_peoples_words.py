@@ -37,7 +37,6 @@ from bbq.services.scheduler.hints import Report
 from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from bbq.services.scheduler.wake import reconcile_model
 from bbq.shared import events as e
-from bbq.shared import projections as p
 from bbq.shared import rows
 from bbq.shared.hold import ACCESS
 from bbq.shared.models import Model
@@ -321,7 +320,7 @@ def broken_projection(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
             raise TypeError("got multiple values for argument 'self'")
         return real(job)
 
-    monkeypatch.setattr(p, "view_row", view_row)
+    monkeypatch.setattr(rows, "view_row", view_row)
 
 
 def test_a_job_that_cannot_be_projected_is_one_difference_and_the_walk_goes_on(

@@ -207,16 +207,20 @@ def told(bench: Bench, job: str) -> list[tuple[str, str]]:
     return [
         (row.name, row.outcome)
         for row in rows
-        if row.name in {"job-ended", "job-tallied", "job-requeued"}
+        if row.name in {"job-ended", "job-tallied", "job-requeued", "cancel-requested"}
     ]
 
 
 def by_the_documented_filter(bench: Bench, job: str) -> list[str]:
-    """docs/events.md: every outcome from job-ended, these from job-tallied."""
+    """docs/events.md: every outcome from job-ended and a cancel, these from job-tallied."""
     return [
         o
         for n, o in told(bench, job)
-        if o and (n == "job-ended" or o in {"NoRecordSucceeded", "CompletedWithErrors", "Failed"})
+        if o
+        and (
+            n in {"job-ended", "cancel-requested"}
+            or o in {"NoRecordSucceeded", "CompletedWithErrors", "Failed"}
+        )
     ]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from bbq.cli import repair
-from bbq.cli.decisions import REBUILDING
 from bbq.cli.expected import REBUILT
 from bbq.cli.look import CLOCK_MARGIN
 from bbq.cli.repair import Rebuilt, rebuild, verify
@@ -25,7 +24,7 @@ from bbq.shared import rows
 from bbq.shared.hold import ACCESS, FAILING, QUOTA, Hold
 from bbq.shared.job import OVER, fold
 from bbq.shared.names import attempt_name, holder, job_stream, model_stream
-from bbq.shared.slots import AT_BEDROCK, Lease, Slots
+from bbq.shared.slots import AT_BEDROCK, REBUILDING, Lease, Slots
 from bbq.shared.tables import CountRow, Delete, LineRow, Put, Row, SlotsRow, ViewRow, Write
 from tests.support.reader import MemoryReader
 from tests.support.samples import MODEL, MODEL_ID, id_of, queued

@@ -733,7 +733,7 @@ def test_a_limit_lowered_or_a_pause_beside_an_end_keeps_the_next_in_line(change:
 def test_a_job_that_expired_unprocessed_is_queued_again_in_its_old_place() -> None:
     bench = Bench()
     first, second = started(bench, "v1"), started(bench, "v2")
-    bench.bedrock.jobs[arn(1)] = replace(bench.bedrock.jobs[arn(1)], processed_records=0)
+    bench.bedrock.turn(arn(1), "Expired", processed=0)
     report(bench, first, "Expired")
     assert bench.job(second).status == "Submitted"
     counts_are_sure(bench, first)
@@ -754,7 +754,7 @@ def test_a_job_that_expired_after_buying_something_is_not_bought_again() -> None
 def test_a_late_end_of_attempt_one_does_not_touch_attempt_two() -> None:  # R7 R9
     bench = Bench()
     job = started(bench)
-    bench.bedrock.jobs[arn(1)] = replace(bench.bedrock.jobs[arn(1)], processed_records=0)
+    bench.bedrock.turn(arn(1), "Expired", processed=0)
     report(bench, job, "Expired")
     counts_are_sure(bench, job)
     assert (bench.job(job).status, bench.job(job).attempt) == ("Submitted", 2)
