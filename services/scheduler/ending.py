@@ -25,7 +25,6 @@ from bbq.shared.job import ENDS, POLICY, Job, comes_back, evolve, may_come_back
 from bbq.shared.models import MAX_ATTEMPTS
 from bbq.shared.names import holder
 from bbq.shared.tables import ConditionFailed
-from bbq.shared.telemetry import said
 
 # Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
 COUNTS_LAG = timedelta(minutes=2)
@@ -97,18 +96,19 @@ def refill(world: World, job: Job, *, hint: bool) -> None:
         if may_come_back(job):
             settle(world, job)
         raise
-    _tell_others(world, job, hint=hint)
+    _tell_others(world, job)
 
 
-def _tell_others(world: World, job: Job, *, hint: bool) -> None:
-    """Whatever is wrong with others keeps no end from being tallied: their hint tells of it."""
+def _tell_others(world: World, job: Job) -> None:
+    """Whatever is wrong with others keeps no end from being tallied: a hint tells them later."""
     sharers = _others_of_the_model(world, job)
     try:
         tell(world, sharers)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the hints carry it on
-        world.note("OthersNotTold", model=job.model, job=job.id, error=said(error))
-        for alias in sharers if hint else ():
+    except Exception:
+        for alias in sharers:
             world.outbox.wake_model(alias)
+        settle(world, job)
+        raise
 
 
 def settle(world: World, job: Job) -> Job | None:

@@ -673,6 +673,7 @@ def test_where_the_other_alias_cannot_be_told_a_hint_does_it() -> None:
         return plain(model)
 
     bench.store.slots = failing  # type: ignore[method-assign] # one row that is stuck
-    ended(bench, first)
+    with pytest.raises(ExceptionGroup):
+        ended(bench, first)
     assert (bench.job(first).status, bench.job(first).tally is not None) == ("Completed", True)
     assert ("model", OTHER) in bench.outbox.sent
