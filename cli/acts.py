@@ -3,8 +3,8 @@ events.
 
 Nothing is done here. Each act is one event, with who asked and why, appended on condition that the
 job or model is still as it was decided on (`decisions.py`); the stream wakes the scheduler, which
-carries it out. Whoever asks a second time sends a hint instead: what was dropped is picked up, and
-a hint too many changes nothing.
+carries it out. Asked for a second time it sends a hint instead, in case the first was lost; a hint
+too many changes nothing.
 
 IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem on the projections
 table for `--wait`, sqs:SendMessage on the hints queue.
@@ -53,9 +53,7 @@ Jobs = Annotated[
     ),
 ]
 Alias = Annotated[str, typer.Argument(help="Alias of the model.", metavar="MODEL")]
-Why = Annotated[
-    str, typer.Option(help="The reason, for whoever reads the history.", metavar="TEXT")
-]
+Why = Annotated[str, typer.Option(help="The reason, which the history shows.", metavar="TEXT")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

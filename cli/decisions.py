@@ -1,9 +1,8 @@
 """What an operator may ask of a job or a model, in the state that it is in: the event to append, or
 a sentence that says why not.
 
-Pure. `acts.py` loads, asks here and appends; when others were faster it loads and asks again. That
-somebody asked for the same before is no failure: the answer then says who, and the command ends
-well.
+Pure. `acts.py` loads, asks here and appends; when others were faster it loads and asks again. If
+the same was asked for before, the answer says by whom, and the command ends well.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """`bbq download`: all that Bedrock wrote for a job, into a directory.
 
-Each object is written to a hidden part file first, whose name stands for the object's key and ETag,
-and renamed when it is whole. A download that was broken off goes on where it was: with a Range
-request that holds only for that ETag. Nothing is ever written outside the directory, whatever the
-keys are and whatever links the directory holds.
+Each object is written to a hidden part file first, named by the object's key and ETag, and renamed
+when it is whole. A download that was broken off goes on where it was: with a Range request that
+holds only for that ETag. Nothing is ever written outside the directory, whatever the keys are and
+whatever links the directory holds.
 
 IAM: s3:ListBucket on the bucket, s3:GetObject on `processed/*`, dynamodb:Query on the events table.
 """
@@ -111,8 +111,8 @@ def fetch_all(bucket: str, things: Sequence[S3Object], directory: Path, *, force
 
 
 def local_path(relative: str) -> Path | None:
-    """Where an object goes whose key ends in `relative`; None where that is no name for a file
-    below a directory.
+    """The file for an object whose key ends in `relative`; None if that cannot name a file below a
+    directory.
     """
     parts = relative.split("/")
     if any(not _plain(part) for part in parts):

@@ -38,7 +38,7 @@ def mean_slot_seconds(*days: Mapping[str, float]) -> float | None:
     """
     for day in days:
         if day.get("slot_ends"):
-            # the counts leave out what is nought
+            # the counts leave out what is 0
             return float(day.get("slot_seconds", 0)) / float(day["slot_ends"])
     return None
 

@@ -33,9 +33,8 @@ class Walk:
     (None: it was not). `live`: ids of jobs whose attempt holds a slot, or has ended and is to be
     tallied, by model. `counts`: what each row of counts should hold; `changes`: how often each was
     changed before the walk through the events began, and by repairs since then; of the shards in
-    `unread` not every job can be read. `hidden`: jobs that cannot be read, and the model and the
-    holder of the slot that they have, None if not even that is known. `readings`: the highest
-    counter of its model that a job remembers. `goes_on`: a run before this one was killed.
+    `unread` not every job can be read, and `hidden` are the jobs that cannot. `readings`: the
+    highest counter of its model that a job remembers. `goes_on`: a run before this one was killed.
     """
 
     context: RepairContext
@@ -44,7 +43,7 @@ class Walk:
     counts: dict[Key, Numbers] = field(default_factory=dict)
     changes: dict[Key, int] = field(default_factory=dict)
     unread: set[int] = field(default_factory=set)
-    hidden: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
     readings: dict[str, int] = field(default_factory=dict)
     goes_on: bool = False
     streams: int = 0
@@ -116,7 +115,7 @@ def _unreadable(key: Key, error: Exception) -> Seen:
     return Seen(differences=[difference], why=str(error))
 
 
-def hidden_place(context: RepairContext, job_id: str) -> tuple[str, str] | None:
+def _hidden_place(context: RepairContext, job_id: str) -> tuple[str, str] | None:
     """(model, holder) of the slot that a job holds whose events cannot be read, by its view, which
     each claim and each end writes together with the slots; empty if it holds none. None if its view
     does not say.
@@ -216,8 +215,9 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
     if found is None:  # jobs remember these counters, which must not begin again (R43)
         reading = walk.readings.get(alias, 0)
         slots = replace(slots, taken=reading, good_ends=reading)
-    places = [place for place in walk.hidden.values() if place is not None]
-    of_hidden = {whose: AT_BEDROCK for model, whose in places if model == alias}
+    # Read after the item, as the jobs are: whoever ends meanwhile changes the item.
+    places = {job_id: _hidden_place(context, job_id) for job_id in sorted(walk.hidden)}
+    of_hidden = {place[1]: AT_BEDROCK for place in places.values() if place and place[0] == alias}
     slots = replace(slots, holders={**of_hidden, **slots.holders})
     differences = expected.slots_differences(state, row, slots)
     if differences and row is not None and walk.models.get(alias) != state.model_version:
@@ -226,7 +226,7 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
             why=f"it was changed, or not paused, while jobs were read: {AGAIN}",
         )
     held = set(map(expected.job_of, slots.holders))
-    hidden = sorted(job for job, place in walk.hidden.items() if place is None and job not in held)
+    hidden = [job_id for job_id, place in places.items() if place is None and job_id not in held]
     if differences and hidden:
         return Seen(
             differences=differences,

@@ -38,7 +38,6 @@ from bbq.cli.look import (
     Walk,
     changes,
     has_events,
-    hidden_place,
     look,
     model_events,
     slots_row,
@@ -183,7 +182,7 @@ def _walk_streams(walk: Walk, visit: Callable[[Key], Seen]) -> None:
         if seen.job is not None:
             _remember(walk, seen.job)
         elif kind == "job":
-            walk.hidden[name] = hidden_place(walk.context, name)
+            walk.hidden.add(name)
         if seen.counted is not None and (row := counted(seen.counted))[1]:
             key = (counts_pk(seen.counted.model), row[0])
             walk.counts[key] = added([walk.counts.get(key, {}), row[1]])

@@ -105,6 +105,7 @@ def _tell_others(world: World, job: Job) -> None:
     try:
         tell(world, sharers)
     except Exception:
+        # whatever it is: it rises, once the job needs nothing more of this message
         for alias in sharers:
             world.outbox.wake_model(alias)
         settle(world, job)
@@ -159,6 +160,7 @@ def _was_none(world: World, job: Job) -> None:
     try:
         fill(world, job.model)  # maybe the hold is gone
     except Exception:
+        # whatever it is: it rises, and the job, which is tallied, will not lead here again
         world.outbox.wake_model(job.model)
         raise
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 PUBLISHED = frozenset(
     {e.JobQueued.NAME, e.JobRejected.NAME, e.JobEnded.NAME, e.JobTallied.NAME, e.JobCancelled.NAME}
 )
-# And a cancel that ends a job, which was about to be queued again: `Failed` is said by its row.
-ENDS_SOME = frozenset({e.CancelRequested.NAME})
-# Of the first: after those the scheduler has nothing to do, so that the stream delivers them for
+# Of these: after those the scheduler has nothing to do, so that the stream delivers them for
 # the topic alone.
 ONLY_PUBLISHED = frozenset({e.JobEnded.NAME, e.JobTallied.NAME})
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 1, 2
@@ -36,8 +34,10 @@ class NotPublished(Exception):
 
 
 def is_published(name: str, outcome: str) -> bool:
-    """Whether people want to hear of an event of this name, whose row has this outcome."""
-    return name in PUBLISHED or (name in ENDS_SOME and bool(outcome))
+    """Whether people want to hear of an event of this name, whose row has this outcome: of a cancel
+    only if it ends a job, which had failed and was about to be queued again.
+    """
+    return name in PUBLISHED or (name == e.CancelRequested.NAME and bool(outcome))
 
 
 def message(row: EventRow) -> dict[str, str]:

@@ -17,6 +17,7 @@ from bbq.services.scheduler.publish import ONLY_PUBLISHED, PUBLISHED, NotPublish
 from bbq.shared import events as e
 from bbq.shared.names import job_stream
 from bbq.shared.tables import EventRow
+from tests.support.driving import ended, started
 from tests.support.payloads import body, image, sqs_event, stream_event, stream_of
 from tests.support.world import Bench
 
@@ -73,6 +74,19 @@ def test_five_events_are_published_and_no_other(name: str) -> None:
     assert h.act_on(bench.world(), record(job_stream(job), name, 3)) == {"batchItemFailures": []}
     wanted = name in {"job-queued", "job-rejected", "job-ended", "job-tallied", "job-cancelled"}
     assert told(bench) == ([(name, "3")] if wanted else [])
+
+
+@pytest.mark.parametrize("way", ["the stream", "a hint"])
+def test_a_cancel_that_ends_a_job_is_published(way: str) -> None:
+    bench = Bench()
+    job = started(bench)
+    ended(bench, job, "Failed", processed=0, total=0)
+    bench.append(job, e.CancelRequested(at=bench.time, by="ann", why=""))
+    version = bench.job(job).version
+    sent = record(job_stream(job), "cancel-requested", version, outcome="Failed")
+    h.act_on(bench.world(), sent if way == "the stream" else hint_of(job, version))
+    assert told(bench) == [("cancel-requested", str(version))]
+    assert bench.topic.messages[0]["outcome"] == "Failed"
 
 
 @pytest.mark.parametrize("stream", ["model#haiku", "job#", "job#nobody", "other#x", "x"])

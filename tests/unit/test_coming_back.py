@@ -204,3 +204,20 @@ def test_a_priority_before_a_job_comes_back_is_to_be_asked_for_again() -> None:
     decision = decisions.priority(bench.job(job), 0, at=bench.time, by="ann", why="")
     assert isinstance(decision, decisions.Refused)
     assert "comes back" in decision.sentence
+
+
+def test_a_look_that_lifts_a_hold_fills_the_free_slots() -> None:
+    bench = Bench(limit=3)
+    for n in range(9):
+        started(bench, f"v{n}")
+    for whose in list(bench.slots.holders):
+        fails(bench, whose.partition("#")[0])
+    while not bench.slots.holders:
+        assert fire_next(bench, bench.time + timedelta(hours=1))
+    assert bench.slots.failing is not None
+    assert len(bench.slots.holders) < 3
+    probe = next(iter(bench.slots.holders)).partition("#")[0]
+    bench.bedrock.turn(bench.job(probe).arn or "", "InProgress", total=100, processed=7)
+    see(bench, probe, look=True)
+    after = bench.slots
+    assert (after.failing, len(after.holders)) == (None, 3)

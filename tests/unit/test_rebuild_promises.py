@@ -149,3 +149,27 @@ def test_a_pause_by_a_person_during_a_rebuild_is_shown_as_theirs() -> None:
     reconcile_model(bench.world(), MODEL)
     assert bench.slots.pause is not None
     assert (bench.slots.pause.by, bench.slots.pause.why) == ("bo", "bad prompt")
+
+
+def test_a_job_that_cannot_be_read_and_ends_beside_the_walk_keeps_no_slot() -> None:
+    """The scheduler may be newer than this `bbq`, and read what this one cannot."""
+    office, jobs = tr.damaged()
+    bench, job = office.bench, jobs["running"]
+    stored = bench.tables._items["events"][job_stream(job)]
+    stored[2] = {**stored[2], "name": {"S": "job-teleported"}}
+    projected = bench.tables._items["projections"]
+    events = sum(map(len, bench.tables._items["events"].values()))
+    assert holder(job, 1) in bench.slots.holders
+
+    def on_page(text: str) -> None:
+        if text != f"{events + 1} rows of events":  # with the pause
+            return
+        view, slots = projected[rows_.view_pk(job)], projected[rows_.slots_pk(MODEL)]
+        view["view"] = {**view["view"], "status": {"S": "Completed"}}
+        holders = dict(slots["slots"]["holders"]["M"])
+        del holders[holder(job, 1)]
+        slots["slots"] = {**slots["slots"], "holders": {"M": holders}}
+
+    office.on_page = on_page
+    rebuild(office.context)
+    assert holder(job, 1) not in bench.slots.holders
