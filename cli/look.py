@@ -18,7 +18,7 @@ from bbq.shared.job import APPENDED_BY_OTHERS, Job, fold
 from bbq.shared.names import holder, job_stream, model_stream
 from bbq.shared.rows import HAVE_SLOT, SLOTS_KEY, VIEW_KEY
 from bbq.shared.slots import AT_BEDROCK, Day, Slots, fold_model
-from bbq.shared.tables import CountRow, LineRow, SlotsRow, ViewRow, Write
+from bbq.shared.tables import CountRow, EventRow, LineRow, SlotsRow, ViewRow, Write
 
 CLOCK_MARGIN = timedelta(minutes=1)  # between this machine's clock and Lambda's
 AGAIN = "run the rebuild again"
@@ -117,14 +117,16 @@ def _unreadable(key: Key, error: Exception) -> Seen:
 
 def _hidden_place(context: RepairContext, job_id: str) -> tuple[str, str] | None:
     """(model, holder) of the slot that a job holds whose events cannot be read, by its view, which
-    each claim and each end writes together with the slots; empty if it holds none. None if its view
-    does not say.
+    each claim and each end writes together with the slots; empty if it holds none, or never was
+    claimed. None if neither its view nor the names of its events say.
     """
     try:
         view = _view(context, job_id)
+        if view is None:  # lost, or nobody could project it
+            with one_job():
+                events = context.tables.query(EventRow, job_stream(job_id))
+            return None if any(row.name == e.SlotClaimed.NAME for row in events) else ("", "")
     except Damaged:
-        return None
-    if view is None:
         return None
     if view.status not in HAVE_SLOT:
         return "", ""

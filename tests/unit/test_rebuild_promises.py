@@ -173,3 +173,14 @@ def test_a_job_that_cannot_be_read_and_ends_beside_the_walk_keeps_no_slot() -> N
     office.on_page = on_page
     rebuild(office.context)
     assert holder(job, 1) not in bench.slots.holders
+
+
+def test_a_job_that_nobody_could_ever_read_keeps_no_slots_from_being_repaired() -> None:  # 78008599
+    office, jobs = tr.damaged(tr.submitted_holder_lost)
+    bench = office.bench
+    never = bench.upload("of a newer version")
+    stored = bench.tables._items["events"][job_stream(never)]
+    stored[1] = {**stored[1], "name": {"S": "job-teleported"}}
+    rebuilt = rebuild(office.context)
+    assert (rows_.slots_pk(MODEL), "slots") not in rebuilt.left
+    assert bench.slots.holders[holder(jobs["submitted"], 1)].submitted
