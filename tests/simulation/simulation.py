@@ -352,6 +352,8 @@ class Simulation:
     )
 
     def _noter(self, invocation: Invocation) -> Callable[..., None]:
+        met = bool(self.watch.damaged)  # a part of the slots is gone, and may be rebuilt meanwhile
+
         def note(name: str, **fields: object) -> None:
             if name in {"StreamRecordFailed", "HintFailed", "SubmissionUnknown"}:
                 invocation.notes["failed"] = name
@@ -364,8 +366,7 @@ class Simulation:
             if "error" in fields:  # S13: nothing but what was done to it may make it fail
                 error = str(fields["error"])
                 expected = any(word in error for word in self.EXPECTED)
-                # a part of the slots is gone
-                lost = bool(self.watch.damaged) and "did not come to rest" in error
+                lost = (met or bool(self.watch.damaged)) and "did not come to rest" in error
                 self.watch.check("S13", expected or lost, f"{name}: {error}")
 
         return note
