@@ -10,21 +10,19 @@ IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem o
 table for `--wait`, sqs:SendMessage on the hints queue.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from bbq.cli import decisions, queries, times
+from bbq.cli import decisions, times
 from bbq.cli import deployment as deployments
 from bbq.cli.app import (
     ON_JOBS,
     ON_MODELS,
     Exit,
     Failed,
-    Fault,
     NotFound,
     answer,
     app,
@@ -35,6 +33,7 @@ from bbq.cli.app import (
 from bbq.cli.decisions import Act, Already, Decision, Refused
 from bbq.cli.deployment import Deployment
 from bbq.cli.follow import Timeout, follow, seconds_of
+from bbq.cli.job_ids import ids_of
 from bbq.cli.wording import counted
 from bbq.shared.events import Event, UnknownEvent
 from bbq.shared.job import IllegalEvent, Job, outcome
@@ -42,7 +41,6 @@ from bbq.shared.names import model_stream
 from bbq.shared.store import Store, VersionTaken
 
 MAX_TRIES = 10  # of one act, where others append to the same job or model
-MAX_JOBS = 10_000  # of one command
 MAX_SHOWN = 10  # of the jobs that a question is about
 MAX_WHY = 500  # characters
 
@@ -83,7 +81,7 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
     def decide(job: Job) -> Decision:
         return decisions.cancel(job, at=times.now(), by=who(), why=_reason(why))
 
-    done = _on_jobs(here, _ids(jobs), decide, verb="Cancel", yes=yes)
+    done = _on_jobs(here, ids_of(jobs), decide, verb="Cancel", yes=yes)
     code = done.code
     if wait and done.asked:
         ends = follow(here, done.asked, limit)
@@ -115,7 +113,7 @@ def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -
             why=_reason(why),
         )
 
-    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Retry", yes=yes).code)
+    raise typer.Exit(_on_jobs(here, ids_of(jobs), decide, verb="Retry", yes=yes).code)
 
 
 @app.command(rich_help_panel=ON_JOBS)
@@ -140,7 +138,7 @@ def priority(
         return decisions.priority(job, number, at=times.now(), by=who(), why=_reason(why))
 
     raise typer.Exit(
-        _on_jobs(here, _ids(jobs), decide, verb=f"Give priority {number} to", yes=yes).code
+        _on_jobs(here, ids_of(jobs), decide, verb=f"Give priority {number} to", yes=yes).code
     )
 
 
@@ -164,7 +162,7 @@ def forget(
     def decide(job: Job) -> Decision:
         return decisions.forget(job, at=times.now(), by=who(), why=_reason(why))
 
-    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Forget", yes=yes).code)
+    raise typer.Exit(_on_jobs(here, ids_of(jobs), decide, verb="Forget", yes=yes).code)
 
 
 @app.command(rich_help_panel=ON_MODELS)
@@ -309,27 +307,6 @@ def _configured(here: Deployment, alias: str) -> None:
             f"deployment {here.name} has no model {alias!r}; it has "
             f"{', '.join(sorted(here.models))}"
         )
-
-
-def _ids(arguments: Sequence[str]) -> list[str]:
-    """The ids, each once, from arguments or standard input. Raises NotFound for what cannot be one,
-    before anything is done.
-    """
-    lines = [
-        line
-        for given in arguments
-        for line in (sys.stdin.read().split() if given == "-" else [given])
-    ]
-    ids = list(dict.fromkeys(lines))
-    for job_id in ids:
-        queries.check_id(job_id)
-    if len(ids) > MAX_JOBS:
-        raise Fault(
-            f"{len(ids):,} jobs are more than {MAX_JOBS:,}: do it in parts, nothing was done"
-        )
-    if not ids:
-        raise Fault("no job was named: give ids, or - and ids on standard input")
-    return ids
 
 
 def _reason(why: str) -> str:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -191,9 +192,13 @@ def _json(document: object, indent: int | None = None) -> str:
 
 
 def plain(value: object) -> Any:
-    """What JSON can hold: dataclasses as objects, times as text, sets and tuples as lists."""
+    """What JSON can hold: dataclasses as objects, times and money as text, sets and tuples as
+    lists.
+    """
     if isinstance(value, datetime):
         return text_of(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):

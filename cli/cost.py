@@ -9,7 +9,6 @@ IAM: dynamodb:Query on the projections table's index; dynamodb:Query on the even
 with several attempts.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -22,11 +21,12 @@ import typer
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
-from bbq.cli.app import LOOK, Fault, app, out, print_json, say
-from bbq.cli.prices import VARIABLE, NotPrices, Prices, cost, read_prices
-from bbq.cli.queries import OVER_STATUSES, View
+from bbq.cli.app import LOOK, app, out, print_json, say
+from bbq.cli.prices import Prices, cost, in_money, prices_from
+from bbq.cli.queries import OVER_STATUSES
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import moment, since_when
+from bbq.cli.views import View
 from bbq.cli.wording import counted
 from bbq.shared import events as e
 from bbq.shared.job import ENDS
@@ -35,7 +35,6 @@ from bbq.shared.store import Store
 
 DEFAULT_SINCE = timedelta(days=30)
 NO_FOLDER = "(none)"
-MONEY_PLACES = Decimal("0.0001")
 
 
 class By(StrEnum):
@@ -123,17 +122,6 @@ def cost_command(
     return None
 
 
-def prices_from(path: Path | None) -> Prices:
-    """The table of the option, else of BBQ_PRICES, else an empty one. Raises Fault."""
-    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if named is None:
-        return Prices()
-    try:
-        return read_prices(named)
-    except NotPrices as error:
-        raise Fault(str(error)) from None
-
-
 def used(view: View, store: Store, prices: Prices, by: By) -> Sum:
     """What one job used, with all its attempts. One query if it was tried more than once."""
     if view.attempt > 1:
@@ -177,11 +165,6 @@ def added(jobs: Iterable[Sum]) -> list[Sum]:
     for job in jobs:
         sums[job.group] = sums[job.group] + job if job.group in sums else job
     return [sums[group] for group in sorted(sums)]
-
-
-def in_money(amount: Decimal, currency: str) -> str:
-    """For people: rounded to a hundredth of a cent."""
-    return f"{amount.quantize(MONEY_PLACES):,} {currency}"
 
 
 _WITH_TOKENS = tuple(
@@ -240,7 +223,7 @@ def _document(sums: Sequence[Sum], prices: Prices, by: By, since: Any) -> dict[s
             "jobs_without_price": of.unpriced,
             "input_tokens": of.input_tokens,
             "output_tokens": of.output_tokens,
-            "cost": f"{of.cost:f}" if prices.models else None,
+            "cost": of.cost if prices.models else None,
         }
         for of in sums
     ]

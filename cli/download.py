@@ -21,10 +21,10 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bbq.cli import deployment as deployments
-from bbq.cli import queries
 from bbq.cli.app import SUBMIT, Exit, Failed, Fault, NotFound, app, bars, say
 from bbq.cli.deployment import Deployment
 from bbq.cli.follow import Pending
+from bbq.cli.job_ids import check_id
 from bbq.cli.wording import counted, safe, size
 from bbq.shared.job import OVER, Job, outcome
 from bbq.shared.names import split_s3_uri
@@ -65,7 +65,7 @@ def download(
 
     Example: [bold]bbq download abcdefghijklmnopqrstuvwxyz results/[/bold]
     """
-    queries.check_id(job)
+    check_id(job)
     here = deployments.find(context.obj)
     state = here.store.job(job)
     if state is None:

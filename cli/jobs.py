@@ -13,9 +13,10 @@ from bbq.cli import queries, times, wording
 from bbq.cli.app import LOOK, Fault, NotFound, app, err, out, plain, print_json, print_jsonl
 from bbq.cli.deployment import Deployment
 from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
-from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES, View
+from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import duration, moment, since_when
+from bbq.cli.views import View
 from bbq.cli.wording import safe
 from bbq.shared.job import QUEUED, REJECTED, UNREADABLE
 

@@ -10,17 +10,18 @@ from rich.console import Console
 from rich.text import Text
 
 from bbq.cli import deployment as deployments
-from bbq.cli import queries, times, wording
+from bbq.cli import estimates, queries, times, wording
 from bbq.cli.app import LOOK, NotFound, app, out, plain, print_json
 from bbq.cli.deployment import Deployment
-from bbq.cli.estimates import expected_start
-from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.holds import holds, next_try, paused_by, what_is_wrong, what_to_do
+from bbq.cli.job_ids import by_object
 from bbq.cli.jobs import document, why
 from bbq.cli.problems import problem_lines
 from bbq.cli.progress import Progress
-from bbq.cli.queries import Happened, View
+from bbq.cli.queries import Happened
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import duration, exact, moment, rough
+from bbq.cli.views import View, view_of
 from bbq.cli.wording import counted, safe, size
 from bbq.shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
 from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
@@ -73,7 +74,7 @@ def show(
     """
     now = times.now()
     deployment = deployments.find(context.obj)
-    found = queries.by_object(deployment, job)
+    found = by_object(deployment, job)
     happened = queries.history(deployment, found)
     if not happened:
         raise NotFound(
@@ -84,7 +85,7 @@ def show(
     view, state = queries.view(deployment, found), _folded(found, happened)
     projected = view is not None
     if view is None and state is not None:
-        view = queries.view_of(view_row(state))
+        view = view_of(view_row(state))
     if view is None:
         raise NotFound(
             f"job {found} has events that this bbq cannot read, and no view: use the version that "
@@ -138,18 +139,14 @@ def waits_for(
 
 def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
     store, model = deployment.store, job.model
-    place, slots = queries.place(deployment, job), store.slots(model)
+    place, slots = estimates.place(deployment, job), store.slots(model)
     if place is None:
         return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
-    mean, held = queries.recent_mean_slot_seconds(store, model, now), holds(slots)
-    start = expected_start(slots, place.ahead, mean) if place.exact else None
+    mean, held = estimates.recent_mean_slot_seconds(store, model, now), holds(slots)
+    start = estimates.expected_start(slots, place, mean)
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
-        text += (
-            f"; {model} is paused"
-            + (f" by {slots.pause.by}" if slots.pause else "")
-            + f": bbq resume {model}"
-        )
+        text += f"; {model} is {paused_by(slots)}: bbq resume {model}"
     elif slots and not slots.limit:
         text += f"; {model} has a limit of 0, so nothing starts"
     elif held:

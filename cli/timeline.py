@@ -17,10 +17,10 @@ import typer
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
 from bbq.cli.app import LOOK, Fault, NotFound, answer, app, err, print_json, say
-from bbq.cli.queries import View
 from bbq.cli.timeline_bars import Bar, Panel, bars_of, panel
 from bbq.cli.timeline_page import figures, page
 from bbq.cli.times import moment, since_when
+from bbq.cli.views import View
 from bbq.cli.wording import counted, safe
 from bbq.shared.events import Event, UnknownEvent
 from bbq.shared.job import IllegalEvent

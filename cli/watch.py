@@ -28,8 +28,9 @@ from bbq.cli.app import console as make_console
 from bbq.cli.deployment import Deployment
 from bbq.cli.jobs import job_lines
 from bbq.cli.progress import Progress
-from bbq.cli.queries import NO_MODEL, View
+from bbq.cli.queries import NO_MODEL
 from bbq.cli.times import moment
+from bbq.cli.views import View
 from bbq.cli.wording import safe
 
 INTERVAL_SECONDS = 2.0

@@ -23,9 +23,10 @@ from rich.console import Console
 from bbq.cli import jobs as jobs_command
 from bbq.cli import show, status
 from bbq.cli.app import print_json
-from bbq.cli.queries import Happened, view_of
+from bbq.cli.queries import Happened
 from bbq.cli.redrive import wake_unfinished
 from bbq.cli.repair import rebuild, verify
+from bbq.cli.views import view_of
 from bbq.cli.wording import safe
 from bbq.services.intake.config import Config
 from bbq.services.intake.handler import take_in_message
