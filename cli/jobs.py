@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times, wording
-from bbq.cli.app import LOOK, Fault, NotFound, app, err, out, plain, print_json, print_jsonl
+from bbq.cli.app import LOOK, Fault, app, err, out, plain, print_json, print_jsonl
 from bbq.cli.deployment import Deployment
 from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
 from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES
@@ -169,17 +169,7 @@ def _found(
         over = queries.over_views(deployment, models, since, outcomes, limit - len(live))
     ended = {view.job for view in over}
     found = [view for view in live if view.job not in ended] + over
-    known = {*deployment.models, *(() if named else (NO_MODEL,))}
-    unknown = [
-        alias
-        for alias in models
-        if alias not in known and alias not in {view.model for view in found}
-    ]
-    if unknown:
-        raise NotFound(
-            f"there is no model {unknown[0]!r} and no job of it: the models are "
-            f"{', '.join(deployment.models)}"
-        )
+    deployment.must_have(*(set(named or ()) - {view.model for view in found}))
     return found
 
 
