@@ -22,9 +22,10 @@ from typing import Any
 
 import boto3
 
+from bbq.shared.job import OVER
 from bench.emulator import deployed, lined_up, store_of, traced, until, zipped
 from bench.table import Table, percentile, rounded, target
-from local.demo import OVER, refill_gaps
+from local.demo import refill_gaps
 from local.deployment import Deployment, records, simulator
 from local.settings import EVENT_SOURCE, bedrock_endpoint_of
 

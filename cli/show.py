@@ -103,7 +103,7 @@ def show(
         problem_count=max([int(event.data.get("problem_count", 0)) for event in happened]),
     )
     console.print()
-    _tell_history(console, happened, console.width)
+    tell_history(console, happened)
     console.print()
     console.print(Text.assemble(("waits for  ", "bold"), safe(wait.text)), soft_wrap=True)
 
@@ -248,7 +248,7 @@ def _records(view: View) -> str:
     return f"{view.succeeded_records:,} of {view.records:,} succeeded{failed}"
 
 
-def _tell_history(console: Console, happened: Sequence[Happened], width: int) -> None:
+def tell_history(console: Console, happened: Sequence[Happened]) -> None:
     """Event by event, with the time since the one before; the day where it changes."""
     rows: list[Row] = []
     before: datetime | None = None
@@ -262,7 +262,7 @@ def _tell_history(console: Console, happened: Sequence[Happened], width: int) ->
             Row(cells=(str(event.version), time, after, event.name, said), under=words, whole=True)
         )
         before = event.at
-    show_lines(console, table(_HISTORY, rows, width))
+    show_lines(console, table(_HISTORY, rows, console.width))
 
 
 def what_it_says(event: Happened) -> tuple[str, str]:

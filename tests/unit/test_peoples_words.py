@@ -216,7 +216,7 @@ def printed(life: Life, jobs: list[str]) -> str:
             for row in life.bench.tables.query(EventRow, job_stream(view.job))
         ]
         show._tell_what(console, view, life.bench.time, problem_count=len(view.problems))
-        show._tell_history(console, happened, 120)
+        show.tell_history(console, happened)
         with redirect_stdout(said):
             print_json(jobs_command.document(view, life.bench.time))
         document = json.loads(said.getvalue())
