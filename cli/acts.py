@@ -19,21 +19,13 @@ import typer
 
 from bbq.cli import decisions, times
 from bbq.cli import deployment as deployments
-from bbq.cli.app import (
-    ON_JOBS,
-    ON_MODELS,
-    Exit,
-    Failed,
-    answer,
-    app,
-    confirm,
-    say,
-    who,
-)
+from bbq.cli.app import ON_JOBS, ON_MODELS, app, who
 from bbq.cli.decisions import Act, Already, Decision, Refused
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Failed
 from bbq.cli.follow import Timeout, follow, seconds_of
 from bbq.cli.job_ids import ids_of
+from bbq.cli.output import answer, confirm, say
 from bbq.cli.wording import counted
 from bbq.shared.events import Event, UnknownEvent
 from bbq.shared.job import IllegalEvent, Job, outcome

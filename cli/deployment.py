@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from bbq.cli.app import Fault, NotFound
+from bbq.cli.faults import Fault, NotFound
 from bbq.cli.sqs import SqsQueue
 from bbq.services.scheduler.outbox import Outbox
 from bbq.shared.dynamodb import DynamoTables

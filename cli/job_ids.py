@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from botocore.exceptions import ClientError
 
-from bbq.cli.app import Fault, NotFound
 from bbq.cli.deployment import Deployment, client
+from bbq.cli.faults import Fault, NotFound
 from bbq.cli.queries import at_once
 from bbq.shared.names import (
     INPUT_PREFIX,

@@ -10,9 +10,11 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times, wording
-from bbq.cli.app import LOOK, Fault, app, err, out, plain, print_json, print_jsonl
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Fault
 from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.output import err, out, plain, print_json, print_jsonl
 from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import duration, moment, since_when

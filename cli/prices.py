@@ -23,7 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bbq.cli.app import Fault
+from bbq.cli.faults import Fault
 
 PER = 1000  # tokens
 # of an estimate: a common rule for English text; the file's JSON and metadata count as text too

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bbq.cli import times
-from bbq.cli.app import Fault
 from bbq.cli.deployment import Deployment, client
+from bbq.cli.faults import Fault
 from bbq.cli.views import View, view_of
 from bbq.shared.events import Json, moment_of
 from bbq.shared.job import CANCELLED, CLAIMED, ENDS, QUEUED, RANK, REJECTED, UNREADABLE

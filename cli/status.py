@@ -16,10 +16,11 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
-from bbq.cli.app import LOOK, app, out, print_json
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
 from bbq.cli.estimates import mean_slot_seconds, time_to_drain
 from bbq.cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.output import out, print_json
 from bbq.cli.queries import NO_MODEL, OUTCOMES
 from bbq.cli.tables import paragraph, show_lines
 from bbq.cli.times import duration, rough

@@ -25,25 +25,14 @@ from rich.progress import Progress
 
 from bbq.cli import deployment as deployments
 from bbq.cli import times
-from bbq.cli.app import (
-    SUBMIT,
-    Exit,
-    Fault,
-    app,
-    bars,
-    confirm,
-    err,
-    explain,
-    nobody_reads,
-    out,
-    print_json,
-    say,
-)
+from bbq.cli.app import SUBMIT, app
 from bbq.cli.decisions import GOOD_OUTCOME
 from bbq.cli.deployment import Deployment, NoDeployment
 from bbq.cli.estimates import expected_start, jobs_before, recent_mean_slot_seconds
+from bbq.cli.faults import Exit, Fault, explain
 from bbq.cli.follow import Timeout, follow, seconds_of
 from bbq.cli.holds import paused_by
+from bbq.cli.output import bars, confirm, err, nobody_reads, out, print_json, say
 from bbq.cli.prices import Estimate, Prices, estimate, prices_from
 from bbq.cli.submission import (
     Checked,

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from bbq.cli.app import answer, say
 from bbq.cli.estimates import Position
+from bbq.cli.output import answer, say
 from bbq.cli.prices import BYTES_PER_TOKEN, Estimate, Prices, in_money
 from bbq.cli.problems import problem_lines
 from bbq.cli.submission import Checked, Submitted

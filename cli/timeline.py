@@ -16,7 +16,9 @@ import typer
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
-from bbq.cli.app import LOOK, Fault, answer, app, err, print_json, say
+from bbq.cli.app import LOOK, app
+from bbq.cli.faults import Fault
+from bbq.cli.output import answer, err, print_json, say
 from bbq.cli.timeline_bars import Bar, Panel, bars_of, panel
 from bbq.cli.timeline_page import figures, page
 from bbq.cli.times import moment, since_when

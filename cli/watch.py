@@ -23,10 +23,11 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, status, times
-from bbq.cli.app import LOOK, Exit, Fault, app, explain
-from bbq.cli.app import console as make_console
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Fault, explain
 from bbq.cli.jobs import job_lines
+from bbq.cli.output import console as make_console
 from bbq.cli.progress import Progress
 from bbq.cli.queries import NO_MODEL
 from bbq.cli.times import moment

@@ -66,7 +66,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
         asked.append(question)
         return answer == "y"
 
-    monkeypatch.setattr("bbq.cli.app.interactive", lambda: True)
+    monkeypatch.setattr("bbq.cli.output.interactive", lambda: True)
     monkeypatch.setattr("typer.confirm", confirm)
     return asked
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bbq.cli import queries
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
 from bbq.cli.views import View
 from bbq.shared import events as e
 from tests.cli.conftest import NOW, Deployed, Result

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bbq.cli.app import Fault
+from bbq.cli.faults import Fault
 from bbq.cli.prices import Price, Prices, cost, estimate, most_output_tokens, read_prices
 
 HAIKU = Price(input_per_1000=Decimal("0.0005"), output_per_1000=Decimal("0.0025"))

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from bbq.cli import estimates, job_ids, queries
-from bbq.cli.app import Fault, NotFound
+from bbq.cli.faults import Fault, NotFound
 from bbq.cli.views import View
 from tests.cli.conftest import BUCKET, NOW, Deployed, Requests
 

@@ -7,7 +7,7 @@ import boto3
 import pytest
 
 from bbq.cli import estimates
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
 from bbq.shared import events as e
 from bbq.shared.hold import ACCESS
 from bbq.shared.names import holder, job_id

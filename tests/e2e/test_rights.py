@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
 from local.deployment import Deployment, records
 from local.emulators import MINISTACK, chosen
 from local.settings import local_environment

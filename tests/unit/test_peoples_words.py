@@ -22,7 +22,7 @@ from rich.console import Console
 
 from bbq.cli import jobs as jobs_command
 from bbq.cli import show, status
-from bbq.cli.app import print_json
+from bbq.cli.output import print_json
 from bbq.cli.queries import Happened
 from bbq.cli.redrive import wake_unfinished
 from bbq.cli.repair import rebuild, verify
