@@ -20,7 +20,7 @@ from bbq.shared.job import evolve
 from bbq.shared.names import job_id
 from bench.emulator import deployed, lined_up, store_of
 from bench.table import Table, ratio_of_medians, rounded, target
-from local.deployment import Deployment, records
+from local.deployment import LocalDeployment, records
 from local.settings import ROOT
 from tests.support.samples import BUCKET, queued
 
@@ -186,7 +186,7 @@ def _on_the_emulator() -> dict[str, Any]:
         return found | {"burst": {"jobs": BURST, "seconds": round(time.monotonic() - uploaded, 2)}}
 
 
-def _appends(deployment: Deployment) -> dict[str, Any]:
+def _appends(deployment: LocalDeployment) -> dict[str, Any]:
     """Appends of `job-queued` and a bare conditional PutItem of rows of the same shape, in turn."""
     table = deployment.outputs["events_table"]
     store = store_of(deployment)

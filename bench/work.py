@@ -25,7 +25,7 @@ from bench.emulator import deployed, traced, until
 from bench.prices import PRICES
 from bench.table import Table, rounded, target
 from bench.units import READ_BYTES, item_bytes
-from local.deployment import Deployment, records, simulator
+from local.deployment import LocalDeployment, records, simulator
 from tests.simulation.kernel import T0
 from tests.support.samples import LINE
 
@@ -220,7 +220,7 @@ def _on_the_emulator(jobs: int) -> dict[str, Any]:
     return _metered([line for each in lines.values() for line in each], jobs)
 
 
-def _tallied(deployment: Deployment, job: str) -> bool:
+def _tallied(deployment: LocalDeployment, job: str) -> bool:
     return "processed_records" in deployment.view(job)
 
 

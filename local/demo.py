@@ -24,7 +24,7 @@ from bbq.cli.tables import show_lines
 from bbq.cli.views import View
 from bbq.shared.job import OVER, REJECTED
 from local import build, deploy, stack
-from local.deployment import Deployment, records, simulator
+from local.deployment import LocalDeployment, records, simulator
 from local.emulators import TITLES, UnknownEmulator, chosen
 from local.function_python import missing
 from local.settings import ROOT, STATE, become, local_environment
@@ -59,7 +59,7 @@ def main() -> int:
             # a new emulator is empty, whatever an earlier run left here
             (work / "terraform.tfstate").unlink(missing_ok=True)
             outputs = deploy.apply(work=work, quiet=True)
-        result, problems = _run(Deployment(outputs))
+        result, problems = _run(LocalDeployment(outputs))
     finally:
         with _step("stopping what was started"):
             stack.down()
@@ -81,7 +81,7 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _run(deployment: Deployment) -> tuple[dict[str, Any], list[str]]:
+def _run(deployment: LocalDeployment) -> tuple[dict[str, Any], list[str]]:
     become(local_environment())  # for `bbq`
     here, began = bbq.find(None), times.now()
     jobs = _upload(deployment)
@@ -90,7 +90,7 @@ def _run(deployment: Deployment) -> tuple[dict[str, Any], list[str]]:
     return _judge(deployment, jobs, views)
 
 
-def _upload(deployment: Deployment) -> dict[str, str]:
+def _upload(deployment: LocalDeployment) -> dict[str, str]:
     """job id -> key."""
     jobs = {}
     for model, count in GOOD.items():
@@ -140,7 +140,7 @@ def _show(here: bbq.Deployment, began: datetime, job: str) -> None:
 
 
 def _judge(
-    deployment: Deployment, jobs: Mapping[str, str], views: Mapping[str, View]
+    deployment: LocalDeployment, jobs: Mapping[str, str], views: Mapping[str, View]
 ) -> tuple[dict[str, Any], list[str]]:
     """The numbers, and what is wrong with them."""
     stats, made = simulator("stats"), simulator("jobs")["jobs"]
@@ -190,7 +190,7 @@ def refill_gaps(made: list[dict[str, Any]], model_id: str, limit: int) -> list[f
     return [create - end for create, end in zip(creates[limit:], ends, strict=False)]
 
 
-def _outputs_exist(deployment: Deployment, views: Mapping[str, View]) -> bool:
+def _outputs_exist(deployment: LocalDeployment, views: Mapping[str, View]) -> bool:
     outputs = [key for key in deployment.keys("processed/") if key.endswith(".jsonl.out")]
     completed = [job for job, view in views.items() if view.status == "Completed"]
     return all(any(job in key for key in outputs) for job in completed)
