@@ -119,29 +119,24 @@ def job_lines(
 def _hold_lines(
     deployment: Deployment, views: Sequence[View], now: datetime, width: int
 ) -> list[Text]:
-    """Why the lines of models stand still that somebody waits for."""
+    """Why the lines of models stand still that waiting jobs are in."""
     made: list[Text] = []
     for model in dict.fromkeys(view.model for view in views if view.status == QUEUED):
         for held in holds(deployment.store.slots(model)):
-            text = f"{model} is on hold for {duration(now - held.since)}: {what_is_wrong(held)}"
+            what = f"{model} is on hold for {duration(now - held.since)}: {what_is_wrong(held)}"
             more = f"{next_try(held, now, paused_model=None)}; to do: {what_to_do(held, model)}"
-            made += [
-                Text(),
-                *(
-                    Text(line, style="yellow")
-                    for part in (text, more)
-                    for line in wrap(safe(part), width)
-                ),
-            ]
+            lines = [*wrap(safe(what), width), *wrap(safe(more), width)]
+            made += [Text(), *(Text(line, style="yellow") for line in lines)]
     return made
 
 
 def document(view: View, now: datetime) -> dict[str, Any]:
     """A job as --json says it: the view, and what a person would work out from it."""
-    waited, ran = view.waited(now), view.ran(now)
-    times = {"waited_seconds": waited.total_seconds() if waited is not None else None}
-    times["ran_seconds"] = ran.total_seconds() if ran is not None else None
-    return {"job": view.job, "file": view.file, **plain(view), **times}
+    lengths = {"waited_seconds": view.waited(now), "ran_seconds": view.ran(now)}
+    seconds = {
+        name: None if length is None else length.total_seconds() for name, length in lengths.items()
+    }
+    return {"job": view.job, "file": view.file, **plain(view), **seconds}
 
 
 def records(view: View, processed: int | None = None) -> str:
