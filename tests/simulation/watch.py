@@ -607,8 +607,9 @@ class Watch:
         events: dict[str, str],
     ) -> None:
         self.slots[model] = after
-        bounds = (after.get(f"max_{what}_per_day") for what in ("jobs", "records"))
-        self.ceilings[model] = Ceiling(*(int(most["N"]) if most else None for most in bounds))
+        self.ceilings[model] = Ceiling(
+            jobs=_number(after, "max_jobs_per_day"), records=_number(after, "max_records_per_day")
+        )
         if invocation is not None and invocation.name == "operator":
             self.check(
                 "S9",
@@ -1053,6 +1054,10 @@ def _only_ends(before: Item | None, after: Item | None) -> bool:
 def _map(item: Item | None, name: str) -> Item:
     found: Item = item.get(name, {}).get("M", {}) if item is not None else {}
     return found
+
+
+def _number(item: Item, name: str) -> int | None:
+    return int(item[name]["N"]) if name in item else None
 
 
 def _value(entry: Item, name: str) -> Any:
