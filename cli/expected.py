@@ -49,7 +49,6 @@ REBUILT = "rebuilt"  # owner of a rebuilt lease: no invocation, so that none goe
 NO_HOLDER, HOLDER, SUBMITTED = "no holder", "a holder", "a holder, submitted"
 UNREADABLE = "cannot be read"
 ANY_ATTEMPTS = 1_000_000  # whether policy retries at all, whatever the deployment's limit is
-_MODEL_FIELDS = ("limit", "paused", "model_version")
 # Whatever changes the slots of a paused model changes one of these.
 _AS_SEEN = ("limit", "model_version", "ends", "taken", "holders", "refused", "failing", "failures")
 
@@ -181,7 +180,7 @@ def slots_differences(state: Slots, row: SlotsRow | None, rebuilt: Slots) -> lis
     `slots_from_events` made.
     """
     pk, sk, found = rows.slots_pk(state.model), rows.SLOTS_KEY, slots_found(row)
-    fields: dict[str, Any] = {name: getattr(state, name) for name in _MODEL_FIELDS}
+    fields = _of_the_model(state)
     if found is None:
         if row is None and not state.model_version and not rebuilt.holders:
             return []
@@ -200,8 +199,20 @@ def slots_differences(state: Slots, row: SlotsRow | None, rebuilt: Slots) -> lis
         }
         for slots in (found, rebuilt)
     )
-    now = {name: getattr(found, name) for name in _MODEL_FIELDS}
-    return [*field_differences(pk, sk, now, fields), *field_differences(pk, sk, is_now, should_be)]
+    return [
+        *field_differences(pk, sk, _of_the_model(found), fields),
+        *field_differences(pk, sk, is_now, should_be),
+    ]
+
+
+def _of_the_model(slots: Slots) -> dict[str, Any]:
+    return {
+        "limit": slots.limit,
+        "paused": slots.paused,
+        "model_version": slots.model_version,
+        "max_jobs_per_day": slots.ceiling.jobs,
+        "max_records_per_day": slots.ceiling.records,
+    }
 
 
 def slots_from_events(
@@ -242,6 +253,7 @@ def slots_from_events(
     return replace(
         before,
         limit=state.limit,
+        ceiling=state.ceiling,
         model_version=state.model_version if state.paused else max(state.model_version - 1, 0),
         pause=state.pause,
         paused=True,
@@ -269,12 +281,7 @@ def paused_item(seen: SlotsRow, state: Slots) -> list[Write]:
     project it. This closes and never opens; a newer event has a newer version and is projected over
     it.
     """
-    actions = [
-        SlotsRow.limit.set(state.limit),
-        SlotsRow.paused.set(True),
-        SlotsRow.model_version.set(state.model_version),
-        *p.pause_actions(state),
-    ]
+    actions = p.said_of_the_model(replace(state, paused=True))
     row = SlotsRow(pk=seen.pk, sk=seen.sk)
     return [
         Update(

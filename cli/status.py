@@ -27,7 +27,6 @@ from bbq.cli.times import duration, rough
 from bbq.cli.wording import bar, counted, safe
 from bbq.cli.wording import status as styled
 from bbq.shared.job import UNREADABLE
-from bbq.shared.models import Model
 from bbq.shared.slots import UNBOUNDED, Slots
 from bbq.shared.store import Store
 
@@ -160,10 +159,7 @@ def model_status(deployment: Deployment, alias: str, now: datetime) -> ModelStat
     today, yesterday = (store.day(alias, day) for day in times.days(now))
     waiting = store.waiting(alias)
     mean = mean_slot_seconds(today, yesterday)
-    model = deployment.models.get(alias)
-    began = None
-    if model is not None and model.ceiling != UNBOUNDED:
-        began = began_today(store, slots, model, now)
+    began = began_today(store, slots, now) if slots.ceiling != UNBOUNDED else None
     stuck = slots.paused or (began is not None and began.parked) or bool(slots.holds)
     drain = None if stuck else time_to_drain(waiting.get("jobs", 0), slots.limit, mean)
     return ModelStatus(
@@ -191,9 +187,9 @@ def pause_of(slots: Slots) -> Pause | None:
     )
 
 
-def began_today(store: Store, slots: Slots, model: Model, now: datetime) -> Began:
+def began_today(store: Store, slots: Slots, now: datetime) -> Began:
     """Reads who is next in line, because only that says whether it fits."""
-    day, ceiling = slots.day.at(now), model.ceiling
+    day, ceiling = slots.day.at(now), slots.ceiling
     head = next(iter(store.line(slots.model, 1)), None)
     job = store.job(head) if head is not None else None
     parked = job is not None and not ceiling.allows(day, job.record_count)

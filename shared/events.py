@@ -246,10 +246,14 @@ class JobCancelled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class LimitSet(Event):
-    """The deployment allows this many live jobs of the model. 0 stops it."""
+    """The deployment allows this many live jobs of the model (0 stops it), and so much of it to
+    begin in a day (UTC; None: no bound).
+    """
 
     NAME: ClassVar[str] = "limit-set"
     limit: int
+    max_jobs_per_day: int | None = None
+    max_records_per_day: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from bbq.shared.rows import (
     text_or_none,
     view_row,
 )
-from bbq.shared.slots import AT_BEDROCK, UNBOUNDED, Ceiling, Day, Lease, Slots
+from bbq.shared.slots import AT_BEDROCK, Day, Lease, Slots
 from bbq.shared.tables import (
     ConditionFailed,
     Delete,
@@ -93,17 +93,15 @@ def claimed(
     holder: str,
     lease: Lease,
     slots: Slots,
-    *,
-    ceiling: Ceiling = UNBOUNDED,
 ) -> list[Write]:
     """The claim: the only way to a slot. `slots` as they were read; if they were on hold, this is
     the probe.
 
     Fails unless there is room, by DynamoDB's own count, the model is not paused, its holds are
-    exactly as they were read (whoever probes moves them on), and its ceiling of the day lets one
-    more job begin.
+    exactly as they were read (whoever probes moves them on), and so is its ceiling, which lets one
+    more job begin today.
     """
-    counting, below = _begun(slots.day, slots.day.at(event.at), before.record_count, ceiling)
+    counting, below = _begun(slots, slots.day.at(event.at), before.record_count)
     holds = [
         getattr(SlotsRow, name).set(hold_map(probed(hold, slots.ends, event.at)))
         for name, hold in (("refused", slots.refused), ("failing", slots.failing))
@@ -270,18 +268,15 @@ def reason_to_ask(model: str) -> list[Write]:
 
 
 def model_changed(slots: Slots | None, changed: Slots, *, resumed: bool) -> list[Write]:
-    """Limit and pause, as the whole stream of the model says; never by an older reading of it. Each
-    change is a reason to ask Bedrock again; a resume since the version before (`resumed`) takes the
-    holds away.
+    """Limit, ceiling and pause, as the whole stream of the model says; never by an older reading of
+    it. Each change is a reason to ask Bedrock again; a resume since the version before (`resumed`)
+    takes the holds away.
     """
     if slots is None:
         return [Put(slots_row(changed), SlotsRow.pk.does_not_exist())]
     actions = [
-        SlotsRow.limit.set(changed.limit),
-        SlotsRow.paused.set(changed.paused),
-        SlotsRow.model_version.set(changed.model_version),
+        *said_of_the_model(changed),
         SlotsRow.ends.set(SlotsRow.ends + 1),
-        *pause_actions(changed),
         *([SlotsRow.refused.remove(), *_no_failures()] if resumed else []),
     ]
     return [
@@ -294,18 +289,18 @@ def places(job: Job) -> list[Write]:
     return _line(job) or _no_place(job)
 
 
-def pause_actions(state: Slots) -> list[Any]:
-    """What a slots item says of the pause of its model."""
-    if state.pause is None:
-        return [
-            SlotsRow.paused_by.remove(),
-            SlotsRow.paused_at.remove(),
-            SlotsRow.paused_why.remove(),
-        ]
+def said_of_the_model(state: Slots) -> list[Any]:
+    """What a slots item has from the stream of its model (`fold_model`)."""
+    ceiling, pause = state.ceiling, state.pause
     return [
-        SlotsRow.paused_by.set(state.pause.by),
-        SlotsRow.paused_at.set(text_of(state.pause.at)),
-        SlotsRow.paused_why.set(state.pause.why),
+        SlotsRow.limit.set(state.limit),
+        SlotsRow.paused.set(state.paused),
+        SlotsRow.model_version.set(state.model_version),
+        _set(SlotsRow.max_jobs_per_day, ceiling.jobs),
+        _set(SlotsRow.max_records_per_day, ceiling.records),
+        _set(SlotsRow.paused_by, pause.by if pause else None),
+        _set(SlotsRow.paused_at, text_of(pause.at) if pause else None),
+        _set(SlotsRow.paused_why, pause.why if pause else None),
     ]
 
 
@@ -410,12 +405,18 @@ def _set_hold(name: str, before: Hold | None, after: Hold | None) -> list[Any]:
     return [getattr(SlotsRow, name).set(hold_map(after))] if after != before else []
 
 
-def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[Any], Condition]:
+def _set(path: Any, value: Any) -> Any:
+    return path.remove() if value is None else path.set(value)
+
+
+def _begun(slots: Slots, day: Day, records: int) -> tuple[list[Any], Condition]:
     """One more job begins on `day`: what changes, and on which condition. Raises ConditionFailed
-    where a day that is new has no room for it. A day that another has begun meanwhile fails the
-    condition.
+    where a day that is new has no room for it. A day that another has begun meanwhile, or another
+    ceiling, fails the condition.
     """
-    if day.date != seen.date:
+    ceiling = slots.ceiling
+    as_read: Condition = SlotsRow.model_version == slots.model_version
+    if day.date != slots.day.date:
         if not ceiling.allows(day, records):
             raise ConditionFailed(f"{records} records are more than may begin in a day")
         new: Condition = SlotsRow.day.does_not_exist() | (SlotsRow.day < day.date)
@@ -423,8 +424,8 @@ def _begun(seen: Day, day: Day, records: int, ceiling: Ceiling) -> tuple[list[An
             SlotsRow.day.set(day.date),
             SlotsRow.day_jobs.set(1),
             SlotsRow.day_records.set(records),
-        ], new
-    below: Condition = SlotsRow.day == day.date
+        ], And(as_read, new)
+    below: Condition = And(as_read, SlotsRow.day == day.date)
     if ceiling.jobs is not None:
         below &= SlotsRow.day_jobs < ceiling.jobs
     if ceiling.records is not None:

@@ -11,7 +11,7 @@ from bbq.shared.events import moment_of, text_of
 from bbq.shared.fold import folded
 from bbq.shared.hold import Hold
 from bbq.shared.job import CLAIMED, OVER, RUNNING, Job, outcome
-from bbq.shared.slots import AT_BEDROCK, Day, Lease, Slots
+from bbq.shared.slots import AT_BEDROCK, Ceiling, Day, Lease, Slots
 from bbq.shared.tables import LineRow, SlotsRow, ViewRow, storable
 
 VIEW_KEY, SLOTS_KEY = "view", "slots"
@@ -121,6 +121,8 @@ def slots_row(slots: Slots) -> SlotsRow:
         day=slots.day.date or None,
         day_jobs=slots.day.jobs,
         day_records=slots.day.records,
+        max_jobs_per_day=slots.ceiling.jobs,
+        max_records_per_day=slots.ceiling.records,
     )
 
 
@@ -142,7 +144,12 @@ def slots_of(row: SlotsRow) -> Slots:
         failed_since=datetime.fromisoformat(row.failed_since) if row.failed_since else None,
         pause=_pause(row),
         day=Day(date=row.day or "", jobs=int(row.day_jobs or 0), records=int(row.day_records or 0)),
+        ceiling=Ceiling(jobs=_whole(row.max_jobs_per_day), records=_whole(row.max_records_per_day)),
     )
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _pause(row: SlotsRow) -> e.ModelPaused | None:

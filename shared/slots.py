@@ -85,6 +85,7 @@ class Slots:
     ends: int = 0
     taken: int = 0
     good_ends: int = 0
+    ceiling: Ceiling = UNBOUNDED
     holders: Mapping[str, Lease] = field(default_factory=dict)
     refused: Hold | None = None
     failing: Hold | None = None
@@ -123,14 +124,15 @@ class Slots:
 
 
 def fold_model(alias: str, events: Iterable[e.Event]) -> Slots:
-    """Limit and pause as the stream of a model says. Only these and `model_version` mean anything
-    in the answer.
+    """Limit, ceiling and pause as the stream of a model says. Only these and `model_version` mean
+    anything in the answer.
     """
     slots = Slots(model=alias, limit=0)
     for event in events:
         match event:
             case e.LimitSet():
-                slots = replace(slots, limit=event.limit)
+                ceiling = Ceiling(jobs=event.max_jobs_per_day, records=event.max_records_per_day)
+                slots = replace(slots, limit=event.limit, ceiling=ceiling)
             case e.ModelPaused():
                 first = slots.pause
                 own = first is not None and (first.why != REBUILDING or event.why == REBUILDING)

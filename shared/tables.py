@@ -132,7 +132,8 @@ class SlotsRow(Model):
     """A model's slots. `holders` exists, empty, from the first moment: `size()` of an absent
     attribute is less than no limit. `refused` and `failing` are its holds (shared/hold.py), absent
     while all is well, as `failures`, `failed_late` and `failed_since` are. `day_jobs` and
-    `day_records` are what began on `day`.
+    `day_records` are what began on `day`, of at most `max_jobs_per_day` and `max_records_per_day`
+    (absent: no bound).
     """
 
     TABLE: ClassVar[str] = PROJECTIONS
@@ -156,6 +157,8 @@ class SlotsRow(Model):
     day = UnicodeAttribute(null=True)
     day_jobs = NumberAttribute(null=True)
     day_records = NumberAttribute(null=True)
+    max_jobs_per_day = NumberAttribute(null=True)
+    max_records_per_day = NumberAttribute(null=True)
 
 
 class CountRow(Model):

@@ -107,11 +107,8 @@ def _claim(world: World, slots: Slots, job: Job) -> tuple[Job, Lease] | None:
     for hold in slots.holds:
         arm_hold(world, slots.model, probed(hold, slots.ends, event.at))
     holder_id = holder(job.id, attempt)
-    ceiling = world.config.models[slots.model].ceiling
     try:
-        world.store.commit(
-            projections.claimed(job, event, holder_id, lease, slots, ceiling=ceiling)
-        )
+        world.store.commit(projections.claimed(job, event, holder_id, lease, slots))
     except ConditionFailed:
         if not _owns(world, slots.model, holder_id, lease):
             return None

@@ -42,8 +42,7 @@ def _is_parked(world: World, slots: Slots) -> bool:
     """Whether today's ceiling is why nobody has the free slot. Reads who is next only where there
     is a ceiling.
     """
-    model = world.config.models.get(slots.model)
-    if model is None or model.ceiling == UNBOUNDED:
+    if slots.ceiling == UNBOUNDED:
         return False
     head = next(iter(world.store.line(slots.model, 1)), None)
     try:

@@ -2,7 +2,7 @@
 mended something.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bbq.services.scheduler.fill import fill
 from bbq.services.scheduler.hints import Report, alias_of
@@ -10,7 +10,7 @@ from bbq.services.scheduler.world import World
 from bbq.shared import events as e
 from bbq.shared import projections
 from bbq.shared.names import model_stream
-from bbq.shared.slots import fold_model
+from bbq.shared.slots import Slots, fold_model
 from bbq.shared.tables import ConditionFailed, Write
 
 MAX_STEPS = 20  # tries to bring a model up to date
@@ -34,8 +34,8 @@ def wake(
 def reconcile_model(
     world: World, alias: str, limit: int | None = None, *, ask: bool = False
 ) -> None:
-    """Bring a model's slots up to its events, then fill. `limit` is what a deployment now says;
-    None leaves it.
+    """Bring a model's slots up to its events, then fill. `limit` is what a deployment now says, and
+    the ceiling of a day is what it has configured; None leaves both.
     """
     for tries in range(MAX_STEPS):
         events = [recorded.event for recorded in world.store.load(model_stream(alias))]
@@ -47,8 +47,7 @@ def reconcile_model(
                 "rebuild`"
             )
         writes: list[Write] = []
-        if limit is not None and (not events or state.limit != limit):
-            event = e.LimitSet(at=world.now(), limit=limit)
+        if limit is not None and (event := _new_limit(world, limit, state, events)) is not None:
             state = fold_model(alias, [*events, event])
             writes.append(projections.append_to_model(alias, state.model_version, event))
         projected = slots.model_version if slots else 0
@@ -68,6 +67,21 @@ def reconcile_model(
             f"the slots of model {alias} could not be brought up to date in {MAX_STEPS} tries"
         )
     fill(world, alias)
+
+
+def _new_limit(
+    world: World, limit: int, state: Slots, events: Sequence[e.Event]
+) -> e.LimitSet | None:
+    """What a deployment says, unless its model's stream says so already."""
+    ceiling = world.config.models[state.model].ceiling
+    if events and (state.limit, state.ceiling) == (limit, ceiling):
+        return None
+    return e.LimitSet(
+        at=world.now(),
+        limit=limit,
+        max_jobs_per_day=ceiling.jobs,
+        max_records_per_day=ceiling.records,
+    )
 
 
 def foreign_end(world: World, report: Report) -> None:

@@ -251,9 +251,9 @@ class Deployed:
         """Bedrock turns the next Create away."""
         self.bedrock.script.append(Refused(kind, message))
 
-    def set_limit(self, model: str, limit: int) -> None:
+    def set_limit(self, model: str, limit: int, **ceiling: int | None) -> None:
         """As a deployment does."""
-        self.model_event(model, e.LimitSet(at=self.time, limit=limit))
+        self.model_event(model, e.LimitSet(at=self.time, limit=limit, **ceiling))
 
     def pause(self, model: str, by: str = "ada", why: str = "") -> None:
         """As an operator does."""

@@ -25,7 +25,6 @@ from bbq.shared.hold import (
     Hold,
 )
 from bbq.shared.job import fold
-from bbq.shared.models import Model
 from bbq.shared.names import job_id
 from bbq.shared.rows import view_row
 from bbq.shared.slots import Slots
@@ -166,34 +165,22 @@ def test_while_bedrock_turns_jobs_away_the_line_waits_for_it(deployed: Deployed,
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("ceiling", "said"),
     [
+        ({"max_jobs_per_day": 2}, "parked until midnight UTC: 2 of 2 jobs today"),
         (
-            Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=2),
-            "parked until midnight UTC: 2 of 2 jobs today",
-        ),
-        (
-            Model(
-                alias="haiku",
-                model_id="m",
-                limit=9,
-                max_records=100,
-                max_records_per_day=1250,
-                max_jobs_per_day=9,
-            ),
+            {"max_jobs_per_day": 9, "max_records_per_day": 1250},
             "parked until midnight UTC: 2 of 9 jobs today, 1,200 of 1,250 records today",
         ),
-        (
-            Model(alias="haiku", model_id="m", limit=9, max_jobs_per_day=9),
-            "began: 3 of 9 jobs today",
-        ),
+        ({"max_jobs_per_day": 9}, "began: 3 of 9 jobs today"),
     ],
 )
 def test_a_line_that_waits_for_tomorrow_says_so(
-    deployed: Deployed, bbq: Bbq, model: Model, said: str
+    deployed: Deployed, bbq: Bbq, ceiling: dict[str, int], said: str
 ) -> None:
-    deployed.deployment.models["haiku"] = replace(model, limit=9)  # type: ignore[index] # a dictionary, here
-    deployed.set_limit("haiku", 9)
+    model = replace(deployed.deployment.models["haiku"], limit=9, max_records=100, **ceiling)  # type: ignore[arg-type] # ceilings
+    deployed.deployment.models["haiku"] = model  # type: ignore[index] # a dictionary, here
+    deployed.set_limit("haiku", 9, **ceiling)
     for number in range(3):
         deployed.upload(f"haiku/{number}.jsonl", records=100 if number == 2 else 600)
         deployed.wait(seconds=1)

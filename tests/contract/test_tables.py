@@ -56,17 +56,14 @@ def next_state(job: Job, event: e.Event) -> Job:
     return evolve(job.id, job, event)
 
 
-def with_limit(store: Store, limit: int, *, paused: bool = False) -> None:
-    store.commit(
-        p.model_changed(
-            None, Slots(model=MODEL, limit=limit, paused=paused, model_version=1), resumed=False
-        )
-    )
+def with_limit(
+    store: Store, limit: int, *, paused: bool = False, ceiling: Ceiling = UNBOUNDED
+) -> None:
+    made = Slots(model=MODEL, limit=limit, paused=paused, model_version=1, ceiling=ceiling)
+    store.commit(p.model_changed(None, made, resumed=False))
 
 
-def claim(
-    store: Store, version: str = "v1", lease: Lease = LEASE, ceiling: Ceiling = UNBOUNDED
-) -> Job:
+def claim(store: Store, version: str = "v1", lease: Lease = LEASE) -> Job:
     """Queue, project and claim an upload; the job after it."""
     key = "to-process/haiku/a.jsonl"
     store.append(id_of(key, version), None, queued(key, version))
@@ -74,7 +71,7 @@ def claim(
     assert job
     store.commit(p.projected(None, job))
     event, seen = slot_claimed(job.id), store.slots(MODEL) or Slots(model=MODEL, limit=9)
-    store.commit(p.claimed(job, event, holder(job.id, 1), lease, seen, ceiling=ceiling))
+    store.commit(p.claimed(job, event, holder(job.id, 1), lease, seen))
     return next_state(job, event)
 
 
@@ -249,12 +246,31 @@ def test_no_claim_passes_before_the_first_limit_was_set(store: Store) -> None:
 def test_a_day_takes_as_much_as_its_ceiling_and_counts_what_it_took(
     store: Store, ceiling: Ceiling
 ) -> None:
-    with_limit(store, 9)
+    with_limit(store, 9, ceiling=ceiling)
     for version in ("v1", "v2"):
-        claim(store, version, ceiling=ceiling)
+        claim(store, version)
     with pytest.raises(ConditionFailed):
-        claim(store, "v3", ceiling=ceiling)
+        claim(store, "v3")
     assert slots(store).day == Day(date="2026-11-23", jobs=2, records=200)
+
+
+@pytest.mark.parametrize("lower", [Ceiling(jobs=1), Ceiling(records=100)], ids=["jobs", "records"])
+def test_a_ceiling_that_was_lowered_meanwhile_holds(store: Store, lower: Ceiling) -> None:
+    with_limit(store, 9)
+    claim(store, "v1")
+    before = slots(store)
+    store.commit(
+        p.model_changed(before, replace(before, model_version=2, ceiling=lower), resumed=False)
+    )
+    assert slots(store).ceiling == lower
+    store.append(id_of(version="v2"), None, queued(version="v2"))
+    job = store.job(id_of(version="v2"))
+    assert job
+    with pytest.raises(ConditionFailed):
+        store.commit(p.claimed(job, slot_claimed(job.id), holder(job.id, 1), LEASE, before))
+    store.commit(p.model_changed(slots(store), replace(before, model_version=3), resumed=False))
+    assert slots(store).ceiling == UNBOUNDED
+    claim(store, "v3")
 
 
 @pytest.mark.parametrize("seen", [NO_DAY, Day(date="2026-11-22", jobs=1, records=100)])
@@ -262,16 +278,14 @@ def test_a_day_is_begun_once(store: Store, seen: Day) -> None:
     """Two invocations read the slots before midnight and claim after it: the second must read
     again, or it would begin anew.
     """
-    with_limit(store, 9)
+    with_limit(store, 9, ceiling=Ceiling(jobs=1))
     before = replace(slots(store), day=seen)
     store.commit([Put(rows.slots_row(before))])
     for version, passes in (("v1", True), ("v2", False)):
         store.append(id_of(version=version), None, queued(version=version))
         job = store.job(id_of(version=version))
         assert job
-        writes = p.claimed(
-            job, slot_claimed(job.id), holder(job.id, 1), LEASE, before, ceiling=Ceiling(jobs=1)
-        )
+        writes = p.claimed(job, slot_claimed(job.id), holder(job.id, 1), LEASE, before)
         with nullcontext() if passes else pytest.raises(ConditionFailed):
             store.commit(writes)
     assert slots(store).day == Day(date="2026-11-23", jobs=1, records=100)

@@ -658,7 +658,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "lowered-limit": _m(
         "a lowered limit is not set",
-        expr("reconcile_model", "state.limit != limit", "state.limit < limit"),
+        expr("_new_limit", "(state.limit, state.ceiling) == X", "state.limit <= limit"),
     ),
     "lease-long-enough": _m(
         "a lease is shorter than its owner lives", returned("Config.lease", "CREATE_TIMEOUT")
@@ -668,6 +668,16 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         drop("_begun", "SlotsRow.day_jobs < X"),
         drop("_begun", "SlotsRow.day_records < X"),
         test="tests/unit/test_ceiling.py::test_two_who_claim_at_once_do_not_pass_it_together",
+    ),
+    "ceiling-as-read": _m(
+        "a claim passes a ceiling that was lowered since it was read",
+        expr("_begun", "SlotsRow.model_version == slots.model_version", "SlotsRow.pk.exists()"),
+        test="tests/contract/test_tables.py::test_a_ceiling_that_was_lowered_meanwhile_holds[memory-jobs]",
+    ),
+    "ceiling-in-the-slots": _m(
+        "an invocation goes by the ceiling that it was deployed with",
+        expr("may_begin", "slots.ceiling", "world.config.models[slots.model].ceiling"),
+        test="tests/unit/test_ceiling.py::test_an_invocation_with_the_configuration_before_reads_the_raised_ceiling",
     ),
     "parked-is-woken": _m(
         "a line that has reached its ceiling has no timer", drop("ceiling.park", "arm_model(...)")

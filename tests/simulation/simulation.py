@@ -589,11 +589,10 @@ class Simulation:
             Ceiling(jobs=3, records=4),
         )
         self.ceilings = {alias: chance.choice(kinds) for alias in self.limits}
-        self.watch.ceilings = self.ceilings
         self.models = {alias: self.model(alias) for alias in self.limits}
 
     def _raise_ceiling(self, alias: str) -> None:
-        """Never lower: an invocation of before may still have the old one."""
+        """Never lower: all work is to be done within the run."""
         if (ceiling := self.ceilings.get(alias)) is not None:
             jobs, records = ceiling.jobs, ceiling.records
             self.ceilings[alias] = Ceiling(
@@ -664,6 +663,7 @@ class Simulation:
 
     def _wake_deployed(self) -> None:
         known = {alias: limit for alias, limit in self.limits.items() if alias in self.models}
+        ceilings = dict(self.ceilings)
 
         def done(answer: Any) -> None:
             if answer is None:
@@ -675,6 +675,11 @@ class Simulation:
                     "S11",
                     self.watch.models[alias][-1][0] == limit,
                     f"{alias} was deployed with limit {limit}: {self.watch.models[alias][-1]}",
+                )
+                self.watch.check(
+                    "S11",
+                    self.watch.ceilings[alias] == ceilings.get(alias, Ceiling()),
+                    f"{alias} was deployed with {ceilings.get(alias)}: {self.watch.ceilings}",
                 )
 
         self.wake(limits=known, done=done)

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 from bbq.shared.memory import Item
 from bbq.shared.models import MAX_ATTEMPTS
 from bbq.shared.names import parse_attempt_name
+from bbq.shared.slots import Ceiling
 from local.bedrock_simulator.jobs import StatusChange
 from tests.simulation.kernel import Invocation, Kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bbq.shared.slots import Ceiling
     from local.bedrock_simulator.rules import Bedrock
 
 # Of an item: its table and key, and what it was before and is after.
@@ -164,7 +162,7 @@ class Watch:
         self.reasons: Counter[str] = Counter()
         self.waiting: dict[str, dict[str, Shadow]] = {}  # model -> job, of those in line
         self.to_cancel: dict[str, Shadow] = {}  # cancelled by an operator, and not over
-        self.ceilings: Mapping[str, Ceiling] = {}  # as the deployment says
+        self.ceilings: dict[str, Ceiling] = {}  # as the slots say
         self.began: Counter[tuple[str, str, str]] = Counter()  # (model, day, "jobs" or "records")
         self.damaged: set[str] = set()  # models whose slots item was damaged, and is to be rebuilt
         self.writes = 0
@@ -609,6 +607,9 @@ class Watch:
         events: dict[str, str],
     ) -> None:
         self.slots[model] = after
+        self.ceilings[model] = Ceiling(
+            jobs=_number(after, "max_jobs_per_day"), records=_number(after, "max_records_per_day")
+        )
         if invocation is not None and invocation.name == "operator":
             self.check(
                 "S9",
@@ -772,7 +773,8 @@ class Watch:
             said == (jobs, records),
             f"{jobs} jobs and {records} records of {model} began on {day}, not {said}",
         )
-        if claimed and (ceiling := self.ceilings.get(model)) is not None:
+        ceiling = self.ceilings[model]
+        if claimed:
             for what, most, count in (
                 ("jobs", ceiling.jobs, jobs),
                 ("records", ceiling.records, records),
@@ -784,9 +786,7 @@ class Watch:
                 )
 
     def parked(self, **said: Any) -> None:
-        """An invocation leaves a line alone because of the day's ceiling, as it was deployed when
-        it began.
-        """
+        """An invocation leaves a line alone because of the day's ceiling, as it has read it."""
         jobs, records = (
             self.began[said["model"], said["day"], what] for what in ("jobs", "records")
         )
@@ -1054,6 +1054,10 @@ def _only_ends(before: Item | None, after: Item | None) -> bool:
 def _map(item: Item | None, name: str) -> Item:
     found: Item = item.get(name, {}).get("M", {}) if item is not None else {}
     return found
+
+
+def _number(item: Item, name: str) -> int | None:
+    return int(item[name]["N"]) if name in item else None
 
 
 def _value(entry: Item, name: str) -> Any:

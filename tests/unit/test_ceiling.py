@@ -35,6 +35,7 @@ def bench(limit: int = 9, **ceiling: int) -> Bench:
 def deploy(on: Bench, **ceiling: int) -> None:
     model = Model(alias=MODEL, model_id=MODEL_ID, limit=on.limit, max_records=100, **ceiling)  # type: ignore[arg-type] # ceilings
     on.config = config(models={MODEL: model})
+    reconcile_model(on.world(), MODEL, on.limit)
 
 
 def uploads(on: Bench, count: int) -> list[str]:
@@ -88,6 +89,17 @@ def test_a_raised_ceiling_is_used_by_the_deployment_itself() -> None:
     deploy(on, max_jobs_per_day=2)
     reconcile_model(on.world(), MODEL, on.limit)
     assert statuses(on, jobs) == ["Submitted", "Submitted", "Queued"]
+
+
+def test_an_invocation_with_the_configuration_before_reads_the_raised_ceiling() -> None:
+    on = bench(max_jobs_per_day=1)  # seed 78004502
+    jobs = uploads(on, 1)
+    old = on.config
+    deploy(on, max_jobs_per_day=2)
+    on.config = old
+    jobs.append(on.upload("late"))
+    reconcile(on.world(), jobs[1], Visit())
+    assert statuses(on, jobs) == ["Submitted", "Submitted"]
 
 
 def test_the_ceiling_knows_what_began_before_it_was_set() -> None:

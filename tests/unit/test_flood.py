@@ -74,6 +74,7 @@ def flooded(count: int, *, limit: int, **ceiling: int) -> tuple[Bench, list[int]
         OTHER: Model(alias=OTHER, model_id="amazon.nova-lite-v1:0", limit=1),
     }
     bench.config = config(models=models)
+    reconcile_model(bench.world(), MODEL, limit)
     calls, rows = [], []
     for number in range(count):
         job = bench.upload(f"v{number}")

@@ -148,6 +148,7 @@ def test_a_head_that_cannot_be_read_fails_no_measure() -> None:
     bench.config = replace(
         bench.config, models={MODEL: replace(bench.config.models[MODEL], max_jobs_per_day=1)}
     )
+    reconcile_model(bench.world(), MODEL, 1)
     job = bench.upload()
     see(bench, job)
 

@@ -312,7 +312,7 @@ class Capacity(RuleBasedStateMachine):
         allowed = allowed and (ceiling.jobs is None or began.jobs <= ceiling.jobs)
         allowed = allowed and (ceiling.records is None or began.records <= ceiling.records)
         try:
-            writes = p.claimed(job, event, whose, lease, replace(slots, day=seen), ceiling=ceiling)
+            writes = p.claimed(job, event, whose, lease, replace(slots, day=seen, ceiling=ceiling))
         except ConditionFailed:
             assert not allowed
             return
