@@ -10,7 +10,7 @@ from typing import Any
 
 from bbq.shared.memory import MemoryTables
 from bbq.shared.tables import PROJECTIONS
-from bench.scale import WAITING, Deployment
+from bench.scale import WAITING, BusyModels
 from bench.table import Table, rounded
 from bench.units import CountingTables, item_bytes
 
@@ -32,7 +32,7 @@ def cost(slots: int, jobs: int) -> dict[str, Any]:
     timers, by kind of item.
     """
     tables = CountingTables(MemoryTables())
-    deployment = Deployment(1, slots, WAITING, tables)
+    deployment = BusyModels(1, slots, WAITING, tables)
     for counter in tables.by_kind.values():
         counter.clear()
     deployment.timers.log.clear()

@@ -20,7 +20,7 @@ from bbq.shared.events import Event, ModelPaused, ModelResumed
 from bbq.shared.names import model_stream
 from bbq.shared.store import Store
 from local import build, deploy, stack
-from local.deployment import Deployment
+from local.deployment import LocalDeployment
 from local.emulators import MINISTACK
 from local.settings import REGION, ROOT, become, free_endpoints, local_environment
 
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 300.0
 @contextmanager
 def deployed(
     models: Mapping[str, Mapping[str, Any]], simulator: Sequence[str] = ()
-) -> Iterator[tuple[Deployment, Path]]:
+) -> Iterator[tuple[LocalDeployment, Path]]:
     """The deployment with these models, and the directory of its logs. `simulator` are options of
     the Bedrock simulator.
     """
@@ -46,14 +46,14 @@ def deployed(
             f"-var=default_model={next(iter(models))}",
         ]
         outputs = deploy.apply(variables, work=work / "terraform", quiet=True)
-        yield Deployment(outputs), work
+        yield LocalDeployment(outputs), work
     finally:
         stack.down(record)
         become(before)
         shutil.rmtree(work, ignore_errors=True)
 
 
-def traced(deployment: Deployment, service: str, file: Path) -> None:
+def traced(deployment: LocalDeployment, service: str, file: Path) -> None:
     """From now on a function writes a line to `file` for each invocation (bench/traced.py)."""
     functions, name = deployment.client("lambda"), deployment.outputs[f"{service}_function"]
     code = zipped(
@@ -77,7 +77,7 @@ def zipped(files: Mapping[str, str], onto: bytes = b"") -> bytes:
     return packed.getvalue()
 
 
-def store_of(deployment: Deployment) -> Store:
+def store_of(deployment: LocalDeployment) -> Store:
     """Its events and projections, as the functions see them."""
     tables = {
         "events": deployment.outputs["events_table"],

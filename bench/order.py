@@ -21,7 +21,7 @@ from typing import Any
 
 from bbq.shared.models import FIFO, LARGEST_FIRST, LARGEST_FIRST_WINDOW
 from bench.scheduling import HOUR, MEDIAN_SECONDS, SHORTEST_SECONDS, SIGMA
-from bench.simulated import MAX_RECORDS, Deployment
+from bench.simulated import MAX_RECORDS, Burst
 from bench.table import Table, percentile, rounded, target
 from bench.yardsticks import ideal, lower_bound, makespan
 
@@ -69,7 +69,7 @@ def measured(task: tuple[int, int, str, float | None]) -> float:
     """Ours: the makespan of one batch to its lower bound."""
     slots, jobs, order, correlation = task
     lengths, records = batch(jobs, correlation, 0)
-    spans = Deployment(f"{slots}/{jobs}/{order}/{correlation}", slots, order).run(lengths, records)
+    spans = Burst(f"{slots}/{jobs}/{order}/{correlation}", slots, order).run(lengths, records)
     return makespan(spans) / lower_bound(lengths, slots)
 
 
@@ -110,7 +110,7 @@ def starved() -> dict[str, float]:
     """One small job among large ones without end: how long it waits, and by whom it is
     overtaken.
     """
-    deployment = Deployment("stream", STREAM_SLOTS, LARGEST_FIRST)
+    deployment = Burst("stream", STREAM_SLOTS, LARGEST_FIRST)
     deployment.began = deployment.kernel.time
     large = int(STREAM_HOURS * HOUR / STREAM_EVERY_SECONDS)
     uploaded = [number * STREAM_EVERY_SECONDS for number in range(large)]

@@ -22,10 +22,11 @@ from typing import Any
 
 import boto3
 
+from bbq.shared.job import OVER
 from bench.emulator import deployed, lined_up, store_of, traced, until, zipped
 from bench.table import Table, percentile, rounded, target
-from local.demo import OVER, refill_gaps
-from local.deployment import Deployment, records, simulator
+from local.demo import refill_gaps
+from local.deployment import LocalDeployment, records, simulator
 from local.settings import EVENT_SOURCE, bedrock_endpoint_of
 
 LOAD, CALM, BARE = "bench.load-v1:0", "bench.calm-v1:0", "bench.bare-v1:0"
@@ -120,7 +121,7 @@ class _Bare:
 
     NAME = "bench-bare"
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: LocalDeployment) -> None:
         self._deployment = deployment
         self._events = deployment.client("events")
 
@@ -204,7 +205,7 @@ def _policy(statement: Mapping[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _run_jobs(deployment: Deployment, alias: str, model_id: str, count: int) -> None:
+def _run_jobs(deployment: LocalDeployment, alias: str, model_id: str, count: int) -> None:
     """All jobs wait in line before the first begins: so that at every end but the last ones
     somebody waits.
     """

@@ -79,7 +79,7 @@ class _Results:
         }
 
 
-class Deployment:
+class BusyModels:
     """Some models at work. `turn()` is the life of one job: one is uploaded, and the oldest that
     runs ends.
     """
@@ -179,7 +179,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         (JOBS_QUICK, BLOCK_QUICK) if quick else (int(os.environ.get("BENCH_JOBS", JOBS)), BLOCK)
     )
     models = MODELS_QUICK if quick else MODELS
-    deployment = Deployment(models, SLOTS, WAITING, LongTables())
+    deployment = BusyModels(models, SLOTS, WAITING, LongTables())
     blocks = []
     for _ in range(jobs // block):
         began = time.process_time()

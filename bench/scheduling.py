@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from bench.simulated import Deployment
+from bench.simulated import Burst
 from bench.table import Table, rounded, target
 from bench.yardsticks import Poller, Span, ideal, measures, occupancy, polled, refill_gaps
 
@@ -104,11 +104,11 @@ def measured(cell: Cell) -> dict[str, Any]:
     }
 
 
-def ours(cell: Cell) -> tuple[list[Span], list[float], Deployment]:
+def ours(cell: Cell) -> tuple[list[Span], list[float], Burst]:
     """What the production code makes of a cell; the lengths in the order of its line, which is what
     the others are given.
     """
-    deployment, lengths = Deployment(_seed(cell), cell[1]), lengths_of(cell)
+    deployment, lengths = Burst(_seed(cell), cell[1]), lengths_of(cell)
     spans = deployment.run(lengths)
     return spans, [lengths[number] for number in deployment.line()], deployment
 

@@ -136,7 +136,7 @@ class _Tables(clients.Tables):
         super()._write(writes)
 
 
-class Deployment(Simulation):
+class Burst(Simulation):
     """One model with so many slots, and uploads all at once."""
 
     def __init__(self, seed: int | str, slots: int, order: str = FIFO) -> None:
@@ -257,12 +257,12 @@ class Deployment(Simulation):
         return self._in_environment(
             "scheduler",
             brought,
-            lambda: super(Deployment, self)._scheduler(settings, event, old=old),
+            lambda: super(Burst, self)._scheduler(settings, event, old=old),
         )
 
     def _intake(self, settings: IntakeConfig, event: dict[str, Any]) -> Any:
         return self._in_environment(
-            "intake", "uploads", lambda: super(Deployment, self)._intake(settings, event)
+            "intake", "uploads", lambda: super(Burst, self)._intake(settings, event)
         )
 
     def _in_environment(self, function: str, brought: str, act: Callable[[], Any]) -> Any:

@@ -6,12 +6,11 @@ times; so do appends and theirs, on one emulator. What is compared are ratios; t
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +20,7 @@ from bbq.shared.job import evolve
 from bbq.shared.names import job_id
 from bench.emulator import deployed, lined_up, store_of
 from bench.table import Table, ratio_of_medians, rounded, target
-from local.deployment import Deployment, records
+from local.deployment import LocalDeployment, records
 from local.settings import ROOT
 from tests.support.samples import BUCKET, queued
 
@@ -140,7 +139,7 @@ def _write_file(path: Path, record: int, total: int) -> int:
 
 def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
     samples: dict[str, dict[str, list[float]]] = {
-        name: {"seconds": [], "bytes": []} for name in (*WORKS, "wc -l")
+        name: {"seconds": [], "bytes": []} for name in WORKS
     }
     for _ in range(rounds):
         for name, work in WORKS.items():
@@ -151,9 +150,6 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
                 )
             samples[name]["seconds"].append(round(answer["seconds"], 4))
             samples[name]["bytes"].append(answer["bytes"])
-        samples["wc -l"]["seconds"].append(
-            round(_cpu_of(lambda: _child(["wc", "-l", str(path)])), 4)
-        )
     size = path.stat().st_size
     rates = {
         name: round(size / MB / max(median(each["seconds"]), 1e-4), 1)
@@ -175,14 +171,6 @@ def _child(command: list[str]) -> str:
     ).stdout
 
 
-def _cpu_of(act: Callable[[], object]) -> float:
-    """CPU seconds of the children that `act` waits for."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    act()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 # On the emulator.
 
 
@@ -198,7 +186,7 @@ def _on_the_emulator() -> dict[str, Any]:
         return found | {"burst": {"jobs": BURST, "seconds": round(time.monotonic() - uploaded, 2)}}
 
 
-def _appends(deployment: Deployment) -> dict[str, Any]:
+def _appends(deployment: LocalDeployment) -> dict[str, Any]:
     """Appends of `job-queued` and a bare conditional PutItem of rows of the same shape, in turn."""
     table = deployment.outputs["events_table"]
     store = store_of(deployment)
@@ -232,7 +220,7 @@ def report(result: Mapping[str, Any]) -> dict[str, Table]:
     files = [
         (
             name,
-            *(rounded(each["mb_per_second"][who], 0) for who in (*WORKS, "wc -l")),
+            *(rounded(each["mb_per_second"][who], 0) for who in WORKS),
             rounded(each["ratio_to_loop"], 2),
             rounded(median(each["samples"]["inspection"]["bytes"]) / MB, 0),
         )
@@ -253,7 +241,6 @@ def report(result: Mapping[str, Any]) -> dict[str, Table]:
         "records of",
         "inspection (MB/s)",
         "json.loads",
-        "wc -l",
         "ratio to json.loads",
         "memory (MB)",
     )

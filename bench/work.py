@@ -12,39 +12,29 @@ Then a day on which nothing happens.
 
 import gc
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from bbq.shared.memory import MemoryTables
 from bbq.shared.rows import VIEW_KEY, view_pk
+from bench.counted import CountedRun
 from bench.emulator import deployed, traced, until
 from bench.prices import PRICES
 from bench.table import Table, rounded, target
-from bench.units import READ_BYTES, CountingTables, item_bytes
-from local.deployment import Deployment, records, simulator
-from tests.simulation.kernel import T0, Invocation, Kernel
-from tests.simulation.run import Run
-from tests.simulation.weather import RATES, SPELLS, Weather
+from bench.units import READ_BYTES, item_bytes
+from local.deployment import LocalDeployment, records, simulator
+from tests.simulation.kernel import T0
 from tests.support.samples import LINE
 
+LIMIT = 10
 HISTORIES, QUICK_HISTORIES = (100, 10_000, 1_000_000), (100, 10_000)
 JOBS, QUICK_JOBS, EMULATOR_JOBS = 100, 30, 100
-LIMIT = 10
 # the item of all holders is written with each of them
 LIMITS, QUICK_LIMITS = (10, 20, 50, 100), (10, 20)
 UPLOAD_EVERY_SECONDS = 60.0
-# the turnaround of small jobs that users report: 9 to 25 minutes
-STAGE_SECONDS, JOB_SECONDS = (10.0, 60.0), (600.0, 1500.0)
-GAUGE_SECONDS = 30.0  # as services/scheduler/wiring.py, were there one container
-# Seconds of one way of a call, by its first word: a few milliseconds to DynamoDB, a quarter of a
-# second for Create and back. Guesses (UNVERIFIED); they decide how often two invocations of one job
-# meet, and so a part of the requests.
-ONE_WAY_SECONDS = {"get": 0.002, "query": 0.002, "write": 0.004, "Create": 0.12}
-OTHER_CALL_SECONDS = 0.01
 # What Lambda asks each of the two queues by itself, whether or not anything is in it: not a request
 # of ours, but billed as one. Five pollers: Lambda developer guide, "Using Lambda with Amazon SQS";
 # that each waits for 20 s is UNVERIFIED.
@@ -59,25 +49,9 @@ INVOCATIONS_AT_MOST, WRITE_UNITS_AT_MOST, READ_UNITS_AT_MOST, GROWTH_AT_MOST = (
     1.05,
 )
 
-# Which of the kernel's calls is a request to whom. Those of the tables are counted by
-# CountingTables.
-SERVICES = {
-    "Create": "bedrock",
-    "Get": "bedrock",
-    "List": "bedrock",
-    "Stop": "bedrock",
-    "arm": "scheduler",
-    "disarm": "scheduler",
-    "send": "sqs",
-    "hide": "sqs",
-    "publish": "sns",
-    "GetObject": "s3_get",
-    "CopyObject": "s3_put",
-}
 # Seconds and GB of an invocation. Seconds are guesses, some ten calls of 10 ms and a copy:
 # UNVERIFIED; GB as in terraform/.
 SECONDS_AND_GB = {"scheduler": (0.12, 1.0), "intake": (0.4, 1769 / 1024)}
-SQS_REQUESTS_OF_A_MESSAGE = 3  # sent, received, deleted
 
 
 def run(*, quick: bool) -> dict[str, Any]:
@@ -118,96 +92,11 @@ def run(*, quick: bool) -> dict[str, Any]:
     return found
 
 
-class _CountingKernel(Kernel):
-    """Counts the calls that invocations make."""
-
-    def __init__(self, seed: int | str) -> None:
-        super().__init__(seed)
-        self.calls: Counter[str] = Counter()
-
-    def start(self, name: str, *arguments: Any, **options: Any) -> Invocation:
-        """See Kernel. By a short name, so that a lease's owner is as long as in production
-        (services/scheduler/wiring.py).
-        """
-        invocation = super().start(name, *arguments, **options)
-        invocation.name = name[0]
-        return invocation
-
-    def call(self, what: str, effect: Any) -> Any:
-        """See Kernel."""
-        if self.current is not None and (service := SERVICES.get(what.split(maxsplit=1)[0])):
-            self.calls[service] += 1
-            self.calls[what.split(maxsplit=1)[0]] += 1
-        return super().call(what, effect)
-
-
-class _Counted(Run):
-    """A deployment of one model in fair weather, on tables that count what the functions do."""
-
-    def __init__(self, limit: int = LIMIT) -> None:
-        self.counting = _CountingKernel("work")
-        super().__init__(
-            "work", kernel=self.counting, weather=Weather("work", frozenset({*RATES, *SPELLS}))
-        )
-        self.rules.settings = replace(
-            self.settings, stage_seconds=STAGE_SECONDS, job_seconds=JOB_SECONDS
-        )
-        self.limits, self.models = {"haiku": limit}, {"haiku": self.model("haiku", limit)}
-        self.gauges_due = self._once_in_a_while
-        self.watch.line_read = lambda *_: None  # type: ignore[method-assign] # a gauge looks at the line and leaves: it fills nothing
-        self.kernel.latency = lambda what: (
-            ONE_WAY_SECONDS.get(what.split()[0], OTHER_CALL_SECONDS) * self.chance.uniform(0.7, 1.5)
-        )
-        self._measured = -GAUGE_SECONDS
-        self.deploy({})
-        self.until(60)
-
-    def _wire(self) -> None:
-        super()._wire()
-        self.counted = CountingTables(self.tables)
-        self.sim_tables._tables = self.counted
-
-    def _once_in_a_while(self, _: str) -> bool:
-        due = self.kernel.time - self._measured >= GAUGE_SECONDS
-        if due:
-            self._measured = self.kernel.time
-        return due
-
-    def until(self, seconds: float) -> None:
-        """Let the clock run so far."""
-        self._run_until(seconds)
-
-    def totals(self) -> Counter[str]:
-        """Everything counted since the beginning."""
-        kernel, tables = self.counting, self.counted
-        delivered = len(self.hints.delivered) + len(self.notifications.delivered)
-        return Counter(
-            {
-                "invocations": kernel.started.total(),
-                "intake_invocations": kernel.started["intake"],
-                "scheduler_invocations": kernel.started["scheduler"],
-                "dynamodb_requests": tables.requests.total(),
-                "read_units": tables.units["read"],
-                "write_units": tables.units["write"] + tables.units["index"],
-                "index_write_units": tables.units["index"],
-                "bedrock_requests": kernel.calls["bedrock"],
-                "scheduler_requests": kernel.calls["scheduler"],
-                "timers_fired": len(self.schedules.fired),
-                "s3_gets": kernel.calls["s3_get"],
-                "s3_puts": kernel.calls["s3_put"],
-                "sns_requests": kernel.calls["sns"],
-                "sqs_requests": kernel.calls["sqs"]
-                + SQS_REQUESTS_OF_A_MESSAGE * delivered
-                - kernel.calls["send"],
-            }
-        )
-
-
 def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
     """So many uploads, one after another and often enough to fill the slots, beside so many jobs of
     the past.
     """
-    world, every = _Counted(limit), UPLOAD_EVERY_SECONDS * LIMIT / limit
+    world, every = CountedRun(limit), UPLOAD_EVERY_SECONDS * LIMIT / limit
     template = _one_life(world)
     _remember(world.tables, history, *template)
     before, began = world.totals(), world.kernel.time
@@ -223,7 +112,7 @@ def _worked(jobs: int, history: int, *, limit: int = LIMIT) -> dict[str, Any]:
     return {"per_job": per_job, "poller": _poller(world, jobs, history, began)}
 
 
-def _one_life(world: _Counted) -> tuple[str, dict[str, Any]]:
+def _one_life(world: CountedRun) -> tuple[str, dict[str, Any]]:
     """One job from upload to tally, before the counting: what the rows of history look like. (id,
     its view)
     """
@@ -260,7 +149,7 @@ def _more(value: Mapping[str, Any], history: int) -> dict[str, Any]:
     return {"N": str(int(value["N"]) * (1 + history))} if "N" in value else dict(value)
 
 
-def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str, float]:
+def _poller(world: CountedRun, jobs: int, history: int, began: float) -> dict[str, float]:
     """What a scan of all jobs' rows every 15 minutes, and a Get of each active one, would have read
     while these jobs ran.
     """
@@ -291,7 +180,7 @@ def _poller(world: _Counted, jobs: int, history: int, began: float) -> dict[str,
 
 def _idle_day() -> dict[str, int]:
     """A job has come and gone; then a day passes."""
-    world = _Counted()
+    world = CountedRun(LIMIT)
     _one_life(world)
     before, at = world.totals(), world.kernel.time
     world.until(at + DAY_SECONDS)
@@ -331,7 +220,7 @@ def _on_the_emulator(jobs: int) -> dict[str, Any]:
     return _metered([line for each in lines.values() for line in each], jobs)
 
 
-def _tallied(deployment: Deployment, job: str) -> bool:
+def _tallied(deployment: LocalDeployment, job: str) -> bool:
     return "processed_records" in deployment.view(job)
 
 

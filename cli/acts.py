@@ -10,31 +10,22 @@ IAM: dynamodb:Query and dynamodb:PutItem on the events table, dynamodb:GetItem o
 table for `--wait`, sqs:SendMessage on the hints queue.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bbq.cli import decisions, queries, times
+from bbq.cli import decisions, times
 from bbq.cli import deployment as deployments
-from bbq.cli.app import (
-    ON_JOBS,
-    ON_MODELS,
-    Exit,
-    Failed,
-    Fault,
-    NotFound,
-    answer,
-    app,
-    confirm,
-    say,
-    who,
-)
+from bbq.cli.app import ON_JOBS, ON_MODELS, app, who
 from bbq.cli.decisions import Act, Already, Decision, Refused
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Failed
 from bbq.cli.follow import Timeout, follow, seconds_of
+from bbq.cli.job_ids import ids_of
+from bbq.cli.output import answer, confirm, say
 from bbq.cli.wording import counted
 from bbq.shared.events import Event, UnknownEvent
 from bbq.shared.job import IllegalEvent, Job, outcome
@@ -42,9 +33,10 @@ from bbq.shared.names import model_stream
 from bbq.shared.store import Store, VersionTaken
 
 MAX_TRIES = 10  # of one act, where others append to the same job or model
-MAX_JOBS = 10_000  # of one command
 MAX_SHOWN = 10  # of the jobs that a question is about
 MAX_WHY = 500  # characters
+
+Answer = TypeVar("Answer", bound=Decision | None)
 
 Jobs = Annotated[
     list[str],
@@ -77,13 +69,9 @@ def cancel(  # noqa: PLR0917 - typer passes each by its name
     Example: [bold]bbq jobs --status Queued --jsonl | jq -r .job | bbq cancel - --yes --why 'wrong
     prompt'[/bold]
     """
-    here = deployments.find(context.obj)
     limit = seconds_of(timeout)
-
-    def decide(job: Job) -> Decision:
-        return decisions.cancel(job, at=times.now(), by=who(), why=_reason(why))
-
-    done = _on_jobs(here, _ids(jobs), decide, verb="Cancel", yes=yes)
+    here = deployments.find(context.obj)
+    done = _on_jobs(here, jobs, _asked(decisions.cancel, why), verb="Cancel", yes=yes)
     code = done.code
     if wait and done.asked:
         ends = follow(here, done.asked, limit)
@@ -105,17 +93,8 @@ def retry(context: typer.Context, jobs: Jobs, why: Why = "", yes: Yes = False) -
     Example: [bold]bbq retry abcdefghijklmnopqrstuvwxyz --why 'model access was missing'[/bold]
     """
     here = deployments.find(context.obj)
-
-    def decide(job: Job) -> Decision:
-        return decisions.retry(
-            job,
-            models=list(here.models),
-            at=times.now(),
-            by=who(),
-            why=_reason(why),
-        )
-
-    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Retry", yes=yes).code)
+    decide = _asked(decisions.retry, why, models=list(here.models))
+    raise typer.Exit(_on_jobs(here, jobs, decide, verb="Retry", yes=yes).code)
 
 
 @app.command(rich_help_panel=ON_JOBS)
@@ -135,13 +114,8 @@ def priority(
     Example: [bold]bbq priority abcdefghijklmnopqrstuvwxyz 0[/bold]
     """
     here = deployments.find(context.obj)
-
-    def decide(job: Job) -> Decision:
-        return decisions.priority(job, number, at=times.now(), by=who(), why=_reason(why))
-
-    raise typer.Exit(
-        _on_jobs(here, _ids(jobs), decide, verb=f"Give priority {number} to", yes=yes).code
-    )
+    decide, verb = _asked(decisions.priority, why, number=number), f"Give priority {number} to"
+    raise typer.Exit(_on_jobs(here, jobs, decide, verb=verb, yes=yes).code)
 
 
 @app.command(rich_help_panel=ON_JOBS)
@@ -160,11 +134,8 @@ def forget(
     Example: [bold]bbq forget abcdefghijklmnopqrstuvwxyz --why 'support says that it is gone'[/bold]
     """
     here = deployments.find(context.obj)
-
-    def decide(job: Job) -> Decision:
-        return decisions.forget(job, at=times.now(), by=who(), why=_reason(why))
-
-    raise typer.Exit(_on_jobs(here, _ids(jobs), decide, verb="Forget", yes=yes).code)
+    decide = _asked(decisions.forget, why)
+    raise typer.Exit(_on_jobs(here, jobs, decide, verb="Forget", yes=yes).code)
 
 
 @app.command(rich_help_panel=ON_MODELS)
@@ -175,12 +146,7 @@ def pause(context: typer.Context, model: Alias, why: Why = "") -> None:
 
     Example: [bold]bbq pause haiku --why 'the prompt is being mended'[/bold]
     """
-    here = deployments.find(context.obj)
-    _on_model(
-        here,
-        model,
-        lambda history: decisions.pause(model, history, at=times.now(), by=who(), why=_reason(why)),
-    )
+    _on_model(deployments.find(context.obj), model, _asked(partial(decisions.pause, model), why))
 
 
 @app.command(rich_help_panel=ON_MODELS)
@@ -193,17 +159,16 @@ def resume(context: typer.Context, model: Alias, why: Why = "") -> None:
     Example: [bold]bbq resume haiku[/bold]
     """
     here = deployments.find(context.obj)
-    _configured(here, model)
     slots = here.store.slots(model)
     # rebuilt slots are paused, whatever the events say
     held = slots is not None and (slots.paused or bool(slots.holds))
-    _on_model(
-        here,
-        model,
-        lambda history: decisions.resume(
-            model, history, on_hold=held, at=times.now(), by=who(), why=_reason(why)
-        ),
-    )
+    _on_model(here, model, _asked(partial(decisions.resume, model), why, on_hold=held))
+
+
+def _asked(decision: Callable[..., Decision], why: str, **more: Any) -> Callable[..., Decision]:
+    """One of `decisions`, asked for by this person, for this reason and at the time of asking."""
+    reason = "".join(letter for letter in why if letter.isprintable())[:MAX_WHY]
+    return lambda state: decision(state, **more, at=times.now(), by=who(), why=reason)
 
 
 @dataclass(frozen=True)
@@ -217,13 +182,18 @@ class _Done:
 
 
 def _on_jobs(
-    here: Deployment, ids: Sequence[str], decide: Callable[[Job], Decision], *, verb: str, yes: bool
+    here: Deployment,
+    named: Sequence[str],
+    decide: Callable[[Job], Decision],
+    *,
+    verb: str,
+    yes: bool,
 ) -> _Done:
-    """Look at all, ask where there is more than one or something would be bought again, then act on
+    """Look at all, ask if there is more than one or something would be bought again, then act on
     one after the other.
     """
     store = here.store
-    first = {job_id: _decided(store, job_id, decide) for job_id in ids}
+    first = {job_id: _decided(store, job_id, decide) for job_id in ids_of(named)}
     acts = {job_id: decision for job_id, decision in first.items() if isinstance(decision, Act)}
     buys = sum(decision.buys for decision in acts.values())
     if len(acts) > 1 or buys:
@@ -236,7 +206,7 @@ def _on_jobs(
     asked: list[str] = []
     code = Exit.OK
     for job_id, seen in first.items():
-        decision = _act(store, job_id, decide) if isinstance(seen, Act) else seen
+        decision = _act_on_job(store, job_id, decide) if isinstance(seen, Act) else seen
         match decision:
             case None:
                 say(f"{job_id}: there is no such job")
@@ -244,11 +214,9 @@ def _on_jobs(
             case Refused(sentence):
                 say(f"{job_id} {sentence}")
                 code = code or Exit.FAILED
-            case Already(sentence):
-                here.hints.wake_job(job_id)
-                answer(f"{job_id} {sentence}")
-                asked.append(job_id)
-            case Act(_, sentence):
+            case Already(sentence) | Act(_, sentence):
+                if isinstance(decision, Already):
+                    here.hints.wake_job(job_id)
                 answer(f"{job_id} {sentence}")
                 asked.append(job_id)
     return _Done(tuple(asked), code)
@@ -262,75 +230,39 @@ def _decided(store: Store, job_id: str, decide: Callable[[Job], Decision]) -> De
     return decide(job) if job is not None else None
 
 
-def _act(store: Store, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
-    """Load, decide, append; and again where others were faster."""
-    for tries in range(MAX_TRIES):
+def _act_on_job(store: Store, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
+    def act() -> Decision | None:
         job = store.job(job_id)
-        if job is None:
-            return None
-        decision = decide(job)
-        if not isinstance(decision, Act):
-            return decision
-        try:
+        decision = decide(job) if job is not None else None
+        if isinstance(decision, Act):
             store.append(job_id, job, decision.event)
-        except VersionTaken:
-            store.pause(tries)
-        else:
-            return decision
-    raise Failed(
-        f"job {job_id} changed {MAX_TRIES} times while it was looked at: try again in a minute"
-    )
+        return decision
+
+    return _again_if_others_were_faster(store, f"job {job_id}", act)
 
 
-def _on_model(here: Deployment, alias: str, decide: Callable[[Sequence[Event]], Decision]) -> None:
-    _configured(here, alias)
+def _on_model(here: Deployment, alias: str, decide: Callable[[list[Event]], Decision]) -> None:
+    here.must_have(alias)
     store = here.store
-    for tries in range(MAX_TRIES):
+
+    def act() -> Decision:
         history = [recorded.event for recorded in store.load(model_stream(alias))]
         decision = decide(history)
-        if not isinstance(decision, Act):
-            here.hints.wake_model(alias)
-            break
-        try:
+        if isinstance(decision, Act):
             store.append_to_model(alias, len(history) + 1, decision.event)
-            break
-        except VersionTaken:
-            store.pause(tries)
-    else:
-        raise Failed(
-            f"model {alias} changed {MAX_TRIES} times while it was looked at: try again in a minute"
-        )
+        return decision
+
+    decision = _again_if_others_were_faster(store, f"model {alias}", act)
+    if not isinstance(decision, Act):
+        here.hints.wake_model(alias)
     answer(f"{alias} {decision.sentence}")
 
 
-def _configured(here: Deployment, alias: str) -> None:
-    if alias not in here.models:
-        raise NotFound(
-            f"deployment {here.name} has no model {alias!r}; it has "
-            f"{', '.join(sorted(here.models))}"
-        )
-
-
-def _ids(arguments: Sequence[str]) -> list[str]:
-    """The ids, each once, from arguments or standard input. Raises NotFound for what cannot be one,
-    before anything is done.
-    """
-    lines = [
-        line
-        for given in arguments
-        for line in (sys.stdin.read().split() if given == "-" else [given])
-    ]
-    ids = list(dict.fromkeys(lines))
-    for job_id in ids:
-        queries.check_id(job_id)
-    if len(ids) > MAX_JOBS:
-        raise Fault(
-            f"{len(ids):,} jobs are more than {MAX_JOBS:,}: do it in parts, nothing was done"
-        )
-    if not ids:
-        raise Fault("no job was named: give ids, or - and ids on standard input")
-    return ids
-
-
-def _reason(why: str) -> str:
-    return "".join(letter for letter in why if letter.isprintable())[:MAX_WHY]
+def _again_if_others_were_faster(store: Store, what: str, act: Callable[[], Answer]) -> Answer:
+    """Load, decide, append; and again if others appended meanwhile. Raises Failed."""
+    for tries in range(MAX_TRIES):
+        try:
+            return act()
+        except VersionTaken:
+            store.pause(tries)
+    raise Failed(f"{what} changed {MAX_TRIES} times while it was looked at: try again in a minute")

@@ -9,10 +9,9 @@ IAM: dynamodb:Query on the projections table's index; dynamodb:Query on the even
 with several attempts.
 """
 
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -22,11 +21,13 @@ import typer
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
-from bbq.cli.app import LOOK, Fault, app, out, print_json, say
-from bbq.cli.prices import VARIABLE, NotPrices, Prices, cost, read_prices
-from bbq.cli.queries import OVER_STATUSES, View
+from bbq.cli.app import LOOK, app
+from bbq.cli.output import out, print_json, say
+from bbq.cli.prices import Prices, cost, in_money, prices_from
+from bbq.cli.queries import OVER_STATUSES
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import moment, since_when
+from bbq.cli.views import View
 from bbq.cli.wording import counted
 from bbq.shared import events as e
 from bbq.shared.job import ENDS
@@ -35,7 +36,6 @@ from bbq.shared.store import Store
 
 DEFAULT_SINCE = timedelta(days=30)
 NO_FOLDER = "(none)"
-MONEY_PLACES = Decimal("0.0001")
 
 
 class By(StrEnum):
@@ -48,14 +48,12 @@ class By(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """Of a group of jobs. `unknown` of them have no count, or not of every attempt; `unpriced` have
-    tokens but no price.
-    """
+    """Of a group of jobs, as --json calls it. Tokens are unknown if an attempt has no count."""
 
     group: str
     jobs: int = 0
-    unknown: int = 0
-    unpriced: int = 0
+    jobs_with_unknown_tokens: int = 0
+    jobs_without_price: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: Decimal = Decimal(0)
@@ -112,26 +110,15 @@ def cost_command(
     )
     if not sums:
         say(f"no job ended since {moment(beginning)} UTC (--since)")
-    if unknown := sum(each.unknown for each in sums):
+    if unknown := sum(each.jobs_with_unknown_tokens for each in sums):
         say(
             f"{counted(unknown, 'job')} with unknown token counts, not or not wholly in these "
             "numbers"
         )
-    if unpriced := sum(each.unpriced for each in sums):
+    if unpriced := sum(each.jobs_without_price for each in sums):
         missing = f"{counted(unpriced, 'job')} ran on models that the price table does not name"
         say(missing if known.models else "no cost: say --prices FILE or set BBQ_PRICES")
     return None
-
-
-def prices_from(path: Path | None) -> Prices:
-    """The table of the option, else of BBQ_PRICES, else an empty one. Raises Fault."""
-    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if named is None:
-        return Prices()
-    try:
-        return read_prices(named)
-    except NotPrices as error:
-        raise Fault(str(error)) from None
 
 
 def used(view: View, store: Store, prices: Prices, by: By) -> Sum:
@@ -148,8 +135,8 @@ def used(view: View, store: Store, prices: Prices, by: By) -> Sum:
     return Sum(
         group=_group(view, by),
         jobs=1,
-        unknown=int(not known),
-        unpriced=int(price is None and bool(tokens_in or tokens_out)),
+        jobs_with_unknown_tokens=int(not known),
+        jobs_without_price=int(price is None and bool(tokens_in or tokens_out)),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         cost=cost(price, tokens_in, tokens_out) if price is not None else Decimal(0),
@@ -177,11 +164,6 @@ def added(jobs: Iterable[Sum]) -> list[Sum]:
     for job in jobs:
         sums[job.group] = sums[job.group] + job if job.group in sums else job
     return [sums[group] for group in sorted(sums)]
-
-
-def in_money(amount: Decimal, currency: str) -> str:
-    """For people: rounded to a hundredth of a cent."""
-    return f"{amount.quantize(MONEY_PLACES):,} {currency}"
 
 
 _WITH_TOKENS = tuple(
@@ -213,35 +195,23 @@ def _group(view: View, by: By) -> str:
 
 def _row(of: Sum, prices: Prices) -> Row:
     """A cost that is not of all the group's tokens says so."""
-    money = (
-        in_money(of.cost, prices.currency) + ("+" if of.unpriced or of.unknown else "")
-        if prices.models
-        else ""
-    )
-    unknown = f"{of.unknown:,}" if of.unknown else ""
+    unknown = of.jobs_with_unknown_tokens
+    more = "+" if unknown or of.jobs_without_price else ""
     return Row(
         cells=(
             of.group,
             f"{of.jobs:,}",
             f"{of.input_tokens:,}",
             f"{of.output_tokens:,}",
-            unknown,
-            money,
+            f"{unknown:,}" if unknown else "",
+            in_money(of.cost, prices.currency) + more if prices.models else "",
         )
     )
 
 
-def _document(sums: Sequence[Sum], prices: Prices, by: By, since: Any) -> dict[str, Any]:
-    groups = [
-        {
-            by.value: of.group,
-            "jobs": of.jobs,
-            "jobs_with_unknown_tokens": of.unknown,
-            "jobs_without_price": of.unpriced,
-            "input_tokens": of.input_tokens,
-            "output_tokens": of.output_tokens,
-            "cost": f"{of.cost:f}" if prices.models else None,
-        }
-        for of in sums
-    ]
+def _document(sums: Sequence[Sum], prices: Prices, by: By, since: datetime) -> dict[str, Any]:
+    groups = []
+    for each in sums:
+        numbers = asdict(each) if prices.models else asdict(each) | {"cost": None}
+        groups.append({by.value: numbers.pop("group"), **numbers})
     return {"since": since, "by": by.value, "currency": prices.currency or None, "groups": groups}

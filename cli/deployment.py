@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from bbq.cli.app import Fault, NotFound
+from bbq.cli.faults import Fault, NotFound
 from bbq.cli.sqs import SqsQueue
 from bbq.services.scheduler.outbox import Outbox
 from bbq.shared.dynamodb import DynamoTables
@@ -75,6 +75,12 @@ class Deployment:
         """The hints queue, to wake the scheduler by."""
         return Outbox(client("sqs"), self.hints_queue_url)
 
+    def must_have(self, *aliases: str) -> None:
+        """Raises NotFound for one that is no model of this deployment."""
+        if unknown := [alias for alias in aliases if alias not in self.models]:
+            models = ", ".join(sorted(self.models))
+            raise NotFound(f"there is no model {unknown[0]!r}: the models are {models}")
+
     def queue(self, url: str) -> SqsQueue:
         """One queue, to look at and to drain."""
         return SqsQueue(client("sqs"), url)
@@ -122,43 +128,19 @@ def without_aws(model: str) -> Deployment:
     """What stands for a deployment if there is none to ask: no name, and one model with Bedrock's
     own limits.
     """
-    models = {model: Model(alias=model, model_id="", limit=0, check_bodies=False)}
-    return Deployment(
-        name="",
-        region="",
-        account_id="",
-        bucket="",
-        events_table="",
-        projections_table="",
-        models=models,
-        default_model=model,
-        uploads_queue_url="",
-        hints_queue_url="",
-        dead_letter_queue_urls={},
-        events_topic_arn="",
-        lease=timedelta(0),
-    )
+    nothing: dict[str, Any] = dict.fromkeys((field.name for field in fields(Deployment)), "")
+    own_limits = Model(alias=model, model_id="", limit=0, check_bodies=False)
+    known = {"models": {model: own_limits}, "default_model": model}
+    return Deployment(**{**nothing, **known, "dead_letter_queue_urls": {}, "lease": timedelta(0)})
 
 
 def read(text: str) -> Deployment:
-    """What Terraform published. Raises Fault where this tool is too old or too new for it."""
+    """What Terraform published. Raises Fault if this tool is too old or too new for it."""
     try:
         said: dict[str, Any] = json.loads(text)
-        return Deployment(
-            name=said["name"],
-            region=said["region"],
-            account_id=said["account_id"],
-            bucket=said["bucket"],
-            events_table=said["events_table"],
-            projections_table=said["projections_table"],
-            models=parse_models(json.dumps(said["models"])),
-            default_model=said["default_model"],
-            uploads_queue_url=said["uploads_queue_url"],
-            hints_queue_url=said["hints_queue_url"],
-            dead_letter_queue_urls=said["dead_letter_queue_urls"],
-            events_topic_arn=said["events_topic_arn"],
-            lease=timedelta(seconds=said["lease_seconds"]),
-        )
+        said["models"] = parse_models(json.dumps(said["models"]))
+        said["lease"] = timedelta(seconds=said["lease_seconds"])
+        return Deployment(**{field.name: said[field.name] for field in fields(Deployment)})
     except (ValueError, KeyError, TypeError) as error:
         raise Fault(
             f"the deployment describes itself in a way that this bbq cannot read ({error}): use "

@@ -21,10 +21,12 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bbq.cli import deployment as deployments
-from bbq.cli import queries
-from bbq.cli.app import SUBMIT, Exit, Failed, Fault, NotFound, app, bars, say
+from bbq.cli.app import SUBMIT, app
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Failed, Fault, NotFound
 from bbq.cli.follow import Pending
+from bbq.cli.job_ids import check_id
+from bbq.cli.output import bars, say
 from bbq.cli.wording import counted, safe, size
 from bbq.shared.job import OVER, Job, outcome
 from bbq.shared.names import split_s3_uri
@@ -65,7 +67,7 @@ def download(
 
     Example: [bold]bbq download abcdefghijklmnopqrstuvwxyz results/[/bold]
     """
-    queries.check_id(job)
+    check_id(job)
     here = deployments.find(context.obj)
     state = here.store.job(job)
     if state is None:
@@ -74,39 +76,39 @@ def download(
         raise Pending(
             f"job {job} is {state.status}: there is no whole output yet; `bbq show {job}` says more"
         )
-    things, refused = _things(here, state)
-    if not things and not refused:
+    outputs, refused = _outputs(here, state)
+    if not outputs and not refused:
         why = f": {state.reason}" if state.reason else ""
         raise Failed(f"job {job} is over ({outcome(state)}) and left no output{safe(why)}")
-    fetched = fetch_all(here.bucket, things, directory, force=force)
-    left = len(things) - fetched
+    fetched = fetch_all(here.bucket, outputs, directory, force=force)
+    left = len(outputs) - fetched
     say(
         f"{counted(fetched, 'file')} fetched, {left:,} there already, "
-        f"{size(sum(t.size_bytes for t in things))} in all"
+        f"{size(sum(t.size_bytes for t in outputs))} in all"
     )
     for key in refused:
         say(f"left out, its name is not one for a file: {safe(key)}")
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 
-def fetch_all(bucket: str, things: Sequence[S3Object], directory: Path, *, force: bool) -> int:
+def fetch_all(bucket: str, outputs: Sequence[S3Object], directory: Path, *, force: bool) -> int:
     """Fetch what is not there. Answers how many were fetched. Raises Fault, before it writes, where
     a file is in the way.
     """
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
-    due = {thing.key: thing for thing in things if force or not _finished(root, thing)}
-    for thing in due.values():
-        _must_be_inside(root, thing)
+    due = {output.key: output for output in outputs if force or not _finished(root, output)}
+    for output in due.values():
+        _must_be_inside(root, output)
     with bars() as progress:
         task = progress.add_task(
-            "downloading", total=sum(thing.size_bytes for thing in due.values())
+            "downloading", total=sum(output.size_bytes for output in due.values())
         )
-        for thing in due.values():
-            _fetch(bucket, thing, root, lambda count: progress.advance(task, count), afresh=force)
-    for thing in things:
+        for output in due.values():
+            _fetch(bucket, output, root, lambda count: progress.advance(task, count), afresh=force)
+    for output in outputs:
         # not beside a bar, which takes standard output over
-        typer.echo(str(directory / thing.path))
+        typer.echo(str(directory / output.path))
     return len(due)
 
 
@@ -130,7 +132,7 @@ def _plain(part: str) -> bool:
     )
 
 
-def _things(here: Deployment, job: Job) -> tuple[list[S3Object], list[str]]:
+def _outputs(here: Deployment, job: Job) -> tuple[list[S3Object], list[str]]:
     """(objects below the job's output, keys that cannot be files)."""
     if not job.output_uri:
         return [], []
@@ -140,7 +142,7 @@ def _things(here: Deployment, job: Job) -> tuple[list[S3Object], list[str]]:
             f"the output of job {job.id} is said to be at {job.output_uri}, which is not a place "
             "of this deployment"
         )
-    things, refused = [], []
+    outputs, refused = [], []
     for item in _listed(bucket, prefix):
         name = item["Key"].removeprefix(prefix)
         path = local_path(name)
@@ -149,17 +151,17 @@ def _things(here: Deployment, job: Job) -> tuple[list[S3Object], list[str]]:
         elif "/" in name:
             # output is in a folder of its Bedrock job; beside it may lie what only tried the role's
             # permissions
-            things.append(
+            outputs.append(
                 S3Object(
                     key=item["Key"], etag=item["ETag"], size_bytes=int(item["Size"]), path=path
                 )
             )
-        if len(things) > MAX_OBJECTS:
+        if len(outputs) > MAX_OBJECTS:
             raise Failed(
                 f"job {job.id} left more than {MAX_OBJECTS:,} objects: fetch them with `aws s3 "
                 f"sync {job.output_uri} .`"
             )
-    return things, refused
+    return outputs, refused
 
 
 def _listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -172,12 +174,12 @@ def _listed(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         yield from page.get("Contents", [])
 
 
-def _finished(root: Path, thing: S3Object) -> bool:
+def _finished(root: Path, output: S3Object) -> bool:
     """Whether it is there with the right size. Raises Fault for another file of its name."""
-    path = root / thing.path
+    path = root / output.path
     if not path.exists():
         return False
-    if path.is_file() and path.stat().st_size == thing.size_bytes:
+    if path.is_file() and path.stat().st_size == output.size_bytes:
         return True
     raise Fault(
         f"{path} is in the way, with another size: say --force to overwrite it, or name another "
@@ -185,76 +187,76 @@ def _finished(root: Path, thing: S3Object) -> bool:
     )
 
 
-def _must_be_inside(root: Path, thing: S3Object) -> None:
+def _must_be_inside(root: Path, output: S3Object) -> None:
     """A link in the directory may lead out of it. Raises Fault."""
-    parent = (root / thing.path).parent
+    parent = (root / output.path).parent
     if not parent.resolve().is_relative_to(root):
         raise Fault(
             f"{parent} leads out of {root}: nothing is written there; name another directory"
         )
 
 
-def _fetch(bucket: str, thing: S3Object, root: Path, step: Step, *, afresh: bool) -> None:
-    path = root / thing.path
+def _fetch(bucket: str, output: S3Object, root: Path, step: Step, *, afresh: bool) -> None:
+    path = root / output.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _must_be_inside(root, thing)
-        part = path.parent / _part_name(thing)
+        _must_be_inside(root, output)
+        part = path.parent / _part_name(output)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(part, flags | (os.O_TRUNC if afresh else 0), 0o666)
     except OSError as error:
         raise Fault(f"{path} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "r+b") as file:
         have = file.seek(0, os.SEEK_END)
-        if have > thing.size_bytes:
+        if have > output.size_bytes:
             have = file.truncate(0)
         step(have)
-        _fill(bucket, thing, file, step)
+        _fill(bucket, output, file, step)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)  # a link of that name is replaced, not followed
 
 
-def _part_name(thing: S3Object) -> str:
-    whose = hashlib.sha256(json.dumps([thing.key, thing.etag]).encode()).hexdigest()
+def _part_name(output: S3Object) -> str:
+    whose = hashlib.sha256(json.dumps([output.key, output.etag]).encode()).hexdigest()
     return f".bbq-{whose[:24]}.part"
 
 
-def _fill(bucket: str, thing: S3Object, file: Any, step: Step) -> None:
+def _fill(bucket: str, output: S3Object, file: Any, step: Step) -> None:
     """Go on at the end of the file until it is whole."""
     for tries_left in reversed(range(MAX_TRIES)):
         have = file.seek(0, os.SEEK_END)
-        if have == thing.size_bytes:
+        if have == output.size_bytes:
             return
         try:
-            _continue(bucket, thing, file, have, step)
+            _continue(bucket, output, file, have, step)
         except ClientError as error:
             code = error.response["Error"].get("Code")
             if code in {"PreconditionFailed", "412", "NoSuchKey", "404"}:
                 raise Failed(
-                    f"{thing.key} was changed or removed while it was fetched: run the command "
+                    f"{output.key} was changed or removed while it was fetched: run the command "
                     "again"
                 ) from None
             raise
         except BotoCoreError:
             if not tries_left:
                 raise
-    if file.seek(0, os.SEEK_END) != thing.size_bytes:
+    if file.seek(0, os.SEEK_END) != output.size_bytes:
         raise Failed(
-            f"{thing.key} could not be fetched in {MAX_TRIES} tries: run the command again, it "
+            f"{output.key} could not be fetched in {MAX_TRIES} tries: run the command again, it "
             "goes on where it was"
         )
 
 
-def _continue(bucket: str, thing: S3Object, file: Any, have: int, step: Step) -> None:
+def _continue(bucket: str, output: S3Object, file: Any, have: int, step: Step) -> None:
     answer = deployments.client("s3").get_object(
-        Bucket=bucket, Key=thing.key, IfMatch=thing.etag, Range=f"bytes={have}-"
+        Bucket=bucket, Key=output.key, IfMatch=output.etag, Range=f"bytes={have}-"
     )
     with closing(answer["Body"]) as body:
         begins = _first_byte(answer)
         if begins != have:  # whoever does not know Range sends all of it
             if begins:
-                raise Failed(f"S3 answered with another part of {thing.key} than it was asked for")
+                raise Failed(f"S3 answered with another part of {output.key} than it was asked for")
             step(-have)
             file.seek(0)
             file.truncate()

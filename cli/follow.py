@@ -16,9 +16,10 @@ import typer
 from pynamodb.exceptions import PynamoDBException
 
 from bbq.cli import times
-from bbq.cli.app import Exit, Fault, say
 from bbq.cli.decisions import settled
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Fault
+from bbq.cli.output import say
 from bbq.shared.job import OVER, Job, outcome
 from bbq.shared.models import MAX_ATTEMPTS
 from bbq.shared.rows import VIEW_KEY, view_pk

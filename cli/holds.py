@@ -1,5 +1,5 @@
-"""Why nothing but a probe is sent to Bedrock for a model (shared/hold.py), as people read it.
-Pure.
+"""Why nothing, or nothing but a probe (shared/hold.py), is sent to Bedrock for a model, as people
+read it. Pure.
 """
 
 from collections.abc import Mapping
@@ -79,6 +79,13 @@ def holds(slots: Slots | None) -> tuple[Held, ...]:
         )
         for hold in (slots.holds if slots is not None else ())
     )
+
+
+def paused_by(slots: Slots | None) -> str:
+    """`paused by ada`, or `paused` if the slots do not say by whom; empty if it is not paused."""
+    if slots is None or not slots.paused:
+        return ""
+    return f"paused by {slots.pause.by}" if slots.pause else "paused"
 
 
 def what_is_wrong(held: Held) -> str:

@@ -10,12 +10,15 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times, wording
-from bbq.cli.app import LOOK, Fault, NotFound, app, err, out, plain, print_json, print_jsonl
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Fault
 from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
-from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES, View
+from bbq.cli.output import err, out, plain, print_json, print_jsonl
+from bbq.cli.queries import LIVE_STATUSES, NO_MODEL, OUTCOMES
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import duration, moment, since_when
+from bbq.cli.views import View
 from bbq.cli.wording import safe
 from bbq.shared.job import QUEUED, REJECTED, UNREADABLE
 
@@ -116,29 +119,24 @@ def job_lines(
 def _hold_lines(
     deployment: Deployment, views: Sequence[View], now: datetime, width: int
 ) -> list[Text]:
-    """Why the lines of models stand still that somebody waits for."""
+    """Why the lines of models stand still that waiting jobs are in."""
     made: list[Text] = []
     for model in dict.fromkeys(view.model for view in views if view.status == QUEUED):
         for held in holds(deployment.store.slots(model)):
-            text = f"{model} is on hold for {duration(now - held.since)}: {what_is_wrong(held)}"
+            what = f"{model} is on hold for {duration(now - held.since)}: {what_is_wrong(held)}"
             more = f"{next_try(held, now, paused_model=None)}; to do: {what_to_do(held, model)}"
-            made += [
-                Text(),
-                *(
-                    Text(line, style="yellow")
-                    for part in (text, more)
-                    for line in wrap(safe(part), width)
-                ),
-            ]
+            lines = [*wrap(safe(what), width), *wrap(safe(more), width)]
+            made += [Text(), *(Text(line, style="yellow") for line in lines)]
     return made
 
 
 def document(view: View, now: datetime) -> dict[str, Any]:
     """A job as --json says it: the view, and what a person would work out from it."""
-    waited, ran = view.waited(now), view.ran(now)
-    times = {"waited_seconds": waited.total_seconds() if waited is not None else None}
-    times["ran_seconds"] = ran.total_seconds() if ran is not None else None
-    return {"job": view.job, "file": view.file, **plain(view), **times}
+    lengths = {"waited_seconds": view.waited(now), "ran_seconds": view.ran(now)}
+    seconds = {
+        name: None if length is None else length.total_seconds() for name, length in lengths.items()
+    }
+    return {"job": view.job, "file": view.file, **plain(view), **seconds}
 
 
 def records(view: View, processed: int | None = None) -> str:
@@ -168,17 +166,7 @@ def _found(
         over = queries.over_views(deployment, models, since, outcomes, limit - len(live))
     ended = {view.job for view in over}
     found = [view for view in live if view.job not in ended] + over
-    known = {*deployment.models, *(() if named else (NO_MODEL,))}
-    unknown = [
-        alias
-        for alias in models
-        if alias not in known and alias not in {view.model for view in found}
-    ]
-    if unknown:
-        raise NotFound(
-            f"there is no model {unknown[0]!r} and no job of it: the models are "
-            f"{', '.join(deployment.models)}"
-        )
+    deployment.must_have(*(set(named or ()) - {view.model for view in found}))
     return found
 
 

@@ -1,5 +1,5 @@
-"""What tokens cost, by a table that the operator supplies. Pure arithmetic with Decimal; no price
-is known here.
+"""What tokens cost, by a table that the operator supplies. Arithmetic with Decimal; no price is
+known here.
 
 A table is a TOML or JSON file. `models` are named by alias or by model id; what a job really ran
 on, its model id, counts first:
@@ -15,6 +15,7 @@ output_per_1000 = 0.0025
 
 import codecs
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,11 +23,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from bbq.cli.faults import Fault
+
 PER = 1000  # tokens
 # of an estimate: a common rule for English text; the file's JSON and metadata count as text too
 BYTES_PER_TOKEN = 4
 MAX_TABLE_BYTES = 1024**2
 VARIABLE = "BBQ_PRICES"
+MONEY_PLACES = Decimal("0.0001")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +64,6 @@ class Estimate:
     output_tokens_at_most: int | None
     input_cost: Decimal | None = None
     cost_at_most: Decimal | None = None
-
-
-class NotPrices(Exception):
-    """The file is not a price table; the message says everything that is wrong with it."""
 
 
 def cost(price: Price, input_tokens: int, output_tokens: int) -> Decimal:
@@ -105,15 +105,26 @@ def most_output_tokens(records: Iterable[bytes]) -> int | None:
     return total
 
 
+def in_money(amount: Decimal, currency: str) -> str:
+    """For people: rounded to a hundredth of a cent."""
+    return f"{amount.quantize(MONEY_PLACES):,} {currency}"
+
+
+def prices_from(path: Path | None) -> Prices:
+    """The table of an option, else of BBQ_PRICES, else an empty one. Raises Fault."""
+    named = path or os.environ.get(VARIABLE)
+    return read_prices(Path(named)) if named else Prices()
+
+
 def read_prices(path: Path) -> Prices:
-    """The table in a file. Raises NotPrices."""
+    """The table in a file. Raises Fault."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_TABLE_BYTES + 1)
     except OSError as error:
-        raise NotPrices(f"{path} cannot be read: {error.strerror}") from None
+        raise Fault(f"{path} cannot be read: {error.strerror}") from None
     if len(text) > MAX_TABLE_BYTES:
-        raise NotPrices(f"{path} is larger than a price table ever is")
+        raise Fault(f"{path} is larger than a price table ever is")
     try:
         said: Any = (
             json.loads(text, parse_float=Decimal)
@@ -121,14 +132,14 @@ def read_prices(path: Path) -> Prices:
             else tomllib.loads(text.decode(), parse_float=Decimal)
         )
     except (ValueError, RecursionError) as error:
-        raise NotPrices(f"{path} is neither TOML nor (as .json) JSON: {error}") from None
+        raise Fault(f"{path} is neither TOML nor (as .json) JSON: {error}") from None
     return parse_prices(said, str(path))
 
 
 def parse_prices(said: Any, name: str) -> Prices:
-    """The table in a document. Raises NotPrices with every problem in one message."""
+    """The table in a document. Raises Fault with every problem in one message."""
     if not isinstance(said, dict) or not isinstance(said.get("models"), dict) or not said["models"]:
-        raise NotPrices(f"{name} has no table `models`: docs/commands.md shows one")
+        raise Fault(f"{name} has no table `models`: docs/commands.md shows one")
     problems = []
     if not isinstance(said.get("currency"), str) or not said["currency"]:
         problems.append('currency is missing, such as "USD"')
@@ -142,7 +153,7 @@ def parse_prices(said: Any, name: str) -> Prices:
         ]
         models[model] = Price(**{word: number or Decimal(0) for word, number in read.items()})
     if problems:
-        raise NotPrices(f"{name}: {'; '.join(problems)}")
+        raise Fault(f"{name}: {'; '.join(problems)}")
     return Prices(currency=said["currency"], models=models)
 
 

@@ -15,14 +15,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from bbq.cli.faults import Exit, explain
+
 TIMEOUT_SECONDS = 2
 BETWEEN = timedelta(minutes=1)  # of two questions about one job: the count is no fresher
-_DENIED = {
-    "AccessDeniedException",
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "ExpiredTokenException",
-}
 
 
 class Progress:
@@ -60,7 +56,7 @@ class Progress:
                 )
                 self._known[arn] = (now, int(count) if count is not None else before)
             except ClientError as error:
-                self._denied = error.response["Error"].get("Code") in _DENIED
+                self._denied = explain(error)[0] == Exit.NO_ACCESS
                 self._failed = now
             except BotoCoreError:
                 self._failed = now

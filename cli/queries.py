@@ -1,5 +1,4 @@
-"""What the tables say, for people: views by status and day, a job and its history and a place in
-line.
+"""What the tables say, for people: views by status and day, a job and its history.
 
 There is no scan here, and nothing grows with history. Views are found by the status index, which
 has one partition for each model and status, and for each day once jobs are over: the number of
@@ -7,35 +6,24 @@ requests is bounded by models x statuses x days asked for, each partition read n
 asked. The index is eventually consistent: a job that was changed a moment ago may be seen as it
 was. Nobody decides anything on these answers.
 
-IAM: dynamodb:Query on the projections table and its index, dynamodb:GetItem on the projections
-table, dynamodb:Query on the events table; s3:GetObject for `by_object` (HeadObject asks for that).
+IAM: dynamodb:Query on the projections table's index, dynamodb:GetItem on the projections table,
+dynamodb:Query on the events table.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from botocore.exceptions import ClientError
-
 from bbq.cli import times
-from bbq.cli.app import Fault, NotFound
 from bbq.cli.deployment import Deployment, client
-from bbq.cli.estimates import MAX_POSITION, Position, mean_slot_seconds
+from bbq.cli.faults import Fault
+from bbq.cli.views import View, view_of
 from bbq.shared.events import Json, moment_of
-from bbq.shared.job import CANCELLED, CLAIMED, ENDS, OVER, QUEUED, RANK, REJECTED, UNREADABLE, Job
-from bbq.shared.names import (
-    INPUT_PREFIX,
-    INPUT_SUFFIX,
-    JOB_ID_LENGTH,
-    is_job_id,
-    job_id,
-    job_stream,
-    split_s3_uri,
-)
-from bbq.shared.rows import IN_SLOT, VIEW_KEY, line_pk, line_row, status_partition, view_pk
-from bbq.shared.store import Store
+from bbq.shared.job import CANCELLED, CLAIMED, ENDS, QUEUED, RANK, REJECTED, UNREADABLE
+from bbq.shared.names import job_stream
+from bbq.shared.rows import IN_SLOT, VIEW_KEY, status_partition, view_pk
 from bbq.shared.tables import STATUS_INDEX, EventRow, ViewRow
 
 if TYPE_CHECKING:
@@ -60,88 +48,6 @@ MAX_DAYS = 400  # asked for at once
 
 T = TypeVar("T")
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Object:
-    """A job's source: one version of one S3 object."""
-
-    bucket: str
-    key: str
-    version_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A job as its view says. Absent numbers, times and texts are None. `outcome` is None until the
-    job is over.
-    """
-
-    job: str
-    model: str
-    status: str
-    outcome: str | None
-    reason: str | None
-    priority: int
-    attempt: int
-    records: int
-    size_bytes: int
-    processed_records: int | None
-    succeeded_records: int | None
-    failed_records: int | None
-    input_tokens: int | None
-    output_tokens: int | None
-    queued_at: datetime
-    claimed_at: datetime | None
-    submitted_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    updated_at: datetime
-    sources: tuple[Object, ...]
-    input_uri: str | None
-    output_uri: str | None
-    model_id: str | None
-    arn: str | None
-    cancel_by: str | None
-    labels: Mapping[str, str]
-    problems: tuple[Json, ...] = ()
-    warnings: tuple[str, ...] = ()
-    version: int
-
-    @property
-    def file(self) -> str:
-        """What was uploaded: the key without the prefix that all have."""
-        first = self.sources[0].key.removeprefix(INPUT_PREFIX) if self.sources else ""
-        return first if len(self.sources) < 2 else f"{first} (+{len(self.sources) - 1})"  # noqa: PLR2004 - one, or more
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing happens to it any more by itself."""
-        return self.status in OVER
-
-    @property
-    def last_at(self) -> datetime:
-        """When it ended, or changed last."""
-        return self.ended_at or self.updated_at
-
-    @property
-    def word(self) -> str:
-        """The status, or what became of it."""
-        return self.outcome or self.status
-
-    def waited(self, now: datetime) -> timedelta | None:
-        """From its upload until Bedrock took it, it was over, or now. None for a file that was
-        rejected: it never waited.
-        """
-        if self.status == REJECTED:
-            return None
-        return (self.submitted_at or self.ended_at or now) - self.queued_at
-
-    def ran(self, now: datetime) -> timedelta | None:
-        """From the moment when Bedrock took it until it was over, or now. None where Bedrock never
-        had it.
-        """
-        return (self.ended_at or now) - self.submitted_at if self.submitted_at else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,92 +169,6 @@ def history(deployment: Deployment, job: str) -> list[Happened]:
     ]
 
 
-def check_id(text: str) -> None:
-    """Raises NotFound for what cannot be the id of a job."""
-    if not is_job_id(text):
-        raise NotFound(
-            f"{text!r} is not a job's id ({JOB_ID_LENGTH} small letters and digits): `bbq jobs` "
-            "lists them"
-        )
-
-
-def by_object(deployment: Deployment, what: str) -> str:
-    """The job id of what a person named: an id, a key of the bucket, with or without `to-process/`,
-    or `s3://bucket/key`. Of a key the newest version counts. A file's name alone, or its path here,
-    is looked for in the folder of each model, where `bbq submit` puts it: one HeadObject for each.
-    Raises NotFound, Fault.
-    """
-    if is_job_id(what):
-        return what
-    unknown = NotFound(
-        f"there is no job and no file {what!r}: `bbq jobs` lists both (an id has {JOB_ID_LENGTH} "
-        "letters and digits; a file that "
-        "was submitted with --as is found by the key that was said there)"
-    )
-    if "/" not in what and not what.endswith(INPUT_SUFFIX):
-        raise unknown
-    bucket, key = split_s3_uri(what) if what.startswith("s3://") else (deployment.bucket, what)
-    if bucket != deployment.bucket:
-        raise Fault(
-            f"the bucket of deployment {deployment.name!r} is {deployment.bucket}, not {bucket}"
-        )
-    # nothing else is a job, or a viewer's to read
-    key = key if key.startswith(INPUT_PREFIX) else INPUT_PREFIX + key
-    version = _newest_version(bucket, key)
-    if version is None and not what.startswith("s3://"):
-        key, version = _submitted(deployment, what.rpartition("/")[2]) or (key, None)
-    if version is None:
-        raise unknown
-    return job_id(bucket, key, version, "", "")
-
-
-def _submitted(deployment: Deployment, name: str) -> tuple[str, str] | None:
-    """Key and version of the file of that name where `bbq submit` puts it without --as. Raises
-    Fault for several models'.
-    """
-    keys = [f"{INPUT_PREFIX}{alias}/{name}" for alias in deployment.models]
-    versions = at_once(lambda key: _newest_version(deployment.bucket, key), keys)
-    found = [
-        (key, version) for key, version in zip(keys, versions, strict=True) if version is not None
-    ]
-    if len(found) > 1:
-        raise Fault(
-            f"{name!r} was submitted for several models: say {' or '.join(key for key, _ in found)}"
-        )
-    return found[0] if found else None
-
-
-def place(deployment: Deployment, job: Job) -> Position | None:
-    """Where a waiting job is in its line, strongly consistent; None where it is not in line (any
-    more, or yet). Two requests.
-    """
-    key = line_row(job).sk
-    dynamodb = _dynamodb()
-    there = dynamodb.get_item(
-        TableName=deployment.projections_table,
-        Key={"pk": {"S": line_pk(job.model)}, "sk": {"S": key}},
-        ConsistentRead=True,
-    )
-    if "Item" not in there:
-        return None
-    answer = dynamodb.query(
-        TableName=deployment.projections_table,
-        KeyConditionExpression="pk = :line AND sk < :place",
-        Select="COUNT",
-        ExpressionAttributeValues={":line": {"S": line_pk(job.model)}, ":place": {"S": key}},
-        ConsistentRead=True,
-        Limit=MAX_POSITION,
-    )
-    return Position(ahead=answer["Count"], exact="LastEvaluatedKey" not in answer)
-
-
-def recent_mean_slot_seconds(store: Store, model: str, now: datetime) -> float | None:
-    """How long a job held its slot on average today, or yesterday if none ended today. Two
-    queries.
-    """
-    return mean_slot_seconds(*(store.day(model, day) for day in times.days(now)))
-
-
 def newest(views: Iterable[View]) -> list[View]:
     """Each job once, as it was seen last: a job that moves while the index is read is met twice."""
     found: dict[str, View] = {}
@@ -356,26 +176,6 @@ def newest(views: Iterable[View]) -> list[View]:
         if seen.job not in found or found[seen.job].version <= seen.version:
             found[seen.job] = seen
     return list(found.values())
-
-
-def view_of(row: ViewRow) -> View:
-    """A row, with its times as times and its numbers whole."""
-
-    def read(name: str) -> Any:
-        value = getattr(row, name)
-        if name.endswith("_at"):
-            return moment_of(value) if value else None
-        return int(value) if isinstance(value, float) else value
-
-    values = {field.name: read(field.name) for field in fields(View)}
-    names = [field.name for field in fields(Object)]
-    values["sources"] = tuple(
-        Object(**{name: source[name] for name in names}) for source in map(_plain, row.sources)
-    )
-    values["labels"] = {label["name"]: label["value"] for label in map(_plain, row.labels or ())}
-    values["problems"] = tuple(_plain(problem) for problem in row.problems or ())
-    values["warnings"] = tuple(str(warning) for warning in row.warnings or ())
-    return View(**values)
 
 
 def at_once(read: Callable[[S], T], keys: Sequence[S]) -> list[T]:
@@ -439,10 +239,11 @@ def _indexed(
         arguments["ExpressionAttributeValues"] |= names
     elif most is not None:
         arguments["Limit"] = most
+    dynamodb: DynamoDBClient = client("dynamodb")
     views: list[View] = []
     pages = 0
     while True:
-        answer = _dynamodb().query(**arguments)
+        answer = dynamodb.query(**arguments)
         for item in answer["Items"]:
             row = ViewRow()
             row.from_dynamodb_dict(cast("dict[str, Any]", item))
@@ -464,22 +265,3 @@ def _days_back(since: datetime) -> list[str]:
             "--since"
         )
     return [(today - timedelta(days=back)).isoformat() for back in range(count)]
-
-
-def _newest_version(bucket: str, key: str) -> str | None:
-    try:
-        answer = client("s3").head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"].get("Code") in {"404", "NoSuchKey", "NotFound"}:
-            return None
-        raise
-    found: str | None = answer.get("VersionId")
-    return found
-
-
-def _dynamodb() -> "DynamoDBClient":
-    return cast("DynamoDBClient", client("dynamodb"))
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    return dict(value.as_dict() if hasattr(value, "as_dict") else value)

@@ -18,6 +18,7 @@ from datetime import timedelta
 from bbq.cli.expected import unfinished
 from bbq.cli.scan import Damaged, RepairContext, one_job
 from bbq.cli.sqs import MAX_RECEIVED, Message, Queue
+from bbq.cli.wording import counted
 from bbq.services.scheduler.hints import ALL
 from bbq.shared.events import UnknownEvent
 from bbq.shared.job import APPENDED_BY_OTHERS, OVER, IllegalEvent, fold
@@ -51,7 +52,7 @@ def redrive(
     *,
     most: int,
     sleep: Callable[[float], None],
-    progress: Callable[[int], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
     per_second: float = DEFAULT_PER_SECOND,
 ) -> int:
     """Move dead letters back to the queue they were for, at most `most` and no more than are there
@@ -63,7 +64,7 @@ def redrive(
         source.send(message.body)  # nobody reads a message's attributes
         return True
 
-    return _drain(dead, again, most=most, sleep=sleep, progress=progress, per_second=per_second)
+    return _drain(dead, again, most=most, sleep=sleep, tell=tell, per_second=per_second)
 
 
 def redrive_stream_failures(context: RepairContext, failures: Queue, *, most: int) -> int:
@@ -108,7 +109,7 @@ def _drain(
     *,
     most: int,
     sleep: Callable[[float], None],
-    progress: Callable[[int], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
     per_second: float = DEFAULT_PER_SECOND,
 ) -> int:
     """Receive, `handle`, and delete what it said True to, for as many messages as there are now.
@@ -125,5 +126,5 @@ def _drain(
                 queue.delete(message)
                 deleted += 1
             sleep(1 / per_second)
-        progress(deleted)
+        tell(counted(deleted, "letter"))
     return deleted

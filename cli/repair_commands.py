@@ -16,21 +16,10 @@ from rich.text import Text
 from bbq.cli import deployment as deployments
 from bbq.cli import redrive as letters
 from bbq.cli import repair, unreadable
-from bbq.cli.app import (
-    REPAIR,
-    Exit,
-    Failed,
-    Fault,
-    NotFound,
-    answer,
-    app,
-    confirm,
-    err,
-    print_json,
-    say,
-    who,
-)
+from bbq.cli.app import REPAIR, app, who
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Failed, Fault, NotFound
+from bbq.cli.output import answer, confirm, err, print_json, say
 from bbq.cli.scan import DEFAULT_READ_UNITS_PER_SECOND, DynamoReader, RepairContext
 from bbq.cli.wording import counted, safe
 from bbq.services.scheduler.hints import ALL
@@ -228,21 +217,15 @@ def redrive(
         f"Redrive {', '.join(f'{min(depths[name], most):,} of {name.value}' for name in due)}?",
         yes=yes,
     )
+    sources = {Which.UPLOADS: here.uploads_queue_url, Which.HINTS: here.hints_queue_url}
     for name in due:
-        match name:
-            case Which.STREAM:
-                with _context(here, "redriving stream", rate) as desk:
-                    moved = letters.redrive_stream_failures(desk, dead[name], most=most)
-            case _:
-                source = here.uploads_queue_url if name is Which.UPLOADS else here.hints_queue_url
-                with _status(f"redriving {name.value}") as status:
-                    moved = letters.redrive(
-                        dead[name],
-                        here.queue(source),
-                        most=most,
-                        sleep=time.sleep,
-                        progress=lambda count, status=status: status(counted(count, "letter")),  # type: ignore[misc] # a lambda with a default
-                    )
+        if name is Which.STREAM:
+            with _context(here, "redriving stream", rate) as desk:
+                moved = letters.redrive_stream_failures(desk, dead[name], most=most)
+        else:
+            source = here.queue(sources[name])
+            with _status(f"redriving {name.value}") as tell:
+                moved = letters.redrive(dead[name], source, most=most, sleep=time.sleep, tell=tell)
         answer(f"{name.value}: {counted(moved, 'letter')} redriven")
         if name is Which.STREAM and moved < min(depths[name], most):
             say(

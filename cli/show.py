@@ -1,6 +1,6 @@
 """`bbq show`: everything about one job: what it is, what happened to it, and what it waits for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -10,17 +10,20 @@ from rich.console import Console
 from rich.text import Text
 
 from bbq.cli import deployment as deployments
-from bbq.cli import queries, times, wording
-from bbq.cli.app import LOOK, NotFound, app, out, plain, print_json
+from bbq.cli import estimates, queries, times, wording
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
-from bbq.cli.estimates import expected_start
-from bbq.cli.holds import holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.faults import NotFound
+from bbq.cli.holds import holds, next_try, paused_by, what_is_wrong, what_to_do
+from bbq.cli.job_ids import by_object
 from bbq.cli.jobs import document, why
+from bbq.cli.output import out, plain, print_json
 from bbq.cli.problems import problem_lines
 from bbq.cli.progress import Progress
-from bbq.cli.queries import Happened, View
+from bbq.cli.queries import Happened
 from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import duration, exact, moment, rough
+from bbq.cli.views import View, view_of
 from bbq.cli.wording import counted, safe, size
 from bbq.shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
 from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
@@ -73,7 +76,7 @@ def show(
     """
     now = times.now()
     deployment = deployments.find(context.obj)
-    found = queries.by_object(deployment, job)
+    found = by_object(deployment, job)
     happened = queries.history(deployment, found)
     if not happened:
         raise NotFound(
@@ -84,7 +87,7 @@ def show(
     view, state = queries.view(deployment, found), _folded(found, happened)
     projected = view is not None
     if view is None and state is not None:
-        view = queries.view_of(view_row(state))
+        view = view_of(view_row(state))
     if view is None:
         raise NotFound(
             f"job {found} has events that this bbq cannot read, and no view: use the version that "
@@ -102,7 +105,7 @@ def show(
         problem_count=max([int(event.data.get("problem_count", 0)) for event in happened]),
     )
     console.print()
-    _tell_history(console, happened, console.width)
+    tell_history(console, happened)
     console.print()
     console.print(Text.assemble(("waits for  ", "bold"), safe(wait.text)), soft_wrap=True)
 
@@ -127,45 +130,34 @@ def waits_for(
         return _for_a_slot(deployment, job, now)
     if view.status == CLAIMED:
         return _for_bedrock(deployment, view, now)
-    processed = Progress().ask(view.arn, now) if view.arn and view.status == "InProgress" else None
-    count = (
-        f", {processed:,} of {view.records:,} records processed so far"
-        if processed is not None
-        else ""
-    )
-    return Wait(what="end", text=f"its end at Bedrock{count}", processed_records=processed)
+    text, processed = "its end at Bedrock", None
+    if view.arn and view.status == "InProgress":
+        processed = Progress().ask(view.arn, now)
+    if processed is not None:
+        text += f", {processed:,} of {view.records:,} records processed so far"
+    return Wait(what="end", text=text, processed_records=processed)
 
 
 def _for_a_slot(deployment: Deployment, job: Job, now: datetime) -> Wait:
     store, model = deployment.store, job.model
-    place, slots = queries.place(deployment, job), store.slots(model)
+    place, slots = estimates.place(deployment, job), store.slots(model)
     if place is None:
         return Wait(what="scheduler", text="the scheduler, which is moving it at this moment")
-    mean, held = queries.recent_mean_slot_seconds(store, model, now), holds(slots)
-    start = expected_start(slots, place.ahead, mean) if place.exact else None
+    mean = estimates.recent_mean_slot_seconds(store, model, now)
+    held, start = holds(slots), estimates.expected_start(slots, place, mean)
     text = f"a slot of {model}: position {place} in line"
     if slots and slots.paused:
-        text += (
-            f"; {model} is paused"
-            + (f" by {slots.pause.by}" if slots.pause else "")
-            + f": bbq resume {model}"
-        )
+        text += f"; {model} is {paused_by(slots)}: bbq resume {model}"
     elif slots and not slots.limit:
         text += f"; {model} has a limit of 0, so nothing starts"
     elif held:
-        text += "".join(
-            f"; on hold: {what_is_wrong(each)}; {next_try(each, now, paused_model=None)}"
-            for each in held
-        )
+        for each in held:
+            text += f"; on hold: {what_is_wrong(each)}; {next_try(each, now, paused_model=None)}"
         text += f"; to do: {what_to_do(held[0], model)}"
     elif start is not None:
-        text += ", should start any moment" if not start else f", should start in {rough(start)}"
-    else:
-        text += (
-            "; when it starts is unknown, because no job of the model ended today or yesterday"
-            if mean is None
-            else ""
-        )
+        text += f", should start in {rough(start)}" if start else ", should start any moment"
+    elif mean is None:
+        text += "; when it starts is unknown, because no job of the model ended today or yesterday"
     return Wait(
         what="slot",
         text=text,
@@ -188,58 +180,51 @@ def _for_bedrock(deployment: Deployment, view: View, now: datetime) -> Wait:
 
 
 def _tell_what(console: Console, view: View, now: datetime, *, problem_count: int) -> None:
-    def say(name: str, *parts: str | Text) -> None:
-        if any(str(part) for part in parts):
-            texts = [part if isinstance(part, Text) else Text(safe(part)) for part in parts]
-            console.print(Text.assemble((f"{name:<9}  ", "bold"), *texts), soft_wrap=True)
+    for name, said in _facts(view, now, problem_count):
+        text = said if isinstance(said, Text) else Text(safe(said or ""))
+        if text:
+            console.print(Text.assemble((f"{name:<9}  ", "bold"), text), soft_wrap=True)
 
-    waited, ran = view.waited(now), view.ran(now)
-    say("job", view.job)
-    say("file", view.file)
-    say(
-        "status", wording.status(view.word), f" ({view.status})" if view.word != view.status else ""
-    )
-    say("why", why(view) if not view.problems else "")
+
+def _facts(
+    view: View, now: datetime, problem_count: int
+) -> Iterator[tuple[str, str | Text | None]]:
+    """(name, what is said of it) of everything that a view says; nothing if there is nothing."""
+    rejected = view.status in {UNREADABLE, REJECTED}
+    yield "job", view.job
+    yield "file", view.file
+    status = f" ({view.status})" if view.word != view.status else ""
+    yield "status", Text.assemble(wording.status(view.word), status)
+    yield "why", "" if view.problems else why(view)
     problems = [
         Problem(line=problem.get("line"), text=problem["text"]) for problem in view.problems
     ]
     for number, (line, text) in enumerate(problem_lines(problems, problem_count)):
-        say("" if number else "why", f"line {line:,}: {text}" if line is not None else text)
+        yield "" if number else "why", text if line is None else f"line {line:,}: {text}"
     for warning in view.warnings:
-        say("note", warning)
+        yield "note", warning
+    unknown = "not known before it can be read" if view.status == UNREADABLE else "none of ours"
+    model_id = f" ({view.model_id})" if view.model_id else ""
+    priority = "" if rejected else f", priority {view.priority}"
     attempt = f", attempt {view.attempt}" if view.attempt > 1 else ""
-    say(
-        "model",
-        view.model
-        or ("not known before it can be read" if view.status == UNREADABLE else "none of ours"),
-        f" ({view.model_id})" if view.model_id else "",
-        f", priority {view.priority}" if view.status not in {UNREADABLE, REJECTED} else "",
-        attempt,
-    )
-    say("records", _records(view) if view.status not in {UNREADABLE, REJECTED} else "")
+    yield "model", f"{view.model or unknown}{model_id}{priority}{attempt}"
+    yield "records", "" if rejected else _records(view)
     if view.input_tokens is not None and view.output_tokens is not None:
-        say("tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out")
-    say(
-        "queued",
-        f"{moment(view.queued_at)} UTC, {duration(now - view.queued_at)} ago, "
-        f"{size(view.size_bytes)}",
-    )
-    say("waited", duration(waited) if waited is not None and view.submitted_at else "")
-    say(
-        "waits",
-        duration(waited) if waited is not None and not view.submitted_at and not view.over else "",
-    )
-    say("ran" if view.over else "runs", duration(ran) if ran is not None else "")
-    say("labels", " ".join(f"{name}={value}" for name, value in view.labels.items()))
+        yield "tokens", f"{view.input_tokens:,} in, {view.output_tokens:,} out"
+    since = duration(now - view.queued_at)
+    yield "queued", f"{moment(view.queued_at)} UTC, {since} ago, {size(view.size_bytes)}"
+    waited, ran = view.waited(now), view.ran(now)
+    if waited is not None and (view.submitted_at or not view.over):
+        yield "waited" if view.submitted_at else "waits", duration(waited)
+    if ran is not None:
+        yield "ran" if view.over else "runs", duration(ran)
+    yield "labels", " ".join(f"{name}={value}" for name, value in view.labels.items())
     for source in view.sources:
-        say(
-            "source",
-            f"s3://{source.bucket}/{source.key}",
-            f" version {source.version_id}" if source.version_id else "",
-        )
-    say("input", view.input_uri or "")
-    say("output", view.output_uri or "")
-    say("arn", view.arn or "")
+        version = f" version {source.version_id}" if source.version_id else ""
+        yield "source", f"s3://{source.bucket}/{source.key}{version}"
+    yield "input", view.input_uri
+    yield "output", view.output_uri
+    yield "arn", view.arn
 
 
 def _records(view: View) -> str:
@@ -251,7 +236,7 @@ def _records(view: View) -> str:
     return f"{view.succeeded_records:,} of {view.records:,} succeeded{failed}"
 
 
-def _tell_history(console: Console, happened: Sequence[Happened], width: int) -> None:
+def tell_history(console: Console, happened: Sequence[Happened]) -> None:
     """Event by event, with the time since the one before; the day where it changes."""
     rows: list[Row] = []
     before: datetime | None = None
@@ -265,7 +250,7 @@ def _tell_history(console: Console, happened: Sequence[Happened], width: int) ->
             Row(cells=(str(event.version), time, after, event.name, said), under=words, whole=True)
         )
         before = event.at
-    show_lines(console, table(_HISTORY, rows, width))
+    show_lines(console, table(_HISTORY, rows, console.width))
 
 
 def what_it_says(event: Happened) -> tuple[str, str]:

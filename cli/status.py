@@ -16,10 +16,11 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
-from bbq.cli.app import LOOK, app, out, print_json
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
 from bbq.cli.estimates import mean_slot_seconds, time_to_drain
 from bbq.cli.holds import Held, holds, next_try, what_is_wrong, what_to_do
+from bbq.cli.output import out, print_json
 from bbq.cli.queries import NO_MODEL, OUTCOMES
 from bbq.cli.tables import paragraph, show_lines
 from bbq.cli.times import duration, rough
@@ -205,37 +206,35 @@ def status_lines(found: Status, width: int) -> list[Text]:
     """A block for each model, and what needs a person at the end."""
     indent = max(len(model.model) for model in found.models) + 2
     blocks = [_block(model, found.at, width, indent) for model in found.models]
-    made = [
-        line for number, block in enumerate(blocks) for line in ([Text()] if number else []) + block
-    ]
     if found.ended_without_model:
-        ended = [
-            Text.assemble(f"{count:,} ", styled(outcome))
-            for outcome, count in found.ended_without_model.items()
-        ]
-        ended[0] = Text("today without a model: ").append_text(ended[0])
-        look = " ".join(
-            [
-                "look at them with: bbq jobs",
-                *(f"--status {outcome}" for outcome in found.ended_without_model),
-            ]
-        )
-        made += [Text(), *paragraph([*ended, look], width, indent=0)]
+        blocks.append(paragraph(_without_model(found.ended_without_model), width, indent=0))
     if found.unreadable is not None:
-        made += [Text(), *paragraph(_unreadable(found.unreadable, found.at), width, indent=0)]
+        blocks.append(paragraph(_unreadable(found.unreadable, found.at), width, indent=0))
     for queue, depth in found.dead_letters.items():
         if depth:
             what, command = LETTERS[queue]
-            made += [
-                Text(),
-                Text(f"{depth:,} {what}", style="red"),
-                Text(f"  look at them with: {command}"),
-            ]
-    return made
+            red = Text(f"{depth:,} {what}", style="red")
+            blocks.append([red, Text(f"  look at them with: {command}")])
+    return [line for block in blocks for line in (Text(), *block)][1:]
 
 
 def _outcomes(day: Mapping[str, int]) -> dict[str, int]:
     return {outcome: day[outcome] for outcome in OUTCOMES if day.get(outcome)}
+
+
+def _ended(counts: Mapping[str, int], first: str) -> list[str | Text]:
+    """How many ended how, after the first word; empty if none did."""
+    words = [first, *[""] * len(counts)]
+    return [
+        Text.assemble(f"{word}{count:,} ", styled(outcome))
+        for word, (outcome, count) in zip(words, counts.items(), strict=False)
+    ]
+
+
+def _without_model(counts: Mapping[str, int]) -> list[str | Text]:
+    options = " ".join(f"--status {outcome}" for outcome in counts)
+    look = f"look at them with: bbq jobs {options}"
+    return [*_ended(counts, "today without a model: "), look]
 
 
 def _unreadable(found: Unreadable, now: datetime) -> list[str | Text]:
@@ -248,21 +247,16 @@ def _unreadable(found: Unreadable, now: datetime) -> list[str | Text]:
 
 
 def _block(model: ModelStatus, now: datetime, width: int, indent: int) -> list[Text]:
-    slots: str | Text = Text.assemble(
-        bar(model.slots_held, model.slot_limit),
-        f" {model.slots_held} of {counted(model.slot_limit, 'slot')}",
-    )
+    held, limit = model.slots_held, model.slot_limit
+    slots = Text.assemble(bar(held, limit), f" {held} of {counted(limit, 'slot')}")
+    sentences = [Text(safe(paused(model.paused, now)), "yellow")] if model.paused else []
+    if (began := model.began_today) is not None:
+        sentences.append(Text(_began(began), "yellow" if began.parked else ""))
+    for hold in model.on_hold:
+        sentences += [Text(text, "yellow") for text in _held(hold, model, now)]
     made = paragraph([slots, _waiting(model, now)], width, indent=indent, between="   ")
-    if model.paused:
-        made += paragraph(
-            [Text(safe(paused(model.paused, now)), style="yellow")], width, indent=indent
-        )
-    if model.began_today is not None:
-        style = "yellow" if model.began_today.parked else ""
-        made += paragraph([Text(_began(model.began_today), style=style)], width, indent=indent)
-    for held in model.on_hold:
-        for text in _held(held, model, now):
-            made += paragraph([Text(text, style="yellow")], width, indent=indent)
+    for sentence in sentences:
+        made += paragraph([sentence], width, indent=indent)
     made += paragraph(_today(model), width, indent=indent)
     name = Text(f"{safe(model.model):<{indent}}", style="bold")
     return [name.append_text(made[0][indent:]), *made[1:]]
@@ -288,14 +282,11 @@ def _waiting(model: ModelStatus, now: datetime) -> str:
 
 
 def _began(began: Began) -> str:
-    of = [
-        f"{count:,} of {most:,} {what} today"
-        for count, most, what in (
-            (began.jobs, began.max_jobs, "jobs"),
-            (began.records, began.max_records, "records"),
-        )
-        if most is not None
-    ]
+    of = []
+    if began.max_jobs is not None:
+        of.append(f"{began.jobs:,} of {began.max_jobs:,} jobs today")
+    if began.max_records is not None:
+        of.append(f"{began.records:,} of {began.max_records:,} records today")
     return ("parked until midnight UTC: " if began.parked else "began: ") + ", ".join(of)
 
 
@@ -309,11 +300,7 @@ def _held(held: Held, model: ModelStatus, now: datetime) -> tuple[str, str, str]
 
 
 def _today(model: ModelStatus) -> list[str | Text]:
-    ended: list[str | Text] = [
-        Text.assemble(f"{'today ' if not number else ''}{count:,} ", styled(outcome))
-        for number, (outcome, count) in enumerate(model.ended_today.items())
-    ]
-    said = ended or ["nothing ended today"]
+    said = _ended(model.ended_today, "today ") or ["nothing ended today"]
     if model.mean_slot_seconds is not None:
         said.append(f"{duration(timedelta(seconds=model.mean_slot_seconds))} each on average")
     if model.waiting_jobs:

@@ -20,8 +20,8 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from bbq.cli import deployment as deployments
-from bbq.cli.app import Failed, Fault
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Failed, Fault
 from bbq.cli.prices import most_output_tokens
 from bbq.services.intake.intake import limits_for
 from bbq.services.intake.uploads import (
@@ -131,64 +131,51 @@ def submissions_of(
         if (real := path.resolve()) in seen:
             raise Fault(f"{path} was given twice: each upload is a job of its own")
         seen.add(real)
+    asked = dict(labels) | ({"priority": str(priority)} if priority is not None else {})
+    keys = [key or f"{model or here.default_model}/{path.name}" for path in files]
     return [
-        _submission(here, path, model=model, priority=priority, labels=labels, key=key)
-        for path in files
+        _submission(here, path, INPUT_PREFIX + name.removeprefix(INPUT_PREFIX), model, asked)
+        for path, name in zip(files, keys, strict=True)
     ]
 
 
 def _submission(
-    here: Deployment,
-    path: Path,
-    *,
-    model: str | None,
-    priority: int | None,
-    labels: Mapping[str, str],
-    key: str | None,
+    here: Deployment, path: Path, key: str, model: str | None, asked: Mapping[str, str]
 ) -> Submission:
-    whole = INPUT_PREFIX + (
-        key.removeprefix(INPUT_PREFIX)
-        if key is not None
-        else f"{model or here.default_model}/{path.name}"
-    )
-    name = whole.rpartition("/")[2]
-    if (
-        not whole.isprintable()
-        or len(whole.encode(errors="replace")) > MAX_KEY_BYTES
-        or name == INPUT_SUFFIX
-    ):
-        raise Fault(
-            f"{whole!r} cannot be the object's key: say --as with a plain name of at most "
-            f"{MAX_KEY_BYTES} bytes"
-        )
-    if not whole.endswith(INPUT_SUFFIX):
-        compressed = (
-            ", and unpack it first" if name.endswith((".gz", ".zip", ".zst", ".bz2", ".xz")) else ""
-        )
-        raise Fault(
-            f"only keys that end in {INPUT_SUFFIX} are taken in: rename {name!r}, or say "
-            f"--as{compressed}"
-        )
-    metadata = dict(labels)
-    if priority is not None:
-        metadata["priority"] = str(priority)
-    if (
-        model is not None
-        and choose_model(whole, metadata, here.models, here.default_model)[0] != model
-    ):
+    _must_be_taken_in(key)
+    metadata = dict(asked)
+    alias, wrong_model = choose_model(key, metadata, here.models, here.default_model)
+    if model is not None and alias != model:  # the folder says another one
         metadata["model"] = model
+        alias, wrong_model = choose_model(key, metadata, here.models, here.default_model)
+    most = MAX_METADATA_BYTES - DIGEST_BYTES
     letters = sum(len(word) for pair in metadata.items() for word in pair)
-    if letters > MAX_METADATA_BYTES - DIGEST_BYTES:
-        most = MAX_METADATA_BYTES - DIGEST_BYTES
+    if letters > most:
         raise Fault(
             f"the labels have {letters:,} bytes, more than the {most:,} that S3 has room for: "
             "leave some out"
         )
-    alias, wrong_model = choose_model(whole, metadata, here.models, here.default_model)
     chosen, wrong_priority = choose_priority(metadata)
     if alias is None or wrong_priority:
         raise Fault(str(wrong_model or wrong_priority))
-    return Submission(path=path, key=whole, model=alias, priority=chosen, metadata=metadata)
+    return Submission(path=path, key=key, model=alias, priority=chosen, metadata=metadata)
+
+
+def _must_be_taken_in(key: str) -> None:
+    """Raises Fault for a key that intake would not look at."""
+    name = key.rpartition("/")[2]
+    too_long = len(key.encode(errors="replace")) > MAX_KEY_BYTES
+    if not key.isprintable() or too_long or name == INPUT_SUFFIX:
+        raise Fault(
+            f"{key!r} cannot be the object's key: say --as with a plain name of at most "
+            f"{MAX_KEY_BYTES} bytes"
+        )
+    if not key.endswith(INPUT_SUFFIX):
+        packed = name.endswith((".gz", ".zip", ".zst", ".bz2", ".xz"))
+        raise Fault(
+            f"only keys that end in {INPUT_SUFFIX} are taken in: rename {name!r}, or say "
+            f"--as{', and unpack it first' if packed else ''}"
+        )
 
 
 def check(

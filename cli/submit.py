@@ -9,12 +9,10 @@ IAM: s3:GetObject (for HeadObject) on `to-process/*`, dynamodb:Query on the proj
 what `submission.py` needs.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from botocore.exceptions import (
@@ -23,65 +21,42 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
 )
-from rich.console import Console
 from rich.progress import Progress
 
 from bbq.cli import deployment as deployments
-from bbq.cli import queries, times
-from bbq.cli.app import (
-    SUBMIT,
-    Exit,
-    Fault,
-    answer,
-    app,
-    bars,
-    confirm,
-    err,
-    explain,
-    nobody_reads,
-    out,
-    print_json,
-    say,
-)
-from bbq.cli.cost import in_money, prices_from
+from bbq.cli import times
+from bbq.cli.app import SUBMIT, app
 from bbq.cli.decisions import GOOD_OUTCOME
 from bbq.cli.deployment import Deployment, NoDeployment
-from bbq.cli.estimates import MAX_POSITION, expected_start
+from bbq.cli.estimates import expected_start, jobs_before, recent_mean_slot_seconds
+from bbq.cli.faults import Exit, Fault, explain
 from bbq.cli.follow import Timeout, follow, seconds_of
-from bbq.cli.prices import BYTES_PER_TOKEN, Estimate, Prices, estimate
-from bbq.cli.problems import problem_lines
+from bbq.cli.holds import paused_by
+from bbq.cli.output import bars, confirm, err, nobody_reads, out, print_json, say
+from bbq.cli.prices import Estimate, Prices, estimate, prices_from
 from bbq.cli.submission import (
     Checked,
     Step,
     Submission,
-    Submitted,
     check,
     labels_of,
     opened,
     submissions_of,
     upload,
 )
-from bbq.cli.tables import Column, Row, show_lines, table
-from bbq.cli.times import rough
-from bbq.cli.wording import counted, safe, size
+from bbq.cli.submit_report import (
+    Outlook,
+    Report,
+    document,
+    print_estimates,
+    print_problems,
+    print_table,
+    print_warnings,
+)
+from bbq.cli.wording import counted, safe
 from bbq.services.intake.uploads import DIGEST
 from bbq.shared.job import outcome
 from bbq.shared.names import job_id
-from bbq.shared.rows import line_pk
-from bbq.shared.tables import LineRow
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """What awaits a file in line: `ahead` jobs are served before it (`more`: at least), and its
-    start is a guess.
-    """
-
-    waiting_jobs: int
-    ahead: int
-    more: bool
-    start: timedelta | None
-    paused: str = ""
 
 
 @app.command(rich_help_panel=SUBMIT)
@@ -135,50 +110,39 @@ def submit(  # noqa: PLR0917 - typer passes each by its name
     submissions = submissions_of(
         here, files, model=model, priority=priority, labels=labels_of(meta or []), key=key
     )
-    checked = _check_all(here, submissions, count_output=dry_run)
-    unfit = [file for file in checked if file.found.problem_count]
-    if unfit:
-        _print_problems(unfit)
+    reports = _check_all(here, submissions, count_output=dry_run)
+    if unfit := [report for report in reports if report.file.found.problem_count]:
+        print_problems(unfit)
         if as_json:
-            print_json(_document(here, checked))
-        raise Fault(f"{len(unfit)} of {len(checked)} files not fit: nothing was uploaded")
-    _print_warnings(checked)
-    repeated = _repeated(here, checked) if here.name else 0
-    outlooks = _outlooks(here, checked) if here.name else []
+            print_json(document(here.name, reports, known))
+        raise Fault(f"{len(unfit)} of {len(reports)} files not fit: nothing was uploaded")
+    print_warnings(reports)
+    repeated = _repeated(here, reports) if here.name else 0
+    if here.name:
+        _look_ahead(here, reports)
     if dry_run:
-        estimates = [_estimated(here, file, known) for file in checked]
+        for report in reports:
+            report.estimate = _estimated(here, report.file, known)
         if as_json:
-            return print_json(
-                _document(
-                    here, checked, outlooks=outlooks, estimates=estimates, currency=known.currency
-                )
-            )
-        _print_table(out(), checked, outlooks)
-        return _print_estimates(checked, estimates, known)
-    _print_table(err(), checked, outlooks)
+            return print_json(document(here.name, reports, known))
+        print_table(out(), reports)
+        return print_estimates(reports, known)
+    print_table(err(), reports)
     if repeated:
         confirm(
-            f"{counted(repeated, 'file')} of {len(checked)} would run and be paid for once more. "
+            f"{counted(repeated, 'file')} of {len(reports)} would run and be paid for once more. "
             "Submit?",
             yes=yes,
         )
-    submitted = _upload_all(here, checked, quiet=as_json)
-    outcomes: dict[str, str] = {}
+    _upload_all(here, reports, quiet=as_json)
     try:
         if wait:
-            ends = follow(here, [upload.job for upload in submitted], limit)
-            outcomes = {job.id: outcome(job) for job in ends}
-            for job in ends:
-                if outcome(job) != GOOD_OUTCOME:
-                    say(f"{job.id} {outcome(job)} {job.reason}".rstrip())
+            _wait(here, reports, limit)
     finally:
         if as_json:
-            print_json(
-                _document(here, checked, outlooks=outlooks, submitted=submitted, outcomes=outcomes)
-            )
-    raise typer.Exit(
-        Exit.FAILED if any(word != GOOD_OUTCOME for word in outcomes.values()) else Exit.OK
-    )
+            print_json(document(here.name, reports, known))
+    good = all(report.outcome in {None, GOOD_OUTCOME} for report in reports)
+    raise typer.Exit(Exit.OK if good else Exit.FAILED)
 
 
 def _deployment(name: str | None, model: str | None, *, dry_run: bool) -> Deployment:
@@ -199,50 +163,43 @@ def _deployment(name: str | None, model: str | None, *, dry_run: bool) -> Deploy
 
 def _check_all(
     here: Deployment, submissions: Sequence[Submission], *, count_output: bool
-) -> list[Checked]:
+) -> list[Report]:
     for each in submissions:
         opened(each.path).close()  # all of them, before minutes are spent on the first
+    reports = []
     with bars() as progress:
-        return [
-            check(
-                here,
-                each,
-                _bar(progress, f"checking {each.path.name}", each.path.stat().st_size),
-                count_output=count_output,
-            )
-            for each in submissions
-        ]
+        for each in submissions:
+            step = _bar(progress, f"checking {each.path.name}", each.path.stat().st_size)
+            reports.append(Report(file=check(here, each, step, count_output=count_output)))
+    return reports
 
 
-def _upload_all(here: Deployment, checked: Sequence[Checked], *, quiet: bool) -> list[Submitted]:
-    done: list[Submitted] = []
+def _upload_all(here: Deployment, reports: Sequence[Report], *, quiet: bool) -> None:
     read = True
-    try:
-        for file in checked:
+    for number, report in enumerate(reports):
+        file = report.file
+        path = file.submission.path
+        try:
             with bars() as progress:
-                done.append(
-                    upload(
-                        here,
-                        file,
-                        _bar(
-                            progress,
-                            f"uploading {file.submission.path.name}",
-                            file.found.size_bytes,
-                        ),
-                    )
-                )
+                step = _bar(progress, f"uploading {path.name}", file.found.size_bytes)
+                report.submitted = upload(here, file, step)
             # As soon as it is known; not beside a bar, which takes standard output over.
-            read = quiet or (read and _printed(done[-1].job))
+            read = quiet or (read and _printed(report.submitted.job))
             if not read:
-                say(done[-1].job)
-    except BaseException:
-        if len(checked) > 1:
-            say(
-                f"{len(done)} of {len(checked)} files were submitted; not "
-                f"{checked[len(done)].submission.path} and what follows"
-            )
-        raise
-    return done
+                say(report.submitted.job)
+        except BaseException:
+            if len(reports) > 1:
+                done = number + (report.submitted is not None)
+                say(f"{done} of {len(reports)} files were submitted; not {path} and what follows")
+            raise
+
+
+def _wait(here: Deployment, reports: Sequence[Report], limit: float | None) -> None:
+    of_job = {report.submitted.job: report for report in reports if report.submitted}
+    for job in follow(here, list(of_job), limit):
+        word = of_job[job.id].outcome = outcome(job)
+        if word != GOOD_OUTCOME:
+            say(f"{job.id} {word} {job.reason}".rstrip())
 
 
 def _printed(job: str) -> bool:
@@ -257,53 +214,37 @@ def _printed(job: str) -> bool:
     return True
 
 
-def _repeated(here: Deployment, checked: Sequence[Checked]) -> int:
+def _repeated(here: Deployment, reports: Sequence[Report]) -> int:
     """How many files are the object at their key already, each said with its job."""
     s3, repeated = deployments.client("s3"), 0
-    for file in checked:
+    for report in reports:
+        key = report.file.submission.key
         try:
-            there = s3.head_object(Bucket=here.bucket, Key=file.submission.key)
+            there = s3.head_object(Bucket=here.bucket, Key=key)
         except ClientError:
             continue  # none is there, or it may not be looked at: then only intake warns
-        if there["Metadata"].get(DIGEST) == file.digest.hex():
+        if there["Metadata"].get(DIGEST) == report.file.digest.hex():
             repeated += 1
-            job = job_id(here.bucket, file.submission.key, there.get("VersionId", ""), "", "")
-            say(
-                f"{safe(str(file.submission.path))}: the same file was submitted before, as job "
-                f"{job}"
-            )
+            job = job_id(here.bucket, key, there.get("VersionId", ""), "", "")
+            say(f"{report.name}: the same file was submitted before, as job {job}")
     return repeated
 
 
-def _outlooks(here: Deployment, checked: Sequence[Checked]) -> list[Outlook]:
-    """Of all files of a command. They have one model and one priority, so each is behind those
-    before it.
-    """
-    first, store = checked[0].submission, here.store
+def _look_ahead(here: Deployment, reports: Sequence[Report]) -> None:
+    """All files of a command have one model and one priority: each is behind those before it."""
+    first, store = reports[0].file.submission, here.store
     slots = store.slots(first.model)
-    rows = here.tables.query(LineRow, line_pk(first.model), limit=MAX_POSITION)
-    ahead = sum(row.sk < f"{first.priority}$" for row in rows)  # "$" follows "#"
-    more = ahead == MAX_POSITION
-    mean = queries.recent_mean_slot_seconds(store, first.model, times.now())
+    behind = jobs_before(here, first.model, f"{first.priority}$")  # "$" follows "#"
+    mean = recent_mean_slot_seconds(store, first.model, times.now())
     waiting = store.waiting(first.model).get("jobs", 0)
-    paused = slots is not None and slots.paused
-    why = (
-        f"paused by {slots.pause.by}"
-        if slots is not None and slots.pause is not None
-        else "paused"
-        if paused
-        else ""
-    )
-    return [
-        Outlook(
+    for number, report in enumerate(reports):
+        position = replace(behind, ahead=behind.ahead + number)
+        report.outlook = Outlook(
             waiting_jobs=waiting,
-            ahead=ahead + before,
-            more=more,
-            paused=why,
-            start=None if more else expected_start(slots, ahead + before, mean),
+            position=position,
+            start=expected_start(slots, position, mean),
+            paused=paused_by(slots),
         )
-        for before in range(len(checked))
-    ]
 
 
 def _estimated(here: Deployment, file: Checked, prices: Prices) -> Estimate:
@@ -311,147 +252,6 @@ def _estimated(here: Deployment, file: Checked, prices: Prices) -> Estimate:
     return estimate(
         file.found.size_bytes, file.output_tokens_at_most, prices.of(model.alias, model.model_id)
     )
-
-
-def _print_problems(unfit: Sequence[Checked]) -> None:
-    """As compilers do it: file, line, what."""
-    for file in unfit:
-        name = safe(str(file.submission.path))
-        for line, text in problem_lines(file.found.problems, file.found.problem_count):
-            say(f"{name}{'' if line is None else f':{line}'}: {text}")
-
-
-def _print_warnings(checked: Sequence[Checked]) -> None:
-    for file in checked:
-        for warning in file.found.warnings:
-            say(f"{safe(str(file.submission.path))}: note: {warning}")
-
-
-_COLUMNS = (
-    Column(title="file", file=True),
-    Column(title="model"),
-    Column(title="priority", right=True, spare=1),
-    Column(title="records", right=True),
-    Column(title="size", right=True, spare=3),
-    Column(title="in line", right=True, spare=2),
-    Column(title="before it", right=True),
-    Column(title="start"),
-)
-
-
-def _print_table(console: Console, checked: Sequence[Checked], outlooks: Sequence[Outlook]) -> None:
-    rows = [
-        Row(
-            cells=(
-                str(file.submission.path),
-                file.submission.model,
-                str(file.submission.priority),
-                f"{file.found.record_count:,}",
-                size(file.found.size_bytes),
-                *(_place(outlooks[number]) if outlooks else ("", "", "")),
-            )
-        )
-        for number, file in enumerate(checked)
-    ]
-    show_lines(console, table(_COLUMNS, rows, console.width))
-
-
-def _place(outlook: Outlook) -> tuple[str, str, str]:
-    start = (
-        "unknown"
-        if outlook.start is None
-        else f"in {rough(outlook.start)}"
-        if outlook.start
-        else "at once"
-    )
-    return (
-        f"{outlook.waiting_jobs:,}",
-        f"{outlook.ahead:,}{'+' * outlook.more}",
-        outlook.paused or start,
-    )
-
-
-def _print_estimates(
-    checked: Sequence[Checked], estimates: Sequence[Estimate], prices: Prices
-) -> None:
-    for file, guess in zip(checked, estimates, strict=True):
-        most = guess.output_tokens_at_most
-        text = f"{safe(str(file.submission.path))}: about {guess.input_tokens:,} tokens in"
-        text += (
-            f", at most {most:,} out"
-            if most is not None
-            else "; tokens out unknown, not every record says its max_tokens"
-        )
-        if guess.input_cost is not None:
-            text += f"; about {in_money(guess.input_cost, prices.currency)} in"
-        if guess.cost_at_most is not None:
-            text += f", about {in_money(guess.cost_at_most, prices.currency)} at most in all"
-        answer(text)
-    answer(
-        f"an estimate: {BYTES_PER_TOKEN} bytes of the file count as a token; nothing was uploaded"
-    )
-    if any(guess.input_cost is None for guess in estimates):
-        missing = (
-            "the price table does not name the model"
-            if prices.models
-            else "say --prices or BBQ_PRICES"
-        )
-        say(f"no cost: {missing}")
-
-
-def _document(
-    here: Deployment,
-    checked: Sequence[Checked],
-    *,
-    outlooks: Sequence[Outlook] = (),
-    estimates: Sequence[Estimate] = (),
-    submitted: Sequence[Submitted] = (),
-    outcomes: Mapping[str, str] | None = None,
-    currency: str = "",
-) -> dict[str, Any]:
-    """What --json prints: one entry for each file, with what is known at that point."""
-    files = []
-    for number, file in enumerate(checked):
-        entry: dict[str, Any] = {
-            "file": str(file.submission.path),
-            "key": file.submission.key,
-            "model": file.submission.model,
-            "priority": file.submission.priority,
-            "records": file.found.record_count,
-            "size_bytes": file.found.size_bytes,
-            "problem_count": file.found.problem_count,
-            "problems": file.found.problems,
-            "warnings": file.found.warnings,
-        }
-        if outlooks:
-            start = outlooks[number].start
-            entry |= {
-                "waiting_jobs": outlooks[number].waiting_jobs,
-                "jobs_ahead": outlooks[number].ahead,
-                "expected_start_seconds": start.total_seconds() if start is not None else None,
-            }
-        if estimates:
-            guess = estimates[number]
-            entry |= {
-                "estimated_input_tokens": guess.input_tokens,
-                "output_tokens_at_most": guess.output_tokens_at_most,
-                "estimated_input_cost": _text(guess.input_cost),
-                "estimated_cost_at_most": _text(guess.cost_at_most),
-                "currency": currency or None,
-            }
-        if number < len(submitted):
-            done = submitted[number]
-            entry |= {
-                "job": done.job,
-                "version_id": done.version_id,
-                "outcome": (outcomes or {}).get(done.job),
-            }
-        files.append(entry)
-    return {"deployment": here.name, "files": files}
-
-
-def _text(money: Decimal | None) -> str | None:
-    return None if money is None else f"{money:f}"
 
 
 def _bar(progress: Progress, what: str, size_bytes: int) -> Step:

@@ -16,11 +16,13 @@ import typer
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, times
-from bbq.cli.app import LOOK, Fault, NotFound, answer, app, err, print_json, say
-from bbq.cli.queries import View
+from bbq.cli.app import LOOK, app
+from bbq.cli.faults import Fault
+from bbq.cli.output import answer, err, print_json, say
 from bbq.cli.timeline_bars import Bar, Panel, bars_of, panel
 from bbq.cli.timeline_page import figures, page
 from bbq.cli.times import moment, since_when
+from bbq.cli.views import View
 from bbq.cli.wording import counted, safe
 from bbq.shared.events import Event, UnknownEvent
 from bbq.shared.job import IllegalEvent
@@ -77,11 +79,8 @@ def timeline(  # noqa: PLR0917 - typer passes each by its name
     views = [
         view for view in queries.jobs_since(deployment, beginning, models) if view.queued_at <= end
     ]
-    if unknown := set(models) - set(deployment.models) - {view.model for view in views}:
-        raise NotFound(
-            f"there is no model {min(unknown)!r} and no job of it: the models are "
-            f"{', '.join(deployment.models)}"
-        )
+    # one that is not configured any more may still have jobs
+    deployment.must_have(*(set(models) - {view.model for view in views}))
     if len(views) > MAX_JOBS:
         raise Fault(
             f"{len(views):,} jobs lived then, and a picture shows {MAX_JOBS:,}: say a later "

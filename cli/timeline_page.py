@@ -89,19 +89,13 @@ def figures(panel: Panel) -> str:
 
 
 def _said(found: Times) -> str:
-    figures = (
-        ("median", found.median_seconds),
-        ("p99", found.p99_seconds),
-        ("longest", found.largest_seconds),
-    )
-    return (
-        ": "
-        + ", ".join(
-            f"{name} {_lasted(seconds)}" for name, seconds in figures if seconds is not None
-        )
-        if found.count
-        else ""
-    )
+    figures = {
+        "median": found.median_seconds,
+        "p99": found.p99_seconds,
+        "longest": found.largest_seconds,
+    }
+    said = [f"{name} {_lasted(each)}" for name, each in figures.items() if each is not None]
+    return f": {', '.join(said)}" if said else ""
 
 
 def _lasted(seconds: float) -> str:
@@ -314,18 +308,12 @@ def _about(bar: Bar, until: datetime) -> str:
 
 
 def _about_gap(gap: Gap) -> str:
-    began = (
-        f"after the end of {_text(gap.ended_job)}"
-        if gap.ended_job
-        else "after an arrival, a refusal or a new limit"
-    )
-    then = (
-        f"until the start of {_text(gap.next_job)}"
-        if gap.next_job
-        else "until no job waited"
-        if gap.end
-        else "free still"
-    )
+    began = "after an arrival, a refusal or a new limit"
+    if gap.ended_job:
+        began = f"after the end of {_text(gap.ended_job)}"
+    then = "until no job waited" if gap.end else "free still"
+    if gap.next_job:
+        then = f"until the start of {_text(gap.next_job)}"
     return f"a free slot for {_lasted(gap.seconds)} from {clock(gap.begin)}\n{began}\n{then}"
 
 

@@ -5,7 +5,7 @@ but for `now`.
 import re
 from datetime import UTC, datetime, timedelta
 
-from bbq.cli.app import Fault
+from bbq.cli.faults import Fault
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 EXACT_SECONDS = 9.95  # below it, tenths tell something

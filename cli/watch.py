@@ -23,13 +23,15 @@ from rich.text import Text
 
 from bbq.cli import deployment as deployments
 from bbq.cli import queries, status, times
-from bbq.cli.app import LOOK, Exit, Fault, NotFound, app, explain
-from bbq.cli.app import console as make_console
+from bbq.cli.app import LOOK, app
 from bbq.cli.deployment import Deployment
+from bbq.cli.faults import Exit, Fault, explain
 from bbq.cli.jobs import job_lines
+from bbq.cli.output import console as make_console
 from bbq.cli.progress import Progress
-from bbq.cli.queries import NO_MODEL, View
+from bbq.cli.queries import NO_MODEL
 from bbq.cli.times import moment
+from bbq.cli.views import View
 from bbq.cli.wording import safe
 
 INTERVAL_SECONDS = 2.0
@@ -60,10 +62,7 @@ def watch(
             "has --json"
         )
     deployment = deployments.find(context.obj)
-    if unknown := [alias for alias in model or () if alias not in deployment.models]:
-        raise NotFound(
-            f"there is no model {unknown[0]!r}: the models are {', '.join(deployment.models)}"
-        )
+    deployment.must_have(*(model or ()))
     models = list(dict.fromkeys(model)) if model else [*deployment.models]
     # so that the terminal is left as it was, too
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

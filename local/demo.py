@@ -2,7 +2,7 @@
 
 Twelve good files for two models with limits 3 and 2, one bad file, and one good file whose
 notification comes twice. Writes `.local/demo.json` and exits non-zero if anything is not as it
-should be. Run by `make demo`.
+should be. Run by `make demo`. What it shows is what `bbq status`, `bbq jobs` and `bbq show` show.
 """
 
 import json
@@ -13,15 +13,21 @@ from datetime import UTC, datetime
 from statistics import quantiles
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 
+from bbq.cli import deployment as bbq
+from bbq.cli import queries, status, times
+from bbq.cli.jobs import job_lines
+from bbq.cli.show import tell_history
+from bbq.cli.tables import show_lines
+from bbq.cli.views import View
+from bbq.shared.job import OVER, REJECTED
 from local import build, deploy, stack
-from local.deployment import Deployment, records, simulator
+from local.deployment import LocalDeployment, records, simulator
 from local.emulators import TITLES, UnknownEmulator, chosen
 from local.function_python import missing
-from local.settings import ROOT, STATE
+from local.settings import ROOT, STATE, become, local_environment
 
 GOOD = {"haiku": 7, "nova": 5}
 LIMITS = {"haiku": 3, "nova": 2}  # as local.tfvars says
@@ -31,8 +37,6 @@ MODEL_IDS = {
 }
 BAD_KEY = "to-process/haiku/broken.jsonl"
 PATIENCE_SECONDS = 90.0
-OVER = {"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired", "Cancelled", "Rejected"}
-STYLES = {"Completed": "green", "Rejected": "yellow", "Failed": "red", "InProgress": "cyan"}
 
 PLAIN_WIDTH = 130  # of the tables where there is no terminal
 
@@ -55,7 +59,7 @@ def main() -> int:
             # a new emulator is empty, whatever an earlier run left here
             (work / "terraform.tfstate").unlink(missing_ok=True)
             outputs = deploy.apply(work=work, quiet=True)
-        result, problems = _run(Deployment(outputs))
+        result, problems = _run(LocalDeployment(outputs))
     finally:
         with _step("stopping what was started"):
             stack.down()
@@ -77,15 +81,16 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _run(deployment: Deployment) -> tuple[dict[str, Any], list[str]]:
+def _run(deployment: LocalDeployment) -> tuple[dict[str, Any], list[str]]:
+    become(local_environment())  # for `bbq`
+    here, began = bbq.find(None), times.now()
     jobs = _upload(deployment)
-    views = _watch(deployment, jobs)
-    _show(deployment, views)
-    _show_history(deployment, next(job for job, key in jobs.items() if key != BAD_KEY))
-    return _judge(deployment, views)
+    views = _watch(here, jobs)
+    _show(here, began, next(job for job, key in jobs.items() if key != BAD_KEY))
+    return _judge(deployment, jobs, views)
 
 
-def _upload(deployment: Deployment) -> dict[str, str]:
+def _upload(deployment: LocalDeployment) -> dict[str, str]:
     """job id -> key."""
     jobs = {}
     for model, count in GOOD.items():
@@ -105,107 +110,41 @@ def _upload(deployment: Deployment) -> dict[str, str]:
     return jobs
 
 
-def _watch(deployment: Deployment, jobs: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Follow the views until every job is over, or patience is."""
+def _watch(here: bbq.Deployment, jobs: Mapping[str, str]) -> dict[str, View]:
+    """Follow the views until every job is over, or patience is; those that there are."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    views: dict[str, dict[str, Any]] = {}
+    views: dict[str, View] = {}
     with Live(console=console, refresh_per_second=8, transient=not console.is_terminal) as live:
         while time.monotonic() < deadline:
-            views = {job: deployment.view(job) for job in jobs}
-            live.update(_progress(deployment, views))
-            if all(view.get("status") in OVER and _settled(view) for view in views.values()):
+            found = [queries.view(here, job) for job in jobs]
+            views = {view.job: view for view in found if view is not None}
+            seen = status.read(here, [*here.models])
+            live.update(Group(*status.status_lines(seen, console.width)))
+            if len(views) == len(jobs) and all(_settled(view) for view in views.values()):
                 break
             time.sleep(0.25)
-    return {
-        job: view or {"job": job, "status": "nowhere", "sources": [{"key": jobs[job]}]}
-        for job, view in views.items()
-    }
+    return views
 
 
-def _settled(view: Mapping[str, Any]) -> bool:
-    return view["status"] == "Rejected" or "processed_records" in view
+def _settled(view: View) -> bool:
+    return view.over and (view.status == REJECTED or view.processed_records is not None)
 
 
-def _progress(deployment: Deployment, views: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2))
-    for title in ("model", "slots", "in line", "at Bedrock", "done"):
-        table.add_column(title)
-    for model, limit in LIMITS.items():
-        statuses = [view.get("status", "") for view in views.values() if view.get("model") == model]
-        holders = len(deployment.slots(model).get("holders", {}))
-        running = [status for status in statuses if status not in OVER | {"Queued", ""}]
-        done = sum(status in OVER for status in statuses)
-        bar = "[green]" + "■" * holders + "[/green]" + "□" * (limit - holders)
-        table.add_row(
-            model,
-            f"{bar} {holders}/{limit}",
-            str(statuses.count("Queued")),
-            " ".join(sorted(running)),
-            str(done),
-        )
-    return table
-
-
-def _show(deployment: Deployment, views: Mapping[str, Mapping[str, Any]]) -> None:
-    """The jobs, as the projections table's status index gives them."""
-    table = Table(
-        title=f"jobs, from {deployment.outputs['projections_table']}",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for title in ("file", "model", "status", "records", "waited", "ran", "why"):
-        table.add_column(title, overflow="fold")
-    for status_key in sorted(
-        {view["status_key"] for view in views.values() if "status_key" in view}
-    ):
-        for view in sorted(
-            deployment.by_status(status_key), key=lambda view: str(view["queued_at"])
-        ):
-            status = view["status"]
-            counts = (
-                f"{view['succeeded_records']}/{view['records']}"
-                if "succeeded_records" in view
-                else ""
-            )
-            table.add_row(
-                view["sources"][0]["key"].removeprefix("to-process/"),
-                view["model"],
-                f"[{STYLES.get(status, 'white')}]{status}[/]",
-                counts,
-                _between(view, "queued_at", "claimed_at"),
-                _between(view, "submitted_at", "ended_at"),
-                view.get("reason", ""),
-            )
-    console.print(table)
-
-
-def _show_history(deployment: Deployment, job: str) -> None:
-    table = Table(
-        title=f"history of job {job}, from {deployment.outputs['events_table']}",
-        title_justify="left",
-    )
-    for title in ("version", "at", "event", "what it says"):
-        table.add_column(title, overflow="fold")
-    for event in deployment.history(job):
-        said = json.loads(event["data"])
-        text = " ".join(
-            str(said[name]) for name in ("status", "arn", "job_name", "input_uri") if said.get(name)
-        )
-        if event["name"] == "job-tallied":
-            text = (
-                f"{said['succeeded_records']} of {said['total_records']} records, "
-                f"{said['output_tokens']} tokens out"
-            )
-        table.add_row(str(event["version"]), event["at"][11:23], event["name"], text)
-    console.print(table)
+def _show(here: bbq.Deployment, began: datetime, job: str) -> None:
+    """All jobs, as the projections table's status index gives them, and what happened to one."""
+    console.print(f"\njobs, from {here.projections_table}", style="italic")
+    views = queries.over_views(here, [*here.models, queries.NO_MODEL], began)
+    show_lines(console, job_lines(views, times.now(), console.width))
+    console.print(f"\nhistory of job {job}, from {here.events_table}", style="italic")
+    tell_history(console, queries.history(here, job))
 
 
 def _judge(
-    deployment: Deployment, views: Mapping[str, Mapping[str, Any]]
+    deployment: LocalDeployment, jobs: Mapping[str, str], views: Mapping[str, View]
 ) -> tuple[dict[str, Any], list[str]]:
     """The numbers, and what is wrong with them."""
     stats, made = simulator("stats"), simulator("jobs")["jobs"]
-    statuses = [view["status"] for view in views.values()]
+    statuses = [views[job].status if job in views else "nowhere" for job in jobs]
     gaps = [
         gap for model, limit in LIMITS.items() for gap in refill_gaps(made, MODEL_IDS[model], limit)
     ]
@@ -217,7 +156,7 @@ def _judge(
         model: stats["largest_alive"].get(MODEL_IDS[model], {}).get("total", 0) for model in LIMITS
     }
     result = {
-        "uploaded": len(views),
+        "uploaded": len(jobs),
         "completed": statuses.count("Completed"),
         "rejected": statuses.count("Rejected"),
         "creates": stats["accepted"],
@@ -251,21 +190,10 @@ def refill_gaps(made: list[dict[str, Any]], model_id: str, limit: int) -> list[f
     return [create - end for create, end in zip(creates[limit:], ends, strict=False)]
 
 
-def _outputs_exist(deployment: Deployment, views: Mapping[str, Mapping[str, Any]]) -> bool:
-    keys = deployment.keys("processed/")
-    completed = [view for view in views.values() if view["status"] == "Completed"]
-    return all(
-        any(view["job"] in key and key.endswith(".jsonl.out") for key in keys) for view in completed
-    )
-
-
-def _between(view: Mapping[str, Any], start: str, end: str) -> str:
-    if start not in view or end not in view:
-        return ""
-    seconds = (
-        datetime.fromisoformat(view[end]) - datetime.fromisoformat(view[start])
-    ).total_seconds()
-    return f"{seconds:.1f} s"
+def _outputs_exist(deployment: LocalDeployment, views: Mapping[str, View]) -> bool:
+    outputs = [key for key in deployment.keys("processed/") if key.endswith(".jsonl.out")]
+    completed = [job for job, view in views.items() if view.status == "Completed"]
+    return all(any(job in key for key in outputs) for job in completed)
 
 
 class _step:  # noqa: N801 - reads as a statement

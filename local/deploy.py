@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from local.deployment import Deployment
+from local.deployment import LocalDeployment
 from local.settings import (
     EVENT_SOURCE,
     ROOT,
@@ -62,7 +62,7 @@ def destroy(arguments: Sequence[str] = (), *, work: Path = WORK, quiet: bool = F
     try for ever to delete a key with a `+` or `%` in it.
     """
     if bucket := outputs(work).get("bucket"):
-        Deployment({"bucket": bucket}).empty()
+        LocalDeployment({"bucket": bucket}).empty()
     _terraform(
         work,
         ["destroy", "-input=false", "-auto-approve", "-no-color", *_variables(), *arguments],

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RECORDS = 100  # Bedrock's own minimum (AWS General Reference, Bedrock quotas)
 
 
-class Deployment:
+class LocalDeployment:
     """`outputs` are Terraform's."""
 
     def __init__(self, outputs: Mapping[str, Any]) -> None:
@@ -90,19 +90,11 @@ class Deployment:
 
     def view(self, job: str) -> dict[str, Any]:
         """A job's view; empty before there is one."""
-        key = {"pk": {"S": f"job#{job}"}, "sk": {"S": "view"}}
-        answer = self.dynamodb.get_item(
-            TableName=self.outputs["projections_table"], Key=key, ConsistentRead=True
-        )
-        return _plain(answer.get("Item", {}))
+        return self._item(f"job#{job}", "view")
 
     def slots(self, model: str) -> dict[str, Any]:
         """A model's slots; empty before its first limit was set."""
-        key = {"pk": {"S": f"slots#{model}"}, "sk": {"S": "slots"}}
-        answer = self.dynamodb.get_item(
-            TableName=self.outputs["projections_table"], Key=key, ConsistentRead=True
-        )
-        return _plain(answer.get("Item", {}))
+        return self._item(f"slots#{model}", "slots")
 
     def line(self, model: str) -> list[str]:
         """The ids of the jobs in line, first first."""
@@ -146,6 +138,13 @@ class Deployment:
         names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(attributes[name]) for name in names)
+
+    def _item(self, pk: str, sk: str) -> dict[str, Any]:
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        table = self.outputs["projections_table"]
+        answer = self.dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
+        read = TypeDeserializer().deserialize
+        return {name: read(value) for name, value in answer.get("Item", {}).items()}
 
     def _query(self, table: str, key: str, value: str, **options: Any) -> Iterator[dict[str, Any]]:
         resource = self._session.resource("dynamodb", endpoint_url=self._url).Table(
@@ -196,8 +195,3 @@ def records(count: int = RECORDS, words: str = "hello", *, converse: bool = Fals
         for number in range(1, count + 1)
     ]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in item.items()}

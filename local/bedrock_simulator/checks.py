@@ -1,4 +1,4 @@
-"""Is a request to Bedrock well formed? The answer comes from botocore's own service model.
+"""Is a request to Bedrock well formed? botocore's own service model tells. And is it refused now?
 
 botocore's client sends patterns, maxima and enums unchecked (it only checks required fields, types
 and minima), the service refuses them. Reading the limits from the model keeps one copy of them: the
@@ -11,10 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.loaders import Loader
 from botocore.model import ListShape, ServiceModel, Shape, StringShape, StructureShape
+
+from local.bedrock_simulator.errors import REFUSALS, VALIDATION, BedrockError
+from local.bedrock_simulator.models import base_model
+
+if TYPE_CHECKING:
+    from local.bedrock_simulator.faults import Faults
+    from local.bedrock_simulator.jobs import Settings
 
 # The published pattern of a job name, `[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}`, takes
 # exponential time on a row of dashes. Within 63 characters this one accepts the same names in
@@ -37,6 +44,30 @@ def _input_shape(operation: str) -> Shape:
 @lru_cache(maxsize=64)
 def _pattern(shape_name: str, published: str) -> re.Pattern[str]:
     return re.compile(_LINEAR_PATTERNS.get(shape_name, published))
+
+
+def check(operation: str, request: Mapping[str, Any]) -> None:
+    """Raises BedrockError with all `problems`."""
+    found = problems(operation, request)
+    if found:
+        text = f"{len(found)} validation error(s): {'; '.join(found)[:1800]}"
+        raise BedrockError(VALIDATION, text)
+
+
+def refusal(request: Mapping[str, Any], settings: Settings, faults: Faults) -> BedrockError | None:
+    """Why this account, Region, role or model is refused now, whatever the job."""
+    if faults.refuse_create is None:
+        return None
+    code, text = REFUSALS[faults.refuse_create]
+    model = str(request.get("modelId", ""))
+    said = text.format(
+        caller=f"arn:aws:sts::{settings.account}:assumed-role/caller/session",
+        role=request.get("roleArn", ""),
+        region=settings.region,
+        model=model,
+        base=base_model(model),
+    )
+    return BedrockError(code, said)
 
 
 def problems(operation: str, request: Mapping[str, Any]) -> list[str]:

@@ -48,6 +48,7 @@ CANNOT_STOP = "The batch inference job cannot be stopped. State was: {status}"
 QUOTA_FULL = "You have reached the quota for number of concurrent invoke-model jobs in progress."
 # Pasted from a runbook of batch jobs; the same text in apache/airflow PR #38693 for a sister call.
 NAME_IN_USE = "The provided job name is currently in use."
+OTHER_PARAMETERS = "The client request token was used with other parameters."
 NOT_SUPPORTED = "Batch inference is not supported for the requested model."  # recorded 2026-07-14
 
 _LEGACY = (

@@ -148,6 +148,11 @@ class Job:
         return self.status in TERMINAL
 
     @property
+    def owner(self) -> str:
+        """Whose it is, as alive jobs are counted."""
+        return "foreign" if self.foreign else "ours"
+
+    @property
     def records_to_process(self) -> int:
         """How many records the output will hold, unless it is stopped before."""
         if self.status in (STOPPING, STOPPED):
@@ -163,6 +168,21 @@ class Job:
         share = min(1.0, (now - started).total_seconds() / seconds) if seconds else 1.0
         return int(self.records_to_process * share)
 
+    def change(self, previous: str, at: datetime) -> StatusChange:
+        """That it has left its previous status for this one."""
+        return StatusChange(
+            job_id=self.id,
+            arn=self.arn,
+            name=self.name,
+            model=self.model,
+            previous=previous,
+            status=self.status,
+            message=self.message,
+            at=at,
+            submit_time=self.submit_time,
+            foreign=self.foreign,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class StatusChange:
@@ -176,3 +196,15 @@ class StatusChange:
     at: datetime
     submit_time: datetime
     foreign: bool
+
+
+def foreign_request(number: int, model: str, settings: Settings) -> dict[str, Any]:
+    """What another user of the account sends to create a job."""
+    return {
+        "jobName": f"other-team-{number}",
+        "clientRequestToken": f"other-team-{settings.seed}-{number}",
+        "modelId": model,
+        "roleArn": f"arn:aws:iam::{settings.account}:role/other-team",
+        "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"s3://other-team/{number}.jsonl"}},
+        "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://other-team/output/"}},
+    }

@@ -14,8 +14,6 @@ under threads: the driver holds one lock.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import heapq
 import itertools
 import random
@@ -26,8 +24,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from local.bedrock_simulator.answers import details, milliseconds, summary
-from local.bedrock_simulator.checks import problems
+from local.bedrock_simulator.answers import details, milliseconds
+from local.bedrock_simulator.checks import check, refusal
 from local.bedrock_simulator.errors import (
     CANNOT_STOP,
     CHECKED_FIRST,
@@ -36,23 +34,16 @@ from local.bedrock_simulator.errors import (
     NAME_IN_USE,
     NOT_FOUND,
     NOT_SUPPORTED,
-    PROCESSING_FAILURES,
+    OTHER_PARAMETERS,
     QUOTA,
     QUOTA_FULL,
-    REFUSALS,
-    TOO_FEW_RECORDS,
-    VALIDATING_FAILURES,
     VALIDATION,
     BedrockError,
 )
 from local.bedrock_simulator.faults import Faults, changed
 from local.bedrock_simulator.jobs import (
-    EXPIRED,
-    FAILED,
     IN_PROGRESS,
-    PARTIALLY_COMPLETED,
     SCHEDULED,
-    STOPPED,
     STOPPING,
     SUBMITTED,
     VALIDATING,
@@ -62,8 +53,16 @@ from local.bedrock_simulator.jobs import (
     Settings,
     StatusChange,
     Tally,
+    foreign_request,
 )
-from local.bedrock_simulator.models import base_model
+from local.bedrock_simulator.life import (
+    leaves_output,
+    next_status,
+    plan,
+    processed,
+    remembers_token,
+)
+from local.bedrock_simulator.pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -117,10 +116,10 @@ class Bedrock:
 
     def create(self, request: Mapping[str, Any], now: datetime) -> str:
         """The new job's ARN, or the original one's if the token is known. Raises BedrockError."""
-        refused = self._refusal(request)
+        refused = refusal(request, self.settings, self.faults)
         if refused and refused.code in CHECKED_FIRST:
             raise refused
-        self._check("CreateModelInvocationJob", request)
+        check("CreateModelInvocationJob", request)
         if refused:
             raise refused
         model = request["modelId"]
@@ -142,8 +141,12 @@ class Bedrock:
     def get(self, identifier: str, now: datetime) -> dict[str, Any]:
         """The job by its full ARN, in the shape of GetModelInvocationJob. Raises BedrockError."""
         job = self._find(identifier, now)
-        processed, with_counts = self._processed(job, now), not self.faults.get_without_counts
-        return details(job, self.settings, processed=processed, with_counts=with_counts)
+        return details(
+            job,
+            self.settings,
+            processed=processed(job, self.faults, now),
+            with_counts=not self.faults.get_without_counts,
+        )
 
     def stop(self, identifier: str, now: datetime) -> None:
         """Begin to stop a job that has not ended. Raises BedrockError."""
@@ -156,7 +159,7 @@ class Bedrock:
             # Output that is being written is finished first, so that the counts describe what is in
             # S3.
             writing = job.waiting and job.status == IN_PROGRESS and not job.open_ended
-            job.stopped_records = self._processed(job, now)
+            job.stopped_records = processed(job, self.faults, now)
             self._move(job, STOPPING, now, now)
             job.waiting = writing
 
@@ -173,10 +176,10 @@ class Bedrock:
         while self._due and self._due[0][0] <= now:
             due, _, turn, job = heapq.heappop(self._due)
             if turn == job.turn and not job.waiting and not job.ended:
-                if self._leaves_output(job):
+                if leaves_output(job, self.faults):
                     job.waiting = self._ask_for_output(job)
                 if not job.waiting:
-                    status, job.message = self._next(job)
+                    status, job.message = next_status(job, self.settings, self.faults)
                     self._move(job, status, due, now)
         changes, self._changes = tuple(self._changes), []
         return changes
@@ -273,28 +276,6 @@ class Bedrock:
 
     # How a request is judged.
 
-    def _check(self, operation: str, request: Mapping[str, Any]) -> None:
-        found = problems(operation, request)
-        if found:
-            raise BedrockError(
-                VALIDATION, f"{len(found)} validation error(s): {'; '.join(found)[:1800]}"
-            )
-
-    def _refusal(self, request: Mapping[str, Any]) -> BedrockError | None:
-        """Why this account, Region, role or model is refused now, whatever the job."""
-        if self.faults.refuse_create is None:
-            return None
-        code, text = REFUSALS[self.faults.refuse_create]
-        model = str(request.get("modelId", ""))
-        caller = f"arn:aws:sts::{self.settings.account}:assumed-role/caller/session"
-        role, region = request.get("roleArn", ""), self.settings.region
-        return BedrockError(
-            code,
-            text.format(
-                caller=caller, role=role, region=region, model=model, base=base_model(model)
-            ),
-        )
-
     def _check_quota(self, model: str) -> None:
         if self.alive(model) >= self.quota(model):
             self.counts["refused_by_quota"] += 1
@@ -307,20 +288,10 @@ class Bedrock:
 
     def _known_token(self, request: Mapping[str, Any], now: datetime) -> Job | None:
         job = self._tokens.get(request.get("clientRequestToken", ""))
-        memory = self.faults.token_memory_seconds
-        if (
-            job is None
-            or self.faults.forget_tokens
-            or (self.faults.token_ends_with_job and job.ended)
-        ):
-            return None
-        if memory is not None and now - job.submit_time > timedelta(seconds=memory):
+        if job is None or not remembers_token(job, self.faults, now):
             return None
         if self.faults.token_mismatch_error and dict(job.request) != dict(request):
-            raise BedrockError(
-                self.faults.token_mismatch_error,
-                "The client request token was used with other parameters.",
-            )
+            raise BedrockError(self.faults.token_mismatch_error, OTHER_PARAMETERS)
         return job
 
     def _find(self, arn: str, now: datetime) -> Job:
@@ -347,7 +318,7 @@ class Bedrock:
             submit_time=milliseconds(now),
             expires_at=milliseconds(now) + timedelta(hours=hours),
             due=now,
-            **({"plan": self._plan(chance)} | foreign),
+            **({"plan": plan(self.settings, self.faults, chance)} | foreign),
         )
         self._know(job)
         self._count_alive(job)
@@ -361,17 +332,8 @@ class Bedrock:
             self._tokens[job.token] = job
 
     def _start_one_foreign(self, model: str, seconds: float | None, now: datetime) -> Job:
-        number = len(self.jobs)
-        request = {
-            "jobName": f"other-team-{number}",
-            "clientRequestToken": f"other-team-{self.settings.seed}-{number}",
-            "modelId": model,
-            "roleArn": f"arn:aws:iam::{self.settings.account}:role/other-team",
-            "inputDataConfig": {"s3InputDataConfig": {"s3Uri": f"s3://other-team/{number}.jsonl"}},
-            "outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://other-team/output/"}},
-        }
         return self._start(
-            request,
+            foreign_request(len(self.jobs), model, self.settings),
             now,
             foreign=True,
             open_ended=seconds is None,
@@ -380,89 +342,13 @@ class Bedrock:
             tally=Tally(success=self.settings.min_records),
         )
 
-    def _plan(self, chance: random.Random) -> Plan:
-        settings, faults = self.settings, self.faults
-        seconds = {
-            status: chance.uniform(*settings.stage_seconds)
-            for status in (SUBMITTED, VALIDATING, SCHEDULED)
-        }
-        seconds[IN_PROGRESS] = chance.uniform(*settings.job_seconds)
-        seconds[STOPPING] = chance.uniform(*settings.stopping_seconds)
-        for rate, outcome, share in (
-            (faults.job_failure, FAILED, 0.5 if faults.failed_output == "part" else 0.0),
-            (faults.job_partial, PARTIALLY_COMPLETED, 0.5),
-            (faults.job_expiry, EXPIRED, 0.0),
-        ):
-            if chance.random() < rate:
-                return Plan(seconds, outcome, share)
-        return Plan(seconds)
-
-    def _next(self, job: Job) -> tuple[str, str]:
-        """The status after this one, and the message that goes with it."""
-        match job.status:
-            case "Submitted":
-                return VALIDATING, ""
-            case "Validating":
-                problem = self._permission_problem(job) or self._input_problem(job)
-                return (FAILED, problem) if problem else (SCHEDULED, "")
-            case "Scheduled" if job.plan.outcome == EXPIRED or job.due >= job.expires_at:
-                return EXPIRED, "The job timed out before it began."
-            case "Scheduled":
-                return IN_PROGRESS, ""
-            case "Stopping":
-                return STOPPED, ""
-        return self._end_of_processing(job)
-
-    def _permission_problem(self, job: Job) -> str:
-        if self.faults.fail_validating is None or job.foreign:
-            return ""
-        bucket, _, key = job.input_uri.removeprefix("s3://").partition("/")
-        return VALIDATING_FAILURES[self.faults.fail_validating].format(
-            bucket=bucket, key=key, uri=job.input_uri
-        )
-
-    def _input_problem(self, job: Job) -> str:
-        settings, inspection = self.settings, job.inspection or Inspection()
-        if inspection.problem:
-            return inspection.problem
-        if inspection.records < settings.min_records:
-            return TOO_FEW_RECORDS.format(
-                arn=job.arn, records=inspection.records, minimum=settings.min_records
-            )
-        if max(inspection.records, inspection.largest_file_records) > settings.max_records:
-            return (
-                f"The input has {inspection.records} records; the maximum is "
-                f"{settings.max_records}."
-            )
-        if (
-            inspection.largest_file_bytes > settings.max_file_bytes
-            or inspection.total_bytes > settings.max_job_bytes
-        ):
-            return "The input is larger than the quota allows."
-        return ""
-
-    def _end_of_processing(self, job: Job) -> tuple[str, str]:
-        if job.tally and job.tally.problem:
-            return FAILED, job.tally.problem
-        if self._fails_processing(job):
-            return FAILED, PROCESSING_FAILURES[self.faults.fail_processing or ""].format(
-                role=job.role
-            )
-        messages = {
-            FAILED: "The job failed because of an internal error.",
-            PARTIALLY_COMPLETED: "Not all records could be processed in time.",
-        }
-        # A lot of Expired has had its chance in Scheduled; end_foreign may have replaced it
-        # meanwhile.
-        return job.plan.outcome, messages.get(job.plan.outcome, "")
-
     def _move(self, job: Job, status: str, due: datetime, now: datetime) -> None:
         previous, job.status, job.turn = job.status, status, job.turn + 1
         job.times[status] = now
         self.touched[job.id] = job
-        self._changes.append(_change(job, previous, now))
+        self._changes.append(job.change(previous, now))
         if job.ended:
-            self._alive[job.model][_owner(job)] -= 1  # at this instant the quota has room again
+            self._alive[job.model][job.owner] -= 1  # at this instant the quota has room again
             return
         # From when it was due, not from now: a late driver does not make jobs longer.
         job.due = due + timedelta(seconds=job.plan.seconds.get(status, 0.0))
@@ -487,20 +373,6 @@ class Bedrock:
         job.tally = self._write(job)
         return job.tally is None
 
-    def _leaves_output(self, job: Job) -> bool:
-        """Whether there is output to be written before the job leaves its status."""
-        if job.tally is not None:
-            return False
-        if job.status == STOPPING:
-            return job.stopped_records > 0 and self.faults.stopped_output == "part"
-        return job.status == IN_PROGRESS and job.plan.share > 0 and not self._fails_processing(job)
-
-    def _processed(self, job: Job, now: datetime) -> int:
-        return 0 if self._fails_processing(job) else job.processed_by(now)
-
-    def _fails_processing(self, job: Job) -> bool:
-        return self.faults.fail_processing is not None and job.tally is None and not job.foreign
-
     def _resume(self, job: Job, now: datetime) -> None:
         job.waiting, job.due = False, max(job.due, now)
         self.touched[job.id] = job
@@ -512,74 +384,16 @@ class Bedrock:
 
     def _count_alive(self, job: Job) -> None:
         alive = self._alive.setdefault(job.model, Counter())
-        alive[_owner(job)] += 1
+        alive[job.owner] += 1
         largest = self.largest_alive.setdefault(job.model, {"ours": 0, "foreign": 0, "total": 0})
         for owner, count in (*alive.items(), ("total", alive.total())):
             largest[owner] = max(largest[owner], count)
 
     # Last in the class, because from here on `list` in an annotation would mean this method.
     def list(self, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """A page of summaries, newest first unless `sortOrder` says otherwise. Raises BedrockError.
-
-        Pages are cut by the number of the job, so that jobs created meanwhile neither repeat nor
-        hide others.
+        """A page of summaries, newest first unless `sortOrder` says otherwise. Raises
+        BedrockError.
         """
-        self._check("ListModelInvocationJobs", request)
-        page_size = request.get("maxResults") or 100
-        page = [*itertools.islice(self._matching(request, now), page_size + 1)]
-        answer: dict[str, Any] = {
-            "invocationJobSummaries": [summary(job, self.settings) for job in page[:page_size]]
-        }
-        if len(page) > page_size:
-            answer["nextToken"] = base64.urlsafe_b64encode(
-                b"%d" % page[page_size - 1].sequence
-            ).decode()
-        return answer
-
-    def _matching(self, request: Mapping[str, Any], now: datetime) -> Iterable[Job]:
-        ascending = request.get("sortOrder") == "Ascending"
-        jobs: Iterable[Job] = self.jobs.values() if ascending else reversed(self.jobs.values())
-        after, before = request.get("submitTimeAfter"), request.get("submitTimeBefore")
-        last = _sequence(request.get("nextToken"))
+        check("ListModelInvocationJobs", request)
         newest = now - timedelta(seconds=self.faults.list_behind_seconds)
-        for job in jobs:
-            seen = last is not None and (
-                job.sequence <= last if ascending else job.sequence >= last
-            )
-            wanted = (
-                request.get("statusEquals") in (None, job.status)
-                and (request.get("nameContains") or "") in job.name
-            )
-            in_time = (after is None or job.submit_time > after) and (
-                before is None or job.submit_time < before
-            )
-            if wanted and in_time and not seen and job.submit_time <= newest:
-                yield job
-
-
-def _change(job: Job, previous: str, now: datetime) -> StatusChange:
-    return StatusChange(
-        job_id=job.id,
-        arn=job.arn,
-        name=job.name,
-        model=job.model,
-        previous=previous,
-        status=job.status,
-        message=job.message,
-        at=now,
-        submit_time=job.submit_time,
-        foreign=job.foreign,
-    )
-
-
-def _owner(job: Job) -> str:
-    return "foreign" if job.foreign else "ours"
-
-
-def _sequence(next_token: str | None) -> int | None:
-    if next_token is None:
-        return None
-    try:
-        return int(base64.urlsafe_b64decode(next_token))
-    except (ValueError, binascii.Error) as error:
-        raise BedrockError(VALIDATION, "nextToken is not one that this service gave.") from error
+        return page(request, self.jobs, newest, self.settings)

@@ -11,7 +11,7 @@ from bbq.shared.models import FIFO, LARGEST_FIRST
 from bbq.shared.tables import Delete, LineRow, Put
 from bench import order, scale, scheduling
 from bench.long_tables import LongTables
-from bench.simulated import STREAM_LANES, Deployment, Unfinished
+from bench.simulated import STREAM_LANES, Burst, Unfinished
 from bench.yardsticks import occupancy, refill_gaps
 from local.bedrock_simulator.jobs import Inspection
 from local.settings import ROOT
@@ -20,13 +20,13 @@ from tests.simulation.simulation import HINT_CONCURRENCY, UPLOAD_CONCURRENCY
 
 def test_jobs_take_as_long_as_they_were_said_to_and_no_slot_is_used_twice() -> None:
     lengths = [600.0 + number for number in range(12)]
-    spans = Deployment("a", 3).run(lengths)
+    spans = Burst("a", 3).run(lengths)
     assert [round(end - begin, 3) for begin, end in spans] == lengths
     assert max(held for _, held in occupancy(spans)) == 3
 
 
 def test_the_line_is_the_order_in_which_jobs_begin() -> None:
-    deployment = Deployment("a", 2)
+    deployment = Burst("a", 2)
     spans = deployment.run([600.0] * 10)
     begins = [spans[number][0] for number in deployment.line()]
     # the first two find slots free, whoever is seen first
@@ -37,22 +37,22 @@ def test_the_line_is_the_order_in_which_jobs_begin() -> None:
 
 def test_a_refill_takes_what_its_calls_take() -> None:
     """The bus, the queue, a write, an armed timer and half of Create."""
-    gaps = refill_gaps(Deployment("a", 2).run([600.0] * 20), 2)
+    gaps = refill_gaps(Burst("a", 2).run([600.0] * 20), 2)
     assert len(gaps) == 18
     assert 0.2 < min(gaps) < max(gaps) < 5
 
 
 def test_the_same_seed_is_the_same_run() -> None:
-    assert Deployment("a", 2).run([600.0] * 6) == Deployment("a", 2).run([600.0] * 6)
+    assert Burst("a", 2).run([600.0] * 6) == Burst("a", 2).run([600.0] * 6)
 
 
 def test_a_function_that_was_not_asked_for_long_starts_anew() -> None:
-    often, seldom = Deployment("a", 1).run([120.0] * 10), Deployment("a", 1).run([7200.0] * 10)
+    often, seldom = Burst("a", 1).run([120.0] * 10), Burst("a", 1).run([7200.0] * 10)
     assert sum(refill_gaps(seldom, 1)) > sum(refill_gaps(often, 1)) + 2
 
 
 def test_transactions_that_meet_are_tried_again() -> None:
-    deployment = Deployment("a", 30)
+    deployment = Burst("a", 30)
     contended = 0
     write = deployment.sim_tables._write
 
@@ -71,7 +71,7 @@ def test_transactions_that_meet_are_tried_again() -> None:
 
 
 def test_a_run_that_did_not_complete_gives_no_figures() -> None:
-    deployment = Deployment("a", 1)
+    deployment = Burst("a", 1)
     deployment.put(0, 600.0)
     deployment._run_until(deployment.kernel.time + 100)
     deployment.pause("haiku")
@@ -81,7 +81,7 @@ def test_a_run_that_did_not_complete_gives_no_figures() -> None:
 
 
 def test_a_job_that_failed_gives_no_figures_either() -> None:
-    deployment = Deployment("a", 1)
+    deployment = Burst("a", 1)
     deployment.rules._inspect = lambda _: Inspection(problem="The role could not read the input.")
     with pytest.raises(Unfinished):
         deployment.run([600.0])
@@ -100,8 +100,8 @@ def test_the_largest_jobs_begin_first_where_that_is_the_order() -> None:
     lengths, records = [600.0] * 9, [1, 2, 5, 10, 20, 50, 100, 200, 500]
     first, last = dict[int, int](), dict[int, int]()
     for spans, found in (
-        (Deployment("a", 1, LARGEST_FIRST).run(lengths, records), first),
-        (Deployment("a", 1, FIFO).run(lengths, records), last),
+        (Burst("a", 1, LARGEST_FIRST).run(lengths, records), first),
+        (Burst("a", 1, FIFO).run(lengths, records), last),
     ):
         found.update(enumerate(sorted(range(9), key=lambda number: spans[number][0])))
     began = [records[first[place]] for place in range(1, 9)]  # one of them found the slot free
@@ -139,7 +139,7 @@ def test_long_tables_say_what_the_others_say() -> None:
 
 
 def test_a_job_leaves_nothing_behind_and_everybody_is_served() -> None:
-    deployment = scale.Deployment(models=3, slots=2, waiting=4, tables=LongTables())
+    deployment = scale.BusyModels(models=3, slots=2, waiting=4, tables=LongTables())
     before = deployment.items()
     for _ in range(60):
         deployment.turn()

@@ -66,7 +66,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
         asked.append(question)
         return answer == "y"
 
-    monkeypatch.setattr("bbq.cli.app.interactive", lambda: True)
+    monkeypatch.setattr("bbq.cli.output.interactive", lambda: True)
     monkeypatch.setattr("typer.confirm", confirm)
     return asked
 
@@ -373,7 +373,7 @@ def test_a_model_that_is_not_there_is_not_paused(deployed: Deployed, bbq: Bbq) -
     for command in ("pause", "resume"):
         result = bbq(command, "opus")
         assert result.code == 3
-        assert "no model 'opus'; it has haiku, nova" in result.err
+        assert "no model 'opus': the models are haiku, nova" in result.err
     assert deployed.store.load(model_stream("opus")) == []
 
 

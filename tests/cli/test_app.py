@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
 from tests.cli.conftest import Result
 
 Bbq = Callable[..., Result]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
 from bbq.cli.status import Began
 from bbq.shared import events as e
 from tests.cli.conftest import Deployed, Result

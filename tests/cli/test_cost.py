@@ -25,13 +25,18 @@ def prices(tmp_path: Path) -> str:
 def test_groups_are_added_exactly() -> None:
     jobs = [
         Sum(group="b", jobs=1, input_tokens=1, output_tokens=1, cost=Decimal("0.000011")),
-        Sum(group="a", jobs=1, unknown=1),
-        Sum(group="b", jobs=1, unpriced=1, input_tokens=2, cost=Decimal("0.1")),
+        Sum(group="a", jobs=1, jobs_with_unknown_tokens=1),
+        Sum(group="b", jobs=1, jobs_without_price=1, input_tokens=2, cost=Decimal("0.1")),
     ]
     a, b = added(jobs)
     assert a == jobs[1]
     assert b == Sum(
-        group="b", jobs=2, unpriced=1, input_tokens=3, output_tokens=1, cost=Decimal("0.100011")
+        group="b",
+        jobs=2,
+        jobs_without_price=1,
+        input_tokens=3,
+        output_tokens=1,
+        cost=Decimal("0.100011"),
     )
 
 

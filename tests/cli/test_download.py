@@ -161,7 +161,7 @@ def test_a_part_of_another_version_is_not_gone_on_with(
 def test_a_part_that_is_too_long_is_begun_again(
     deployed: Deployed, bbq: Bbq, job: str, tmp_path: Path
 ) -> None:
-    things, _ = download._things(deployed.deployment, deployed.job(job))
+    things, _ = download._outputs(deployed.deployment, deployed.job(job))
     for thing in things:
         part = tmp_path / thing.path.parent / download._part_name(thing)
         part.parent.mkdir(exist_ok=True)
@@ -283,7 +283,7 @@ def test_a_part_file_that_is_a_link_is_not_followed(
 ) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"mine")
-    things, _ = download._things(deployed.deployment, deployed.job(job))
+    things, _ = download._outputs(deployed.deployment, deployed.job(job))
     inside = tmp_path / "inside" / "abcdefghwxyz"
     inside.mkdir(parents=True)
     for thing in things:

@@ -32,24 +32,30 @@ def slots(limit: int, held: int) -> Slots:
     ],
 )
 def test_a_start_is_so_many_ends_away(ahead: int, limit: int, held: int, minutes: int) -> None:
-    assert expected_start(slots(limit, held), ahead, 30 * 60) == timedelta(minutes=minutes)
+    assert expected_start(slots(limit, held), Position(ahead=ahead), 30 * 60) == timedelta(
+        minutes=minutes
+    )
 
 
 def test_nobody_can_say_when_a_model_without_slots_starts_anything() -> None:
-    assert expected_start(slots(0, 0), 0, 1800) is None
-    assert expected_start(slots(0, 2), 0, 1800) is None
-    assert expected_start(None, 0, 1800) is None
+    assert expected_start(slots(0, 0), Position(ahead=0), 1800) is None
+    assert expected_start(slots(0, 2), Position(ahead=0), 1800) is None
+    assert expected_start(None, Position(ahead=0), 1800) is None
 
 
 def test_a_model_that_is_paused_or_on_hold_starts_nothing_that_can_be_foretold() -> None:
     hold = Hold(kind=QUOTA, message="", since=NOW, until=NOW, ends=0)
-    assert expected_start(replace(slots(2, 0), paused=True), 0, 1800) is None
-    assert expected_start(replace(slots(2, 0), refused=hold), 0, 1800) is None
+    assert expected_start(replace(slots(2, 0), paused=True), Position(ahead=0), 1800) is None
+    assert expected_start(replace(slots(2, 0), refused=hold), Position(ahead=0), 1800) is None
+
+
+def test_a_place_that_was_not_counted_to_its_end_has_no_start() -> None:
+    assert expected_start(slots(2, 0), Position(ahead=1000, exact=False), 1800) is None
 
 
 def test_without_a_mean_only_a_free_slot_is_certain() -> None:
-    assert expected_start(slots(2, 1), 0, None) == timedelta(0)
-    assert expected_start(slots(2, 1), 1, None) is None
+    assert expected_start(slots(2, 1), Position(ahead=0), None) == timedelta(0)
+    assert expected_start(slots(2, 1), Position(ahead=1), None) is None
 
 
 def test_a_line_drains_as_fast_as_all_slots_together() -> None:

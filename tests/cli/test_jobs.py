@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bbq.cli import queries
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
+from bbq.cli.views import View
 from bbq.shared import events as e
 from tests.cli.conftest import NOW, Deployed, Result
 
@@ -163,7 +164,7 @@ def test_a_job_that_ends_while_the_list_is_read_is_listed_once_as_over(
 ) -> None:
     live = queries.live_views
 
-    def and_then_it_ends(*arguments: Any) -> list[queries.View]:
+    def and_then_it_ends(*arguments: Any) -> list[View]:
         found = live(*arguments)
         deployed.complete(busy["running"])
         return found

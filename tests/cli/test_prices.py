@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bbq.cli.prices import NotPrices, Price, Prices, cost, estimate, most_output_tokens, read_prices
+from bbq.cli.faults import Fault
+from bbq.cli.prices import Price, Prices, cost, estimate, most_output_tokens, read_prices
 
 HAIKU = Price(input_per_1000=Decimal("0.0005"), output_per_1000=Decimal("0.0025"))
 
@@ -96,15 +97,15 @@ def test_a_table_is_read_without_binary_fractions(tmp_path: Path, text: str, nam
 def test_a_table_that_cannot_be_used_says_all_that_is_wrong(
     tmp_path: Path, text: str, says: str
 ) -> None:
-    with pytest.raises(NotPrices) as error:
+    with pytest.raises(Fault) as error:
         read_prices(table(tmp_path, text))
     assert says in str(error.value)
 
 
 def test_a_table_that_is_not_there_or_far_too_large_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NotPrices, match="cannot be read"):
+    with pytest.raises(match="cannot be read"):
         read_prices(tmp_path / "nothing.toml")
-    with pytest.raises(NotPrices, match="larger"):
+    with pytest.raises(match="larger"):
         read_prices(table(tmp_path, "#" * 2_000_000))
 
 

@@ -7,14 +7,15 @@ from typing import Any
 import boto3
 import pytest
 
-from bbq.cli import queries
-from bbq.cli.app import Fault, NotFound
+from bbq.cli import estimates, job_ids, queries
+from bbq.cli.faults import Fault, NotFound
+from bbq.cli.views import View
 from tests.cli.conftest import BUCKET, NOW, Deployed, Requests
 
 MODELS = ["haiku", "nova"]
 
 
-def jobs(views: list[queries.View]) -> list[str]:
+def jobs(views: list[View]) -> list[str]:
     return [view.job for view in views]
 
 
@@ -41,7 +42,7 @@ def test_partitions_are_read_in_the_order_in_which_jobs_go_through_them(
     """One that moves on meanwhile is met twice rather than not at all."""
     read: list[str] = []
 
-    def noted(_: Any, keys: list[str]) -> list[list[queries.View]]:
+    def noted(_: Any, keys: list[str]) -> list[list[View]]:
         read.extend(keys)
         return []
 
@@ -166,7 +167,7 @@ def test_a_job_that_ends_while_all_are_read_is_met_once(
     job = deployed.upload("haiku/a.jsonl")
     live = queries.live_views
 
-    def and_then_it_ends(*arguments: Any) -> list[queries.View]:
+    def and_then_it_ends(*arguments: Any) -> list[View]:
         found = live(*arguments)
         deployed.complete(job)
         return found
@@ -224,18 +225,18 @@ def test_a_job_is_found_by_its_object(deployed: Deployed) -> None:
         f"s3://{BUCKET}/to-process/haiku/a.jsonl",
         job,
     ):
-        assert queries.by_object(deployed.deployment, said) == job
+        assert job_ids.by_object(deployed.deployment, said) == job
     with pytest.raises(NotFound, match="bbq jobs"):
-        queries.by_object(deployed.deployment, "haiku/b.jsonl")
+        job_ids.by_object(deployed.deployment, "haiku/b.jsonl")
     with pytest.raises(Fault, match="not other"):
-        queries.by_object(deployed.deployment, "s3://other/to-process/haiku/a.jsonl")
+        job_ids.by_object(deployed.deployment, "s3://other/to-process/haiku/a.jsonl")
 
 
 def test_what_is_neither_an_id_nor_a_key_is_not_asked_of_s3(
     deployed: Deployed, requests: list[str]
 ) -> None:
     with pytest.raises(NotFound, match="26 letters"):
-        queries.by_object(deployed.deployment, "mfrgg")
+        job_ids.by_object(deployed.deployment, "mfrgg")
     assert requests == []
 
 
@@ -250,9 +251,9 @@ def test_a_place_in_line_is_counted_and_not_guessed(
     urgent = deployed.upload("nova/urgent.jsonl", "nova", priority=0)
 
     def place(job: str) -> str:
-        return str(queries.place(deployed.deployment, deployed.job(job)))
+        return str(estimates.place(deployed.deployment, deployed.job(job)))
 
     assert [place(job) for job in (urgent, *waiting)] == ["1", "2", "3", "4"]
     assert place(running) == "None"
-    monkeypatch.setattr(queries, "MAX_POSITION", 2)
+    monkeypatch.setattr(estimates, "MAX_POSITION", 2)
     assert place(waiting[-1]) == "more than 2"

@@ -6,8 +6,8 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from bbq.cli import queries
-from bbq.cli.app import Exit
+from bbq.cli import estimates
+from bbq.cli.faults import Exit
 from bbq.shared import events as e
 from bbq.shared.hold import ACCESS
 from bbq.shared.names import holder, job_id
@@ -52,7 +52,7 @@ def test_in_line_it_waits_for_a_slot_at_a_position_with_an_expected_start(
 def test_a_long_line_is_not_counted_to_its_end(
     full: Deployed, bbq: Bbq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "MAX_POSITION", 1)
+    monkeypatch.setattr(estimates, "MAX_POSITION", 1)
     full.upload("nova/2.jsonl", "nova", priority=1)
     job = full.upload("nova/3.jsonl", "nova")
     wait = waits_for(bbq, job)

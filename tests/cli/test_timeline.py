@@ -142,7 +142,7 @@ def test_only_the_models_that_were_named_are_shown(busy: Deployed, bbq: Run) -> 
     wrong = bbq("timeline", "--model", "opus")
     assert (wrong.code, wrong.err) == (
         3,
-        "bbq: there is no model 'opus' and no job of it: the models are haiku, nova\n",
+        "bbq: there is no model 'opus': the models are haiku, nova\n",
     )
 
 

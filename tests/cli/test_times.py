@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bbq.cli.app import Fault
+from bbq.cli.faults import Fault
 from bbq.cli.times import days, duration, exact, length, rough, since_when
 from tests.cli.conftest import NOW
 

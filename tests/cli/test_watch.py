@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from rich.console import ConsoleDimensions
 
 from bbq.cli import progress, queries, watch
-from bbq.cli.app import Exit
+from bbq.cli.faults import Exit
 from bbq.cli.progress import BETWEEN, Progress
 from tests.cli.conftest import NOW, Deployed, Requests, Result
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.progress import TextColumn
 
-from bbq.cli import app
+from bbq.cli import output
 from bbq.shared import events as e
 from local.settings import ROOT
 from tests.cli.conftest import Deployed, Result
@@ -121,7 +121,7 @@ def test_a_bar_is_named_as_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with app.bars() as progress:
+    with output.bars() as progress:
         progress.add_task(WORDS, total=1)
         [column] = [column for column in progress.columns if isinstance(column, TextColumn)]
         assert column.render(progress.tasks[0]).plain == WORDS
@@ -132,4 +132,4 @@ def test_there_is_one_way_to_a_terminal() -> None:
     made = re.compile(r"\b(?:Console|TextColumn)\(")
     assert [
         path.name for path in sorted((ROOT / "cli").glob("*.py")) if made.search(path.read_text())
-    ] == ["app.py"]
+    ] == ["output.py"]

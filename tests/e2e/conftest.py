@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local import build, deploy, stack
-from local.deployment import Deployment, simulator
+from local.deployment import LocalDeployment, simulator
 from local.emulators import MINISTACK, chosen
 from local.settings import ROOT, free_endpoints
 
@@ -73,7 +73,7 @@ def local_stack(work: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def deployment(local_stack: None, work: Path) -> Deployment:
+def deployment(local_stack: None, work: Path) -> LocalDeployment:
     """The deployment, as Terraform made it. Without terraform or its provider: skipped, but never
     in CI.
     """
@@ -82,7 +82,7 @@ def deployment(local_stack: None, work: Path) -> Deployment:
             f"-var=models={json.dumps(MODELS)}",
             f"-var=check_in_minutes={CHECK_IN_MINUTES}",
         ]
-        return Deployment(deploy.apply(variables, work=work / "terraform", quiet=True))
+        return LocalDeployment(deploy.apply(variables, work=work / "terraform", quiet=True))
     except deploy.DeployError as error:
         if "is not installed" in str(error) or "Failed to query available provider packages" in str(
             error
@@ -110,7 +110,9 @@ def eventually(probe: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -
         time.sleep(0.2)
 
 
-def over(deployment: Deployment, job: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+def over(
+    deployment: LocalDeployment, job: str, *, seconds: float = PATIENCE_SECONDS
+) -> dict[str, Any]:
     """The view of a job once it is over and, where it ran, tallied."""
 
     def probe() -> dict[str, Any]:
@@ -121,7 +123,7 @@ def over(deployment: Deployment, job: str, *, seconds: float = PATIENCE_SECONDS)
     return eventually(probe, seconds=seconds) or deployment.view(job)
 
 
-def hurry(deployment: Deployment) -> None:
+def hurry(deployment: LocalDeployment) -> None:
     """Functions time out after FUNCTION_SECONDS, and their messages stay hidden as long."""
     functions, outputs = deployment.client("lambda"), deployment.outputs
     urls = [outputs["intake_queue_url"], outputs["hints_queue_url"]]

@@ -13,7 +13,7 @@ from typing import Any
 
 from bbq.shared.hold import UNANSWERED
 from bbq.shared.names import attempt_name
-from local.deployment import Deployment, simulator
+from local.deployment import LocalDeployment, simulator
 from tests.e2e.conftest import PATIENCE_SECONDS, eventually, over
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class Line:
     """A model of a deployment, as it was deployed."""
 
-    deployment: Deployment
+    deployment: LocalDeployment
     name: str  # the deployment's
     model: str
     model_id: str
@@ -82,7 +82,7 @@ def settled(line: Line, jobs: Iterable[str], *, seconds: float = PATIENCE_SECOND
     log.info(text, model, len(took), took[len(took) // 2], took[-1], found, unanswered)
 
 
-def nothing_is_left(deployment: Deployment, *, seconds: float) -> None:
+def nothing_is_left(deployment: LocalDeployment, *, seconds: float) -> None:
     """No message waits, and none is dead."""
     queues = [deployment.outputs["hints_queue_url"], deployment.outputs["intake_queue_url"]]
     empty = eventually(lambda: not any(map(deployment.queue_depth, queues)), seconds=seconds)
@@ -99,7 +99,7 @@ def bedrock_jobs(model_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def dead_letters(deployment: Deployment) -> dict[str, int]:
+def dead_letters(deployment: LocalDeployment) -> dict[str, int]:
     """How many messages are in each dead-letter queue."""
     return {
         name: deployment.queue_depth(url)

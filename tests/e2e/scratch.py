@@ -7,7 +7,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from local.deployment import Deployment
+from local.deployment import LocalDeployment
 from local.settings import REGION
 
 OBJECT_BYTES = 100_000
@@ -29,7 +29,7 @@ class Scratch:
 
     NAME = "bbq-faults-scratch"
 
-    def __init__(self, deployment: Deployment, url: str) -> None:
+    def __init__(self, deployment: LocalDeployment, url: str) -> None:
         self._deployment, self._bucket = deployment, deployment.outputs["bucket"]
         self._scheduler = deployment.client("scheduler")
         self._through = {

@@ -43,7 +43,7 @@ import pytest
 from bbq.shared.hold import STEP_MINUTES
 from bbq.shared.names import job_stream, model_stream
 from local import stack
-from local.deployment import Deployment, records, simulator
+from local.deployment import LocalDeployment, records, simulator
 from tests.e2e import promises
 from tests.e2e.conftest import (
     FUNCTION_SECONDS,
@@ -85,7 +85,7 @@ class Trouble:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def hurried(deployment: Deployment) -> Iterator[None]:
+def hurried(deployment: LocalDeployment) -> Iterator[None]:
     """Shorter waits for this module: see above. Everything is put back, so that Terraform finds
     what it made.
     """
@@ -132,7 +132,7 @@ def hurried(deployment: Deployment) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def troubles(deployment: Deployment, work: Path) -> dict[str, Trouble]:
+def troubles(deployment: LocalDeployment, work: Path) -> dict[str, Trouble]:
     """Four troubles, one after another, each for a model of its own. They heal while the tests
     below go on.
     """
@@ -147,7 +147,7 @@ def troubles(deployment: Deployment, work: Path) -> dict[str, Trouble]:
     return found
 
 
-def killed_workers(deployment: Deployment, work: Path) -> Trouble:
+def killed_workers(deployment: LocalDeployment, work: Path) -> Trouble:
     """SIGKILL for every process that runs a function while 30 and more jobs are on their way, again
     and again after two uploads.
 
@@ -179,7 +179,7 @@ def killed_workers(deployment: Deployment, work: Path) -> Trouble:
     return trouble
 
 
-def cut_off(deployment: Deployment, work: Path) -> dict[str, int]:
+def cut_off(deployment: LocalDeployment, work: Path) -> dict[str, int]:
     """How many invocations of each kind ended with their process."""
     told = stack.cut_off(work / "stack.json")
     intake, scheduler = (
@@ -204,7 +204,7 @@ def children(parent: int) -> list[int]:
     return [int(pid) for pid, its_parent in pairs if int(its_parent) == parent]
 
 
-def bedrock_dies(deployment: Deployment, work: Path) -> Trouble:
+def bedrock_dies(deployment: LocalDeployment, work: Path) -> Trouble:
     """SIGKILL for the simulator while jobs run and others wait, 8 s without any Bedrock, and more
     uploads in that time.
     """
@@ -220,7 +220,7 @@ def bedrock_dies(deployment: Deployment, work: Path) -> Trouble:
     return trouble
 
 
-def lost_answers(deployment: Deployment, work: Path) -> Trouble:
+def lost_answers(deployment: LocalDeployment, work: Path) -> Trouble:
     """Three Creates in ten make the job and never answer, and four events in five are lost."""
 
     def struck(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
@@ -244,7 +244,7 @@ def lost_answers(deployment: Deployment, work: Path) -> Trouble:
     return trouble
 
 
-def no_event_arrives(deployment: Deployment, work: Path) -> Trouble:
+def no_event_arrives(deployment: LocalDeployment, work: Path) -> Trouble:
     """Every event is dropped until all that runs has ended at Bedrock; four more jobs wait for the
     slots.
     """
@@ -270,7 +270,7 @@ def test_every_trouble_struck(troubles: Mapping[str, Trouble]) -> None:
 
 
 def test_others_that_hold_the_quota_cost_few_refusals_and_their_end_lets_all_run(
-    deployment: Deployment,
+    deployment: LocalDeployment,
 ) -> None:
     began, refused = time.monotonic(), simulator("stats")["refused_by_quota"]
     simulator("quotas", {"model": model_id("shared"), "limit": 3})
@@ -297,7 +297,7 @@ STRANGERS = {
 
 
 @pytest.fixture(scope="module")
-def poisoned(deployment: Deployment) -> list[str]:
+def poisoned(deployment: LocalDeployment) -> list[str]:
     """Five jobs wait for a paused model, in this order; the first has an event that this code does
     not know. Then: resumed.
     """
@@ -320,7 +320,7 @@ def poisoned(deployment: Deployment) -> list[str]:
 
 
 def test_an_event_of_the_future_or_of_a_stranger_stops_nobody_else(
-    deployment: Deployment, poisoned: list[str]
+    deployment: LocalDeployment, poisoned: list[str]
 ) -> None:
     """Each record that cannot be handled becomes a hint, which comes back later each time; the
     others go on at once.
@@ -344,7 +344,7 @@ def test_an_event_of_the_future_or_of_a_stranger_stops_nobody_else(
 
 
 def test_three_hundred_uploads_at_once_all_run_in_order_and_within_the_limits(
-    deployment: Deployment,
+    deployment: LocalDeployment,
 ) -> None:
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
@@ -370,14 +370,14 @@ def test_three_hundred_uploads_at_once_all_run_in_order_and_within_the_limits(
 
 
 def test_the_hint_of_a_poisoned_job_is_kept_until_it_can_be_read(
-    deployment: Deployment, poisoned: list[str]
+    deployment: LocalDeployment, poisoned: list[str]
 ) -> None:
     settled(deployment, "poison", poisoned, seconds=FUNCTION_SECONDS + 60)
 
 
 @pytest.mark.parametrize("model", ["unheard", "unsure", "outage", "killed"])
 def test_it_heals_by_itself(
-    deployment: Deployment, troubles: Mapping[str, Trouble], model: str
+    deployment: LocalDeployment, troubles: Mapping[str, Trouble], model: str
 ) -> None:
     trouble = troubles[model]
     settled(
@@ -385,12 +385,16 @@ def test_it_heals_by_itself(
     )
 
 
-def test_no_hint_and_no_upload_is_left_and_none_is_dead(deployment: Deployment) -> None:
+def test_no_hint_and_no_upload_is_left_and_none_is_dead(deployment: LocalDeployment) -> None:
     nothing_is_left(deployment, seconds=HIDDEN_SECONDS + FUNCTION_SECONDS)
 
 
 def settled(
-    deployment: Deployment, model: str, jobs: Iterable[str], *, seconds: float = PATIENCE_SECONDS
+    deployment: LocalDeployment,
+    model: str,
+    jobs: Iterable[str],
+    *,
+    seconds: float = PATIENCE_SECONDS,
 ) -> None:
     """What every trouble must leave behind: see promises.py."""
     line = Line(
@@ -403,7 +407,7 @@ def settled(
     promises.settled(line, jobs, seconds=seconds)
 
 
-def upload_all(deployment: Deployment, model: str, count: int, *, first: int = 0) -> list[str]:
+def upload_all(deployment: LocalDeployment, model: str, count: int, *, first: int = 0) -> list[str]:
     """So many good files at once; their jobs."""
     body = records()
     assert deployment.s3  # made before the threads, which may share it
@@ -433,7 +437,9 @@ def all_ended(model: str) -> bool:
     return all(job["status"] == "Completed" for job in made(model))
 
 
-def put_event(deployment: Deployment, stream: str, version: int, name: str, data: object) -> None:
+def put_event(
+    deployment: LocalDeployment, stream: str, version: int, name: str, data: object
+) -> None:
     """An event written past the code that may write it."""
     item: Any = {
         "stream": {"S": stream},

@@ -39,7 +39,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingErr
 from bbq.services.scheduler.results import MANIFEST
 from bbq.shared.names import INPUT_PREFIX
 from local import deploy
-from local.deployment import RECORDS, Deployment, records, simulator
+from local.deployment import RECORDS, LocalDeployment, records, simulator
 from local.settings import ROOT, bedrock_endpoint_of, endpoint_of, free_port, local_environment
 from tests.e2e.conftest import CHECK_IN_MINUTES, FUNCTION_SECONDS, LEASE_SECONDS, eventually, hurry
 from tests.e2e.fault_proxy import COPY_OBJECT, Fault, FaultProxy, Place
@@ -202,7 +202,7 @@ def proxy(local_stack: None, work: Path) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture(scope="module")
-def behind(proxy: FaultProxy, work: Path) -> Iterator[Deployment]:
+def behind(proxy: FaultProxy, work: Path) -> Iterator[LocalDeployment]:
     """The deployment whose functions reach AWS through the proxy, with shorter waits. Destroyed at
     the end.
     """
@@ -219,7 +219,7 @@ def behind(proxy: FaultProxy, work: Path) -> Iterator[Deployment]:
         f"-var=environment={json.dumps(environment)}",
     ]
     try:
-        deployment = Deployment(deploy.apply(variables, work=directory, quiet=True))
+        deployment = LocalDeployment(deploy.apply(variables, work=directory, quiet=True))
         hurry(deployment)
         yield deployment
     finally:
@@ -227,7 +227,7 @@ def behind(proxy: FaultProxy, work: Path) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="module")
-def scratch(behind: Deployment, proxy: FaultProxy) -> Iterator[Scratch]:
+def scratch(behind: LocalDeployment, proxy: FaultProxy) -> Iterator[Scratch]:
     with Scratch(behind, proxy.url) as made:
         yield made
 
@@ -274,7 +274,7 @@ def test_a_read_is_cut_in_half(scratch: Scratch, proxy: FaultProxy) -> None:
 
 
 @pytest.fixture(scope="module")
-def storm(behind: Deployment, proxy: FaultProxy) -> Storm:
+def storm(behind: LocalDeployment, proxy: FaultProxy) -> Storm:
     """Both shares, one after the other, with uploads from the beginning to the end."""
     jobs: dict[str, list[str]] = {model: [] for model in MODELS}
     requests, before, halves = proxy.requests(), proxy.struck(), set[str]()
@@ -312,7 +312,7 @@ def missing(struck: Counter[Place], halves: set[str]) -> set[object]:
     return {*(PLACES - SELDOM - set(struck)), *unread}
 
 
-def burst(deployment: Deployment, jobs: dict[str, list[str]]) -> None:
+def burst(deployment: LocalDeployment, jobs: dict[str, list[str]]) -> None:
     """More jobs of both models. For most of the time Bedrock has no quota for `right`: each end of
     a job of others is a reason to ask, and the answer is no.
     """
@@ -326,7 +326,7 @@ def burst(deployment: Deployment, jobs: dict[str, list[str]]) -> None:
     time.sleep(max(0.0, began + BURST_SECONDS - time.monotonic()))
 
 
-def upload(deployment: Deployment, model: str, numbers: range) -> list[str]:
+def upload(deployment: LocalDeployment, model: str, numbers: range) -> list[str]:
     """A good file for each number; their jobs."""
     body = records()
     assert deployment.s3  # made before the threads, which share it
@@ -342,7 +342,7 @@ def test_every_fault_struck_every_call_that_it_is_meant_for(storm: Storm) -> Non
 
 @pytest.mark.parametrize("model", MODELS)
 def test_all_that_was_uploaded_heals_by_itself_and_every_promise_was_kept(
-    behind: Deployment, storm: Storm, model: str
+    behind: LocalDeployment, storm: Storm, model: str
 ) -> None:
     line = Line(deployment=behind, name=DEPLOYMENT, model=model, **MODELS[model])
     settled(line, storm.jobs[model], seconds=storm.healed_in())
@@ -350,7 +350,7 @@ def test_all_that_was_uploaded_heals_by_itself_and_every_promise_was_kept(
 
 
 def test_what_each_job_did_was_counted_from_a_whole_manifest(
-    behind: Deployment, storm: Storm
+    behind: LocalDeployment, storm: Storm
 ) -> None:
     for job in [*storm.jobs["left"], *storm.jobs["right"]]:
         view = behind.view(job)
@@ -362,11 +362,11 @@ def test_what_each_job_did_was_counted_from_a_whole_manifest(
         assert view["input_tokens"], view  # which only the manifest knows
 
 
-def test_no_message_is_left_and_none_is_dead(behind: Deployment, storm: Storm) -> None:
+def test_no_message_is_left_and_none_is_dead(behind: LocalDeployment, storm: Storm) -> None:
     nothing_is_left(behind, seconds=storm.healed_in() + FUNCTION_SECONDS)
 
 
-def test_what_is_shown_is_what_the_events_say(behind: Deployment, storm: Storm) -> None:
+def test_what_is_shown_is_what_the_events_say(behind: LocalDeployment, storm: Storm) -> None:
     """`bbq verify` folds every stream again and compares views, line, slots and counts."""
     verify = [sys.executable, "-m", "bbq.cli.main", "--name", DEPLOYMENT, "verify"]
     done = subprocess.run(

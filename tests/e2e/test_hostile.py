@@ -14,7 +14,7 @@ import pytest
 
 from bbq.shared.due import minute_number
 from bbq.shared.names import INPUT_PREFIX
-from local.deployment import Deployment, records, simulator
+from local.deployment import LocalDeployment, records, simulator
 from tests.e2e.conftest import MODELS, eventually, over
 
 pytestmark = pytest.mark.e2e
@@ -46,7 +46,7 @@ UNFIT = [
 
 
 def test_keys_of_every_kind_are_jobs_of_their_own_and_no_name_is_made_of_them(
-    deployment: Deployment,
+    deployment: LocalDeployment,
 ) -> None:
     jobs = {key: deployment.upload(key, records(converse="nova/" in key)) for key in KEYS}
     assert len(set(jobs.values())) == len(KEYS)
@@ -67,7 +67,7 @@ def test_keys_of_every_kind_are_jobs_of_their_own_and_no_name_is_made_of_them(
         assert deployment.read(output)
 
 
-def test_output_that_looks_like_an_upload_is_none(deployment: Deployment) -> None:
+def test_output_that_looks_like_an_upload_is_none(deployment: LocalDeployment) -> None:
     before = simulator("stats")["accepted"]
     for key in (
         "processed/nova/x.jsonl",
@@ -85,7 +85,7 @@ def test_output_that_looks_like_an_upload_is_none(deployment: Deployment) -> Non
     assert simulator("stats")["accepted"] == before + 1
 
 
-def test_more_than_a_day_may_begin_waits_for_midnight(deployment: Deployment) -> None:
+def test_more_than_a_day_may_begin_waits_for_midnight(deployment: LocalDeployment) -> None:
     while (now := datetime.now(UTC)).hour == 23 and now.minute >= 55:
         time.sleep(10)  # until a day has begun that lasts as long as this test
     ceiling = MODELS["capped"]["max_jobs_per_day"]
@@ -108,7 +108,7 @@ def test_more_than_a_day_may_begin_waits_for_midnight(deployment: Deployment) ->
 
 
 def test_no_word_of_a_record_is_in_a_log_a_table_or_a_queue(
-    deployment: Deployment, work: Path
+    deployment: LocalDeployment, work: Path
 ) -> None:
     """Of all tests that ran until now, too: they plant no canary, but what is found is searched
     whole.
@@ -141,7 +141,7 @@ def test_no_word_of_a_record_is_in_a_log_a_table_or_a_queue(
     assert SECRET.encode() in staged
 
 
-def everything(deployment: Deployment, work: Path) -> Iterator[tuple[str, str]]:
+def everything(deployment: LocalDeployment, work: Path) -> Iterator[tuple[str, str]]:
     """(place, text) of all that the run left: the functions' logs, the emulator's, both tables, and
     every queue's messages.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bbq.services.scheduler.publish import PUBLISHED
-from local.deployment import Deployment, records
+from local.deployment import LocalDeployment, records
 from local.settings import ROOT, local_environment
 from tests.e2e.conftest import eventually, over
 
@@ -25,7 +25,7 @@ FEW = json.dumps({"recordId": "CALL0000001", "modelInput": {}}).encode() + b"\n"
 
 
 def test_a_queue_that_subscribed_as_the_page_says_hears_once_of_each_job_that_is_over(
-    deployment: Deployment, results: str
+    deployment: LocalDeployment, results: str
 ) -> None:
     good = deployment.upload(KEY, records(), owner="ada@example.org")
     bad = deployment.upload("haiku/too-few.jsonl", FEW)
@@ -53,7 +53,7 @@ def test_a_queue_that_subscribed_as_the_page_says_hears_once_of_each_job_that_is
 
 
 def test_who_subscribes_without_a_filter_hears_of_five_events_and_no_other(
-    deployment: Deployment, results: str
+    deployment: LocalDeployment, results: str
 ) -> None:
     sns = deployment.client("sns")
     sns.set_subscription_attributes(
@@ -70,7 +70,7 @@ def test_who_subscribes_without_a_filter_hears_of_five_events_and_no_other(
 
 
 def messages(
-    deployment: Deployment, queue: str, jobs: set[str], count: int
+    deployment: LocalDeployment, queue: str, jobs: set[str], count: int
 ) -> list[tuple[str, dict[str, str]]]:
     """(job, message) of each event that came of these jobs, once `count` came and no more come."""
     heard: dict[tuple[str, str], dict[str, str]] = {}
@@ -90,7 +90,7 @@ def messages(
     return [(job, body) for (job, _), body in heard.items()]
 
 
-def subscription(deployment: Deployment, queue: str) -> str:
+def subscription(deployment: LocalDeployment, queue: str) -> str:
     """The ARN of the queue's subscription."""
     arn = deployment.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])[
         "Attributes"
@@ -104,7 +104,7 @@ def subscription(deployment: Deployment, queue: str) -> str:
 
 
 @pytest.fixture
-def results(deployment: Deployment, tmp_path: Path) -> Iterator[str]:
+def results(deployment: LocalDeployment, tmp_path: Path) -> Iterator[str]:
     """The URL of the page's queue, subscribed; both are removed, as test_teardown.py expects."""
     commands = re.search(
         r"<!-- queue -->\s*```bash\n(.*?)```", (ROOT / "docs" / "events.md").read_text(), re.DOTALL

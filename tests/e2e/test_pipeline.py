@@ -17,7 +17,7 @@ import pytest
 from bbq.shared.hold import QUOTA
 from bench.emulator import lined_up, store_of
 from local import deploy
-from local.deployment import Deployment, records, simulator
+from local.deployment import LocalDeployment, records, simulator
 from local.settings import ROOT, local_environment
 from tests.e2e.conftest import eventually, over
 
@@ -27,12 +27,12 @@ HAIKU, NOVA = "us.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.nova-lite-v
 LIMITS = {HAIKU: 3, NOVA: 2}
 
 
-def names(deployment: Deployment, job: str) -> list[str]:
+def names(deployment: LocalDeployment, job: str) -> list[str]:
     return [event["name"] for event in deployment.history(job)]
 
 
 def test_an_upload_becomes_a_bedrock_job_and_its_result_is_back_in_the_bucket(
-    deployment: Deployment,
+    deployment: LocalDeployment,
 ) -> None:
     job = deployment.upload("haiku/reviews/may.jsonl", records(words="spring"), priority="2")
     view = over(deployment, job)
@@ -57,7 +57,9 @@ def test_an_upload_becomes_a_bedrock_job_and_its_result_is_back_in_the_bucket(
     assert versions == list(range(1, len(versions) + 1))
 
 
-def test_a_bad_file_is_rejected_with_every_problem_and_its_line(deployment: Deployment) -> None:
+def test_a_bad_file_is_rejected_with_every_problem_and_its_line(
+    deployment: LocalDeployment,
+) -> None:
     bad = (
         records(99)
         + b'not json\n{"recordId": "CALL0000001", "modelInput": {}}\n{"modelInput": []}\n'
@@ -67,7 +69,7 @@ def test_a_bad_file_is_rejected_with_every_problem_and_its_line(deployment: Depl
     assert {problem["line"] for problem in view["problems"]} == {100, 101, 102}
 
 
-def test_a_duplicate_notification_is_not_a_second_job(deployment: Deployment) -> None:
+def test_a_duplicate_notification_is_not_a_second_job(deployment: LocalDeployment) -> None:
     before = simulator("stats")["accepted"]
     job = deployment.upload("nova/twice.jsonl", records(converse=True))
     deployment.notify_again("to-process/nova/twice.jsonl")
@@ -94,7 +96,7 @@ KEYS = [
 ]
 
 
-def test_keys_that_bedrock_would_refuse_run_all_the_same(deployment: Deployment) -> None:
+def test_keys_that_bedrock_would_refuse_run_all_the_same(deployment: LocalDeployment) -> None:
     assert len(LONG_KEY.encode()) == 1024
     jobs = {key: deployment.upload(key, records(converse="nova/" in key)) for key in KEYS}
     assert len(set(jobs.values())) == len(KEYS)
@@ -106,7 +108,7 @@ def test_keys_that_bedrock_would_refuse_run_all_the_same(deployment: Deployment)
         )
 
 
-def test_what_is_not_an_input_is_left_alone(deployment: Deployment) -> None:
+def test_what_is_not_an_input_is_left_alone(deployment: LocalDeployment) -> None:
     before = simulator("stats")["accepted"]
     bucket = deployment.outputs["bucket"]
     for key in (
@@ -129,7 +131,7 @@ def test_what_is_not_an_input_is_left_alone(deployment: Deployment) -> None:
 
 
 def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(
-    deployment: Deployment,
+    deployment: LocalDeployment,
 ) -> None:
     simulator("quotas", {"model": NOVA, "limit": 2})
     try:
@@ -146,7 +148,7 @@ def test_a_full_quota_of_others_holds_a_job_and_their_end_lets_it_run(
 
 
 def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploaded(
-    deployment: Deployment,
+    deployment: LocalDeployment,
 ) -> None:
     simulator("quotas", {"model": NOVA, "limit": 1})
     try:
@@ -170,7 +172,7 @@ def test_an_overwrite_while_waiting_is_a_second_job_and_each_runs_what_was_uploa
         assert deployment.read(output).count(word) >= 100
 
 
-def test_a_burst_fills_the_slots_to_the_limit_and_never_beyond(deployment: Deployment) -> None:
+def test_a_burst_fills_the_slots_to_the_limit_and_never_beyond(deployment: LocalDeployment) -> None:
     # or a slow machine would never have as many at once
     with lined_up(store_of(deployment), "haiku", 15):
         jobs = [
@@ -185,7 +187,7 @@ def test_a_burst_fills_the_slots_to_the_limit_and_never_beyond(deployment: Deplo
     assert deployment.line("haiku") == []
 
 
-def test_answers_lost_on_the_way_never_buy_a_job_twice(deployment: Deployment) -> None:
+def test_answers_lost_on_the_way_never_buy_a_job_twice(deployment: LocalDeployment) -> None:
     before = simulator("stats")["accepted"]
     simulator("faults", {"accept_then_timeout": 1.0, "timeout_seconds": 0.2})
     try:
@@ -207,7 +209,7 @@ def commands(page: str, marker: str) -> str:
 
 
 def test_the_pages_own_commands_upload_a_file_and_find_its_job(
-    deployment: Deployment, tmp_path: Path
+    deployment: LocalDeployment, tmp_path: Path
 ) -> None:
     (tmp_path / "reviews.jsonl").write_bytes(records())
     environment = local_environment() | {
@@ -247,7 +249,7 @@ def test_the_pages_own_commands_upload_a_file_and_find_its_job(
     assert "job-queued" in shell(commands("docs/operating.md", "history"))
 
 
-def test_a_changed_configuration_is_used_at_once(deployment: Deployment, work: Path) -> None:
+def test_a_changed_configuration_is_used_at_once(deployment: LocalDeployment, work: Path) -> None:
     assert deployment.slots("nova")["limit"] == 2
     models = {
         "haiku": {"model_id": HAIKU, "limit": 3},

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bbq.cli.app import Exit
-from local.deployment import Deployment, records
+from bbq.cli.faults import Exit
+from local.deployment import LocalDeployment, records
 from local.emulators import MINISTACK, chosen
 from local.settings import local_environment
 from tests.e2e.conftest import over
@@ -31,7 +31,7 @@ Bbq = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_a_viewer_looks_and_may_not_act(
-    deployment: Deployment, viewer: Bbq, tmp_path: Path
+    deployment: LocalDeployment, viewer: Bbq, tmp_path: Path
 ) -> None:
     job = deployment.upload("haiku/looked-at.jsonl", records())
     assert over(deployment, job)["status"] == "Completed"
@@ -61,7 +61,7 @@ def test_a_viewer_looks_and_may_not_act(
     assert not deployment.slots("haiku").get("paused")
 
 
-def test_an_operator_acts(deployment: Deployment, operator: Bbq, tmp_path: Path) -> None:
+def test_an_operator_acts(deployment: LocalDeployment, operator: Bbq, tmp_path: Path) -> None:
     (tmp_path / "mine.jsonl").write_bytes(records())
     for command in (
         ["submit", str(tmp_path / "mine.jsonl"), "--model", "haiku", "--wait"],
@@ -76,7 +76,7 @@ def test_an_operator_acts(deployment: Deployment, operator: Bbq, tmp_path: Path)
         assert done.returncode == Exit.OK, (command, done)
 
 
-def test_not_even_an_operator_changes_an_event(deployment: Deployment, operator: Bbq) -> None:
+def test_not_even_an_operator_changes_an_event(deployment: LocalDeployment, operator: Bbq) -> None:
     key = '{"stream": {"S": "model#haiku"}, "version": {"N": "1"}}'
     for change in (["delete-item"], ["update-item", "--update-expression", "REMOVE schema"]):
         command = [
@@ -92,7 +92,7 @@ def test_not_even_an_operator_changes_an_event(deployment: Deployment, operator:
 
 
 @pytest.fixture(scope="module")
-def bench(deployment: Deployment, work: Path) -> Bench:
+def bench(deployment: LocalDeployment, work: Path) -> Bench:
     return Bench(deployment, work / "denied.log")
 
 
@@ -118,16 +118,16 @@ def test_what_a_function_may_do_with_tables_and_objects_it_needs(bench: Bench) -
 
 
 @pytest.fixture
-def viewer(deployment: Deployment) -> Iterator[Bbq]:
+def viewer(deployment: LocalDeployment) -> Iterator[Bbq]:
     yield from somebody(deployment, "viewer")
 
 
 @pytest.fixture
-def operator(deployment: Deployment) -> Iterator[Bbq]:
+def operator(deployment: LocalDeployment) -> Iterator[Bbq]:
     yield from somebody(deployment, "operator")
 
 
-def somebody(deployment: Deployment, what: str) -> Iterator[Bbq]:
+def somebody(deployment: LocalDeployment, what: str) -> Iterator[Bbq]:
     """Runs `bbq` as a user who has this policy and nothing else."""
     iam, arn = deployment.client("iam"), deployment.outputs[f"{what}_policy_arn"]
     iam.create_user(UserName=what)

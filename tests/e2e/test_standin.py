@@ -30,7 +30,7 @@ from typing import Any
 import pytest
 
 from local import deploy
-from local.deployment import Deployment, records
+from local.deployment import LocalDeployment, records
 from local.settings import ROOT, free_port, local_environment
 from tests.e2e.conftest import CHECK_IN_MINUTES, INTAKES, eventually, hurry, over
 
@@ -139,7 +139,7 @@ def bedrock(local_stack: None, work: Path) -> Iterator[Bedrock]:
 
 
 @pytest.fixture(scope="module")
-def stormy(bedrock: Bedrock, work: Path) -> Iterator[Deployment]:
+def stormy(bedrock: Bedrock, work: Path) -> Iterator[LocalDeployment]:
     """The deployment on it, with shorter waits. Destroyed at the end, so that the last test of all
     finds nothing.
     """
@@ -153,18 +153,18 @@ def stormy(bedrock: Bedrock, work: Path) -> Iterator[Deployment]:
         # no longer: the other fixtures mean the simulator
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_BEDROCK", bedrock.url)
-            deployment = Deployment(deploy.apply(variables, work=directory, quiet=True))
+            deployment = LocalDeployment(deploy.apply(variables, work=directory, quiet=True))
         hurry(deployment)
         yield deployment
     finally:
         deploy.destroy(variables, work=directory, quiet=True)
 
 
-def slots_are_free(deployment: Deployment, model: str) -> bool:
+def slots_are_free(deployment: LocalDeployment, model: str) -> bool:
     return not deployment.slots(model)["holders"]
 
 
-def upload_all(deployment: Deployment, count: int, *, first: int = 0) -> list[str]:
+def upload_all(deployment: LocalDeployment, count: int, *, first: int = 0) -> list[str]:
     """So many uploads of each model; their jobs."""
     assert deployment.s3  # made before the threads, which share it
     with ThreadPoolExecutor(INTAKES) as pool:
@@ -177,7 +177,7 @@ def upload_all(deployment: Deployment, count: int, *, first: int = 0) -> list[st
 
 
 @pytest.fixture(scope="module")
-def storm(stormy: Deployment, bedrock: Bedrock) -> Storm:
+def storm(stormy: LocalDeployment, bedrock: Bedrock) -> Storm:
     """The storm from its first upload until all are Completed, or until patience is over."""
     began = time.monotonic()
 
@@ -211,7 +211,7 @@ def storm(stormy: Deployment, bedrock: Bedrock) -> Storm:
 
 
 def test_an_upload_runs_on_the_stand_in_and_its_result_is_back_in_the_bucket(
-    stormy: Deployment, bedrock: Bedrock
+    stormy: LocalDeployment, bedrock: Bedrock
 ) -> None:
     """Get is behind, and every event comes twice, late and in another order."""
     bedrock.weather(get_behind_seconds=5.0, double_events=1.0, late_events_seconds=3.0)
@@ -274,7 +274,7 @@ def test_a_refusing_account_is_asked_seldom(storm: Storm) -> None:
     )
 
 
-def test_nothing_is_left_of_the_storm(stormy: Deployment, storm: Storm) -> None:
+def test_nothing_is_left_of_the_storm(stormy: LocalDeployment, storm: Storm) -> None:
     for model in MODELS:
         assert eventually(partial(slots_are_free, stormy, model)), stormy.slots(model)
         assert stormy.line(model) == []

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from local import deploy
-from local.deployment import Deployment
+from local.deployment import LocalDeployment
 
 pytestmark = pytest.mark.e2e
 
 
-def test_nothing_is_left_behind_in_a_dead_letter_queue(deployment: Deployment) -> None:
+def test_nothing_is_left_behind_in_a_dead_letter_queue(deployment: LocalDeployment) -> None:
     depths = {
         url: deployment.queue_depth(url)
         for url in deployment.outputs["dead_letter_queue_urls"].values()
@@ -20,7 +20,7 @@ def test_nothing_is_left_behind_in_a_dead_letter_queue(deployment: Deployment) -
     assert not any(depths.values()), depths
 
 
-def test_destroy_removes_everything(deployment: Deployment, work: Path) -> None:
+def test_destroy_removes_everything(deployment: LocalDeployment, work: Path) -> None:
     outputs = dict(deployment.outputs)
     deploy.destroy(work=work / "terraform", quiet=True)
     assert outputs["bucket"] not in [

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local import build, deploy, stack
-from local.deployment import Deployment
+from local.deployment import LocalDeployment
 from local.emulators import MINISTACK
 from local.settings import ROOT, free_endpoints, local_environment
 from tests.e2e.conftest import WATCHED
@@ -138,7 +138,7 @@ def main() -> int:
                 f"-var=default_model={scenarios.MODEL}",
             ]
             bench = Bench(
-                Deployment(deploy.apply(variables, work=work / "terraform", quiet=True)),
+                LocalDeployment(deploy.apply(variables, work=work / "terraform", quiet=True)),
                 work / "denied.log",
             )
             with bench.may_be_assumed("bedrock"):

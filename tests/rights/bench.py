@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from local.deployment import Deployment, simulator
+from local.deployment import LocalDeployment, simulator
 from local.settings import REGION, local_environment
 from tests.rights.mutation import Document, Right, many, rights, without
 
@@ -49,7 +49,7 @@ class Bench:
     and the policy's name.
     """
 
-    deployment: Deployment
+    deployment: LocalDeployment
     log: Path
     name: str = "bbq-local"
     policies: dict[tuple[str, str], Document] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bbq.shared.names import staged_key
 from local import build, deploy, stack
-from local.deployment import Deployment, records
+from local.deployment import LocalDeployment, records
 from local.emulators import MINISTACK
 from local.settings import ROOT, free_endpoints, local_environment
 from tests.rights.bench import until
@@ -25,9 +25,9 @@ def main() -> int:
         build.build(ROOT, ROOT / ".build")
         stack.up(("--job-seconds", "1-1"), record=work / "stack.json", emulator=MINISTACK)
         try:
-            kms = Deployment({}).client("kms")
+            kms = LocalDeployment({}).client("kms")
             key = kms.create_key()["KeyMetadata"]["Arn"]
-            deployment = Deployment(
+            deployment = LocalDeployment(
                 deploy.apply([f"-var=kms_key_arn={key}"], work=work / "terraform", quiet=True)
             )
             kms.put_key_policy(
@@ -38,7 +38,7 @@ def main() -> int:
             stack.down(work / "stack.json")
 
 
-def _used(deployment: Deployment, key: str) -> int:
+def _used(deployment: LocalDeployment, key: str) -> int:
     job = deployment.upload("haiku/encrypted.jsonl", records())
     until(lambda: "processed_records" in deployment.view(job), 45)
     bucket, staged = (

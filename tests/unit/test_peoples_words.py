@@ -22,10 +22,11 @@ from rich.console import Console
 
 from bbq.cli import jobs as jobs_command
 from bbq.cli import show, status
-from bbq.cli.app import print_json
-from bbq.cli.queries import Happened, view_of
+from bbq.cli.output import print_json
+from bbq.cli.queries import Happened
 from bbq.cli.redrive import wake_unfinished
 from bbq.cli.repair import rebuild, verify
+from bbq.cli.views import view_of
 from bbq.cli.wording import safe
 from bbq.services.intake.config import Config
 from bbq.services.intake.handler import take_in_message
@@ -215,7 +216,7 @@ def printed(life: Life, jobs: list[str]) -> str:
             for row in life.bench.tables.query(EventRow, job_stream(view.job))
         ]
         show._tell_what(console, view, life.bench.time, problem_count=len(view.problems))
-        show._tell_history(console, happened, 120)
+        show.tell_history(console, happened)
         with redirect_stdout(said):
             print_json(jobs_command.document(view, life.bench.time))
         document = json.loads(said.getvalue())

@@ -109,18 +109,18 @@ def test_a_queue_that_holds_less_than_it_says_comes_to_an_end() -> None:
     dead, source = two()
     dead.came("a")
     dead.depth = lambda: 50  # type: ignore[method-assign]
-    told: list[int] = []
-    assert redrive(dead, source, most=100, sleep=lambda _: None, progress=told.append) == 1
-    assert told == [1, 1, 1, 1]  # and three receives that found nothing
+    told: list[str] = []
+    assert redrive(dead, source, most=100, sleep=lambda _: None, tell=told.append) == 1
+    assert told == ["1 letter"] * 4  # and three receives that found nothing
 
 
 def test_moving_is_paced_and_told() -> None:
     dead, source = two()
     dead.came(*"abcde")
     pauses: list[float] = []
-    told: list[int] = []
-    redrive(dead, source, most=10, sleep=pauses.append, progress=told.append, per_second=2)
-    assert (sum(pauses), told) == (2.5, [5])
+    told: list[str] = []
+    redrive(dead, source, most=10, sleep=pauses.append, tell=told.append, per_second=2)
+    assert (sum(pauses), told) == (2.5, ["5 letters"])
 
 
 # --- wake_unfinished
