@@ -1,14 +1,15 @@
-"""When a timer is due. EventBridge Scheduler fires within a minute, so every due moment is a whole
-minute (UTC), and at least one full minute ahead: the minute is part of the timer's name, and a name
-that may have fired already arms nothing (R10, R35).
+"""When a timer is due. EventBridge Scheduler fires within the minute, so every due moment is a
+whole minute (UTC), and at least one full minute ahead: the minute is part of the timer's name, and
+a name that may have fired already arms nothing (R10, R35). So it is never the minute that woke us,
+although our clock may be behind.
 
 Pure.
 """
 
 from datetime import UTC, datetime, timedelta
 
-# no timer of ours fires earlier: a hint that claims so is not from one
-MAX_EARLY = timedelta(days=1)
+# between two invocations, or one and AWS, at most
+CLOCK_SKEW = timedelta(seconds=30)
 
 
 def grid_due(now: datetime, step_minutes: int, *, offset: int = 0) -> datetime:
@@ -25,6 +26,11 @@ def lease_due(until: datetime, now: datetime) -> datetime:
     return max(at_minute(minute_number(until) + 1), grid_due(now, 1))
 
 
+def hold_due(until: datetime, now: datetime) -> datetime:
+    """The minute of a hold's timer: its end, or the one after it if that may have fired already."""
+    return until if until - now > CLOCK_SKEW else until + timedelta(minutes=1)
+
+
 def check_in_due(anchor: datetime, step_minutes: int, now: datetime) -> datetime:
     """The minute of the next look at a running attempt: on a grid anchored at its claim, so that
     every hint names the same.
@@ -38,18 +44,6 @@ def next_day_due(date: str, now: datetime) -> datetime:
     """
     midnight = datetime.fromisoformat(date).replace(tzinfo=UTC) + timedelta(days=1)
     return max(midnight, grid_due(now, 1))
-
-
-def follow_up_due(due: datetime | None, now: datetime) -> datetime | None:
-    """When a timer for `due` that woke us early is to be followed by another; None if it was not
-    early.
-
-    It is used up, but may still have its name: whoever arms one for its minute is told that there
-    is one. So each timer that fires early leaves a later one behind, whatever it finds to do.
-    """
-    if due is None or not now < due < now + MAX_EARLY:
-        return None
-    return at_minute(minute_number(due) + 1)
 
 
 def minute_number(moment: datetime) -> int:

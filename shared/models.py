@@ -82,9 +82,18 @@ def parse_models(text: str) -> dict[str, Model]:
         for alias, settings in raw.items()
         if (model := _parse(alias, settings, problems))
     }
+    aliases: dict[str, str] = {}
+    for alias, model in models.items():
+        if (other := aliases.setdefault(resource(model.model_id), alias)) != alias:
+            problems.append(f"models {other!r} and {alias!r} have the same model_id: use one alias")
     if problems:
         raise ValueError("; ".join(problems))
     return models
+
+
+def resource(model_id: str) -> str:
+    """What a model id, a profile id and an ARN of either have in common: the last part."""
+    return model_id.rpartition("/")[2]
 
 
 def _parse(alias: str, settings: object, problems: list[str]) -> Model | None:

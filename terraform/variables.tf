@@ -49,6 +49,11 @@ variable "models" {
   }
 
   validation {
+    condition     = length(distinct([for model in var.models : reverse(split("/", model.model_id))[0]])) == length(var.models)
+    error_message = "Two aliases have the same model_id: its quota is one, so its line must be one. Use one alias, and priorities."
+  }
+
+  validation {
     condition     = alltrue([for model in var.models : model.limit != null || model.quota_code != null])
     error_message = "Each model needs a limit, or a quota_code to take it from."
   }

@@ -13,6 +13,37 @@ from bbq.shared.tables import ConditionFailed
 MAX_APPENDS = 10  # tries to record an answer at the next free version
 
 
+def asked(world: World, job: Job) -> bedrock.Found | None:
+    """What Get says of a job; None if Bedrock does not know it. Raises NotYetKnown if it is too
+    young to be believed lost.
+    """
+    found = world.bedrock.get(job.arn) if job.arn else None
+    if found is None and world.now() - (job.submitted_at or job.queued_at) < bedrock.KNOWN_WITHIN:
+        raise bedrock.NotYetKnown(f"job {job.id} was submitted, Get does not know it yet")
+    return found
+
+
+def adopt(world: World, job: Job, arn: str) -> bool:
+    """A Bedrock event tells of a job with our name: it is recorded, if it is ours; else False.
+    Raises NotYetKnown.
+    """
+    found = world.bedrock.get(arn)
+    since = job.claimed_at
+    if found is None and since is not None and world.now() - since < bedrock.KNOWN_WITHIN:
+        raise bedrock.NotYetKnown(f"an event tells of {arn}, Get does not know it yet")
+    if found is None or not is_ours(world, job, found):
+        world.note("ForeignJobWithOurName", job=job.id, model=job.model, arn=arn)
+        return False
+    record_submitted(world, job, arn, found=True)
+    return True
+
+
+def is_ours(world: World, job: Job, found: bedrock.Found) -> bool:
+    """Whether this is the job's attempt. Its name proves nothing; the token that Get shows does."""
+    name = attempt_name(world.config.deployment, job.id, job.attempt)
+    return found.token == found.name == name
+
+
 def look_up(world: World, job: Job) -> tuple[bedrock.Found | None, list[bedrock.Found]]:
     """(our job of this attempt's name, the jobs of others that have it). Ours is the one with our
     token.

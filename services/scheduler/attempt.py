@@ -27,7 +27,7 @@ from bbq.services.scheduler.config import CREATE_TIMEOUT
 from bbq.services.scheduler.world import World
 from bbq.shared import events as e
 from bbq.shared import projections
-from bbq.shared.due import lease_due
+from bbq.shared.due import hold_due, lease_due
 from bbq.shared.hold import (
     MAX_TAKEN_OTHERS,
     NAME_TAKEN,
@@ -246,7 +246,7 @@ def arm_hold(world: World, alias: str, hold: Hold) -> None:
     to whoever comes.
     """
     if hold.until > world.now():
-        world.timers.arm_model(alias, hold.until)
+        world.timers.arm_model(alias, hold_due(hold.until, world.now()))
 
 
 def _new_lease(world: World) -> Lease:

@@ -8,26 +8,18 @@ and holds the model at the third (shared/hold.py); and asked again when its coun
 before the job is queued again: what was processed is not bought twice (P2).
 """
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
-
+from bbq.services.scheduler.adopt import asked
 from bbq.services.scheduler.attempt import arm_hold
-from bbq.services.scheduler.bedrock import KNOWN_WITHIN, Found, NotYetKnown
+from bbq.services.scheduler.bedrock import NotYetKnown
 from bbq.services.scheduler.fill import fill
-from bbq.services.scheduler.hints import alias_of
-from bbq.services.scheduler.wake import tell
 from bbq.services.scheduler.world import World
 from bbq.shared import events as e
 from bbq.shared import projections
-from bbq.shared.due import at_minute, check_in_due, grid_due, minute_number
+from bbq.shared.due import at_minute, check_in_due, minute_number
 from bbq.shared.hold import FAILING, failed
-from bbq.shared.job import ENDS, POLICY, Job, comes_back, evolve, may_come_back
-from bbq.shared.models import MAX_ATTEMPTS
+from bbq.shared.job import ENDS, POLICY, Job, evolve, may_come_back
 from bbq.shared.names import holder
 from bbq.shared.tables import ConditionFailed
-
-# Get's counts may lag a minute (Bedrock user guide, "Monitor batch inference jobs")
-COUNTS_LAG = timedelta(minutes=2)
 
 
 def record_end(
@@ -80,67 +72,36 @@ def record_end(
 
 
 def refill(world: World, job: Job, *, hint: bool) -> None:
-    """Give the slot of an ended job to the next in line, and tell other aliases of its model, which
-    share the quota. If that fails, `hint` leaves one behind: once for each end, or every try of its
-    message would leave another.
+    """Give the slot of an ended job to the next in line. If that fails, `hint` leaves one behind:
+    once for each end, or every try of its message would leave another.
     """
     try:
         fill(world, job.model, freed_at=job.ended_at, hint=hint)
     except Exception:
         # whatever it is: it rises, and our own message, if it has failed often, comes back in an
         # hour only
-        for alias in (job.model, *_others_of_the_model(world, job)) if hint else ():
-            world.outbox.wake_model(alias)
-        # Whatever is wrong with others does not keep it from coming back; its message then fills
-        # again.
-        if may_come_back(job):
-            settle(world, job)
-        raise
-    _tell_others(world, job)
-
-
-def _tell_others(world: World, job: Job) -> None:
-    """Whatever is wrong with others keeps no end from being tallied: a hint tells them later."""
-    sharers = _others_of_the_model(world, job)
-    try:
-        tell(world, sharers)
-    except Exception:
-        # whatever it is: it rises, once the job needs nothing more of this message
-        for alias in sharers:
-            world.outbox.wake_model(alias)
-        settle(world, job)
+        if hint:
+            world.outbox.wake_model(job.model)
         raise
 
 
-def settle(world: World, job: Job) -> Job | None:
-    """What is left to do for an ended job, one step: count what was done, or queue it again. The
-    job after the step, the same one if nothing is left to do (now), None if somebody was faster.
-    """
-    if _is_to_come_back(world, job):
-        # Also while its model is not configured: it waits in line for the model to come back, and
-        # nobody would look again.
-        return _append(
-            world, job, e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=_why(job))
-        )
-    if job.tally is not None or job.arn is None:
-        return job
-    if may_come_back(job) and (wait := _counts_due(job)) > world.now():
-        world.timers.arm_attempt(job.id, job.attempt, max(wait, grid_due(world.now(), 1)))
-        return job
+def requeue(world: World, job: Job, why: str) -> Job | None:
+    """The job back in line, for another attempt; None if somebody was faster."""
+    event = e.JobRequeued(at=world.now(), attempt=job.attempt, by=POLICY, why=why)
+    return _append(world, job, event)
+
+
+def tally(world: World, job: Job) -> Job | None:
+    """The job with what it did counted; None if somebody was faster."""
     _disarm(world, job)
-    tally = _tally(world, job)
-    after = _append(world, job, tally)
+    counted = _tally(world, job)
+    after = _append(world, job, counted)
     if after is None:
         return None
-    _measure(world, job, tally)
-    if tally.processed_records and projections.failed_at_once(job):
+    _measure(world, job, counted)
+    if counted.processed_records and projections.failed_at_once(job):
         _was_none(world, job)
     return after
-
-
-def _is_to_come_back(world: World, job: Job) -> bool:
-    model = world.config.models.get(job.model)
-    return comes_back(job, model.max_attempts if model is not None else MAX_ATTEMPTS)
 
 
 def _was_none(world: World, job: Job) -> None:
@@ -163,19 +124,6 @@ def _was_none(world: World, job: Job) -> None:
         # whatever it is: it rises, and the job, which is tallied, will not lead here again
         world.outbox.wake_model(job.model)
         raise
-
-
-def _counts_due(job: Job) -> datetime:
-    ended_at = job.ended_at or job.updated_at
-    return at_minute(minute_number(ended_at + COUNTS_LAG) + 1)
-
-
-def _why(job: Job) -> str:
-    return (
-        f"{job.status} before a record was processed: {job.reason}"
-        if job.reason
-        else f"{job.status} before it began"
-    )
 
 
 def _append(world: World, job: Job, event: e.Event) -> Job | None:
@@ -240,26 +188,4 @@ def _tally(world: World, job: Job) -> e.JobTallied:
         processed_records=found.processed_records,
         succeeded_records=found.succeeded_records,
         failed_records=found.failed_records,
-    )
-
-
-def asked(world: World, job: Job) -> Found | None:
-    """What Get says of a job; None if Bedrock does not know it. Raises NotYetKnown if it is too
-    young to be believed lost.
-    """
-    found = world.bedrock.get(job.arn) if job.arn else None
-    if found is None and world.now() - (job.submitted_at or job.queued_at) < KNOWN_WITHIN:
-        raise NotYetKnown(f"job {job.id} was submitted, Get does not know it yet")
-    return found
-
-
-def _others_of_the_model(world: World, job: Job) -> Iterable[str]:
-    """Further aliases of the model that the job runs on: they share its quota."""
-    return alias_of(
-        job.model_id,
-        {
-            alias: model.model_id
-            for alias, model in world.config.models.items()
-            if alias != job.model
-        },
     )

@@ -23,7 +23,6 @@ from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
 from bbq.services.scheduler.wake import reconcile_model, wake
 from bbq.services.scheduler.world import World
 from bbq.shared.batch import Record, partial_failures, retry_seconds
-from bbq.shared.due import follow_up_due
 from bbq.shared.names import is_job_id, job_stream
 from bbq.shared.telemetry import said
 
@@ -111,15 +110,11 @@ def on_hint(world: World, body: str) -> None:
     match hint:
         case hints.Report():
             reconcile_report(world, hint)
-        case hints.JobHint(job=job, attempt=attempt, due=due):
-            again = follow_up_due(due, world.now())
-            # nobody arms timers for what never was
-            if again is not None and world.store.exists(job_stream(job)):
-                world.timers.arm_attempt(job, attempt, again)
+        case hints.JobHint(job=job, attempt=attempt, timer=timer):
             try:
-                reconcile(world, job, Visit(look=True, timer=due is not None))
+                reconcile(world, job, Visit(look=True, timer=timer))
             except UNREADABLE:
-                if attempt or due is None:
+                if attempt or not timer:
                     raise
                 # the timer of a fill that passed it: the next fill arms another
                 world.note("JobUnreadable", job=job)
@@ -127,9 +122,7 @@ def on_hint(world: World, body: str) -> None:
             _publish_stored(world, job, version)
         case hints.ModelHint(alias=hints.ALL, ask=ask):
             wake(world, ask=ask)
-        case hints.ModelHint(alias=alias, due=due, ask=ask) if alias in config.models:
-            if (again := follow_up_due(due, world.now())) is not None:
-                world.timers.arm_model(alias, again)
+        case hints.ModelHint(alias=alias, ask=ask) if alias in config.models:
             wake(world, alias, ask=ask)
         case _:
             world.note("HintIgnored", reason="NoHint", size=len(body))

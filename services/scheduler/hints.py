@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bbq.shared.events import shortened
 from bbq.shared.job import ENDS, RANK
+from bbq.shared.models import Model, resource
 from bbq.shared.names import is_job_id, parse_attempt_name
 
 # Bedrock user guide, "Monitor Bedrock with EventBridge"
@@ -43,21 +43,20 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class JobHint:
-    """Look at this job. `attempt` and `due` are of the timer that woke us."""
+    """Look at this job. `timer`: one of its timers woke us, of this `attempt`."""
 
     job: str
     attempt: int = 0
-    due: datetime | None = None
+    timer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHint:
-    """Look at this model, or at all of them. `due` is the minute of the timer that woke us; `ask`:
-    Bedrock is to be asked again although the model is on hold.
+    """Look at this model, or at all of them. `ask`: Bedrock is to be asked again although the model
+    is on hold.
     """
 
     alias: str
-    due: datetime | None = None
     ask: bool = False
 
 
@@ -93,19 +92,10 @@ def parse(body: str, *, deployment: str, source: str, account: str, region: str)
     return _model_hint(message)
 
 
-def alias_of(model_id: str, models: Mapping[str, str]) -> list[str]:
-    """The aliases whose model id this is, given as an id or as an ARN that ends in it. Two aliases
-    may share a model.
-    """
-    return [
-        alias
-        for alias, known in models.items()
-        if model_id == known or _resource(model_id) == _resource(known)
-    ]
-
-
-def _resource(model_id: str) -> str:
-    return model_id.rpartition("/")[2]
+def alias_of(model_id: str, models: Mapping[str, Model]) -> str | None:
+    """The alias whose model id this is, given as an id or as an ARN that ends in it."""
+    of_ours = (a for a, model in models.items() if resource(model.model_id) == resource(model_id))
+    return next(of_ours, None)
 
 
 def _report(
@@ -140,7 +130,7 @@ def _job_hint(message: dict[str, Any]) -> JobHint | None:
     attempt = message.get("attempt")
     if not isinstance(attempt, int) or not 0 <= attempt <= MAX_ATTEMPT:
         attempt = 0
-    return JobHint(job=job, attempt=attempt, due=_moment(message.get("due")))
+    return JobHint(job=job, attempt=attempt, timer="due" in message)
 
 
 def _publish_hint(message: dict[str, Any]) -> PublishHint | None:
@@ -156,15 +146,7 @@ def _model_hint(message: dict[str, Any]) -> ModelHint | None:
     alias = message.get("wake")
     if not isinstance(alias, str) or not _ALIAS.fullmatch(alias):
         return None
-    return ModelHint(alias=alias, due=_moment(message.get("due")), ask=message.get("ask") is True)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return moment.astimezone(UTC) if moment is not None and moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+    return ModelHint(alias=alias, ask=message.get("ask") is True)
 
 
 def _text(detail: dict[str, Any], name: str) -> str:

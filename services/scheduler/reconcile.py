@@ -1,26 +1,39 @@
 """Reconcile: load a job, and do whatever its state still needs. Wake on an edge, act on the level.
 
-Any hint leads here; how often, in what order, or from whom changes nothing: every step is decided
-on the state as it is now and committed on condition that it still is. `reconcile` loops until
-nothing is left to do for the job; only then, or once its end is recorded, does it look at others in
-line: nothing that is wrong with another job's rows may keep an end from being told.
-
-| state | what is left to do |
-|---|---|
-| Queued | a cancel; a Bedrock event of an unanswered attempt: adopt it. Then `fill` |
-| Claimed | a Bedrock event: adopt it. The lease runs: its timer. It is over: take over |
-| at Bedrock | record what Bedrock says; carry out a cancel; keep the timer |
-| ended | give the slot to the next; count what was done, or queue it again (`ending.py`) |
+Any hint leads here; how often, in what order, or from whom changes nothing: what is known is
+gathered, the next step is decided on it (decide.py, where the table of the states is), and applied
+on condition that the state is still the same. So it goes on until the job is at rest; only then, or
+once its end is recorded, are others in line looked at: nothing that is wrong with another job's
+rows may keep an end from being told.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import assert_never
 
-from bbq.services.scheduler.adopt import record_submitted
+from bbq.services.scheduler.adopt import adopt
 from bbq.services.scheduler.attempt import take_over
-from bbq.services.scheduler.bedrock import KNOWN_WITHIN, NotYetKnown
-from bbq.services.scheduler.cancel import cancel_waiting
-from bbq.services.scheduler.ending import asked, record_end, refill, settle
+from bbq.services.scheduler.bedrock import KNOWN_WITHIN
+from bbq.services.scheduler.cancel import cancel_unreadable, cancel_waiting, stop, stop_stray
+from bbq.services.scheduler.decide import (
+    Adopt,
+    Cancel,
+    End,
+    Progress,
+    ReadAgain,
+    Refill,
+    Requeue,
+    Rest,
+    Seen,
+    Step,
+    Stop,
+    StopStray,
+    TakeOver,
+    Tally,
+    decide,
+    is_about,
+)
+from bbq.services.scheduler.ending import record_end, refill, requeue, tally
 from bbq.services.scheduler.fill import fill
 from bbq.services.scheduler.gauges import show
 from bbq.services.scheduler.hints import Report
@@ -28,22 +41,20 @@ from bbq.services.scheduler.wake import foreign_end
 from bbq.services.scheduler.world import World
 from bbq.shared import events as e
 from bbq.shared import projections
-from bbq.shared.due import check_in_due, lease_due
 from bbq.shared.events import text_of
 from bbq.shared.job import (
     APPENDED_BY_OTHERS,
-    CANCELLED,
     CLAIMED,
     ENDS,
-    QUEUED,
     RUNNING,
     SUBMITTED,
     UNREADABLE,
     Job,
     evolve,
+    may_come_back,
     news,
 )
-from bbq.shared.names import attempt_name, holder
+from bbq.shared.names import holder
 from bbq.shared.slots import Lease
 from bbq.shared.tables import ConditionFailed
 
@@ -52,56 +63,48 @@ MAX_STEPS = 20  # of one reconcile; a job's whole life takes fewer
 OVERDUE_MARGIN = timedelta(hours=1)
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Visit:
-    """One look at a job, and what woke us. `look` asks Bedrock once if nobody reported, `timer`
-    says that a timer told us to.
-
-    What the visit has found: `matched`: the report was about this job; `counted`: that it was not
-    has been said; `kept`: whoever recorded what Bedrock said before has armed the attempt's timer;
-    `fill`: others in line are to be looked at, at the end; `ended`: the end was recorded by this
-    visit; `refilled`: the attempt whose slot was given to the next.
+    """What woke us to look at a job: a `report` of Bedrock's, or a hint. `look`: Bedrock is to be
+    asked if nobody reported; `timer`: a timer of the attempt told us to.
     """
 
     report: Report | None = None
     look: bool = False
     timer: bool = False
-    matched: bool = False
-    counted: bool = False
-    kept: bool = False
-    fill: bool = False
-    ended: bool = False
-    refilled: int = 0
 
 
-def reconcile(world: World, job_id: str, visit: Visit) -> None:
-    """Do all that the job needs now. Errors rise: the hint must come back."""
-    known: Job | None = None
+def reconcile(world: World, job_id: str, visit: Visit) -> bool:
+    """Do all that the job needs now. Whether the report that woke us was about it. Errors rise: the
+    hint must come back.
+    """
+    job = first = _read(world, job_id)
+    seen, heard = Seen(told=visit.report), False
     for _ in range(MAX_STEPS):
-        job = known or _read(world, job_id)
         if job is None:
-            visit.counted = True
             world.note("HintIgnored", reason="NoSuchJob", job=job_id)
-            return
-        known = _step(world, job, visit)
-        if known is job:  # at rest
-            if visit.fill:
+            return False
+        heard = heard or is_about(visit.report, job)
+        seen = _gathered(world, job, visit, seen)
+        step = decide(job, seen, world.config, world.now())
+        if isinstance(step, Rest):
+            if step.timer is not None and not _is_armed(visit, first or job, job):
+                world.timers.arm_attempt(job.id, job.attempt, step.timer)
+            if step.fill:
                 fill(world, job.model, hint=True)
-            return
+            if visit.report is not None and seen.told is not None and not heard:
+                # late, or forged: of an attempt before, or of another job at Bedrock
+                _not_this_attempt(world, job, visit.report)
+            return heard
+        after, seen = _apply(world, job, step, seen)
+        job = after or _read(world, job_id)
     raise RuntimeError(f"job {job_id} did not come to rest in {MAX_STEPS} steps")
 
 
 def reconcile_report(world: World, report: Report) -> None:
     """A Bedrock event: news of a job of ours, or an end that made room at Bedrock."""
-    visit = Visit(report=report)
-    if report.job is not None:
-        reconcile(world, report.job, visit)
-        # late, or forged: of an attempt before, or of another job at Bedrock
-        if not visit.matched and not visit.counted:
-            world.note(
-                "HintIgnored", reason="NotThisAttempt", job=report.job, attempt=report.attempt
-            )
-    if not visit.matched and report.status in ENDS:
+    ours = report.job is not None and reconcile(world, report.job, Visit(report=report))
+    if not ours and report.status in ENDS:
         foreign_end(world, report)
 
 
@@ -129,161 +132,56 @@ def _read(world: World, job_id: str) -> Job | None:
     )
 
 
-def _step(world: World, job: Job, visit: Visit) -> Job | None:
-    """One step of what the job's state still needs: the job after it, `job` itself if nothing is
-    left to do, None to read it.
-    """
-    visit.matched = visit.matched or _about(visit.report, job)
-    if job.status == UNREADABLE:
-        return _unreadable(world, job)
-    if not job.model:
-        # rejected, or cancelled before it could be read: no model's line or slots are concerned
-        return job
-    if (
-        job.may_be_at_bedrock
-        and visit.report is not None
-        and visit.report.attempt == job.attempt
-        and not visit.counted
-    ):
-        return _adopt(world, job, visit, visit.report)
-    if job.status == QUEUED:
-        if job.cancel is not None:
-            # the fill that claimed it stopped at the unknown answer
-            visit.fill = not cancel_waiting(world, job)
-            return None
-        visit.fill = True
-    elif job.status == CLAIMED:
-        return _claimed(world, job, visit)
-    elif job.status in RUNNING:
-        return _running(world, job, visit)
-    elif job.status in ENDS:
-        return _ended(world, job, visit)
-    elif job.status == CANCELLED:
-        _stop_stray(world, job, visit)
-        visit.fill = True
-    return job
+# Gather.
 
 
-def _unreadable(world: World, job: Job) -> Job | None:
-    """Intake tries again to read it; here it can only be cancelled."""
-    if job.cancel is None:
-        return job
-    event = e.JobCancelled(at=world.now())
-    try:
-        world.store.commit(projections.appended(job, event))
-    except ConditionFailed:
-        return None
-    world.note("JobCancelled", job=job.id)
-    return evolve(job.id, job, event)
+def _gathered(world: World, job: Job, visit: Visit, seen: Seen) -> Seen:
+    """What the next decision needs beside the job's events."""
+    if job.status == CLAIMED:
+        return replace(seen, lease=_lease(world, job))
+    asks = visit.look or job.forget is not None
+    if job.status in RUNNING and asks and not seen.unknown and not is_about(seen.told, job):
+        return _ask(world, job, visit, seen)
+    return seen
 
 
-def _adopt(world: World, job: Job, visit: Visit, report: Report) -> Job | None:
-    """An event for an attempt whose Create is not answered yet, or was given up as unanswered. Its
-    name proves nothing; the token that Get shows does. What else the event says is recorded next.
-    Raises NotYetKnown.
-    """
-    name = attempt_name(world.config.deployment, job.id, job.attempt)
-    found = world.bedrock.get(report.arn)
-    if found is None and job.claimed_at is not None and world.now() - job.claimed_at < KNOWN_WITHIN:
-        raise NotYetKnown(f"an event tells of {report.arn}, Get does not know it yet")
-    if found is None or found.token != name or found.name != name:
-        visit.counted = True
-        world.note("ForeignJobWithOurName", job=job.id, model=job.model, arn=report.arn)
-        return None
-    record_submitted(world, job, report.arn, found=True)
-    visit.fill = True  # the fill that claimed it stopped at the unknown answer
-    return None
-
-
-def _stop_stray(world: World, job: Job, visit: Visit) -> None:
-    """Bedrock has an attempt that was cancelled in line, although a look-up did not find it: stop
-    it. It has no slot any more.
-    """
-    report = visit.report
-    if (
-        report is None
-        or job.at_bedrock
-        or report.attempt != job.attempt
-        or report.status in {"Stopping", *ENDS}
-    ):
-        return
-    name = attempt_name(world.config.deployment, job.id, job.attempt)
-    found = world.bedrock.get(report.arn)
-    if found is not None and found.token == found.name == name:
-        world.bedrock.stop(report.arn)
-        visit.counted = True
-        world.note("StrayStopped", job=job.id, model=job.model, arn=report.arn)
-
-
-def _claimed(world: World, job: Job, visit: Visit) -> Job | None:
-    """He who claims, creates: while the lease runs there is nothing to do but to make sure of the
-    timer.
-    """
+def _lease(world: World, job: Job) -> Lease | None:
     slots = world.store.slots(job.model)
     if slots is None:
         raise RuntimeError(
             f"model {job.model} has no slots, but job {job.id} was claimed: rebuild them with `bbq "
             "rebuild`"
         )
-    lease = slots.holders.get(holder(job.id, job.attempt))
-    if lease is None or lease.submitted:
-        return None  # it moved on between the two reads
-    if lease.until > world.now():
-        world.timers.arm_attempt(job.id, job.attempt, lease_due(lease.until, world.now()))
-        return job
-    return _taken_over(world, job, visit, lease)
+    return slots.holders.get(holder(job.id, job.attempt))
 
 
-def _taken_over(world: World, job: Job, visit: Visit, lease: Lease) -> Job | None:
-    visit.fill = True  # as in _adopt
-    found = take_over(world, job, lease)
-    if found is not None and visit.report is None:
-        visit.report = Report(
-            arn=found.arn,
-            model_id=job.model_id,
-            status=found.status,
-            message=found.message,
-            job=job.id,
-            attempt=job.attempt,
-        )
-    return None
-
-
-def _running(world: World, job: Job, visit: Visit) -> Job | None:
-    said = _said(world, job, visit)
+def _ask(world: World, job: Job, visit: Visit, seen: Seen) -> Seen:
+    """What Get says of a job at Bedrock, once in a visit."""
+    found = world.bedrock.get(job.arn) if job.arn is not None else None
+    if found is not None:
+        seen = replace(seen, told=_told(job, found.arn, found.status, found.message))
+    else:
+        seen = replace(seen, unknown=True)
+        if world.now() - (job.submitted_at or job.queued_at) > KNOWN_WITHIN:
+            # a way out: `bbq forget`
+            world.note("JobUnknown", job=job.id, model=job.model, arn=job.arn)
     if visit.timer:
-        _check_in(world, job, missed=said is not None and news(job, said[0]))
-        # who adopted it may have died before it looked at the others
-        visit.timer, visit.fill = False, True
-    if said is not None and news(job, said[0]):
-        return _record(world, job, visit, *said)
-    if (
-        job.forget is not None
-        and said is None
-        and job.arn is not None
-        and world.bedrock.get(job.arn) is None
-    ):
-        why = f": {job.forget.why}" if job.forget.why else ""
-        return _end(
-            world,
-            job,
-            visit,
-            "Failed",
-            f"Bedrock does not know it; forgotten by {job.forget.by}{why}",
-            forgotten=True,
-        )
-    if (
-        job.cancel is not None
-        and job.status != "Stopping"
-        and (after := _stop(world, job, visit)) is not job
-    ):
-        return after
-    if not visit.kept:
-        due = check_in_due(
-            job.claimed_at or job.queued_at, world.config.check_in_minutes, world.now()
-        )
-        world.timers.arm_attempt(job.id, job.attempt, due)
-    return job
+        _check_in(world, job, missed=found is not None and news(job, found.status))
+    mended = found is not None and bool(found.processed_records) and _goes_well(world, job)
+    # of a timer: who adopted the job may have died before it looked at the others
+    return replace(seen, fill=seen.fill or visit.timer or mended)
+
+
+def _told(job: Job, arn: str, status: str, message: str) -> Report:
+    """What Bedrock said when it was asked, as its event would say it."""
+    return Report(
+        arn=arn,
+        model_id=job.model_id,
+        status=status,
+        message=message,
+        job=job.id,
+        attempt=job.attempt,
+    )
 
 
 def _check_in(world: World, job: Job, *, missed: bool) -> None:
@@ -303,25 +201,6 @@ def _check_in(world: World, job: Job, *, missed: bool) -> None:
         world.note("SlotOverdue", job=job.id, model=job.model, since=text_of(since))
 
 
-def _said(world: World, job: Job, visit: Visit) -> tuple[str, str] | None:
-    """(status, message) by the event, which must name this attempt and this ARN; or, on a timer, by
-    asking Bedrock once.
-    """
-    if visit.report is not None and _about(visit.report, job):
-        return visit.report.status, visit.report.message
-    if visit.look and job.arn is not None:
-        visit.look = False
-        found = world.bedrock.get(job.arn)
-        if found is not None:
-            if found.processed_records and _goes_well(world, job):
-                visit.fill = True  # the hold is gone
-            return found.status, found.message
-        if world.now() - (job.submitted_at or job.queued_at) > KNOWN_WITHIN:
-            # a way out: `bbq forget`
-            world.note("JobUnknown", job=job.id, model=job.model, arn=job.arn)
-    return None
-
-
 def _goes_well(world: World, job: Job) -> bool:
     """Records are processed: what made jobs fail in a row is mended, if this one was claimed since.
     Whether it was.
@@ -336,17 +215,65 @@ def _goes_well(world: World, job: Job) -> bool:
     return True
 
 
-def _about(report: Report | None, job: Job) -> bool:
-    """Whether an event is about the attempt as it is now: this very visit may have brought the job
-    to its next one.
+def _is_armed(visit: Visit, first: Job, job: Job) -> bool:
+    """Whether the attempt is sure to have its timer. A report is done with when it is armed: so
+    whoever recorded the first progress has armed it, or will.
     """
-    return report is not None and report.attempt == job.attempt and report.arn == job.arn
+    had_progressed = first.status in RUNNING and first.status != SUBMITTED
+    goes_on = job.status in RUNNING and job.version > first.version
+    return visit.report is not None and had_progressed and goes_on
 
 
-def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> Job | None:
-    """Record what Bedrock says."""
-    if status in ENDS:
-        return _end(world, job, visit, status, message)
+# Apply.
+
+
+def _apply(world: World, job: Job, step: Step, seen: Seen) -> tuple[Job | None, Seen]:  # noqa: C901, PLR0912 - a table: one row for each step
+    """The job after the step, or None to read it; and what is known then."""
+    match step:
+        case Rest() | ReadAgain():
+            return None, seen
+        case Cancel():
+            # who claimed it may have stopped at an unknown answer
+            if job.status == UNREADABLE:
+                cancel_unreadable(world, job)
+                return None, seen
+            return None, replace(seen, fill=seen.fill or not cancel_waiting(world, job))
+        case Stop():
+            said = stop(world, job)
+            told = seen.told if said is None else _told(job, job.arn or "", *said)
+            return job, replace(seen, told=told, stopped=True)
+        case StopStray(report):
+            if not stop_stray(world, job, report.arn):
+                _not_this_attempt(world, job, report)
+            return job, replace(seen, told=None)
+        case Adopt(report):
+            if not adopt(world, job, report.arn):
+                return None, replace(seen, told=None)
+            # the fill that claimed it stopped at the unknown answer
+            return None, replace(seen, fill=True)
+        case TakeOver(lease):
+            found = take_over(world, job, lease)
+            if found is not None and seen.told is None:
+                seen = replace(seen, told=_told(job, found.arn, found.status, found.message))
+            return None, replace(seen, fill=True)  # as of Adopt
+        case Progress(status):
+            return _progress(world, job, status, seen)
+        case End(status, message, forgotten):
+            ended = record_end(world, job, status, message, forgotten=forgotten)
+            if ended is None:  # whoever was to be forgotten may be known by now
+                return None, replace(seen, unknown=False)
+            return _refilled(world, ended, seen, hint=True)
+        case Refill():
+            return _refilled(world, job, seen, hint=False)
+        case Requeue(why):
+            return requeue(world, job, why), seen
+        case Tally():
+            return tally(world, job), seen
+        case _:
+            assert_never(step)
+
+
+def _progress(world: World, job: Job, status: str, seen: Seen) -> tuple[Job | None, Seen]:
     event = e.JobProgressed(at=world.now(), attempt=job.attempt, status=status)
     slots = world.store.slots(job.model) if status == "InProgress" else None
     try:
@@ -356,45 +283,26 @@ def _record(world: World, job: Job, visit: Visit, status: str, message: str) -> 
             else projections.appended(job, event)
         )
     except ConditionFailed:
-        return None
+        return None, seen
     world.note("JobProgressed", job=job.id, model=job.model, status=status)
-    if slots is not None and slots.failing is not None:
-        visit.fill = True  # jobs get further than they did: the hold is gone
-    # A report is done with when its timer is armed: so whoever recorded the first progress has
-    # armed it, or will.
-    visit.kept = visit.report is not None and job.status != SUBMITTED
-    return evolve(job.id, job, event)
+    mended = slots is not None and slots.failing is not None  # jobs get further than they did
+    return evolve(job.id, job, event), replace(seen, fill=seen.fill or mended)
 
 
-def _end(
-    world: World, job: Job, visit: Visit, status: str, message: str, *, forgotten: bool = False
-) -> Job | None:
-    after = record_end(world, job, status, message, forgotten=forgotten)
-    visit.ended = after is not None
-    return after
+def _refilled(world: World, job: Job, seen: Seen, *, hint: bool) -> tuple[Job | None, Seen]:
+    """The slot is given on. To be read again: as long as it took, another may have tallied it."""
+    seen = replace(seen, refilled=True, fill=False)
+    try:
+        refill(world, job, hint=hint)
+    except Exception:
+        # whatever it is: it rises, and its message then fills again. What is wrong with others does
+        # not keep this job from coming back meanwhile.
+        if may_come_back(job):
+            step = decide(job, seen, world.config, world.now())
+            _apply(world, job, step, seen)
+        raise
+    return None, seen
 
 
-def _stop(world: World, job: Job, visit: Visit) -> Job | None:
-    """Carry out a cancel at Bedrock. Its own events then tell the rest. Raises NotYetKnown: the
-    cancel comes back soon.
-    """
-    if job.arn is None:
-        raise RuntimeError(f"job {job.id} runs without an ARN")
-    if world.bedrock.stop(job.arn):
-        return _record(world, job, visit, "Stopping", "")
-    # nothing to stop: it has ended, or is about to be seen so, or neither Stop nor Get knows it yet
-    found = asked(world, job)
-    if found is not None and news(job, found.status):
-        return _record(world, job, visit, found.status, found.message)
-    return job
-
-
-def _ended(world: World, job: Job, visit: Visit) -> Job | None:
-    """The slot first: somebody may be waiting for it. The tally comes last, so that a tallied job
-    has nothing left to do.
-    """
-    if job.tally is None and visit.refilled != job.attempt:
-        visit.fill, visit.refilled = False, job.attempt
-        refill(world, job, hint=visit.ended)
-        return None  # as long as it took, another may have tallied it
-    return settle(world, job)
+def _not_this_attempt(world: World, job: Job, report: Report) -> None:
+    world.note("HintIgnored", reason="NotThisAttempt", job=job.id, attempt=report.attempt)

@@ -85,16 +85,10 @@ def _new_limit(
 
 
 def foreign_end(world: World, report: Report) -> None:
-    """Others share the quota: their end is a reason to ask again."""
-    ids = {alias: model.model_id for alias, model in world.config.models.items()}
-    # a model that cannot be told may be any
-    tell(world, alias_of(report.model_id, ids) or list(ids))
-
-
-def tell(world: World, aliases: Iterable[str]) -> None:
-    """A job ended that was not theirs: there may be room for a job that Bedrock refused, or is
-    refusing right now.
+    """Others share the quota: their end is a reason to ask again for a job that Bedrock refused, or
+    is refusing right now.
     """
+    alias = alias_of(report.model_id, world.config.models)
 
     def hear(alias: str) -> None:
         slots = world.store.slots(alias)
@@ -102,7 +96,8 @@ def tell(world: World, aliases: Iterable[str]) -> None:
             world.store.commit(projections.reason_to_ask(alias))
             fill(world, alias)
 
-    each(aliases, hear)
+    # a model that cannot be told may be any
+    each([alias] if alias is not None else world.config.models, hear)
 
 
 def each(aliases: Iterable[str], act: Callable[[str], None]) -> None:

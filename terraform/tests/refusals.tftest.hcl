@@ -214,6 +214,20 @@ run "a_day_has_room_for_at_least_one_job" {
   expect_failures = [var.models]
 }
 
+run "a_model_has_one_alias" {
+  command = plan
+
+  variables {
+    default_model = "a"
+    models = {
+      a = { model_id = "a.model", limit = 1 }
+      b = { model_id = "arn:aws:bedrock:us-east-1::foundation-model/a.model", limit = 1 }
+    }
+  }
+
+  expect_failures = [var.models]
+}
+
 run "a_day_has_room_for_the_largest_job" {
   command = plan
 

@@ -1,7 +1,6 @@
 """The scheduler's entry: batches in, partial failures out, and no message that stops another."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -166,34 +165,6 @@ def test_hints_about_a_job_that_cannot_be_read_do_not_pile_up() -> None:  # P6, 
     ids = [record["messageId"] for record in event["Records"]]
     failed = [item["itemIdentifier"] for item in run(bench, event)["batchItemFailures"]]
     assert failed == [ids[0], ids[2]]
-
-
-@pytest.mark.parametrize("which", ["job", "model"])
-# R35, found by simulation
-def test_timers_that_all_fire_early_never_break_the_chain(which: str) -> None:
-    """A fired schedule keeps its name for a while: each must leave one behind that never was,
-    whatever its job needs.
-    """
-    bench = Bench(limit=0)
-    job = bench.upload()
-    whose, hint = (
-        (f"{job}-1", {"job": job, "attempt": 1})
-        if which == "job"
-        else (f"model-{MODEL}", {"wake": MODEL})
-    )
-    due = bench.time + timedelta(minutes=5)
-    once: set[datetime] = set()
-    for _ in range(5):
-        for _ in range(2):
-            run(bench, sqs_event(body({**hint, "due": due.isoformat()})))
-        (again,) = set(bench.timers.due(whose)) - once
-        assert again > due
-        once |= {due, again}
-        due = again
-    bench.time = due
-    before = bench.timers.due(whose)
-    run(bench, sqs_event(body({**hint, "due": due.isoformat()})))
-    assert bench.timers.due(whose) == before
 
 
 def test_retries_grow_to_an_hour_and_leave_a_dead_letter_nine_of_its_fourteen_days() -> None:

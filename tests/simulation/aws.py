@@ -26,6 +26,8 @@ Invoke = Callable[[dict[str, Any], Callable[[Any], None]], object]
 Image = Callable[[str, str, int], Item | None]
 HOUR = 3600.0
 
+EARLY_SECONDS = 15.0  # before its minute may a timer fire: clocks differ
+
 
 class Source:
     """Something that can be stopped and restored (the swizzle): what it would deliver waits
@@ -340,7 +342,9 @@ class Schedules:
         self.armed[name] = due
         wait = (due - self._kernel.now).total_seconds() + self._kernel.chance.uniform(0, 59)
         if self._weather.strike("timer-early"):
-            wait *= self._kernel.chance.random()
+            # by AWS's clock it is due; by that of whom it wakes it is not
+            wait = (due - self._kernel.now).total_seconds()
+            wait = max(wait - self._kernel.chance.uniform(0, EARLY_SECONDS), 0)
         if self._weather.strike("timer-late"):
             wait += self._kernel.chance.uniform(60, 4 * HOUR)
         times = 1 + self._weather.strike("timer-twice")

@@ -42,11 +42,12 @@ def _m(what: str, *changes: Change, test: str = "") -> Mutant:
 RACES = "tests/simulation/test_races.py"
 
 _SECOND_CREATOR = before(
-    "reconcile._claimed",
+    "reconcile.reconcile",
     "arm_attempt(...)",
     """
 from bbq.services.scheduler.attempt import _request
-world.bedrock.create(_request(world, job))
+if job.status == CLAIMED:
+    world.bedrock.create(_request(world, job))
 """,
 )
 
@@ -55,13 +56,14 @@ MUTANTS: dict[str, Mutant] = {
     "R2": _m(
         "an invocation that finds a claimed job cancelled frees its slot",
         before(
-            "reconcile._claimed",
-            "if lease.until > X: ...",
+            "reconcile.reconcile",
+            "if isinstance(step, Rest): ...",
             """
-if job.cancel is not None:
+if job.status == CLAIMED and seen.lease is not None and job.cancel is not None:
     from bbq.services.scheduler.cancel import cancel_claimed
-    cancel_claimed(world, job, lease)
-    return None
+    cancel_claimed(world, job, seen.lease)
+    job = _read(world, job_id)
+    continue
 """,
         ),
     ),
@@ -103,7 +105,7 @@ if job.cancel is not None:
         "the timer is armed after the claim",
         drop("attempt._claim", "_arm(...)"),
         before("attempt._claim", "note(...)", "_arm(world, job.id, attempt, lease)"),
-        drop("reconcile._claimed", "arm_attempt(...)"),
+        instead("reconcile.reconcile", "arm_attempt(...)", "if job.status != CLAIMED:\n    IT"),
     ),
     "R12": _m(
         "a hint that failed does not come back",
@@ -136,6 +138,7 @@ if job.cancel is not None:
     "R19": _m(
         "a pause is read, then claimed",
         expr("_room", "And(X, SlotsRow.paused == False)", "X"),
+        expr("_begun", "SlotsRow.model_version == slots.model_version", "SlotsRow.pk.exists()"),
         test=f"{RACES}::test_R19_a_pause_between_reading_and_claiming_holds",
     ),
     "R20": _m(
@@ -225,7 +228,7 @@ return False
     ),
     "R33": _m(
         "a Bedrock event for a claimed job is dropped",
-        condition("_step", "job.may_be_at_bedrock", "IT and job.status == QUEUED"),
+        condition("decide.decide", "job.may_be_at_bedrock", "IT and job.status == QUEUED"),
     ),
     "R34": _m(
         "an older reading of the model's events overwrites a newer",
@@ -233,7 +236,9 @@ return False
         test=f"{RACES}::test_R34_an_older_reading_of_the_models_events_changes_nothing",
     ),
     "R35": _m(
-        "a timer may be armed for the minute that woke us", drop("on_hint", "arm_attempt(...)")
+        "a timer may be armed for the minute that woke us",
+        returned("due.lease_due", "at_minute(minute_number(until) + 1)"),
+        test=f"{RACES}::test_R35_timers_that_fire_early_never_break_the_chain",
     ),
     "R36": _m("every newcomer asks a model on hold", returned("Slots.is_open", "self.has_room")),
     "R37": _m(
@@ -263,10 +268,9 @@ else:
         test=f"{RACES}::test_R39_a_newcomer_asks_if_quota_became_free_while_the_line_was_empty",
     ),
     "R40": _m(
-        "a model's timer that fires early leaves, because the hold runs",
-        condition(
-            "on_hint", "alias in config.models", "IT and (due is None or due <= world.now())"
-        ),
+        "a hold's timer is armed under the name that has just woken us",
+        returned("due.hold_due", "until"),
+        test=f"{RACES}::test_R40_a_timer_that_fires_before_the_hold_is_written_is_followed_by_another",
     ),
     "R41": _m(
         "a change of the model is no reason to ask",
@@ -299,7 +303,7 @@ else:
     "R46": _m("each claim is another attempt", returned("Job.next_attempt", "self.attempt + 1")),
     "R47": _m(
         "a Bedrock event for a waiting job is dropped",
-        condition("_step", "job.may_be_at_bedrock", "IT and job.status != QUEUED"),
+        condition("decide.decide", "job.may_be_at_bedrock", "IT and job.status != QUEUED"),
         test=f"{RACES}::test_R47_an_event_of_a_job_that_waits_again_is_adopted",
     ),
     "R48": _m(
@@ -321,35 +325,20 @@ else:
     # Bugs that the simulation found.
     "B1": _m(
         "an expired job whose model is not configured is never queued again",
-        condition("settle", "_is_to_come_back(...)", "job.model in world.config.models and IT"),
+        condition("decide._ended", "comes_back(...)", "job.model in config.models and IT"),
     ),
     "B2": _m(
-        "what a report is about is remembered across attempts",
-        expr("_said", "_about(...)", "visit.matched"),
+        "a report is taken for one about the attempt as it is now",
+        expr("decide._at_bedrock", "is_about(...)", "True"),
         test="tests/unit/test_scheduler.py::test_an_end_that_was_about_attempt_one_is_not_taken_for_attempt_two_in_the_same_visit",
-    ),
-    "B3": _m(
-        "a timer that fires early leaves one behind only if its attempt needs it",
-        before("on_hint", "config = X", 'world.__dict__["early"] = None'),
-        instead("on_hint", "arm_attempt(...)", 'world.__dict__["early"] = due'),
-        argument(
-            "reconcile._claimed",
-            "arm_attempt",
-            2,
-            "lease_due(max(lease.until, early), world.now()) if (early := "
-            'world.__dict__.get("early")) else IT',
-        ),
-    ),
-    "B4": _m(
-        "a model's timer that fires early leaves none behind", drop("on_hint", "arm_model(...)")
     ),
     "B5": _m(
         "an event whose adoption another was faster to record is dropped",
-        instead("_adopt", "record_submitted(...)", "if not IT:\n    visit.report = None"),
+        instead("adopt.adopt", "record_submitted(...)", "if not IT:\n    return False"),
     ),
     "B7": _m(
         "every hour's hint about a job that cannot be read comes back for twelve days",
-        condition("on_hint", "due is None", "True"),
+        condition("on_hint", "not timer", "True"),
         test="tests/handlers/test_scheduler_handler.py::test_hints_about_a_job_that_cannot_be_read_do_not_pile_up",
     ),
     "B8": _m(
@@ -393,12 +382,16 @@ if ours is None and strangers:
     ),
     "703732": _m(
         "a fill comes before the end of a job that an event told of",
-        after("_adopt", "record_submitted(...)", "fill(world, job.model)"),
+        after(
+            "adopt.adopt",
+            "record_submitted(...)",
+            "from bbq.services.scheduler.fill import fill\nfill(world, job.model)",
+        ),
         test=f"{RACES}::test_an_adopted_end_is_recorded_before_the_line_is_read",
     ),
     "703734": _m(
         "a fill comes before the end of a job that was taken over",
-        after("_taken_over", "take_over(...)", "fill(world, job.model)"),
+        after("reconcile._apply", "take_over(...)", "fill(world, job.model)"),
         test=f"{RACES}::test_a_taken_over_end_is_recorded_before_the_line_is_read",
     ),
     "702976": _m(
@@ -495,7 +488,7 @@ if ours is None and strangers:
     ),
     "comes-back": _m(
         "a job that failed before a record was processed stays Failed",
-        condition("settle", "_is_to_come_back(...)", "IT and job.status != 'Failed'"),
+        condition("decide._ended", "comes_back(...)", "IT and job.status != 'Failed'"),
     ),
     "too-few-records": _m(
         "a job that Bedrock says has too few records comes back",
@@ -513,7 +506,7 @@ if ours is None and strangers:
         condition("reconcile._read", "job.latest", "True"),
         after(
             "reconcile.reconcile",
-            "_step(...)",
+            "decide(...)",
             """
 loaded = world.store.load_job(job_id)
 if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.version < job.version):
@@ -524,25 +517,22 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     "fill-after-end": _m("an end does not fill", drop("refill", "fill(...)")),
     "fill-when-queued": _m(
         "a newcomer does not look for a slot",
-        drop("_step > if job.status == QUEUED", "visit.fill = True"),
+        expr("decide.decide", "Rest(fill=True) if X else Cancel()", "Rest() if X else Cancel()"),
     ),
-    "check-in": _m("a running attempt has no timer", drop("_running", "arm_attempt(...)")),
-    "other-alias-untold": _m(
-        "an end is not told to the other aliases of its model",
-        drop("_tell_others", "tell(...)"),
-        test="tests/unit/test_refusals.py::test_an_end_of_one_alias_lets_the_refused_of_the_other_try_at_once",
+    "check-in": _m(
+        "a running attempt has no timer", expr("decide._at_bedrock", "check_in_due(...)", "None")
     ),
     "fill-after-cut-off": _m(
         "an end whose fill was cut off is not filled by the message that comes back",
-        condition("reconcile._ended", "visit.refilled", "False"),
+        condition("decide._ended", "seen.refilled", "False"),
         test="tests/unit/test_scheduler.py::test_an_end_whose_fill_was_cut_off_is_filled_and_tallied_by_the_same_message",
     ),
     "timer-that-learned": _m(
         "a timer that learns of progress arms no other",
-        assigned("reconcile._record", "visit.kept", "job.status != SUBMITTED"),
+        expr("reconcile._is_armed", "visit.report is not None", "True"),
         test="tests/unit/test_scheduler.py::test_a_timer_that_learns_of_progress_arms_the_next_one",
     ),
-    "ask-on-timer": _m("a timer does not ask Bedrock", condition("_said", "visit.look", "False")),
+    "ask-on-timer": _m("a timer does not ask Bedrock", expr("_gathered", "visit.look", "False")),
     "look-up-first": _m(
         "an attempt that was never answered is created again without looking its name up",
         condition("claim_and_create", "job.unanswered", "False"),
@@ -565,11 +555,11 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "event-ahead-of-get": _m(
         "an event of a job that Get does not know yet is taken for forged",
-        drop("_adopt", "KNOWN_WITHIN"),
+        drop("adopt.adopt", "bedrock.KNOWN_WITHIN"),
     ),
     "end-ahead-of-get": _m(
         "an end of a job that Get does not know yet says that something was bought",
-        drop("ending.asked", "KNOWN_WITHIN"),
+        drop("adopt.asked", "bedrock.KNOWN_WITHIN"),
     ),
     "all-pages": _m(
         "only the first page of List is read",
@@ -582,7 +572,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "get-confirms": _m(
         "an event's name is believed without Get",
-        expr("_adopt", "found is None or X or Y", "found is None"),
+        expr("adopt.adopt", "found is None or not is_ours(...)", "found is None"),
     ),
     "conflict-is-permanent": _m(
         "a name in use is a refusal",
@@ -610,12 +600,12 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "stop": _m(
         "a cancel of a running job stops nothing",
-        condition("_running", "_stop(...)", "False"),
+        condition("decide._at_bedrock", "seen.stopped", "False"),
         test=f"{RACES}::test_R25_the_loser_of_an_append_records_the_answer_all_the_same",
     ),
     "tally-once": _m(
         "an ended job is tallied with every hint",
-        condition("settle", "job.tally is not None", "IT and job.version >= 12"),
+        condition("decide._ended", "job.tally is not None", "IT and job.version >= 12"),
     ),
     "retry-policy": _m(
         "an expired job is queued again, also if something was bought",
@@ -632,7 +622,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
     ),
     "counts-too-soon": _m(
         "a job is tallied at once, although Get's counts lag",
-        condition("settle", "may_come_back(...)", "False"),
+        condition("decide._ended", "may_come_back(...)", "False"),
         test="tests/unit/test_promises.py::test_counts_of_an_expired_job_that_come_late_keep_it_from_being_bought_again",
     ),
     "rank": _m("a status may fall back", returned("job.news", "status != job.status")),

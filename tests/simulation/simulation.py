@@ -53,7 +53,6 @@ HINT_RECEIVES, UPLOAD_RECEIVES = 120, 24
 HINT_CONCURRENCY, UPLOAD_CONCURRENCY = 10, 50
 CHECK_IN_MINUTES = 30
 CEILING_SHARE = 0.3  # of the seeds have a ceiling of the day
-ALIASES_SHARE = 0.2  # of the seeds have one model under two aliases, if they have two
 MAX_HINTS_UNREADABLE = 30  # of one job, at once
 
 # seconds of one way of a call
@@ -92,8 +91,6 @@ class Simulation:
         self.tables = MemoryTables()
         chance, spell = self.chance, self.weather.spell
         self.model_ids = dict(MODELS)
-        if random.Random(f"{seed}/aliases").random() < ALIASES_SHARE:
-            self.model_ids["nova"] = MODELS["haiku"]
         self.limits = {
             alias: chance.choice((1, 1, 2, 3)) for alias in list(MODELS)[: chance.choice((1, 2))]
         }

@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from bbq.shared.due import CLOCK_SKEW
 from bbq.shared.names import job_stream, model_stream
 from tests.simulation.aws import Message, sqs_event, stream_event
 from tests.simulation.kernel import Invocation, Kernel
@@ -222,9 +223,11 @@ class Stage(Run):
         return [name for name in self.schedules.pending if name.startswith(prefix)]
 
     def _fire(self, prefix: str) -> Player:
+        """It fires as early as it can: by AWS's clock it is due, by ours not yet."""
         name = min(self.pending(prefix))
         due = self.schedules.armed[name]
         del self.schedules.pending[name]
+        self.wait(max((due - CLOCK_SKEW - self.kernel.now).total_seconds(), 0))
         whose = (
             {"wake": "haiku"}
             if prefix.startswith("model")

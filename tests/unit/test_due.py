@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bbq.shared.due import check_in_due, follow_up_due, lease_due
+from bbq.shared.due import CLOCK_SKEW, check_in_due, grid_due, hold_due, lease_due
 from tests.support.samples import at
 
 MINUTE = timedelta(minutes=1)
@@ -26,17 +26,16 @@ def test_a_leases_timer_is_due_after_the_lease_and_a_full_minute_ahead(
     assert due - max(at(until), at(now) + MINUTE) <= 2 * MINUTE
 
 
-@given(SECONDS, st.integers(1, 1439))
-def test_a_timer_that_fires_early_is_followed_by_a_later_one(now: float, minutes: int) -> None:
-    due = at(now).replace(second=0, microsecond=0) + minutes * MINUTE
-    assert follow_up_due(due, at(now)) == due + MINUTE
-    assert whole_minute_ahead(due + MINUTE, at(now))
-
-
-def test_a_timer_in_time_or_of_another_age_is_not_followed_by_another() -> None:
-    assert [follow_up_due(due, at(60)) for due in (None, at(0), at(60), at(60 + 86_400))] == [
-        None
-    ] * 4
+@given(SECONDS, st.integers(1, 1440), st.floats(0.001, 1))
+def test_a_timer_that_woke_us_while_our_clock_was_behind_is_never_armed_again(
+    due_at: float, step: int, share: float
+) -> None:
+    due = at(due_at).replace(second=0, microsecond=0)
+    now = due - share * CLOCK_SKEW
+    assert hold_due(due, now) > due
+    assert grid_due(now, 1) > due
+    assert lease_due(now + timedelta(seconds=0.001), now) > due
+    assert check_in_due(due - step * MINUTE, step, now) > due
 
 
 @given(SECONDS, SECONDS, st.integers(1, 1440))

@@ -111,6 +111,8 @@ OPTIONAL = {
     "started",
     "good_ends",
     "warnings",
+    "max_jobs_per_day",
+    "max_records_per_day",
 }
 
 

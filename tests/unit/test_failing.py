@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bbq.services.scheduler.bedrock import NotYetKnown
-from bbq.services.scheduler.ending import COUNTS_LAG
+from bbq.services.scheduler.decide import COUNTS_LAG
 from bbq.shared import events as e
 from bbq.shared.hold import FAILING, MAX_FAILING, MAX_FAILURES
 from bbq.shared.tables import EventRow, Write

@@ -255,9 +255,9 @@ def test_a_recorded_failure_reaches_people_whole(failed: dict[str, Any]) -> None
 
 def test_a_model_that_get_names_by_its_arn_is_the_one_that_was_configured_by_its_id() -> None:
     theirs = recorded("get")["answers"][0]["answer"]["modelId"]
-    assert alias_of(theirs, {"nova": ASKED["modelId"], "other": "amazon.nova-lite-v1:0"}) == [
-        "nova"
-    ]
+    ids = {"nova": ASKED["modelId"], "other": "amazon.nova-lite-v1:0"}
+    models = {name: Model(alias=name, model_id=known, limit=1) for name, known in ids.items()}
+    assert alias_of(theirs, models) == "nova"
 
 
 def notification(**changes: Any) -> str:

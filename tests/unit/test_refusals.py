@@ -15,10 +15,8 @@ from bbq.shared import events as e
 from bbq.shared import projections as p
 from bbq.shared import rows
 from bbq.shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED, refused
-from bbq.shared.models import Model
 from bbq.shared.names import attempt_name, holder
-from bbq.shared.projections import append_to_model, model_changed
-from bbq.shared.slots import Lease, Slots
+from bbq.shared.slots import Lease
 from bbq.shared.tables import ConditionFailed, EventRow, Put, SlotsRow, Write
 from tests.support.driving import (
     ended,
@@ -30,8 +28,8 @@ from tests.support.driving import (
     started,
     wake,
 )
-from tests.support.samples import MODEL, MODEL_ID, id_of, queued
-from tests.support.world import DEPLOYMENT, Bench, config
+from tests.support.samples import MODEL
+from tests.support.world import DEPLOYMENT, Bench
 
 FULL = Refused(QUOTA, "ServiceQuotaExceededException: full")
 NOT_SUPPORTED = Refused(
@@ -611,69 +609,3 @@ def test_the_same_attempt_is_asked_for_until_bedrock_has_taken_it() -> None:
     let_pass(bench, hours=1)
     assert {create.name for create in bench.bedrock.creates} == {attempt_name(DEPLOYMENT, job, 1)}
     assert (bench.job(job).status, bench.job(job).attempt) == ("Submitted", 1)
-
-
-# --- two aliases of one model share its quota
-
-OTHER = "haiku-slow"
-
-
-def sharing() -> tuple[Bench, str, str]:
-    """A job of one alias runs; one of the other has just been uploaded."""
-    bench = Bench(limit=1)
-    models = {alias: Model(alias=alias, model_id=MODEL_ID, limit=1) for alias in (MODEL, OTHER)}
-    bench.config = config(models=models)
-    other = Slots(model=OTHER, limit=1, model_version=1)
-    limit = e.LimitSet(at=bench.time, limit=1)
-    bench.store.commit(
-        [append_to_model(OTHER, 1, limit), *model_changed(None, other, resumed=False)]
-    )
-    first, key = started(bench), f"to-process/{OTHER}/x.jsonl"
-    bench.store.append(id_of(key), None, replace(queued(key), model=OTHER))
-    bench.bedrock.script = [FULL]
-    return bench, first, id_of(key)
-
-
-def test_an_end_of_one_alias_lets_the_refused_of_the_other_try_at_once() -> None:
-    bench, first, second = sharing()
-    see(bench, second)
-    assert bench.job(second).status == "Queued"
-    ended(bench, first)
-    assert (bench.job(first).status, bench.job(second).status) == ("Completed", "Submitted")
-
-
-def test_an_end_of_one_alias_between_refusal_and_giving_up_of_the_other_is_seen() -> None:  # R17
-    bench, first, second = sharing()
-
-    def meanwhile(_: Request) -> None:
-        bench.bedrock.on_create = lambda _: None
-        ended(bench, first)
-
-    bench.bedrock.on_create = meanwhile
-    see(bench, second)
-    assert bench.job(second).status == "Submitted"
-
-
-def test_a_job_whose_alias_was_renamed_tells_the_new_one_of_its_end() -> None:
-    bench, first, second = sharing()
-    bench.config = config(models={OTHER: bench.config.models[OTHER]})
-    see(bench, second)
-    ended(bench, first)
-    assert (bench.job(first).status, bench.job(second).status) == ("Completed", "Submitted")
-
-
-def test_where_the_other_alias_cannot_be_told_a_hint_does_it() -> None:
-    bench, first, second = sharing()
-    see(bench, second)
-    plain = bench.store.slots
-
-    def failing(model: str) -> Slots | None:
-        if model == OTHER:
-            raise TimeoutError("the other's slots cannot be read")
-        return plain(model)
-
-    bench.store.slots = failing  # type: ignore[method-assign] # one row that is stuck
-    with pytest.raises(ExceptionGroup):
-        ended(bench, first)
-    assert (bench.job(first).status, bench.job(first).tally is not None) == ("Completed", True)
-    assert ("model", OTHER) in bench.outbox.sent

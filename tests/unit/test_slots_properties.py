@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from bbq.shared import events as e
 from bbq.shared import projections as p
 from bbq.shared import rows
-from bbq.shared.due import check_in_due, follow_up_due, grid_due, lease_due
+from bbq.shared.due import check_in_due, grid_due, lease_due
 from bbq.shared.hold import FAILURES_IN_A_ROW, Hold, failed, next_probe, probed
 from bbq.shared.memory import MemoryTables
 from bbq.shared.names import holder, job_stream, parse_holder
@@ -76,19 +76,6 @@ def test_every_hint_between_two_check_ins_names_the_next_one(
     assert now + MINUTE <= due < now + MINUTE + step * MINUTE
     earlier = timedelta(microseconds=micro) % (step * MINUTE)
     assert check_in_due(anchor, step, due - MINUTE - earlier) == due
-
-
-@given(MOMENTS, MOMENTS)
-def test_only_a_timer_that_is_early_is_followed_by_another_and_that_is_later(
-    due: datetime, now: datetime
-) -> None:
-    again = follow_up_due(due, now)
-    early = now < due < now + DAY
-    assert (again is not None) == early
-    if again is not None:
-        minute_of(again)
-        assert again > due
-        assert again - due <= MINUTE
 
 
 @given(MOMENTS, st.integers(-1, 9))
