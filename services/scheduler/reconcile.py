@@ -233,11 +233,12 @@ def _apply(world: World, job: Job, step: Step, seen: Seen) -> tuple[Job | None, 
         case Rest() | ReadAgain():
             return None, seen
         case Cancel():
-            # who claimed it may have stopped at an unknown answer
             if job.status == UNREADABLE:
                 cancel_unreadable(world, job)
                 return None, seen
-            return None, replace(seen, fill=seen.fill or not cancel_waiting(world, job))
+            done = cancel_waiting(world, job)
+            # else who claimed it may have stopped at an unknown answer
+            return None, replace(seen, fill=seen.fill or not done)
         case Stop():
             said = stop(world, job)
             told = seen.told if said is None else _told(job, job.arn or "", *said)

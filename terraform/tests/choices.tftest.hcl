@@ -43,7 +43,7 @@ run "a_model_id_may_be_a_profile_or_an_arn" {
       global      = { model_id = "global.anthropic.claude-opus-5", limit = 1 }
       profile     = { model_id = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/eu.amazon.nova-lite-v1:0", limit = 1 }
       application = { model_id = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abc123def456", limit = 1 }
-      custom      = { model_id = "arn:aws:bedrock:eu-west-1:111122223333:custom-model/amazon.titan-embed/abc123def456", limit = 1 }
+      custom      = { model_id = "arn:aws:bedrock:eu-west-1:111122223333:custom-model/amazon.titan-embed/ghi789jkl012", limit = 1 }
     }
   }
 
@@ -57,7 +57,7 @@ run "a_model_id_may_be_a_profile_or_an_arn" {
       "arn:aws:bedrock:*::foundation-model/amazon.nova-lite-v1:0",
       "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abc123def456",
       "arn:aws:bedrock:*::foundation-model/*",
-      "arn:aws:bedrock:eu-west-1:111122223333:custom-model/amazon.titan-embed/abc123def456",
+      "arn:aws:bedrock:eu-west-1:111122223333:custom-model/amazon.titan-embed/ghi789jkl012",
     ])
     error_message = "IAM must name each model, its profile, and the model in the profile's Regions."
   }
@@ -154,7 +154,7 @@ run "models_that_do_not_fit_the_environment_stop_the_plan" {
     default_model = "m1"
     models = {
       for number in range(1, 40) : "m${number}" => {
-        model_id = "us.anthropic.claude-haiku-4-5-20251001-v1:0", limit = 10, min_records = 1000, max_records = 90000
+        model_id = "us.anthropic.claude-haiku-4-5-20251001-v1:${number}", limit = 10, min_records = 1000, max_records = 90000
       }
     }
   }

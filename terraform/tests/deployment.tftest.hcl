@@ -249,7 +249,7 @@ run "many_models" {
 
   variables {
     default_model = "m1"
-    models        = { for number in range(1, 14) : "m${number}" => { model_id = "a.model", limit = 1 } }
+    models        = { for number in range(1, 14) : "m${number}" => { model_id = "a.model-${number}", limit = 1 } }
   }
 
   assert {

@@ -864,3 +864,19 @@ def test_two_fills_at_once_never_exceed_the_limit() -> None:
     for number in range(6):
         see(bench, bench.upload_id(f"v{number}"))
     assert len(bench.slots.holders) == len(bench.bedrock.jobs) == 2
+
+
+def test_a_cancel_that_another_event_overtook_is_carried_out_all_the_same() -> None:  # 84001489
+    bench = Bench(limit=0)
+    job = started(bench)
+    bench.append(job, e.CancelRequested(at=bench.time, by="ann", why="wrong file"))
+
+    def another_is_faster(writes: Sequence[Write]) -> None:
+        if "job-cancelled" in repr([getattr(write.row, "name", "") for write in writes]):
+            bench.tables.before_commit = lambda _: None
+            bench.append(job, e.PriorityChanged(at=bench.time, priority=0, by="bob", why=""))
+
+    bench.tables.before_commit = another_is_faster
+    see(bench, job)
+    assert bench.job(job).status == "Cancelled"
+    assert bench.store.line(MODEL, 9) == []
