@@ -21,11 +21,11 @@ from bbq.shared.file_kinds import HEAD_BYTES, foreign
 from bbq.shared.inspection import (
     LONGEST_ID_KEPT,
     MAX_PROBLEMS,
-    MAX_SHAPES,
     Inspection,
     Limits,
     inspect,
 )
+from bbq.shared.reader import MAX_SHAPES
 from local.settings import ROOT
 
 LIMITS = Limits(min_records=1, max_records=1000, max_bytes=10**9)
@@ -408,8 +408,9 @@ def test_of_ever_new_names_of_bodies_only_so_many_are_remembered() -> None:
         limits=replace(LIMITS, max_records=5000, bodies=Counted(claude=True)),
     )
     assert said(found) == [(len(lines) + 1, NO_VERSION)]
-    # those that are remembered were judged once, the others each time
-    assert Counted.calls == 3 * MAX_SHAPES + 1
+    # those that are remembered were judged once, the others each time, and the last one again in the
+    # careful way
+    assert Counted.calls == 3 * MAX_SHAPES + 2
 
 
 def test_records_without_ids_are_a_warning() -> None:
