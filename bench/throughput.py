@@ -112,14 +112,14 @@ def _inspections(*, quick: bool) -> dict[str, Any]:
         large = [] if quick else [("1 GB of 4 KB", RECORD_BYTES["4 KB"], LARGE_BYTES)]
         for name, record, total in sizes + large:
             path = Path(directory) / "input.jsonl"
-            count = _write_file(path, record, total)
+            count = write_file(path, record, total)
             found[name] = _inspected(
                 path, count, QUICK_ROUNDS if quick else ROUNDS if total < LARGE_BYTES else 2
             )
     return found
 
 
-def _write_file(path: Path, record: int, total: int) -> int:
+def write_file(path: Path, record: int, total: int) -> int:
     """Records of so many bytes, each with an id of its own; how many. Prose: a newline and two
     quotes in every 66 characters.
     """
@@ -144,7 +144,7 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
     }
     for _ in range(rounds):
         for name, work in WORKS.items():
-            answer = json.loads(_child([sys.executable, "-c", CHILD.format(work=work), str(path)]))
+            answer = json.loads(run_child([sys.executable, "-c", CHILD.format(work=work), str(path)]))
             if answer["found"] != [count, 0]:
                 raise RuntimeError(
                     f"{name} found {answer['found']} in a file of {count} good records"
@@ -152,7 +152,7 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
             samples[name]["seconds"].append(round(answer["seconds"], 4))
             samples[name]["bytes"].append(answer["bytes"])
         samples["wc -l"]["seconds"].append(
-            round(_cpu_of(lambda: _child(["wc", "-l", str(path)])), 4)
+            round(_cpu_of(lambda: run_child(["wc", "-l", str(path)])), 4)
         )
     size = path.stat().st_size
     rates = {
@@ -169,7 +169,7 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _child(command: list[str]) -> str:
+def run_child(command: list[str]) -> str:
     return subprocess.run(  # noqa: S603 - our own words
         command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=CHILD_SECONDS
     ).stdout
