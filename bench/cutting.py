@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.table import Table, rounded, target
+from bench.table import Table, printed, rounded, target, target_table
 from bench.throughput import (
     CHILD,
     LONG_RECORD_BYTES,
@@ -147,3 +147,9 @@ def report(result: Mapping[str, Any]) -> dict[str, Table]:
         "memory (MB)",
     )
     return {"cutting": Table("the cut of an upload", columns, rows)}
+
+
+if __name__ == "__main__":  # not yet a part of `make bench`: the cut is not wired
+    found = run(quick="--quick" in sys.argv)
+    for table in (*report(found).values(), target_table({"cutting": {"result": found}})):
+        sys.stdout.write(f"{table.title}\n{printed(table)}\n\n")

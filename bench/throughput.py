@@ -144,7 +144,9 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
     }
     for _ in range(rounds):
         for name, work in WORKS.items():
-            answer = json.loads(run_child([sys.executable, "-c", CHILD.format(work=work), str(path)]))
+            answer = json.loads(
+                run_child([sys.executable, "-c", CHILD.format(work=work), str(path)])
+            )
             if answer["found"] != [count, 0]:
                 raise RuntimeError(
                     f"{name} found {answer['found']} in a file of {count} good records"

@@ -46,12 +46,10 @@ def blocks(
             newline = chunk.find(b"\n", start, stop)
             end = newline if newline >= 0 else stop
             if not long and size + end - start > long_line_bytes:
-                long = LongLine(map(bytes, held), keep=keep)
+                long = LongLine(map(bytes, held), keep=keep, max_bytes=max_line_bytes)
                 held, size = [], 0
             if long:
                 long.feed(chunk[start:end])
-                if max_line_bytes is not None and long.size > max_line_bytes:
-                    raise LineTooLong
                 if newline < 0:
                     continue
                 yield long.end()
@@ -87,7 +85,10 @@ class LongLine:
     passed, the rest is skipped.
     """
 
-    def __init__(self, held: Iterable[bytes], *, keep: bool = False) -> None:
+    def __init__(
+        self, held: Iterable[bytes], *, keep: bool = False, max_bytes: int | None = None
+    ) -> None:
+        self._max_bytes = max_bytes
         self.problem: str | None = None
         self.size = 0  # bytes
         self.whole: list[bytes] = []  # the line as it came, if it is kept
@@ -118,8 +119,10 @@ class LongLine:
         return len(self.text[:position].encode()) + lost
 
     def feed(self, data: bytes, *, last: bool = False) -> None:
-        """More of the line."""
+        """More of the line. Raises LineTooLong."""
         self.size += len(data)
+        if self._max_bytes is not None and self.size > self._max_bytes:
+            raise LineTooLong
         if self._keep_whole:
             self.whole.append(data)
         if self.problem:

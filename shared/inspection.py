@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from bbq.shared.blocks import LONG_LINE_BYTES
 from bbq.shared.events import Problem
-from bbq.shared.reader import MAX_PROBLEMS, Findings, Limits, Reader, Run
+from bbq.shared.findings import MAX_PROBLEMS, Findings, Limits
+from bbq.shared.reader import Reader
+from bbq.shared.usual import Run
 
 __all__ = ["MAX_PROBLEMS", "Inspection", "Limits", "inspect"]
 

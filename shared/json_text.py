@@ -32,9 +32,9 @@ FAST = json.JSONDecoder(parse_int=bool, parse_float=bool, parse_constant=_refuse
 CAREFUL = json.JSONDecoder(
     parse_int=bool, parse_float=bool, parse_constant=_refuse, object_pairs_hook=iter
 )
-# (value, end) of the value at a place; StopIteration if there is none. What `raw_decode` calls, which
-# takes a tenth of the time of a small record.
-SCAN: Callable[[str, int], tuple[Any, int]] = FAST.scan_once  # type: ignore[attr-defined] # no stub has it
+# (value, end) of the value at a place; StopIteration if there is none. `raw_decode` calls it, and
+# costs as much again as a small value; no stub has it.
+SCAN: Callable[[str, int], tuple[Any, int]] = FAST.scan_once  # type: ignore[attr-defined]
 OBJECT: type[Iterator[tuple[str, Any]]] = type(iter([("", None)]))
 
 

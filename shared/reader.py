@@ -19,72 +19,31 @@ line, with the number of the others.
 A problem says where and which rule, never what: record content stays out of events and logs, and so
 do ids.
 
-The usual record is recognised by two patterns around one call of the C scanner, straight in the
-block. The first line that looks different sends the rest of its block the careful way, line by
-line, which alone decides what is wrong.
+The usual records are taken straight from the block (usual.py). The first line that looks different
+sends the rest of its block the careful way, line by line, which alone decides what is wrong.
 """
 
 import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from bbq.shared.blocks import LONG_LINE_BYTES, LineTooLong, LongLine, blocks
-from bbq.shared.bodies import Bodies
-from bbq.shared.events import Problem
 from bbq.shared.file_kinds import HEAD_BYTES, foreign
+from bbq.shared.findings import Findings, Limits
 from bbq.shared.json_text import (
     CAREFUL,
     NOT_JSON,
     OBJECT,
-    SCAN,
     SPACE,
     NotANumber,
     holds_lone_surrogate,
-    is_plain,
-    may_hold_lone_surrogate,
     members,
     not_json,
 )
-
-MAX_PROBLEMS = 100
-LARGE_BYTES = 3000  # of a record
-MAX_SHAPES = 256  # sets of names of bodies that are remembered as good; a file usually has one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What is taken: records and bytes, both ends included, and bodies (None: of any shape). Of a
-    model's job, or, without bodies' ends, of a whole upload.
-    """
-
-    min_records: int
-    max_records: int
-    max_bytes: int
-    bodies: Bodies | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Records of the usual form on consecutive lines, `text[:end]`, without the last newline. If
-    the text is ASCII, `data` is the same, place by place.
-
-    `ids` says where the value of each one's recordId stands in `text`; it is empty, behind the
-    object's brace, for a record that has none.
-    """
-
-    text: str
-    data: bytes
-    end: int
-    first: int
-    ids: list[tuple[int, int]]
-
-    @property
-    def size(self) -> int:
-        """Bytes, without the last newline."""
-        return utf8_size(self.text, 0, self.end)
+from bbq.shared.usual import BodyRules, Run, Usual, utf8_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,40 +59,6 @@ class Line:
     problems: tuple[str, ...] = ()
     id_at: tuple[int, int] = (0, 0)
     record_id: str | None = None
-
-
-@dataclass(kw_only=True)
-class Findings:
-    """What a reader has found so far: small, whatever it read."""
-
-    line: int = 0
-    records: int = 0  # lines that are not blank
-    # problems of the file; never left out for those of its lines
-    whole: list[Problem] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)  # the first ones of its lines
-    problem_count: int = 0
-    # fault of bodies -> its first line, and how many lines have it
-    of_bodies: dict[str, tuple[int, int]] = field(default_factory=dict)
-    other_id_name: str | None = None  # a name that was probably meant to be recordId
-
-    def copy(self, *, line: int | None = None, records: int | None = None) -> "Findings":
-        """As they are, or were some lines before, if nothing was wrong since."""
-        return replace(
-            self,
-            line=self.line if line is None else line,
-            records=self.records if records is None else records,
-            whole=[*self.whole],
-            problems=[*self.problems],
-            of_bodies={**self.of_bodies},
-        )
-
-    def problems_of_bodies(self) -> list[Problem]:
-        """One for each fault, in the order of their first lines."""
-        found = (
-            Problem(line=first, text=text + (f"; {count:,} lines have this" if count > 1 else ""))
-            for text, (first, count) in self.of_bodies.items()
-        )
-        return sorted(found, key=lambda problem: problem.line or 0)
 
 
 class _LimitPassed(Exception):
@@ -163,13 +88,12 @@ class Reader:
         self._at_start = offset == 0
         self._limits = limits
         self._keep = keep
-        self._head = _HEAD_OF_ANY_ID if keep else _HEAD
-        self._tail = _TAIL_OF_ANY_ID if keep else _TAIL
+        self._rules = BodyRules(limits.bodies)
+        self._usual = Usual(self._rules, any_id=keep)
         self._long_line_bytes = long_line_bytes
         self._max_line_bytes = max_line_bytes
         # the line just read, if it is blank: a problem only if another line follows
         self._blank: Line | None = None
-        self._good_shapes: set[tuple[str, ...]] = set()  # names of bodies without a fault
 
     @property
     def lines(self) -> int:
@@ -193,7 +117,7 @@ class Reader:
                     yield from self._block(block)
             self._end()
         except LineTooLong:
-            self._problem_of_file(
+            self.found.add_of_file(
                 f"is longer than {self._max_line_bytes:,} bytes: no model takes such a record",
                 line=self.found.line + 1,
             )
@@ -224,7 +148,7 @@ class Reader:
             self._stop(kind)
         if head.startswith(codecs.BOM_UTF8):
             self.mark_bytes = len(codecs.BOM_UTF8)
-            self._problem_of_file(
+            self.found.add_of_file(
                 "the file begins with a byte order mark: save it as UTF-8 without one"
             )
         return head.removeprefix(codecs.BOM_UTF8)
@@ -239,67 +163,16 @@ class Reader:
             return
         start = 0
         if self._blank is None:
-            run = self._usual_records(text, data)
+            left = self._limits.max_records - self.found.line
+            run = self._usual.records(text, data, self.found.line + 1, left)
             if run.ids:
+                self.found.line += len(run.ids)
+                self.found.records += len(run.ids)
                 start = run.end + 1
                 yield run
         if start <= len(text):
             for part in text[start:].split("\n"):
                 yield from self._text_line(part)
-
-    def _usual_records(self, text: str, data: bytes) -> Run:
-        """Take records of the usual form from the start of a block.
-
-        One scan may run on over the end of a line (newlines are white space to JSON); that ends the
-        usual way for this block, so a block is never read more than twice.
-        """
-        start, size, ids = 0, len(text), list[tuple[int, int]]()
-        head_at, tail_at, take = self._head.match, self._tail.match, ids.append
-        bodies, good_shapes = self._limits.bodies, self._good_shapes
-        mark = bodies.cache_mark if bodies is not None else ""
-        first, most = self.found.line + 1, self._limits.max_records - self.found.line
-        searched = marked = False
-        while start <= size and len(ids) < most:
-            head = head_at(text, start)
-            if head is None:
-                break
-            try:
-                body, end = SCAN(text, head.end())
-            except (ValueError, StopIteration, RecursionError):
-                break
-            # is it free of cache points and halves of surrogate pairs? Seen by a walk through a
-            # large body, and for small ones in the block, which costs less
-            plain = end - start >= LARGE_BYTES and is_plain(body, mark)
-            if not plain and not searched:
-                if may_hold_lone_surrogate(text):
-                    break
-                searched, marked = True, mark != "" and mark in text
-            id_at = head.span(1)
-            if text.startswith("}\n", end):
-                stop = end + 1
-            else:
-                tail = tail_at(text, end)
-                if tail is None or (tail.start(1) >= 0 and id_at[0] >= 0):
-                    break
-                stop = tail.end()
-                if id_at[0] < 0:
-                    id_at = tail.span(1)
-            if text.find("\n", start, end) >= 0:
-                break
-            if bodies is not None:
-                cache = marked and not plain and text.find(mark, start, end) >= 0
-                if (cache or tuple(body) not in good_shapes) and self._faults(
-                    bodies, body, cache=cache
-                ):
-                    break
-            if id_at[0] < 0:
-                brace = text.index("{", start) + 1
-                id_at = (brace, brace)
-            take(id_at)
-            start = stop + 1
-        self.found.line += len(ids)
-        self.found.records += len(ids)
-        return Run(text, data, start - 1, first, ids)
 
     def _bytes_line(self, data: bytes) -> Iterator[Line]:
         try:
@@ -346,7 +219,7 @@ class Reader:
         found = self.found
         if self._blank is not None:
             # it is still the current one
-            self._problem(*self._blank.problems)
+            self.found.add(*self._blank.problems)
             yield self._blank
             self._blank = None
         found.line += 1
@@ -373,7 +246,7 @@ class Reader:
         size: int | None = None,
     ) -> Line:
         """The current line, whose problems are counted now."""
-        self._problem(*judged.problems)
+        self.found.add(*judged.problems)
         number, of_bodies = self.found.line, self.found.of_bodies
         for fault in judged.faults:
             first, count = of_bodies.get(fault, (number, 0))
@@ -434,26 +307,18 @@ class Reader:
 
     def _look_closer(self, text: str, judged: "_Judged") -> None:
         """The faults of the body, and where the id stands. `text` is a JSON object."""
-        bodies, body = self._limits.bodies, None
+        rules, body = self._rules, None
         brace = text.index("{") + 1
         judged.id_at = (brace, brace)
-        if bodies is None and not self._keep:
+        if not rules.mark and not self._keep:
             return
         for name, value, start, end in members(text):
             if name == "recordId":
                 judged.id_at = (start, end)
             elif name == "modelInput":
                 body = value
-        if bodies is not None and isinstance(body, dict):
-            judged.faults = self._faults(bodies, body, cache=bodies.cache_mark in text)
-
-    def _faults(self, bodies: Bodies, body: dict[str, Any], *, cache: bool) -> list[str]:
-        faults = bodies.faults(body)
-        if not faults and len(self._good_shapes) < MAX_SHAPES:
-            self._good_shapes.add(tuple(body))
-        if cache and (fault := bodies.cache_fault(body)):
-            faults.append(fault)
-        return faults
+        if rules.mark and isinstance(body, dict):
+            judged.faults = rules.faults(body, cache=rules.mark in text)
 
     def _end(self) -> None:
         if self.found.records < self._limits.min_records:
@@ -461,21 +326,10 @@ class Reader:
                 f"the file holds {self.found.records:,} records, fewer than "
                 f"{self._limits.min_records:,}"
             )
-            self._problem_of_file(few if self.size_bytes else "the file is empty")
-
-    def _problem(self, *texts: str) -> None:
-        found = self.found
-        found.problem_count += len(texts)
-        if texts and len(found.problems) < MAX_PROBLEMS:
-            new = [Problem(line=found.line, text=text) for text in texts]
-            found.problems += new[: MAX_PROBLEMS - len(found.problems)]
-
-    def _problem_of_file(self, text: str, line: int | None = None) -> None:
-        self.found.problem_count += 1
-        self.found.whole.append(Problem(line=line, text=text))
+            self.found.add_of_file(few if self.size_bytes else "the file is empty")
 
     def _stop(self, text: str) -> NoReturn:
-        self._problem_of_file(text)
+        self.found.add_of_file(text)
         raise _LimitPassed
 
 
@@ -489,28 +343,4 @@ class _Judged:
     record_id: str | None = None
 
 
-# The usual record: `{"recordId": "...", "modelInput": ` and, behind the object, `}`; or the id
-# behind it. Only spaces and tabs in between, never a newline.
-def _patterns(value: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    member = rf'"recordId"[ \t]*:[ \t]*({value})[ \t]*'
-    return (
-        re.compile(rf'[ \t]*\{{[ \t]*(?:{member},[ \t]*)?"modelInput"[ \t]*:[ \t]*(?=\{{)'),
-        re.compile(rf"[ \t]*(?:,[ \t]*{member})?\}}[ \t\r]*(?=\n|\Z)"),
-    )
-
-
-# Ids with escapes are left to the careful way, because they are compared. Where they only have to
-# be found, that is also done for what json.dumps makes of unicode (but for surrogates), and for
-# numbers.
-_HEAD, _TAIL = _patterns(r'"[^"\\\x00-\x1f]*"')
-_HEAD_OF_ANY_ID, _TAIL_OF_ANY_ID = _patterns(
-    r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"'
-    r"|-?(?:0|[1-9][0-9]*)|null"
-)
-
 _OTHER_ID_NAME = re.compile(r"(?:record|custom)?[ _-]?id", re.ASCII | re.IGNORECASE)
-
-
-def utf8_size(text: str, start: int, end: int) -> int:
-    """Bytes of `text[start:end]` as UTF-8."""
-    return end - start if text.isascii() else len(text[start:end].encode())

@@ -19,19 +19,20 @@ begins that part again.
 """
 
 import heapq
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from bbq.services.intake.cut_state import Part, Position, State
 from bbq.services.intake.plan import MAX_PARTS, Amount, PartLimits, Plan, Split, Unplannable, share
-from bbq.services.intake.staging import Counts, PartWriter, Range, Sink
+from bbq.services.intake.staging import PartWriter, Range, Sink
 from bbq.shared.blocks import LONG_LINE_BYTES
 from bbq.shared.bodies import Bodies
 from bbq.shared.events import Problem
-from bbq.shared.inspection import MAX_PROBLEMS, Inspection, Limits
-from bbq.shared.reader import Findings, Line, Reader, Run, utf8_size
+from bbq.shared.findings import MAX_PROBLEMS, Findings, Limits
+from bbq.shared.inspection import Inspection
+from bbq.shared.reader import Line, Reader
 from bbq.shared.record_ids import LINE_LENGTH, MEMBER, TAG_LENGTH
+from bbq.shared.usual import Run, utf8_size
 
 # Of one upload. Above: rejected in words.
 MAX_LINES = 20_000_000
@@ -57,23 +58,6 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A range of an upload's lines, both ends included, and what was staged of it. Only the one
-    part of an upload that is small or wholly invalid has fewer records than the minimum.
-    """
-
-    first: int
-    last: int
-    amount: Amount
-    counts: Counts
-
-    @property
-    def records(self) -> int:
-        """Those that are fit."""
-        return self.amount.records
-
-
-@dataclass(frozen=True, kw_only=True)
 class Cut:
     """What became of the upload. Without a problem in `found` it is cut into `parts`, whose records
     `found` counts; else nothing of it is wanted. `invalid` holds the first MAX_RANGES ranges of the
@@ -84,66 +68,6 @@ class Cut:
     line_count: int
     parts: tuple[Part, ...] = ()
     invalid: tuple[Range, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """The beginning of a line, and what was found in those before."""
-
-    offset: int = 0
-    findings: Findings = field(default_factory=Findings)
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Where a cut goes on. `before` is the beginning of the part before, to which it goes back if
-    the last part is too small; `last`: it already did.
-    """
-
-    here: Position
-    before: Position | None = None
-    last: bool = False
-    parts: tuple[Part, ...] = ()
-    invalid: tuple[Range, ...] = ()
-
-    def to_json(self) -> str:
-        """As text for a message."""
-        return json.dumps(
-            {
-                "here": asdict(self.here),
-                "before": self.before and asdict(self.before),
-                "last": self.last,
-                "parts": [
-                    [part.first, part.last, astuple(part.amount), astuple(part.counts)]
-                    for part in self.parts
-                ],
-                "invalid": [astuple(one) for one in self.invalid],
-            },
-            separators=(",", ":"),
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "State":
-        """What `to_json` wrote."""
-        raw = json.loads(text)
-        return cls(
-            here=_position(raw["here"]),
-            before=raw["before"] and _position(raw["before"]),
-            last=raw["last"],
-            parts=tuple(
-                Part(first=first, last=last, amount=Amount(*amount), counts=Counts(*counts))
-                for first, last, amount, counts in raw["parts"]
-            ),
-            invalid=tuple(Range(*one) for one in raw["invalid"]),
-        )
-
-
-def _position(raw: dict[str, Any]) -> Position:
-    found = raw["findings"]
-    for name in ("whole", "problems"):
-        found[name] = [Problem(**one) for one in found[name]]
-    found["of_bodies"] = {fault: (first, n) for fault, (first, n) in found["of_bodies"].items()}
-    return Position(offset=raw["offset"], findings=Findings(**found))
 
 
 def cut(
@@ -249,7 +173,7 @@ class _Cutter:
         if not self._fit:
             return False
         self._end_part(reader.lines)
-        if self._last or len(self._parts) < 2 or self._before is None:
+        if self._last or self._before is None:
             return False
         before, last = self._parts[-2:]
         try:
@@ -399,8 +323,7 @@ class _Cutter:
             self._sink.discard()
 
     def _refuse(self, reader: Reader, text: str, line: int | None = None) -> None:
-        reader.found.whole.append(Problem(line=line, text=text))
-        reader.found.problem_count += 1
+        reader.found.add_of_file(text, line)
         self._look(reader)
 
     def _warnings(self, found: Findings) -> Iterator[str]:

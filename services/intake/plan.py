@@ -131,8 +131,8 @@ class Plan:
             return f"is larger than {limits.max_bytes:,} bytes"
         return (
             f"cannot be put into a job: a job takes {limits.min_records:,} to "
-            f"{limits.max_records:,} records of {limits.max_bytes:,} bytes at most together, and the "
-            "records around this line cannot be divided so"
+            f"{limits.max_records:,} records of {limits.max_bytes:,} bytes at most together, "
+            "and the records around this line cannot be divided so"
         )
 
 

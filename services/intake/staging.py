@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bbq.shared.reader import Line, Run
+from bbq.shared.reader import Line
 from bbq.shared.record_ids import MEMBER, quoted_ids
+from bbq.shared.usual import Run
 
 _MEMBER = MEMBER.format
 MAX_RANGES = 100  # that are told without reading REASONS

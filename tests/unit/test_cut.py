@@ -5,7 +5,7 @@ wherever it is stopped; checked by a reader that has nothing in common with it.
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bbq.services.intake import cut as module
-from bbq.services.intake.cut import Cut, Order, State, cut
-from bbq.services.intake.plan import PartLimits
-from bbq.services.intake.staging import MAX_RANGES, Range, Stream
+from bbq.services.intake.cut import Cut, Order, cut
+from bbq.services.intake.cut_state import Part, Position, State
+from bbq.services.intake.plan import MAX_PARTS, Amount, PartLimits
+from bbq.services.intake.staging import MAX_RANGES, Counts, Range, Stream
 from bbq.shared.blocks import LONG_LINE_BYTES
 from bbq.shared.bodies import Bodies
+from bbq.shared.events import Problem
 from bbq.shared.file_kinds import HEAD_BYTES, foreign
+from bbq.shared.findings import MAX_PROBLEMS, Findings
 from bbq.shared.inspection import Limits, inspect
 from bbq.shared.record_ids import give_back, line_of
 from local.settings import ROOT
@@ -77,10 +80,10 @@ def done(
     bodies: Bodies | None = None,
     chunk: int = 2**20,
     long: int = LONG_LINE_BYTES,
-    stops: Iterator[bool] = iter(()),
+    stops: Iterable[bool] = (),
 ) -> tuple[Cut, Parts, Memory]:
     """Cut, stopped as `stops` says, each time by way of JSON and with the same sink."""
-    sink, state = Memory(), None
+    sink, state, asked = Memory(), None, iter(stops)
     order = Order(size_bytes=len(data), tag=TAG, limits=limits, skip_invalid=skip, bodies=bodies)
     while True:
         found = cut(
@@ -88,7 +91,7 @@ def done(
             order,
             sink,
             state,
-            go_on=lambda: not next(stops, False),
+            go_on=lambda: not next(asked, False),
             long_line_bytes=long,
         )
         if isinstance(found, Cut):
@@ -260,7 +263,7 @@ def test_a_line_that_is_skipped_is_kept_with_what_is_wrong(
 ) -> None:
     if foreign(data[:HEAD_BYTES]):
         return
-    found, parts, sink = done(data, limits, skip=True, chunk=chunk, long=long)
+    found, parts, _ = done(data, limits, skip=True, chunk=chunk, long=long)
     if found.found.problems:
         assert only_of_division(found) or texts(found)[0][1].startswith(
             ("the file is empty", "the file holds 0")
@@ -280,19 +283,26 @@ def test_a_line_that_is_skipped_is_kept_with_what_is_wrong(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.one_of(fit_files, mixed_files, files),
-    part_limits,
-    st.booleans(),
-    chunks,
-    st.lists(st.booleans(), max_size=20),
-    long_lines,
+    data=st.one_of(fit_files, mixed_files, files),
+    limits=part_limits,
+    skip=st.booleans(),
+    chunk=chunks,
+    stops=st.lists(st.booleans(), max_size=20),
+    long=long_lines,
 )
-@example(b"\xef\xbb\xbf" + record("a") + b"\n" + record("b"), WIDE, False, 7, [True] * 3, 20)
+@example(
+    data=b"\xef\xbb\xbf" + record("a") + b"\n" + record("b"),
+    limits=WIDE,
+    skip=False,
+    chunk=7,
+    stops=[True] * 3,
+    long=20,
+)
 def test_stopped_anywhere_it_writes_and_says_the_same(
-    data: bytes, limits: PartLimits, skip: bool, chunk: int, stops: list[bool], long: int
+    *, data: bytes, limits: PartLimits, skip: bool, chunk: int, stops: list[bool], long: int
 ) -> None:
     once, parts, sink = done(data, limits, skip=skip, long=long)
-    found, again, other = done(data, limits, skip=skip, long=long, chunk=chunk, stops=iter(stops))
+    found, again, other = done(data, limits, skip=skip, long=long, chunk=chunk, stops=stops)
     assert (again, other.ended) == (parts, sink.ended)
     assert found == replace(once, found=replace(once.found, size_bytes=found.found.size_bytes))
 
@@ -467,8 +477,24 @@ def test_a_crumb_behind_a_stop_still_makes_the_last_two_share() -> None:
     once, parts, _ = done(data, limits)
     check(data, once, parts, limits)
     assert len(once.parts) == 2 + (len(once.parts) > 2)
-    again, other, _ = done(data, limits, stops=iter([True] * 50))
+    again, other, _ = done(data, limits, stops=[True] * 50)
     assert (again, other) == (once, parts)
+
+
+def test_a_state_fits_into_a_message() -> None:
+    """Of SQS, 256 KiB, whatever was found."""
+    big, text = 10**11, "x" * 120
+    problem = Problem(line=10**7, text=text)
+    found = Findings(
+        line=10**7, records=10**7, problems=[problem] * MAX_PROBLEMS, problem_count=10**7
+    )
+    here = Position(offset=big, findings=found)
+    counts, amount = Counts(10**5, 10**5, 10**5, 10**9), Amount(10**5, 10**9, 10**9, 10**9)
+    part = Part(first=10**7, last=10**7, amount=amount, counts=counts)
+    ranges = (Range(10**7, 10**7, text),) * MAX_RANGES
+    state = State(here=here, before=here, parts=(part,) * MAX_PARTS, invalid=ranges)
+    assert len(state.to_json()) < 200 * 1024
+    assert State.from_json(state.to_json()) == state
 
 
 # Memory, in a process of its own

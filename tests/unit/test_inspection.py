@@ -25,7 +25,7 @@ from bbq.shared.inspection import (
     Limits,
     inspect,
 )
-from bbq.shared.reader import MAX_SHAPES
+from bbq.shared.usual import MAX_SHAPES
 from local.settings import ROOT
 
 LIMITS = Limits(min_records=1, max_records=1000, max_bytes=10**9)

@@ -2,7 +2,7 @@
 a limit.
 """
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -44,7 +44,7 @@ def planned(
             at += 1
         begins.append(before)
         held.append(plan.amount)
-        split = share(*held[-2:], limits) if len(held) > 1 and not last else None
+        split = share(held[-2], held[-1], limits) if len(held) > 1 and not last else None
         if split is None:
             return [amount.records for amount in held]
         begin = begins[-2]
@@ -159,7 +159,7 @@ def test_no_part_is_below_the_minimum_and_none_above_a_limit(
     assert len(parts) == 1 or min(parts) >= limits.min_records
     assert max(parts) <= limits.max_records
     ends = [0, *accumulate(parts)]
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         assert sum(sizes[begin:end]) + grown * (end - begin) <= limits.max_bytes
 
 

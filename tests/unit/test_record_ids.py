@@ -36,7 +36,7 @@ def test_there_are_enough_for_every_line_of_an_upload() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    ["", "abcdef", "abcdef0001", "abcdef000001", "abcdeg00001", "abcdef00000", "abcdef0000A", "abcdef 0001", "abcdef+0001", "abcdef٠٠٠٠١", "abcdef0_001", "abcdefabcdef00001"],
+    ["", "abcdef", "abcdef0001", "abcdef000001", "abcdeg00001", "abcdef00000", "abcdef0000A", "abcdef 0001", "abcdef+0001", "abcdef\u0660\u0660\u0660\u0660\u0661", "abcdef0_001", "abcdefabcdef00001"],
 )  # fmt: skip
 def test_what_is_no_id_of_this_tag_has_no_line(other: str) -> None:
     assert line_of(other, "abcdef") is None
