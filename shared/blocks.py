@@ -127,12 +127,18 @@ class LongLine:
             self.whole.append(data)
         if self.problem:
             return
+        text, broken = "", False
         try:
-            self._feed_text(self._carry + self._decode(data, last), last=last)
-        except UnicodeDecodeError:
-            self.problem = "is not UTF-8"
+            text = self._decode(data, last)
+        except UnicodeDecodeError as error:
+            # what stands before it comes first, however the line was cut into chunks
+            text, broken = error.object[: error.start].decode(), True
+        try:
+            self._feed_text(self._carry + text, last=last)
         except json.JSONDecodeError as error:
             self.problem = not_json(error, None)
+        if broken and not self.problem:
+            self.problem = "is not UTF-8"
 
     def end(self) -> "LongLine":
         """The line is over."""

@@ -489,6 +489,18 @@ def test_a_long_line_that_is_not_fit_is_named_with_the_reason(line: bytes, probl
     assert only(line, LONG) == problem
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 7, 300, 10**6])
+def test_of_a_long_line_the_first_fault_is_told_however_it_is_cut(chunk: int) -> None:
+    escape, not_utf8 = b"\\x", b"\xff"
+    for first, second, problem in (
+        (escape, not_utf8, "is not valid JSON: an unknown escape in a string"),
+        (not_utf8, escape, "is not UTF-8"),
+    ):
+        line = b'{"modelInput": {"x": "' + b"z" * 300 + first + b"zz" + second + b'"}}'
+        found = inspect(cut(line, chunk), LIMITS, long_line_bytes=LONG)
+        assert said(found) == [(1, problem)]
+
+
 def test_a_long_line_may_not_hold_too_much_that_is_no_long_string() -> None:
     fit = (
         b'{"modelInput": {"x": ['
