@@ -25,6 +25,7 @@ from bbq.shared.inspection import (
     Limits,
     inspect,
 )
+from bbq.shared.json_text import MAX_NODES, is_plain
 from bbq.shared.usual import MAX_SHAPES
 from local.settings import ROOT
 
@@ -383,6 +384,23 @@ def test_a_cache_point_is_found_behind_records_of_the_same_names() -> None:
         claude("c", messages=plain),
     ]
     assert said(of(*lines, limits=CLAUDE)) == [(2, NO_CACHE)]
+
+
+def test_a_cache_point_is_found_in_a_large_body_too() -> None:
+    block = {"type": "text", "text": "w" * 5000, "cache_control": {"type": "ephemeral"}}
+    lines = [
+        claude("a", messages=[{"role": "user", "content": content}])
+        for content in ([{"type": "text", "text": "w" * 5000}], [block])
+    ]
+    assert said(of(*lines, limits=CLAUDE)) == [(2, NO_CACHE)]
+
+
+def test_a_walk_through_a_body_is_bounded_and_never_wrongly_says_plain() -> None:
+    assert is_plain({"x": ["a"] * (MAX_NODES - 10)}, '"cachePoint"')
+    assert not is_plain({"x": ["a"] * MAX_NODES}, '"cachePoint"')
+    assert not is_plain({f"n{n}": {"a": {}} for n in range(MAX_NODES)}, '"cachePoint"')
+    assert not is_plain({"x": [{"y": [{"cachePoint": {}}]}]}, '"cachePoint"')
+    assert not is_plain({"x": [{"\ud800": 1}]}, "")
 
 
 def test_without_rules_a_body_may_be_any_object() -> None:
