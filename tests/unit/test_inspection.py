@@ -389,7 +389,7 @@ def test_a_cache_point_is_found_behind_records_of_the_same_names() -> None:
 def test_a_cache_point_is_found_in_a_large_body_too() -> None:
     block = {"type": "text", "text": "w" * 5000, "cache_control": {"type": "ephemeral"}}
     lines = [
-        claude("a", messages=[{"role": "user", "content": content}])
+        claude(messages=[{"role": "user", "content": content}])
         for content in ([{"type": "text", "text": "w" * 5000}], [block])
     ]
     assert said(of(*lines, limits=CLAUDE)) == [(2, NO_CACHE)]
