@@ -111,14 +111,14 @@ def _inspections(*, quick: bool) -> dict[str, Any]:
         large = [] if quick else [("1 GB of 4 KB", RECORD_BYTES["4 KB"], LARGE_BYTES)]
         for name, record, total in sizes + large:
             path = Path(directory) / "input.jsonl"
-            count = _write_file(path, record, total)
+            count = write_file(path, record, total)
             found[name] = _inspected(
                 path, count, QUICK_ROUNDS if quick else ROUNDS if total < LARGE_BYTES else 2
             )
     return found
 
 
-def _write_file(path: Path, record: int, total: int) -> int:
+def write_file(path: Path, record: int, total: int) -> int:
     """Records of so many bytes, each with an id of its own; how many. Prose: a newline and two
     quotes in every 66 characters.
     """
@@ -143,7 +143,9 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
     }
     for _ in range(rounds):
         for name, work in WORKS.items():
-            answer = json.loads(_child([sys.executable, "-c", CHILD.format(work=work), str(path)]))
+            answer = json.loads(
+                run_child([sys.executable, "-c", CHILD.format(work=work), str(path)])
+            )
             if answer["found"] != [count, 0]:
                 raise RuntimeError(
                     f"{name} found {answer['found']} in a file of {count} good records"
@@ -165,7 +167,7 @@ def _inspected(path: Path, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _child(command: list[str]) -> str:
+def run_child(command: list[str]) -> str:
     return subprocess.run(  # noqa: S603 - our own words
         command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=CHILD_SECONDS
     ).stdout

@@ -26,8 +26,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# what the names of all cache points begin with, as JSON text: without it there is none
-CACHE_MARK = '"cache'
 CLAUDE_VERSION = "bedrock-2023-05-31"
 
 # no member of a Converse request
@@ -51,6 +49,17 @@ class Bodies:
         """Of a model as it is configured."""
         return cls(claude="anthropic.claude" in model_id, converse=invocation_type == "Converse")
 
+    @property
+    def cache_mark(self) -> str:
+        """The name of a cache point as JSON text: a record without it has none. Long needles are
+        found faster.
+        """
+        return f'"{self._cache_name}"'
+
+    @property
+    def _cache_name(self) -> str:
+        return "cachePoint" if self.converse or not self.claude else "cache_control"
+
     def faults(self, body: Mapping[str, Any]) -> list[str]:
         """What is wrong with the members of a body. None is found or not by anything but their
         names.
@@ -70,7 +79,7 @@ class Bodies:
 
     def cache_fault(self, body: Mapping[str, Any]) -> str | None:
         """That it sets a cache point: in its messages, its system prompt, its tools or itself."""
-        name = "cachePoint" if self.converse or not self.claude else "cache_control"
+        name = self._cache_name
         if any(name in part for part in _parts(body)):
             return (
                 f"modelInput holds {name}: leave it out, batch inference does not allow prompt "

@@ -21,11 +21,12 @@ from bbq.shared.file_kinds import HEAD_BYTES, foreign
 from bbq.shared.inspection import (
     LONGEST_ID_KEPT,
     MAX_PROBLEMS,
-    MAX_SHAPES,
     Inspection,
     Limits,
     inspect,
 )
+from bbq.shared.json_text import MAX_NODES, is_plain
+from bbq.shared.usual import MAX_SHAPES
 from local.settings import ROOT
 
 LIMITS = Limits(min_records=1, max_records=1000, max_bytes=10**9)
@@ -385,6 +386,23 @@ def test_a_cache_point_is_found_behind_records_of_the_same_names() -> None:
     assert said(of(*lines, limits=CLAUDE)) == [(2, NO_CACHE)]
 
 
+def test_a_cache_point_is_found_in_a_large_body_too() -> None:
+    block = {"type": "text", "text": "w" * 5000, "cache_control": {"type": "ephemeral"}}
+    lines = [
+        claude(messages=[{"role": "user", "content": content}])
+        for content in ([{"type": "text", "text": "w" * 5000}], [block])
+    ]
+    assert said(of(*lines, limits=CLAUDE)) == [(2, NO_CACHE)]
+
+
+def test_a_walk_through_a_body_is_bounded_and_never_wrongly_says_plain() -> None:
+    assert is_plain({"x": ["a"] * (MAX_NODES - 10)}, '"cachePoint"')
+    assert not is_plain({"x": ["a"] * MAX_NODES}, '"cachePoint"')
+    assert not is_plain({f"n{n}": {"a": {}} for n in range(MAX_NODES)}, '"cachePoint"')
+    assert not is_plain({"x": [{"y": [{"cachePoint": {}}]}]}, '"cachePoint"')
+    assert not is_plain({"x": [{"\ud800": 1}]}, "")
+
+
 def test_without_rules_a_body_may_be_any_object() -> None:
     assert not of(record("a", modelId="x", stream=True)).problems
 
@@ -408,8 +426,9 @@ def test_of_ever_new_names_of_bodies_only_so_many_are_remembered() -> None:
         limits=replace(LIMITS, max_records=5000, bodies=Counted(claude=True)),
     )
     assert said(found) == [(len(lines) + 1, NO_VERSION)]
-    # those that are remembered were judged once, the others each time
-    assert Counted.calls == 3 * MAX_SHAPES + 1
+    # those that are remembered were judged once, the others each time, and the last one again in the
+    # careful way
+    assert Counted.calls == 3 * MAX_SHAPES + 2
 
 
 def test_records_without_ids_are_a_warning() -> None:
@@ -486,6 +505,18 @@ def test_a_string_cut_anywhere_is_still_one_string() -> None:
 )
 def test_a_long_line_that_is_not_fit_is_named_with_the_reason(line: bytes, problem: str) -> None:
     assert only(line, LONG) == problem
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 300, 10**6])
+def test_of_a_long_line_the_first_fault_is_told_however_it_is_cut(chunk: int) -> None:
+    escape, not_utf8 = b"\\x", b"\xff"
+    for first, second, problem in (
+        (escape, not_utf8, "is not valid JSON: an unknown escape in a string"),
+        (not_utf8, escape, "is not UTF-8"),
+    ):
+        line = b'{"modelInput": {"x": "' + b"z" * 300 + first + b"zz" + second + b'"}}'
+        found = inspect(cut(line, chunk), LIMITS, long_line_bytes=LONG)
+        assert said(found) == [(1, problem)]
 
 
 def test_a_long_line_may_not_hold_too_much_that_is_no_long_string() -> None:
