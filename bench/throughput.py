@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bbq.shared import projections
+from bbq.shared import appends
 from bbq.shared.job import evolve
 from bbq.shared.names import job_id
 from bench.emulator import deployed, lined_up, store_of
@@ -202,7 +202,7 @@ def _appends(deployment: LocalDeployment) -> dict[str, Any]:
             # who has no slots: nothing follows
             event = queued(f"to-process/nobody/{name}-{number}.jsonl", model="nobody")
             job = job_id(BUCKET, event.sources[0].key, "v1", "", "")
-            row = projections.append(evolve(job, None, event), event).row.to_dynamodb_dict()
+            row = appends.append(evolve(job, None, event), event).row.to_dynamodb_dict()
             began = time.perf_counter()
             if name == "append":
                 store.append(job, None, event)

@@ -28,9 +28,9 @@ from typing import Any
 from bbq.shared import projections as p
 from bbq.shared import rows
 from bbq.shared.counts import count_row, moved, to_be_tallied
-from bbq.shared.events import text_of
 from bbq.shared.job import CLAIMED, OVER, QUEUED, RUNNING, Job, comes_back
 from bbq.shared.names import holder, job_stream
+from bbq.shared.plain import text_of
 from bbq.shared.slots import AT_BEDROCK, NO_DAY, Day, Lease, Slots
 from bbq.shared.tables import (
     Check,

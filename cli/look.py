@@ -16,6 +16,7 @@ from bbq.shared import rows
 from bbq.shared.counts import Numbers, numbers_of
 from bbq.shared.job import APPENDED_BY_OTHERS, Job, fold
 from bbq.shared.names import holder, job_stream, model_stream
+from bbq.shared.plain import text_of
 from bbq.shared.rows import HAVE_SLOT, SLOTS_KEY, VIEW_KEY
 from bbq.shared.slots import AT_BEDROCK, Day, Slots, fold_model
 from bbq.shared.tables import CountRow, EventRow, LineRow, SlotsRow, ViewRow, Write
@@ -208,7 +209,7 @@ def _look_at_slots(walk: Walk, alias: str) -> Seen:
             jobs += [job] if job is not None else []
         except UNREADABLE_JOB:
             unknown.add(job_id)
-    today = e.text_of(context.now())[:10]
+    today = text_of(context.now())[:10]
     over = context.store.day(alias, today) if found is None else {}
     ended = Day(date=today, jobs=over.get("slot_ends", 0), records=over.get("records", 0))
     slots = expected.slots_from_events(

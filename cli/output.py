@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bbq.cli.faults import Exit, Fault
-from bbq.shared.events import text_of
+from bbq.shared.plain import text_of
 
 PLAIN_WIDTH = 120  # of tables where there is no terminal to ask
 

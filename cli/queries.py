@@ -20,9 +20,10 @@ from bbq.cli import times
 from bbq.cli.deployment import Deployment, client
 from bbq.cli.faults import Fault
 from bbq.cli.views import View, view_of
-from bbq.shared.events import Json, moment_of
+from bbq.shared.events import Json
 from bbq.shared.job import CANCELLED, CLAIMED, ENDS, QUEUED, RANK, REJECTED, UNREADABLE
 from bbq.shared.names import job_stream
+from bbq.shared.plain import moment_of
 from bbq.shared.rows import IN_SLOT, VIEW_KEY, status_partition, view_pk
 from bbq.shared.tables import STATUS_INDEX, EventRow, ViewRow
 

@@ -44,9 +44,8 @@ from bbq.cli.look import (
 )
 from bbq.cli.scan import UNREADABLE_JOB, Damaged, RepairContext, one_job
 from bbq.services.scheduler.hints import ALL
+from bbq.shared import appends, rows
 from bbq.shared import events as e
-from bbq.shared import projections as p
-from bbq.shared import rows
 from bbq.shared.counts import added, counted, counts_pk, shard, to_be_tallied
 from bbq.shared.job import Job
 from bbq.shared.rows import SLOTS_KEY, VIEW_KEY
@@ -256,7 +255,7 @@ def _pause(walk: Walk, alias: str) -> None:
         if not state.paused and (events or row is not None):
             event = e.ModelPaused(at=context.now(), by=context.by, why=REBUILDING)
             state = fold_model(alias, [*events, event])
-            writes.append(p.append_to_model(alias, state.model_version, event))
+            writes.append(appends.append_to_model(alias, state.model_version, event))
         if row is not None and (not row.paused or row.model_version != state.model_version):
             writes += expected.paused_item(row, state)
         try:

@@ -25,9 +25,10 @@ from bbq.cli.tables import Column, Row, show_lines, table
 from bbq.cli.times import duration, exact, moment, rough
 from bbq.cli.views import View, view_of
 from bbq.cli.wording import counted, safe, size
-from bbq.shared.events import Event, Json, Problem, UnknownEvent, from_stored, text_of
+from bbq.shared.events import Event, Json, Problem, UnknownEvent, from_stored
 from bbq.shared.job import CLAIMED, QUEUED, REJECTED, UNREADABLE, IllegalEvent, Job, fold
 from bbq.shared.names import holder
+from bbq.shared.plain import text_of
 from bbq.shared.rows import view_row
 
 _HISTORY = (

@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from bbq.shared.events import Json, moment_of
+from bbq.shared.events import Json
 from bbq.shared.job import OVER, REJECTED
 from bbq.shared.names import INPUT_PREFIX
+from bbq.shared.plain import moment_of
 from bbq.shared.tables import ViewRow
 
 

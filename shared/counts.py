@@ -13,8 +13,8 @@ does not fight over one.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bbq.shared.events import text_of
 from bbq.shared.job import ENDS, OVER, QUEUED, Job, outcome
+from bbq.shared.plain import text_of
 from bbq.shared.tables import CountRow, Update
 
 SHARDS = 8

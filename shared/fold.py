@@ -13,8 +13,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from bbq.shared import events as e
 from bbq.shared.job import OVER, Job, may_come_back
+from bbq.shared.plain import reader, to_plain
 from bbq.shared.tables import ViewRow
 
 # rises whenever a state is computed otherwise than before: then views of before are not believed
@@ -53,7 +53,7 @@ def folded(job: Job) -> dict[str, Any] | None:
     here = {
         name: getattr(job, name) for name in _defaults() if name not in COLUMNS and name != "labels"
     }
-    state = {name: e.to_plain(value) for name, value in here.items() if value != _defaults()[name]}
+    state = {name: to_plain(value) for name, value in here.items() if value != _defaults()[name]}
     sources = [
         {name: value for name, value in source.items() if name not in OF_SOURCE}
         for source in state["sources"]
@@ -78,7 +78,7 @@ def unfolded(row: ViewRow) -> Job | None:
             {**_plain(column), **rest}
             for column, rest in zip(row.sources, state["sources"], strict=True)
         ]
-        job = e.reader(Job)({**state, **values, "sources": sources})
+        job = reader(Job)({**state, **values, "sources": sources})
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     return job if isinstance(job, Job) else None

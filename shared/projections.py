@@ -5,17 +5,16 @@ it. Each function takes the job as it was loaded and the event that is to follow
 to be committed together.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from pynamodb.expressions.condition import And, Condition, size
 
 from bbq.shared import events as e
+from bbq.shared.appends import append
 from bbq.shared.counts import moved
-from bbq.shared.events import text_of
 from bbq.shared.hold import FAILURES_IN_A_ROW, Hold, failed, probed
-from bbq.shared.job import QUEUED, Job, evolve, fails_for_its_own_reason, may_come_back, outcome
-from bbq.shared.names import job_stream, model_stream
+from bbq.shared.job import QUEUED, Job, evolve, fails_for_its_own_reason
+from bbq.shared.plain import text_of
 from bbq.shared.rows import (
     hold_map,
     lease_map,
@@ -30,45 +29,12 @@ from bbq.shared.slots import AT_BEDROCK, Day, Lease, Slots
 from bbq.shared.tables import (
     ConditionFailed,
     Delete,
-    EventRow,
     Put,
     SlotsRow,
     Update,
     ViewRow,
     Write,
 )
-
-
-def append(job: Job, event: e.Event) -> Put:
-    """The event that made the job what it is, as the version that it is, if that version is
-    free.
-    """
-    row = _event_row(job_stream(job.id), job.version, event, job.model)
-    row.job, row.status, row.outcome, row.owner = job.id, job.status, _told(job, event), job.owner
-    row.key = job.sources[0].key if job.sources else ""
-    return Put(row, EventRow.stream.does_not_exist())
-
-
-def _told(job: Job, event: e.Event) -> str:
-    """The outcome that subscribers are told with this event: none while the job may come back, and
-    of what did not complete only once, by its end, unless its counts have decided it.
-    """
-    if job.status == "Failed" and may_come_back(job):
-        return ""
-    if isinstance(event, e.CancelRequested):
-        ends = job.cancel == event and may_come_back(replace(job, cancel=None))
-        return outcome(job) if ends and job.status == "Failed" else ""
-    open_before = job.status == "Failed" and may_come_back(replace(job, tally=None))
-    if isinstance(event, e.JobTallied) and job.status != "Completed" and not open_before:
-        return ""
-    return outcome(job)
-
-
-def append_to_model(model: str, version: int, event: e.Event) -> Put:
-    """The event as version `version` of the model's stream, if that version is free."""
-    return Put(
-        _event_row(model_stream(model), version, event, model), EventRow.stream.does_not_exist()
-    )
 
 
 def projected(seen: Job | None, job: Job) -> list[Write]:
@@ -308,18 +274,6 @@ def same(path: Any, value: Any) -> Condition:
     """That an attribute is still as it was read (None: absent)."""
     unchanged: Condition = path.does_not_exist() if value is None else path == value
     return unchanged
-
-
-def _event_row(stream: str, version: int, event: e.Event, model: str) -> EventRow:
-    return EventRow(
-        stream=stream,
-        version=version,
-        name=event.NAME,
-        schema=event.VERSION,
-        at=text_of(event.at),
-        data=e.to_stored(event),
-        model=model,
-    )
 
 
 def _line(job: Job) -> list[Write]:

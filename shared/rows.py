@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from bbq.shared import events as e
-from bbq.shared.events import moment_of, text_of
 from bbq.shared.fold import folded
 from bbq.shared.hold import Hold
 from bbq.shared.job import CLAIMED, OVER, RUNNING, Job, outcome
+from bbq.shared.plain import moment_of, text_of
 from bbq.shared.slots import AT_BEDROCK, Ceiling, Day, Lease, Slots
 from bbq.shared.tables import LineRow, SlotsRow, ViewRow, storable
 

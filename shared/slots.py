@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from bbq.shared import events as e
-from bbq.shared.events import text_of
 from bbq.shared.hold import PASSING, Hold
+from bbq.shared.plain import text_of
 
 
 @dataclass(frozen=True, kw_only=True)

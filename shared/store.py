@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bbq.shared import counts, projections, rows
-from bbq.shared.events import Event, from_stored, moment_of
+from bbq.shared import appends, counts, rows
+from bbq.shared.events import Event, from_stored
 from bbq.shared.fold import unfolded
 from bbq.shared.job import Job, evolve, fold
 from bbq.shared.names import job_stream
+from bbq.shared.plain import moment_of
 from bbq.shared.slots import Slots
 from bbq.shared.tables import (
     ConditionFailed,
@@ -122,7 +123,7 @@ class Store:
         """
         after = evolve(job_id, job, event)
         self._append(
-            projections.append(after, event), f"version {after.version} of {job_stream(job_id)}"
+            appends.append(after, event), f"version {after.version} of {job_stream(job_id)}"
         )
 
     def append_to_model(self, model: str, version: int, event: Event) -> None:
@@ -130,7 +131,7 @@ class Store:
         VersionTaken.
         """
         self._append(
-            projections.append_to_model(model, version, event),
+            appends.append_to_model(model, version, event),
             f"version {version} of model {model}",
         )
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from bbq.shared.events import shortened
 from bbq.shared.hold import ACCESS, INVALID, NOT_FOUND, QUOTA, THROTTLED
+from bbq.shared.plain import shortened
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bbq.shared.events import shortened
 from bbq.shared.job import ENDS, RANK
 from bbq.shared.models import Model, resource
 from bbq.shared.names import is_job_id, parse_attempt_name
+from bbq.shared.plain import shortened
 
 # Bedrock user guide, "Monitor Bedrock with EventBridge"
 DETAIL_TYPE = "Batch Inference Job State Change"

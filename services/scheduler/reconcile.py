@@ -41,7 +41,6 @@ from bbq.services.scheduler.wake import foreign_end
 from bbq.services.scheduler.world import World
 from bbq.shared import events as e
 from bbq.shared import projections
-from bbq.shared.events import text_of
 from bbq.shared.job import (
     APPENDED_BY_OTHERS,
     CLAIMED,
@@ -55,6 +54,7 @@ from bbq.shared.job import (
     news,
 )
 from bbq.shared.names import holder
+from bbq.shared.plain import text_of
 from bbq.shared.slots import Lease
 from bbq.shared.tables import ConditionFailed
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from bbq.services.scheduler.fill import fill
 from bbq.services.scheduler.hints import Report, alias_of
 from bbq.services.scheduler.world import World
+from bbq.shared import appends, projections
 from bbq.shared import events as e
-from bbq.shared import projections
 from bbq.shared.names import model_stream
 from bbq.shared.slots import Slots, fold_model
 from bbq.shared.tables import ConditionFailed, Write
@@ -49,7 +49,7 @@ def reconcile_model(
         writes: list[Write] = []
         if limit is not None and (event := _new_limit(world, limit, state, events)) is not None:
             state = fold_model(alias, [*events, event])
-            writes.append(projections.append_to_model(alias, state.model_version, event))
+            writes.append(appends.append_to_model(alias, state.model_version, event))
         projected = slots.model_version if slots else 0
         if state.model_version > projected:
             resumed = any(isinstance(event, e.ModelResumed) for event in events[projected:])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bbq.shared import projections, rows
+from bbq.shared import appends, projections, rows
 from bbq.shared.events import LimitSet
 from bbq.shared.job import evolve
 from bbq.shared.memory import MemoryTables
@@ -120,7 +120,7 @@ def test_a_put_alone_costs_its_size_and_a_transaction_twice_and_the_index_once(
 ) -> None:
     job, event = id_of(), queued()
     state = evolve(job, None, event)
-    tables.write([projections.append(state, event)])
+    tables.write([appends.append(state, event)])
     assert (dict(tables.requests), dict(tables.units)) == ({"PutItem": 1}, {"write": 1, "index": 0})
     # the view, its entry in the index, the place in line, the count
     tables.write(projections.projected(None, state))
@@ -130,9 +130,9 @@ def test_a_put_alone_costs_its_size_and_a_transaction_twice_and_the_index_once(
 
 def test_a_write_that_fails_costs_as_much_and_changes_nothing(tables: CountingTables) -> None:
     state = evolve(id_of(), None, queued())
-    tables.write([projections.append(state, queued())])
+    tables.write([appends.append(state, queued())])
     with pytest.raises(ConditionFailed):
-        tables.write([projections.append(state, queued()), Put(rows.view_row(state))])
+        tables.write([appends.append(state, queued()), Put(rows.view_row(state))])
     assert tables.units["write"] == 1 + 2 * 2
     assert tables.units["index"] == 0
     assert tables.get(ViewRow, rows.view_pk(id_of()), rows.VIEW_KEY) is None
@@ -179,7 +179,7 @@ def test_a_kind_of_row_is_counted_by_its_kilobytes_and_twice_in_a_transaction(
     tables.write([Put(small)])
     counted = tables.by_kind
     assert (counted["write_units"], counted["transactions"]) == ({"line": 1}, {})
-    tables.write([Put(large), projections.append_to_model("m", 1, LimitSet(at=T0, limit=1))])
+    tables.write([Put(large), appends.append_to_model("m", 1, LimitSet(at=T0, limit=1))])
     assert counted["write_units"] == {"line": 1 + 2 * 2, "events": 2}
     assert counted["transactions"] == {"line": 1, "events": 1}
     tables.write([Delete(large)])  # what is deleted counts as large as it was

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bbq.cli.unreadable import notification
 from bbq.services.intake.uploads import Upload, announced
 from bbq.shared import events as e
+from bbq.shared.plain import text_of
 from tests.cli.conftest import BUCKET, Deployed, Result
 from tests.support.samples import queued
 from tests.unit.test_names_properties import KEYS
@@ -56,7 +57,7 @@ def test_jobs_show_and_status_name_the_right_and_the_key(deployed: Deployed, bbq
     assert "bbq wake" in said
     assert bbq("status", "--json").json["unreadable"] == {
         "uploads": 1,
-        "since": e.text_of(deployed.time - timedelta(minutes=5)),
+        "since": text_of(deployed.time - timedelta(minutes=5)),
         "reason": REASON,
     }
 

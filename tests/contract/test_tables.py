@@ -18,6 +18,7 @@ from bbq.shared.hold import FAILING, Hold, probed
 from bbq.shared.job import Job, evolve
 from bbq.shared.memory import MemoryTables
 from bbq.shared.names import holder, job_stream
+from bbq.shared.plain import text_of
 from bbq.shared.slots import NO_DAY, UNBOUNDED, Ceiling, Day, Lease, Slots
 from bbq.shared.store import Store, VersionTaken
 from bbq.shared.tables import (
@@ -167,7 +168,7 @@ def test_what_is_counted_is_added_to_what_was_and_falls_again(store: Store) -> N
     assert store.waiting(MODEL) == {}
     for job in jobs:
         store.commit(p.over_without_bedrock(job, end_of("Failed", None), holder(job.id, 1), LEASE))
-    day = e.text_of(at(9))[:10]
+    day = text_of(at(9))[:10]
     assert store.day(MODEL, day) == {"Failed": 5, "records": 500}
     over = next_state(jobs[0], end_of("Failed", None))
     store.commit(p.appended(over, e.JobRequeued(at=at(10), attempt=1, by="ann", why="")))

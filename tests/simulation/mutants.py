@@ -404,7 +404,7 @@ if ours is None and strangers:
         "<= for <", expr("_room", "X < SlotsRow.limit", "X < SlotsRow.limit + 1")
     ),
     "append-only": _m(
-        "an event may overwrite another", argument("projections.append", "Put", 1, "None")
+        "an event may overwrite another", argument("appends.append", "Put", 1, "None")
     ),
     "view-older": _m("an older reading overwrites the view", without("projected", "as_seen")),
     "take-over-as-read": _m(
@@ -696,7 +696,7 @@ if job.latest in APPENDED_BY_OTHERS and (loaded.seen is None or loaded.seen.vers
         before(
             "from_stored",
             "cls is None",
-            "if cls is None:\n    return JobCancelled(at=moment_of(at))",
+            "if cls is None:\n    from bbq.shared.plain import moment_of\n    return JobCancelled(at=moment_of(at))",
         ),
         test="tests/unit/test_events.py::test_an_unknown_name_or_a_newer_version_is_said_to_be_unknown",
     ),

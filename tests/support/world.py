@@ -15,6 +15,7 @@ from bbq.services.scheduler.bedrock import Accepted, Answer, Found, NotYetKnown,
 from bbq.services.scheduler.config import Config
 from bbq.services.scheduler.publish import NotPublished
 from bbq.services.scheduler.world import World
+from bbq.shared import appends
 from bbq.shared import events as e
 from bbq.shared.job import Job
 from bbq.shared.memory import MemoryTables
@@ -294,7 +295,7 @@ class Bench:
         event = e.LimitSet(at=self.time, limit=limit)
         state = fold_model(MODEL, [*events, event])
         changes = p.model_changed(self.store.slots(MODEL), state, resumed=False)
-        self.store.commit([p.append_to_model(MODEL, state.model_version, event), *changes])
+        self.store.commit([appends.append_to_model(MODEL, state.model_version, event), *changes])
 
     def upload(self, version: str = "v1", *, priority: int = 5) -> str:
         """Intake's part: the event, nothing projected. Answers the job id."""

@@ -17,6 +17,7 @@ from bbq.shared import events as e
 from bbq.shared import rows as rows_
 from bbq.shared.models import Model
 from bbq.shared.names import holder
+from bbq.shared.plain import text_of
 from bbq.shared.tables import EventRow, LineRow, Put, Write
 from tests.support.driving import ended, fire_next, let_pass, report, see, started, wake
 from tests.support.samples import MODEL, MODEL_ID, id_of
@@ -104,13 +105,7 @@ def test_a_place_in_line_of_nobody_does_not_stop_its_model() -> None:
     bench = Bench(limit=1)
     nobody = id_of(version="nobody's")
     bench.store.commit(
-        [
-            Put(
-                LineRow(
-                    pk=rows_.line_pk(MODEL), sk=f"0#{e.text_of(bench.time)}#{nobody}", job=nobody
-                )
-            )
-        ]
+        [Put(LineRow(pk=rows_.line_pk(MODEL), sk=f"0#{text_of(bench.time)}#{nobody}", job=nobody))]
     )
     plain = bench.tables.query
 

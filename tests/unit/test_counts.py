@@ -7,9 +7,8 @@ import pytest
 
 from bbq.services.scheduler.hints import Report
 from bbq.services.scheduler.reconcile import Visit, reconcile, reconcile_report
-from bbq.shared import counts, rows
+from bbq.shared import appends, counts, rows
 from bbq.shared import events as e
-from bbq.shared import projections as p
 from bbq.shared.job import evolve
 from bbq.shared.tables import CountRow, LineRow, ViewRow
 from tests.support.samples import ARN, MODEL, MODEL_ID, at, id_of, life, queued, slot_claimed
@@ -244,7 +243,7 @@ def test_what_an_event_row_says_to_subscribers() -> None:
     upload = queued()
     labelled = replace(upload, labels=(e.Label(name="owner", value="ann@example.com"),))
     job = evolve(id_of(), None, labelled)
-    row = p.append(job, labelled).row
+    row = appends.append(job, labelled).row
     said = {
         name: getattr(row, name) for name in ("job", "model", "status", "outcome", "owner", "key")
     }
@@ -257,7 +256,7 @@ def test_what_an_event_row_says_to_subscribers() -> None:
         "key": upload.sources[0].key,
     }
     cancelled = e.JobCancelled(at=at(2))
-    ended_row = p.append(evolve(job.id, job, cancelled), cancelled).row
+    ended_row = appends.append(evolve(job.id, job, cancelled), cancelled).row
     assert getattr(ended_row, "outcome", "") == "Cancelled"
-    model_row = p.append_to_model(MODEL, 1, e.LimitSet(at=at(0), limit=1)).row
+    model_row = appends.append_to_model(MODEL, 1, e.LimitSet(at=at(0), limit=1)).row
     assert (getattr(model_row, "model", ""), getattr(model_row, "job", "")) == (MODEL, "")

@@ -13,8 +13,8 @@ import typer.main
 from bbq.cli.main import app
 from bbq.services.scheduler.publish import PUBLISHED, message
 from bbq.shared import events as e
+from bbq.shared.appends import append
 from bbq.shared.job import ENDS, Job, fold, outcome
-from bbq.shared.projections import append
 from bbq.shared.tables import EventRow
 from bbq.shared.telemetry import FURTHER
 from bbq.shared.telemetry import METRICS as METRICS_WRITTEN

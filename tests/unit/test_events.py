@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bbq.shared import events as e
+from bbq.shared.plain import text_of
 from tests.support.samples import ARN, at, queued, source
 
 HISTORY = Path(__file__).parent.parent / "history"
@@ -45,7 +46,7 @@ def test_there_is_a_sample_of_every_event() -> None:
 @pytest.mark.parametrize("event", EVERY, ids=lambda event: event.NAME)
 def test_an_event_survives_being_stored(event: e.Event) -> None:
     stored = json.loads(json.dumps(e.to_stored(event)))
-    assert e.from_stored(event.NAME, event.VERSION, e.text_of(event.at), stored) == event
+    assert e.from_stored(event.NAME, event.VERSION, text_of(event.at), stored) == event
 
 
 def samples() -> list[Path]:
@@ -68,12 +69,12 @@ def test_the_current_version_of_every_event_has_a_sample_that_is_what_is_written
 def test_an_unknown_name_or_a_newer_version_is_said_to_be_unknown() -> None:
     for name, version in (("job-teleported", 1), ("job-queued", 99)):
         with pytest.raises(e.UnknownEvent):
-            e.from_stored(name, version, e.text_of(at(0)), {})
+            e.from_stored(name, version, text_of(at(0)), {})
 
 
 def test_a_field_of_a_newer_writer_is_left_out() -> None:
     data = e.to_stored(e.LimitSet(at=at(0), limit=3)) | {"reason": "new"}
-    assert e.from_stored("limit-set", 1, e.text_of(at(0)), data) == e.LimitSet(at=at(0), limit=3)
+    assert e.from_stored("limit-set", 1, text_of(at(0)), data) == e.LimitSet(at=at(0), limit=3)
 
 
 @pytest.mark.parametrize("data", [{}, {"limit": 1, "at": "yesterday"}, [], None, "x"])
@@ -83,6 +84,6 @@ def test_data_that_does_not_fit_is_an_unknown_event_and_nothing_worse(data: obje
 
 
 def test_stored_times_sort_as_time_does() -> None:
-    texts = [e.text_of(at(seconds)) for seconds in (0, 0.000001, 0.5, 1, 61, 86_400)]
+    texts = [text_of(at(seconds)) for seconds in (0, 0.000001, 0.5, 1, 61, 86_400)]
     assert texts == sorted(texts)
     assert len({len(text) for text in texts}) == 1

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bbq.shared import events as e
 from bbq.shared.memory import MemoryTables
+from bbq.shared.plain import moment_of, text_of
 from bbq.shared.store import Store
 from tests.support.samples import at
 
@@ -65,7 +66,7 @@ def stored(event: e.Event) -> Any:
 
 def read(event: e.Event, data: Any) -> e.Event:
     """What these data are to the reader of such an event."""
-    return e.from_stored(event.NAME, event.VERSION, e.text_of(event.at), data)
+    return e.from_stored(event.NAME, event.VERSION, text_of(event.at), data)
 
 
 @EVERY
@@ -144,7 +145,7 @@ def test_a_field_that_is_missing_makes_an_event_unknown_unless_it_has_a_default(
 @given(
     st.sampled_from(sorted(e.EVENTS)) | TEXT,
     st.integers(min_value=1),
-    TEXT | st.just(e.text_of(at(0))),
+    TEXT | st.just(text_of(at(0))),
     JSON,
 )
 def test_whatever_json_is_stored_no_error_but_unknown_event_comes_of_it(
@@ -205,21 +206,21 @@ def test_sources_problems_and_times_of_a_wrong_shape_are_an_unknown_event(
         for each in fields(e.EVENTS[name])
         if each.name != "at"
     }
-    assert type(e.from_stored(name, 1, e.text_of(at(0)), whole)) is e.EVENTS[name]
+    assert type(e.from_stored(name, 1, text_of(at(0)), whole)) is e.EVENTS[name]
     for value in wrong:
         with pytest.raises(e.UnknownEvent):
-            e.from_stored(name, 1, e.text_of(at(0)), {**whole, field: value})
+            e.from_stored(name, 1, text_of(at(0)), {**whole, field: value})
 
 
 @pytest.mark.parametrize(
     ("name", "version", "when", "data"),
     [
-        pytest.param("limit-set", 0, e.text_of(at(0)), {"limit": 1}, id="a version that never was"),
-        pytest.param("limit-set", 1, e.text_of(at(0)), {"limit": "many"}, id="a text for a number"),
+        pytest.param("limit-set", 0, text_of(at(0)), {"limit": 1}, id="a version that never was"),
+        pytest.param("limit-set", 1, text_of(at(0)), {"limit": "many"}, id="a text for a number"),
         pytest.param(
             "job-progressed",
             1,
-            e.text_of(at(0)),
+            text_of(at(0)),
             {"attempt": 1, "status": []},
             id="a list for a text",
         ),
@@ -274,9 +275,9 @@ def test_an_old_version_is_lifted_by_every_step_from_its_own_on_in_order_and_onc
         patched.setattr(e, "EVENTS", {**e.EVENTS, "limit-set": LimitSet})
         if version > LimitSet.VERSION:
             with pytest.raises(e.UnknownEvent):
-                e.from_stored("limit-set", version, e.text_of(at(0)), {"jobs": 1, "unit": "x"})
+                e.from_stored("limit-set", version, text_of(at(0)), {"jobs": 1, "unit": "x"})
         else:
-            event = e.from_stored("limit-set", version, e.text_of(at(0)), shapes[version - 1])
+            event = e.from_stored("limit-set", version, text_of(at(0)), shapes[version - 1])
             assert event == LimitSet(at=at(0), jobs=limit, unit="jobs")
     assert taken == list(range(version, 3))
 
@@ -286,7 +287,7 @@ def test_stored_times_sort_as_time_does_and_come_back_in_utc(
     one: datetime, other: datetime | timedelta
 ) -> None:
     other = other if isinstance(other, datetime) else one + other
-    texts = e.text_of(one), e.text_of(other)
+    texts = text_of(one), text_of(other)
     assert (texts[0] < texts[1], texts[0] == texts[1]) == (one < other, one == other)
     assert [len(text) for text in texts] == [27, 27]
-    assert (e.moment_of(texts[0]), e.moment_of(texts[0]).tzinfo) == (one, UTC)
+    assert (moment_of(texts[0]), moment_of(texts[0]).tzinfo) == (one, UTC)

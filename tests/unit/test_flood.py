@@ -18,9 +18,10 @@ from bbq.services.intake.uploads import Upload
 from bbq.services.scheduler.reconcile import Visit, reconcile
 from bbq.services.scheduler.wake import reconcile_model
 from bbq.shared import events as e
+from bbq.shared.appends import append_to_model
 from bbq.shared.memory import MemoryTables
 from bbq.shared.models import Model
-from bbq.shared.projections import append_to_model, model_changed
+from bbq.shared.projections import model_changed
 from bbq.shared.slots import Slots
 from bbq.shared.store import Store
 from bbq.shared.tables import R, Write

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bbq.services.scheduler.hints import Hint, JobHint, ModelHint, Report, parse
-from bbq.shared.events import shortened
+from bbq.shared.plain import shortened
 from tests.support.payloads import BEDROCK_EVENT
 
 # The ten statuses of a batch job: ModelInvocationJobStatus.

@@ -21,6 +21,7 @@ from bbq.shared.hold import QUOTA, Hold
 from bbq.shared.job import Job, comes_back, evolve, fold, news, outcome
 from bbq.shared.memory import MemoryTables
 from bbq.shared.names import holder
+from bbq.shared.plain import text_of
 from bbq.shared.slots import Lease, Slots
 from bbq.shared.store import Store
 from bbq.shared.tables import LineRow, ViewRow, Write
@@ -415,7 +416,7 @@ class AnyLife(RuleBasedStateMachine):
         assert view.to_dynamodb_dict() == rows.view_row(self.seen).to_dynamodb_dict()
         if self.seen is not self.job:
             return
-        day = f"#{e.text_of(at(plain.times['ended']))[:10]}" if not plain.may_still_run else ""
+        day = f"#{text_of(at(plain.times['ended']))[:10]}" if not plain.may_still_run else ""
         has_slot = plain.status in {
             "Claimed",
             "Submitted",
@@ -438,13 +439,11 @@ class AnyLife(RuleBasedStateMachine):
         )
         assert (view.processed_records, view.updated_at) == (
             (plain.tally or {}).get("processed_records"),
-            e.text_of(at(self.clock)),
+            text_of(at(self.clock)),
         )
         places = [(row.sk, row.job) for row in self.tables.query(LineRow, f"line#{MODEL}")]
         assert places == (
-            [(f"{plain.priority}#{e.text_of(at(0))}#{JOB}", JOB)]
-            if plain.status == "Queued"
-            else []
+            [(f"{plain.priority}#{text_of(at(0))}#{JOB}", JOB)] if plain.status == "Queued" else []
         )
         assert self.store.waiting(MODEL) == (
             {"jobs": 1, "records": 100} if plain.status == "Queued" else {}
@@ -457,9 +456,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @invariant()
     def the_days_count_it_once_and_only_while_it_is_over(self) -> None:
-        days = {
-            e.text_of(at(seconds))[:10] for seconds in range(0, int(self.clock) + 86_400, 86_400)
-        }
+        days = {text_of(at(seconds))[:10] for seconds in range(0, int(self.clock) + 86_400, 86_400)}
         found = {day: numbers for day in sorted(days) if (numbers := self.store.day(MODEL, day))}
         # its tally
         to_come = (
@@ -478,7 +475,7 @@ class AnyLife(RuleBasedStateMachine):
         }
         if "submitted" in times and self.plain.status != "Cancelled":
             expected |= {"slot_ends": 1, "slot_seconds": int(times["ended"] - times["submitted"])}
-        assert found == {e.text_of(at(times["ended"]))[:10]: expected}
+        assert found == {text_of(at(times["ended"]))[:10]: expected}
 
     @property
     def _holder(self) -> str:

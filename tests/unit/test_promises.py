@@ -12,12 +12,13 @@ from botocore.exceptions import ClientError
 from bbq.cli import decisions
 from bbq.cli.expected import rebuilt_slots, slots_from_events
 from bbq.services.scheduler.bedrock import Refused, Request, Unknown
+from bbq.shared import appends, rows
 from bbq.shared import events as e
-from bbq.shared import projections, rows
 from bbq.shared.events import UnknownEvent
 from bbq.shared.hold import FAILING, INVALID, Hold
 from bbq.shared.models import Model
 from bbq.shared.names import attempt_name, job_stream, model_stream
+from bbq.shared.plain import text_of
 from bbq.shared.slots import fold_model
 from bbq.shared.tables import Delete, EventRow, LineRow, Put, SlotsRow, Write
 from tests.simulation.stage import Stage
@@ -347,7 +348,7 @@ def test_a_ghost_in_line_does_not_stop_its_model() -> None:
     ended(bench, done, processed=100)
     job = bench.job(done)
     bench.store.commit(
-        [Put(LineRow(pk=f"line#{MODEL}", sk=f"0#{e.text_of(job.line_at)}#{job.id}", job=job.id))]
+        [Put(LineRow(pk=f"line#{MODEL}", sk=f"0#{text_of(job.line_at)}#{job.id}", job=job.id))]
     )
     second = bench.upload("second")
     with suppress(Exception):
@@ -424,7 +425,7 @@ def test_an_event_that_this_code_does_not_know_stops_its_job_also_behind_a_newer
         version=2,
         name="job-held",
         schema=1,
-        at=e.text_of(bench.time),
+        at=text_of(bench.time),
         data={},
     )
     event = e.PriorityChanged(at=bench.time, priority=3, by="ann", why="")
@@ -432,7 +433,7 @@ def test_an_event_that_this_code_does_not_know_stops_its_job_also_behind_a_newer
     view = rows.view_row(after)
     view.fold = {**view.fold, "held": True}  # a field that only the newer code knows
     bench.store.commit([Put(held)])
-    bench.store.commit([projections.append(after, event), Put(view)])
+    bench.store.commit([appends.append(after, event), Put(view)])
     with pytest.raises(UnknownEvent):
         bench.store.job(job)
 

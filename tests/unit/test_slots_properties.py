@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from bbq.shared import appends, rows
 from bbq.shared import events as e
 from bbq.shared import projections as p
-from bbq.shared import rows
 from bbq.shared.due import check_in_due, grid_due, lease_due
 from bbq.shared.hold import FAILURES_IN_A_ROW, Hold, failed, next_probe, probed
 from bbq.shared.memory import MemoryTables
@@ -205,7 +205,9 @@ class Capacity(RuleBasedStateMachine):
         self.row: dict[str, Any] | None = None
         self.events = {parse_holder(whose)[0]: 1 for whose in HOLDERS}
         for job in self.events:
-            self.tables.write([p.append(replace(life(), id=job, version=1), slot_claimed(job))])
+            self.tables.write(
+                [appends.append(replace(life(), id=job, version=1), slot_claimed(job))]
+            )
 
     @initialize(row=ANY_ROW, known=MOSTLY)
     def in_the_middle_of_any_story(self, row: dict[str, Any], known: bool) -> None:
