@@ -58,12 +58,16 @@ def trials(right: Right) -> tuple[scenarios.Scenario, ...]:
 def missed(bench: Bench, right: Right) -> str:
     """The scenario in which it was missed; empty where nothing missed it."""
     since = bench.mark()
+    found = ""
     with bench.less(right):
         for scenario in trials(right):
             scenario(bench, lambda: bench.refused(right, since))
             if bench.refused(right, since):
-                return (scenario.__doc__ or "").partition("\n")[0].strip()
-    return ""
+                found = (scenario.__doc__ or "").partition("\n")[0].strip()
+                break
+    if scenario is scenarios.start:
+        scenarios.lift_hold(bench)
+    return found
 
 
 def excuses_that_are_stale(bench: Bench) -> list[str]:

@@ -26,15 +26,12 @@ MODELS = {
     MODEL: {"model_id": MODEL_ID, "limit": 900},
     QUOTA_MODEL: {"model_id": QUOTA_MODEL_ID, "limit": 9},
 }
-UNHEARD_MODEL = "unheard"  # its slots are not damaged and rebuilt, which would begin a lease anew
-MODELS[UNHEARD_MODEL] = {"model_id": MODEL_ID, "limit": 9}
-MODELS |= {f"fresh{number}": {"model_id": MODEL_ID, "limit": 9} for number in range(12)}
+UNHEARD_MODEL = QUOTA_MODEL  # its slots are not damaged and rebuilt, which would begin a lease anew
 NO_QUEUEING = Right(who="intake", sid="AppendEvents", action="dynamodb:PutItem")
 # with it gone, every reconcile fails
 NO_HISTORY = Right(who="scheduler", sid="AppendEvents", action="dynamodb:Query")
 
 _count = iter(range(1_000_000))
-_fresh = iter([model for model in MODELS if model.startswith("fresh")])
 
 
 def upload(bench: Bench, seen: Seen) -> None:
@@ -117,11 +114,15 @@ def unanswered(bench: Bench, seen: Seen) -> None:
 
 
 def start(bench: Bench, seen: Seen) -> None:
-    """An upload is sent to Bedrock. On a model of its own each time, because a refusal holds a
-    model up for a while.
-    """
-    bench.deployment.upload(f"{next(_fresh)}/{next(_count)}.jsonl", records())
+    """An upload is sent to Bedrock."""
+    bench.deployment.upload(f"{MODEL}/{next(_count)}.jsonl", records())
     until(seen)
+
+
+def lift_hold(bench: Bench) -> None:
+    """A refusal holds the model up for a while; a resume lifts that."""
+    for act in ("pause", "resume"):
+        bench.run("operator", "bbq", act, MODEL)
 
 
 def start_other(bench: Bench, seen: Seen) -> None:
