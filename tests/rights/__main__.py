@@ -63,7 +63,7 @@ def missed(bench: Bench, right: Right) -> str:
         for scenario in trials(right):
             scenario(bench, lambda: bench.refused(right, since))
             if bench.refused(right, since):
-                found = (scenario.__doc__ or "").partition("\n")[0].strip()
+                found = " ".join((scenario.__doc__ or "").split())
                 break
     if scenario is scenarios.start:
         scenarios.lift_hold(bench)

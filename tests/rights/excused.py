@@ -33,11 +33,6 @@ NOT_FOUND = (
     "lost."
 )
 
-WARNING = (
-    "without it a warning is missing, and nothing fails. Unit test of the warning, plan test of "
-    "the exact rights."
-)
-
 GROUP = (
     "MiniStack takes every schedule to be in the default group, so only that one is missed there. "
     "Plan test of the exact rights."
@@ -68,7 +63,6 @@ EXCUSED = {
     ("scheduler", "PassTimerRole", "*"): PASS,
     ("scheduler", "ArmTimers", "*:schedule/bbq-local/*"): GROUP,
     ("intake", "TellMissingFromForbidden", "*"): NOT_FOUND,
-    ("intake", "SeeVersionBefore", "*"): WARNING,
     ("viewer", "FindDeployment", "ssm:GetParametersByPath"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue"): PATHS,
     ("viewer", "FindDeployment", "*:parameter/bedrock-batch-queue/"): PATHS,
