@@ -6,8 +6,8 @@ A line of `result.jsonl`:
     {"line": 17, "recordId": …, "status": "succeeded", "modelOutput": …}
     {"line": 18, "status": "failed", "error": {"code": 400, "message": "…"}, "modelInput": …}
 
-`recordId` is the user's own, any JSON value, if there was one; `modelInput` is there if it was asked
-for. These values are copied as they stood. A line of `failures.jsonl` is the line of the input, as
+`recordId` is the user's own, any JSON value, if there was one; `modelInput` is there if `echo` was
+set. These values are copied as they stood. A line of `failures.jsonl` is the line of the input, as
 the user wrote it, of a record whose status is not `succeeded`.
 
 One call makes the lines a..b of both, in one pass, and holds none of them longer than it must: a
@@ -70,26 +70,29 @@ def assemble(objects: Objects, work: Work, result: Write, failures: Write) -> Ma
     Raises Missing and StagedEnds (see there), ValueError if the parts do not cover the lines.
     """
     counts: Counter[Status] = Counter()
-    line = work.first
+    line = work.first  # the next one
     with ExitStack() as stack, _Held(result) as to_result, _Held(failures) as to_failures:
         slices = [
-            stack.enter_context(answers.Reader(objects, one))
+            (one, stack.enter_context(answers.Reader(objects, one)))
             for one in work.slices
-            if one.lines and one.lines.first <= work.last and one.lines.last >= work.first
+            if one.lines
         ]
         for part in work.parts:
-            if part.last < line or part.first > work.last:
-                continue
-            if part.first > line:
-                raise ValueError(f"line {line} is in no part")
-            with staged.Reader(objects, part) as reader:
-                for line in range(line, min(part.last, work.last) + 1):  # noqa: B020, PLR1704 - goes on where the part before ended
-                    status, row = _row(line, reader, slices, work)
-                    counts[status] += 1
-                    to_result.add(row)
-                    if status is not Status.SUCCEEDED:
-                        to_failures.add(reader.users_line(line))
-            line += 1
+            if part.first <= line <= part.last and line <= work.last:
+                last = min(part.last, work.last)
+                its = [
+                    reader
+                    for one, reader in slices
+                    if one.lines.first <= last and one.lines.last >= line
+                ]
+                with staged.Reader(objects, part) as reader:
+                    for number in range(line, last + 1):
+                        status, row = _row(number, reader, its, work)
+                        counts[status] += 1
+                        to_result.add(row)
+                        if status is not Status.SUCCEEDED:
+                            to_failures.add(reader.users_line(number))
+                line = last + 1
     if line != work.last + 1:
         raise ValueError(f"line {line} is in no part")
     return dict(counts)

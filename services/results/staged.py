@@ -123,8 +123,8 @@ class _Stream:
     def __init__(self, objects: Objects, key: str | None, stack: ExitStack) -> None:
         self._objects, self._key, self._stack = objects, key, stack
         self._lines: Iterator[bytes] | None = None
-        self._place, self._line = -1, None  # of what was read last
-        self._line: bytes | None
+        self._place = -1  # of what was read last
+        self._line: bytes | None = None
 
     def next(self) -> bytes | None:
         """The next line; None at the end."""
@@ -145,8 +145,9 @@ class _Stream:
 
 
 def pick(objects: Objects, parts: Sequence[Part], chosen: LineSet, write: Write) -> int:
-    """Write the staged records of these lines, ascending: the input of a slice that runs again, with
-    the ids that they had. Returns its bytes. Raises ValueError if a line is no record of a part.
+    """Write the staged records of these lines, ascending: the input of a slice that runs again,
+    with the ids that they had. Returns its bytes. Raises ValueError if a line is no record of a
+    part.
     """
     wanted = iter(chosen)
     line = next(wanted, None)
