@@ -56,9 +56,7 @@ class World:
         self.parts[upload.tag] = []
         for first in range(1, len(upload.lines) + 1, size):
             last = min(first + size - 1, len(upload.lines))
-            keys: dict[str, str | None] = {
-                name: None for name in ("records", "ids", "invalid", "reasons")
-            }
+            keys: dict[str, str | None] = dict.fromkeys(("records", "ids", "invalid", "reasons"))
             for name, content in upload.staged(first, last).items():
                 keys[name] = f"staged/{upload.tag}/{first}/{name}"
                 self.put(f"staged/{upload.tag}/{first}/{name}", content)
