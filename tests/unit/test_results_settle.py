@@ -259,7 +259,9 @@ class Endless(Files):
         super().__init__(root)
         self.count = count
 
-    def read(self, key: str, start: int = 0) -> AbstractContextManager[Iterator[bytes]]:
+    def read(  # type: ignore[override] # wider than a generator's
+        self, key: str, start: int = 0
+    ) -> AbstractContextManager[Iterator[bytes]]:
         return nullcontext(self._chunks()) if key == "in.jsonl.out" else super().read(key, start)
 
     def _chunks(self) -> Iterator[bytes]:
