@@ -39,7 +39,7 @@ def lines(chunks: Iterable[bytes], most: int | None = None) -> Iterator[bytes]:
     for chunk in chunks:
         *whole, rest = chunk.split(b"\n")
         if whole:
-            held.append(whole[0] if most is None else whole[0][: most - size])
+            held.append(whole[0])
             whole[0] = b"".join(held)
             held, size = [], 0
             yield from whole if most is None else (line[:most] for line in whole)
