@@ -67,12 +67,15 @@ def quoted_ids(tag: str, first: int, count: int) -> list[str]:
 
 def give_back(line: bytes, record_id: str, own_id: bytes) -> bytes:
     """The user's line, of a line that was staged with `record_id` and the raw JSON text of the
-    user's own id (empty if it had none).
+    user's own id (empty if it had none). Raises ValueError if it was staged with another.
     """
     quoted = f'"{record_id}"'.encode()
     if not own_id:
         brace = line.index(b"{") + 1
-        return line[:brace] + line[brace + len(MEMBER) - 2 + len(quoted) :]
+        member = MEMBER.format(quoted.decode()).encode()
+        if not line.startswith(member, brace):
+            raise ValueError("the record was not staged with this id")
+        return line[:brace] + line[brace + len(member) :]
     at = line.index(quoted)
     if line.find(quoted, at + 1) >= 0:  # the user's text holds the same: only a parser can tell
         text = line.decode()
