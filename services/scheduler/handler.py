@@ -75,6 +75,8 @@ def on_stream_record(world: World, record: Record, seen: set[str]) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not block the shard; the hint carries it on
         world.note("StreamRecordFailed", stream=stream, error=said(error))
         world.outbox.wake_job(name) if kind == "job" else world.outbox.wake_model(name)
+        if isinstance(error, UNREADABLE) and (alias := _text(record, "model")):
+            world.outbox.wake_model(alias)  # whoever waits behind it may begin now
 
 
 def publish_record(world: World, record: Record) -> None:
@@ -83,7 +85,7 @@ def publish_record(world: World, record: Record) -> None:
     if (
         kind != "job"
         or not is_job_id(job)
-        or not is_published(_event_name(record), _outcome(record))
+        or not is_published(_event_name(record), _text(record, "outcome"))
     ):
         return
     try:
@@ -150,11 +152,11 @@ def _on_message(world: World, record: Record) -> None:
         raise
 
 
-def _outcome(record: Record) -> str:
-    outcome: str = record["dynamodb"].get("NewImage", {}).get("outcome", {}).get("S", "")
-    return outcome
-
-
 def _event_name(record: Record) -> str:
-    name: str = record["dynamodb"].get("NewImage", {}).get("name", {}).get("S", "")
-    return name
+    return _text(record, "name")
+
+
+def _text(record: Record, attribute: str) -> str:
+    """An attribute of the record's event; empty if it has none."""
+    text: str = record["dynamodb"].get("NewImage", {}).get(attribute, {}).get("S", "")
+    return text

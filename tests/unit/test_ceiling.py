@@ -17,8 +17,10 @@ from bbq.shared import events as e
 from bbq.shared.due import next_day_due
 from bbq.shared.hold import INVALID, QUOTA
 from bbq.shared.models import Model, parse_models
+from bbq.shared.names import job_stream
 from bbq.shared.slots import Ceiling, Day, Slots
-from bbq.shared.tables import SlotsRow, Update
+from bbq.shared.tables import EventRow, Put, SlotsRow, Update
+from tests.support.payloads import stream_event
 from tests.support.samples import MODEL, MODEL_ID, T0, id_of, life, queued, slot_claimed
 from tests.support.world import Bench, config
 
@@ -298,3 +300,26 @@ def test_a_rebuild_keeps_what_began_or_counts_it_again_where_the_item_is_lost() 
     )
     assert tomorrow.day == Day(date="2026-11-24")
     assert f"{T0:%Y-%m-%d}" == "2026-11-23"
+
+
+def test_when_who_is_parked_cannot_be_read_any_more_the_next_may_begin() -> None:  # seed 85030153
+    on = bench(max_records_per_day=150)
+    first, parked = uploads(on, 2)
+    small = on.upload_id("small")
+    on.store.append(small, None, replace(queued(version="small", seconds=60), record_count=1))
+    reconcile(on.world(), small, Visit())
+    assert statuses(on, [first, parked, small]) == ["Submitted", "Queued", "Queued"]
+    row = EventRow(
+        stream=job_stream(parked),
+        version=2,
+        name="from-the-future",
+        schema=1,
+        at="x",
+        data={},
+    )
+    on.tables.write([Put(row)])
+    failed = handler.act_on(on.world(), stream_event(job_stream(parked)))
+    assert failed == {"batchItemFailures": []}
+    assert on.outbox.sent == [("job", parked), ("model", MODEL)]
+    handler.on_hint(on.world(), f'{{"wake": "{MODEL}"}}')
+    assert on.job(small).status == "Submitted"
