@@ -8,7 +8,7 @@ rows may keep an end from being told.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bbq.services.scheduler.adopt import adopt
@@ -88,8 +88,8 @@ def reconcile(world: World, job_id: str, visit: Visit) -> bool:
         seen = _gathered(world, job, visit, seen)
         step = decide(job, seen, world.config, world.now())
         if isinstance(step, Rest):
-            if step.timer is not None and not _is_armed(visit, first or job, job):
-                world.timers.arm_attempt(job.id, job.attempt, step.timer)
+            if not _is_armed(visit, first or job, job):
+                _arm(world, job, step.timer)
             if step.fill:
                 fill(world, job.model, hint=True)
             if visit.report is not None and seen.told is not None and not heard:
@@ -224,6 +224,11 @@ def _is_armed(visit: Visit, first: Job, job: Job) -> bool:
     return visit.report is not None and had_progressed and goes_on
 
 
+def _arm(world: World, job: Job, due: datetime | None) -> None:
+    if due is not None:
+        world.timers.arm_attempt(job.id, job.attempt, due)
+
+
 # Apply.
 
 
@@ -300,7 +305,10 @@ def _refilled(world: World, job: Job, seen: Seen, *, hint: bool) -> tuple[Job | 
         # not keep this job from coming back meanwhile.
         if may_come_back(job):
             step = decide(job, seen, world.config, world.now())
-            _apply(world, job, step, seen)
+            if isinstance(step, Rest):
+                _arm(world, job, step.timer)  # it waits for its counts
+            else:
+                _apply(world, job, step, seen)
         raise
     return None, seen
 

@@ -43,7 +43,7 @@ RACES = "tests/simulation/test_races.py"
 
 _SECOND_CREATOR = before(
     "reconcile.reconcile",
-    "arm_attempt(...)",
+    "_arm(...)",
     """
 from bbq.services.scheduler.attempt import _request
 if job.status == CLAIMED:
@@ -105,7 +105,7 @@ if job.status == CLAIMED and seen.lease is not None and job.cancel is not None:
         "the timer is armed after the claim",
         drop("attempt._claim", "_arm(...)"),
         before("attempt._claim", "note(...)", "_arm(world, job.id, attempt, lease)"),
-        instead("reconcile.reconcile", "arm_attempt(...)", "if job.status != CLAIMED:\n    IT"),
+        instead("reconcile.reconcile", "_arm(...)", "if job.status != CLAIMED:\n    IT"),
     ),
     "R12": _m(
         "a hint that failed does not come back",
@@ -485,6 +485,11 @@ if ours is None and strangers:
         condition("begun", "slots.failed_late", "not slots.failures"),
         without("begun", "SlotsRow.failed_late.does_not_exist()"),
         test="tests/unit/test_failing.py::test_inprogress_ends_no_row_in_which_one_failed_after_it",
+    ),
+    "comes-back-all-the-same": _m(
+        "a line that cannot be read keeps a failed job from coming back",
+        drop("reconcile._refilled", "_arm(...)"),
+        test="tests/unit/test_coming_back.py::test_a_line_that_cannot_be_read_keeps_no_failed_job_from_coming_back",
     ),
     "comes-back": _m(
         "a job that failed before a record was processed stays Failed",

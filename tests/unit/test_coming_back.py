@@ -3,7 +3,6 @@
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,14 +11,22 @@ import pytest
 
 from bbq.cli import decisions
 from bbq.services.scheduler.bedrock import NotYetKnown
-from bbq.services.scheduler.wake import reconcile_model
 from bbq.shared import events as e
 from bbq.shared import rows as rows_
 from bbq.shared.models import Model
 from bbq.shared.names import holder
 from bbq.shared.plain import text_of
 from bbq.shared.tables import EventRow, LineRow, Put, Write
-from tests.support.driving import ended, fire_next, let_pass, report, see, started, wake
+from tests.support.driving import (
+    counts_are_sure,
+    ended,
+    fire_next,
+    let_pass,
+    report,
+    see,
+    started,
+    wake,
+)
 from tests.support.samples import MODEL, MODEL_ID, id_of
 from tests.support.world import Bench, arn, config
 from tests.unit.test_promises import by_the_documented_filter, fails, told
@@ -133,18 +140,23 @@ def test_who_expired_for_the_last_time_can_be_retried_after_more_attempts_are_al
     assert isinstance(decision, decisions.Act), (bench.job(job).status, decision)
 
 
-def test_a_damaged_item_of_another_alias_keeps_no_end_from_being_tallied() -> None:
-    models = {alias: Model(alias=alias, model_id=MODEL_ID, limit=1) for alias in (MODEL, "other")}
-    bench = Bench(config=config(models=models))
-    reconcile_model(bench.world(), "other", 1)
-    rows = bench.tables._items["projections"][rows_.slots_pk("other")]
-    rows["slots"] = {name: value for name, value in rows["slots"].items() if name != "taken"}
+def test_a_line_that_cannot_be_read_keeps_no_failed_job_from_coming_back() -> None:
+    bench = Bench()
     job = started(bench)
-    for _ in range(5):
-        with suppress(ExceptionGroup):  # and its message comes back
-            ended(bench, job, processed=100)
-    assert bench.job(job).status == "Completed"
+
+    def broken(*_: object) -> list[str]:
+        raise TimeoutError("the line cannot be read")
+
+    bench.store.line = broken  # type: ignore[assignment, method-assign] # of any arguments
+    bench.timers.armed.clear()
+    with pytest.raises(TimeoutError):  # and its message comes back, an hour later in the end
+        ended(bench, job, "Failed", "no key", processed=0, total=0)
+    with pytest.raises(TimeoutError):
+        counts_are_sure(bench, job)
     assert bench.job(job).tally is not None
+    with pytest.raises(TimeoutError):
+        see(bench, job)
+    assert bench.job(job).status == "Queued"
 
 
 def test_get_that_still_says_inprogress_buys_nothing_again() -> None:
