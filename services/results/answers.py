@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import itemgetter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from bbq.services.results.line_set import LineSet
 from bbq.services.results.objects import Objects, lines
@@ -109,15 +108,8 @@ class Reader:
         self._rows: Iterator[bytes] | None = None
         self._line, self._letter, self._value = 0, "", b""  # of the row that was read last
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close what it has opened."""
         self._stack.close()
 
     def at(self, line: int) -> tuple[str, bytes] | None:

@@ -19,7 +19,7 @@ delivery writes the same bytes.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -73,7 +73,7 @@ def assemble(objects: Objects, work: Work, result: Write, failures: Write) -> Ma
     line = work.first  # the next one
     with ExitStack() as stack, _Held(result) as to_result, _Held(failures) as to_failures:
         slices = [
-            (one, stack.enter_context(answers.Reader(objects, one)))
+            (one, stack.enter_context(closing(answers.Reader(objects, one))))
             for one in work.slices
             if one.lines
         ]
@@ -85,7 +85,7 @@ def assemble(objects: Objects, work: Work, result: Write, failures: Write) -> Ma
                     for one, reader in slices
                     if one.lines.first <= last and one.lines.last >= line
                 ]
-                with staged.Reader(objects, part) as reader:
+                with closing(staged.Reader(objects, part)) as reader:
                     for number in range(line, last + 1):
                         status, row = _row(number, reader, its, work)
                         counts[status] += 1

@@ -22,10 +22,10 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from bbq.services.results import output, statuses
 from bbq.services.results.answers import LETTERS, Settled
@@ -94,7 +94,7 @@ def settle(objects: Objects, keys: Iterable[str], slices: Sequence[Slice], scrat
     by_tag = {one.tag: one for one in slices}
     if len(by_tag) != len(slices):
         raise ValueError("two slices of a job have the same tag")
-    with _Scratch(scratch) as values:
+    with closing(_Scratch(scratch)) as values:
         answers = {tag: _Answers(one.lines, values) for tag, one in by_tag.items()}
         read = not_json = strange = 0
         for line in _all_lines(objects, keys):
@@ -126,18 +126,11 @@ class _Scratch:
     """Values, one after another, in a file without a name: it is gone however the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=_WRITE_BYTES)  # noqa: SIM115 - closed by __exit__
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=_WRITE_BYTES)  # noqa: SIM115 - closed by close()
         self._size = self._flushed = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close what it has opened."""
         self._file.close()
 
     def add(self, value: bytes) -> int:

@@ -14,11 +14,9 @@ empty):
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 from bbq.services.results.line_set import LineSet
 from bbq.services.results.objects import Objects, Write, lines
@@ -61,15 +59,8 @@ class Reader:
         self._invalid_before = 0  # lines of ranges that are over
         self._first, self._last, self._reason = self._next_range()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close what it has opened."""
         self._stack.close()
 
     def reason(self, line: int) -> str | None:
@@ -156,7 +147,7 @@ def pick(objects: Objects, parts: Sequence[Part], chosen: LineSet, write: Write)
     for part in parts:
         if line is None or line > part.last:
             continue
-        with Reader(objects, part) as reader:
+        with closing(Reader(objects, part)) as reader:
             while line is not None and line <= part.last:
                 if line < part.first:
                     raise ValueError(f"line {line} is in no part")

@@ -1,6 +1,7 @@
 """Sets of lines, our ids, what is staged, ranges of a result, mends and the report."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,7 @@ def test_parts_have_to_cover_the_lines(files: Files) -> None:
 def test_a_staged_part_is_read_forwards(files: Files) -> None:
     rows = [staged_line(line) for line in range(1, 6)]
     part = Part(first=1, last=5, tag="abcdef", records_key=put(files, "records", *rows))
-    with Reader(files, part) as reader:
+    with closing(Reader(files, part)) as reader:
         assert reader.record(4) == reader.record(4) == rows[3]
         with pytest.raises(ValueError, match="forwards"):
             reader.record(3)

@@ -6,7 +6,7 @@ import json
 import random
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -236,7 +236,7 @@ def test_a_reader_begins_at_a_mark(files: Files, monkeypatch: pytest.MonkeyPatch
     assert len(one.marks) > 5
     for first in range(1, 101):
         files.opened.clear()
-        with Reader(files, one) as reader:
+        with closing(Reader(files, one)) as reader:
             for line in range(first, 101):
                 found = reader.at(line)
                 assert found == (("s", claude(f"a{line}").encode()) if line % 2 else None)
@@ -247,7 +247,7 @@ def test_a_reader_begins_at_a_mark(files: Files, monkeypatch: pytest.MonkeyPatch
 def test_a_reader_opens_nothing_outside_of_its_lines(files: Files) -> None:
     (one,) = settled(files, [said(5, claude("a"))], "5-7").slices
     files.opened.clear()
-    with Reader(files, one) as reader:
+    with closing(Reader(files, one)) as reader:
         assert [reader.at(line) for line in (1, 4, 8, 9)] == [None] * 4
     assert files.opened == []
 
